@@ -1,0 +1,31 @@
+"""ft_toolkit: a recipe goes in; a fine-tuned, proven, documented model comes out.
+
+The names below are the public ones. They are imported on first use, so that `import ft_toolkit` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ft_toolkit.config import LoadedRecipe as LoadedRecipe
+    from ft_toolkit.config import load_recipe as load_recipe
+    from ft_toolkit.inference import load as load
+    from ft_toolkit.run import run as run
+    from ft_toolkit.tasks import find_tasks as find_tasks
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "LoadedRecipe": "ft_toolkit.config",
+    "find_tasks": "ft_toolkit.tasks",
+    "load": "ft_toolkit.inference",
+    "load_recipe": "ft_toolkit.config",
+    "run": "ft_toolkit.run",
+}
+__all__ = ["LoadedRecipe", "__version__", "find_tasks", "load", "load_recipe", "run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'ft_toolkit' has no attribute '{name}'")

@@ -1,0 +1,5 @@
+"""`python -m ft_toolkit`: the same as `ftk`; launchers such as `accelerate launch -m` need it."""
+
+from ft_toolkit.cli import main
+
+main()

@@ -1,0 +1,424 @@
+"""The recipe: what may stand in it, and how a file plus overrides becomes one frozen, valid value.
+
+`load_recipe` either returns a `LoadedRecipe` or raises one `RecipeError` that lists every mistake. Nothing here imports
+torch or transformers, so a wrong recipe fails at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ft_toolkit.errors import Mistake, RecipeError, did_you_mean, one_of
+from ft_toolkit.tasks.base import Task, TaskSettings
+from ft_toolkit.yaml12 import KeyPath, YamlError, parse_value, parse_yaml
+
+Baseline = Literal["majority", "tfidf"]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """One section of a recipe. Unknown keys are mistakes; a text is never taken for a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ModelSection(Section):
+    """The pretrained checkpoint."""
+
+    # Hub id, folder on disk, or package:NAME/FOLDER for a model that an installed Python package carries.
+    name: str = Field(min_length=1)
+    # Hub branch, tag or commit. The commit it resolved to is recorded in the run folder.
+    revision: str | None = None
+    # Expected sha256 of model.safetensors; another file is refused.
+    sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
+    # Replaces every dropout probability of the checkpoint's config; null keeps them.
+    dropout: Share | None = None
+
+
+class DataSection(Section):
+    """Where the rows come from."""
+
+    # A data card: a name under data_cards/, or the path of a card's folder.
+    card: str | None = None
+    # Local files (csv, tsv, json, jsonl, parquet), relative to the current folder. They replace the card's own.
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    # Without validation rows: this share of the training rows is held out, chosen by a hash of each row.
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # The task's column -> the column's name in the files, e.g. {text: review, label: stars}.
+    columns: dict[str, str] = {}
+    # Tokens per example, special tokens included; the rest is cut off and counted in the report.
+    max_length: Annotated[int, Field(ge=8)] = 256
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> "DataSection":
+        if self.card is None and self.train is None:
+            raise ValueError("needs a card (data.card=NAME) or training rows (data.train=FILE)")
+        if self.train is None and (self.validation or self.test):
+            raise ValueError("local validation or test rows need local training rows too (data.train=FILE)")
+        if self.validation is not None and self.validation_fraction is not None:
+            raise ValueError("validation and validation_fraction exclude each other; keep one")
+        return self
+
+
+class FullMethod(Section):
+    """Every weight is trained."""
+
+    name: Literal["full"] = "full"
+
+
+class LoraMethod(Section):
+    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685); the task's head is trained in full."""
+
+    name: Literal["lora"]
+    # Rank of the update.
+    r: PositiveInt = 8
+    # The update is scaled by alpha / r.
+    alpha: PositiveFloat = 16.0
+    # Dropout on the adapter's input.
+    dropout: Share = 0.0
+    # Which weight matrices get an adapter: the attention's, all of the blocks', or module name endings.
+    target_modules: Literal["attention", "all-linear"] | Annotated[list[str], Field(min_length=1)] = "attention"
+    # Fold the adapter into the weights when saving, so that the model folder needs no peft and no base model.
+    merge: bool = False
+
+
+METHODS: dict[str, type[Section]] = {"full": FullMethod, "lora": LoraMethod}
+
+
+class TrainingSection(Section):
+    """The optimizer (AdamW), the schedule and the batches. Names are those of transformers.TrainingArguments."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 13
+    # Passes over the training rows; max_steps, where given, ends the run earlier or later than that.
+    num_train_epochs: PositiveInt = 3
+    max_steps: PositiveInt | None = None
+    # Padded tokens per device and micro-batch; or examples, for published recipes that fix them. Exactly one.
+    tokens_per_batch: PositiveInt | None = None
+    examples_per_batch: PositiveInt | None = None
+    # Micro-batches per device and optimizer step.
+    gradient_accumulation_steps: PositiveInt = 1
+    # Peak learning rate.
+    learning_rate: PositiveFloat = 5e-5
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    # Largest gradient norm; null does not clip.
+    max_grad_norm: PositiveFloat | None = 1.0
+    # Share of the steps in which the learning rate rises from 0.
+    warmup_ratio: Share = 0.06
+    lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
+    # bf16 computes the forward pass in bfloat16 under autocast; weights and optimizer stay float32.
+    mixed_precision: Literal["no", "bf16"] = "no"
+    # Steps between two progress records in metrics.jsonl.
+    logging_steps: PositiveInt = 10
+    # Steps between two checkpoints; one is also written at each evaluation.
+    save_steps: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _one_batch_size(self) -> "TrainingSection":
+        if (self.tokens_per_batch is None) == (self.examples_per_batch is None):
+            raise ValueError("exactly one of tokens_per_batch and examples_per_batch must be set (null unsets one)")
+        return self
+
+
+class EvaluationSection(Section):
+    """How the model is scored, and which checkpoint is kept."""
+
+    # The task's metric that picks the best checkpoint; null takes the task's first.
+    metric_for_best_model: str | None = None
+    # Optimizer steps between two evaluations on the validation rows; null evaluates after each epoch.
+    eval_steps: PositiveInt | None = None
+    # Stop after this many evaluations in a row without a better score.
+    early_stopping_patience: PositiveInt | None = None
+    # Resamples for the 95% intervals.
+    bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
+    # What the score is held against: majority needs nothing, tfidf (TF-IDF + logistic regression) needs scikit-learn.
+    baselines: list[Baseline] = ["majority"]
+
+
+class ReferenceSection(Section):
+    """A published result that the report compares with; left out when the command line takes another model or other rows."""
+
+    metric: str
+    value: float
+    # How far below `value` still counts as reached.
+    tolerance: Annotated[float, Field(ge=0)]
+    # The split the published number was measured on.
+    split: Literal["validation", "test"] = "validation"
+    # Where the number was published.
+    source: str = Field(min_length=1)
+
+
+class TrackingSection(Section):
+    """Experiment trackers, through Accelerate."""
+
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = []
+    # The project's name at the tracker.
+    project: str = Field(default="ft_toolkit", min_length=1)
+
+
+class Recipe(Section):
+    """A whole recipe, valid and resolved to the last default."""
+
+    task: TaskSettings
+    model: ModelSection
+    data: DataSection
+    method: FullMethod | LoraMethod
+    training: TrainingSection
+    evaluation: EvaluationSection
+    reference: ReferenceSection | None
+    tracking: TrackingSection
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, every default included, in the order of the sections."""
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+
+    def sha256(self) -> str:
+        """Return the hash of the resolved recipe."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A valid recipe with where each of its values comes from ("default", "FILE:LINE" or "command line")."""
+
+    name: str
+    recipe: Recipe
+    task: Task
+    origins: Mapping[str, str]
+
+    def to_yaml(self) -> str:
+        """Return the resolved recipe as YAML that `load_recipe` reads back to the same recipe."""
+        return yaml.safe_dump(self.recipe.as_dict(), sort_keys=False, allow_unicode=True, width=110)
+
+
+_SECTIONS: dict[str, type[Section]] = {
+    "model": ModelSection,
+    "data": DataSection,
+    "training": TrainingSection,
+    "evaluation": EvaluationSection,
+    "reference": ReferenceSection,
+    "tracking": TrackingSection,
+}
+
+
+def load_recipe(path: Path, overrides: Sequence[str], tasks: Mapping[str, Task]) -> LoadedRecipe:
+    """Read a recipe file, lay `section.key=value` overrides over it, and return it valid and frozen.
+
+    Raises RecipeError with every mistake: syntax, unknown keys and tasks, wrong types and values, settings that exclude
+    each other, metrics that the task does not have.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error.reason})"
+        raise RecipeError([Mistake(str(path), "", f"cannot be read: {reason}")]) from None
+    try:
+        document, lines = parse_yaml(text)
+    except YamlError as error:
+        raise RecipeError([Mistake(f"{path}:{error.line}", "", f"not a valid recipe: {error.problem}")]) from None
+    if not isinstance(document, dict):
+        allowed = one_of(Recipe.model_fields)
+        raise RecipeError([Mistake(f"{path}:1", "", f"a recipe is a mapping of the sections {allowed}")])
+    places = {key: f"{path}:{line}" for key, line in lines.items()}
+    reader = _Reader(path, document, places, tasks)
+    for override in overrides:
+        reader.lay_over(override)
+    return reader.read()
+
+
+class _Reader:
+    """Collects mistakes while a document becomes a Recipe."""
+
+    def __init__(
+        self, path: Path, document: dict[str, Any], places: dict[KeyPath, str], tasks: Mapping[str, Task]
+    ) -> None:
+        self.path = path
+        self.document = document
+        self.places = places
+        self.tasks = tasks
+        self.mistakes: list[Mistake] = []
+        self.overridden: list[KeyPath] = []
+
+    def lay_over(self, override: str) -> None:
+        """Set one `section.key=value` of the command line."""
+        dotted, equals, text = override.partition("=")
+        keys = tuple(dotted.strip().split("."))
+        if not equals or not all(keys):
+            problem = f"'{override}' is not of the form section.key=value"
+            self.mistakes.append(Mistake("command line", "", problem))
+            return
+        try:
+            value = parse_value(text)
+        except YamlError as error:
+            self.mistakes.append(Mistake("command line", dotted, f"'{text}' is not a YAML value: {error.problem}"))
+            return
+        node = self.document
+        for depth, key in enumerate(keys[:-1], 1):
+            inner = node.get(key)
+            if isinstance(inner, str) and keys[:depth] in (("task",), ("method",)):
+                inner = {"name": inner}  # the shorthand `method: lora`
+            node[key] = node = inner if isinstance(inner, dict) else {}
+        node[keys[-1]] = value
+        self.places = {path: place for path, place in self.places.items() if path[: len(keys)] != keys}
+        self.places[keys] = "command line"
+        self.overridden.append(keys)
+
+    def read(self) -> LoadedRecipe:
+        for key in self.document:
+            if key not in Recipe.model_fields:
+                self._add((key,), self._unknown_key((key,), list(Recipe.model_fields)))
+        task, task_settings = self._read_task()
+        method = self._read_method()
+        sections: dict[str, Any] = {name: self._read_section(name, kind) for name, kind in _SECTIONS.items()}
+        if task is not None and task_settings is not None:
+            self._check_metrics(task, task_settings, sections)
+            self._check_columns(task, sections["data"])
+        if self.mistakes:
+            raise RecipeError(self.mistakes)
+        assert task is not None
+        if not any(key[0] == "reference" for key in self.overridden) and self._other_model_or_data():
+            sections["reference"] = None  # a published number says nothing about another model or other rows
+        recipe = Recipe.model_construct(task=task_settings, method=method, **sections)
+        return LoadedRecipe(self.path.stem, recipe, task, self._origins(recipe))
+
+    def _other_model_or_data(self) -> bool:
+        rows = {("data", name) for name in ("card", "train", "validation", "test", "validation_fraction")}
+        return any(key[0] == "model" or key[:2] in rows for key in self.overridden)
+
+    def _read_task(self) -> tuple[Task | None, TaskSettings | None]:
+        name, values = self._named_section("task")
+        if name is None:
+            self._add(("task",), f"missing; allowed: {one_of(self.tasks)}")
+            return None, None
+        if name not in self.tasks:
+            allowed = one_of(self.tasks)
+            self._add(("task",), f"unknown task '{name}'; allowed: {allowed}.{did_you_mean(str(name), self.tasks)}")
+            return None, None
+        task = self.tasks[name]
+        settings = self._validate(task.settings, values, ("task",))
+        return task, settings if isinstance(settings, TaskSettings) else None
+
+    def _read_method(self) -> Any:
+        name, values = self._named_section("method")
+        if name is None:
+            return FullMethod()
+        if name not in METHODS:
+            hint = did_you_mean(str(name), METHODS)
+            self._add(("method",), f"unknown method '{name}'; allowed: {one_of(METHODS)}.{hint}")
+            return None
+        return self._validate(METHODS[name], values, ("method",))
+
+    def _named_section(self, section: str) -> tuple[Any, dict[str, Any]]:
+        """Return the name and the values of a section that is a mapping with a name, or the name alone."""
+        found = self.document.get(section)
+        if isinstance(found, dict):
+            return found.get("name"), found
+        return found, {"name": found}
+
+    def _read_section(self, name: str, kind: type[Section]) -> Any:
+        values = self.document.get(name)
+        if values is None and name == "reference":
+            return None
+        if values is not None and not isinstance(values, dict):
+            self._add((name,), f"found {values!r}; a section with the keys {one_of(kind.model_fields)} is needed")
+            return None
+        return self._validate(kind, values or {}, (name,))
+
+    def _validate(self, kind: type[BaseModel], values: dict[str, Any], at: KeyPath) -> Any:
+        try:
+            return kind.model_validate(values)
+        except ValidationError as error:
+            errors = error.errors()
+        seen: set[KeyPath] = set()
+        for item in errors:
+            # pydantic adds the branch of a union to the place; what the user wrote is the key and the list index
+            path = (
+                *at,
+                *(str(part) for part in item["loc"][:1]),
+                *(str(p) for p in item["loc"][1:] if isinstance(p, int)),
+            )
+            if path not in seen:
+                seen.add(path)
+                self._add_validation(path, dict(item), kind)
+        unknown = {item["loc"][0] for item in errors if item["type"] == "extra_forbidden"}
+        if len(unknown) == len(errors):  # the checks across keys run only once the keys are right
+            return self._validate(kind, {key: value for key, value in values.items() if key not in unknown}, at)
+        return None
+
+    def _add_validation(self, path: KeyPath, item: dict[str, Any], kind: type[BaseModel]) -> None:
+        found, context = item["input"], item.get("ctx", {})
+        match item["type"]:
+            case "extra_forbidden":
+                problem = self._unknown_key(path, list(kind.model_fields))
+            case "missing":
+                problem = "missing; it has no default"
+            case "literal_error":
+                hint = did_you_mean(
+                    str(found), [w.strip("'") for w in context["expected"].replace(" or ", ", ").split(", ")]
+                )
+                problem = f"found {found!r}; allowed: {context['expected']}.{hint}"
+            case "value_error":
+                problem = str(context["error"])
+            case _:
+                problem = f"found {found!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
+        self._add(path, problem)
+
+    def _unknown_key(self, path: KeyPath, allowed: list[str]) -> str:
+        key, problem = path[-1], "unknown key"
+        fields = {name: kind.model_fields for name, kind in _SECTIONS.items()} | {"method": LoraMethod.model_fields}
+        for name, known in fields.items():
+            if key in known and name != path[0]:
+                return f"{problem}; '{key}' belongs to the section '{name}' ({name}.{key})"
+        if path[0] == "method" and key in LoraMethod.model_fields:
+            return f"{problem} for this method; '{key}' belongs to lora (method=full alone replaces the whole section)"
+        return f"{problem}; allowed: {one_of(allowed)}.{did_you_mean(key, allowed)}"
+
+    def _check_metrics(self, task: Task, settings: TaskSettings, sections: Mapping[str, Any]) -> None:
+        metrics = task.metrics(settings)
+        for section, key in (("evaluation", "metric_for_best_model"), ("reference", "metric")):
+            wanted = getattr(sections[section], key, None)
+            if wanted is not None and wanted not in metrics:
+                hint = did_you_mean(wanted, metrics)
+                self._add((section, key), f"{task.name} has no metric '{wanted}'; allowed: {one_of(metrics)}.{hint}")
+
+    def _check_columns(self, task: Task, data: DataSection | None) -> None:
+        for column in data.columns if data else ():
+            if column not in task.columns:
+                hint = did_you_mean(column, task.columns)
+                allowed = one_of(task.columns)
+                self._add(
+                    ("data", "columns", column), f"{task.name} has no column '{column}'; allowed: {allowed}.{hint}"
+                )
+
+    def _add(self, path: KeyPath, problem: str) -> None:
+        self.mistakes.append(Mistake(self._place(path), ".".join(path), problem))
+
+    def _place(self, path: KeyPath) -> str:
+        """Return where the nearest enclosing key that the user wrote stands."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.places:
+                return self.places[path[:end]]
+        return str(self.path)
+
+    def _origins(self, recipe: Recipe) -> dict[str, str]:
+        origins: dict[str, str] = {}
+        for section, values in recipe.as_dict().items():
+            for key in values or {}:
+                found = self.document.get(section)
+                shorthand = key == "name" and isinstance(found, str)
+                stated = shorthand or (isinstance(found, dict) and key in found)
+                origins[f"{section}.{key}"] = self._place((section, key)) if stated else "default"
+        return origins
+
+
+def _plain(section: BaseModel | None) -> Any:
+    return None if section is None else section.model_dump(mode="json")

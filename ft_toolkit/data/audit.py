@@ -1,0 +1,49 @@
+"""Facts about the rows that a person should know before trusting a score."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.load import LoadedData
+from ft_toolkit.tasks.base import Features, Row
+
+
+def audit(data: LoadedData, features: Mapping[SplitName, Features], max_length: int) -> dict[str, Any]:
+    """Return per split: rows, empty texts, repeated texts, texts that also stand in training, tokens, and what is cut.
+
+    `warnings` puts into words what would distort a score.
+    """
+    seen_in_training = {_text(row) for row in data.splits["train"]}
+    facts: dict[str, Any] = {"splits": {}, "warnings": list(data.notes)}
+    for name, rows in data.splits.items():
+        counts = Counter(_text(row) for row in rows)
+        encoded = features[name]
+        lengths, cut = encoded.lengths, encoded.n_tokens_cut
+        found = {
+            "rows": len(rows),
+            "empty_texts": sum(not _text(row)[0].strip() for row in rows),
+            "repeated_texts": len(rows) - len(counts),
+            "also_in_training": 0 if name == "train" else sum(_text(row) in seen_in_training for row in rows),
+            "tokens": sum(lengths),
+            "longest": max(lengths),
+            "rows_cut": sum(n > 0 for n in cut),
+            "tokens_cut": sum(cut),
+        }
+        facts["splits"][name] = found
+        if found["also_in_training"]:
+            facts["warnings"].append(
+                f"{name}: {found['also_in_training']} of {len(rows)} texts also stand in the training rows; the score flatters"
+            )
+        if found["rows_cut"]:
+            facts["warnings"].append(
+                f"{name}: {found['rows_cut']} of {len(rows)} texts are longer than max_length={max_length}; "
+                f"{found['tokens_cut']} of {found['tokens'] + found['tokens_cut']} tokens are cut off"
+            )
+        if found["empty_texts"]:
+            facts["warnings"].append(f"{name}: {found['empty_texts']} of {len(rows)} texts are empty")
+    return facts
+
+
+def _text(row: Row) -> tuple[str, str]:
+    return str(row.get("text", "")), str(row.get("text_pair", ""))

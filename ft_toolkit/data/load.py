@@ -1,0 +1,184 @@
+"""`load_data`: the rows of every split, with the task's columns, checked against the card and fingerprinted."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.config import DataSection
+from ft_toolkit.data.cards import Card, SplitName, load_card
+from ft_toolkit.data.sources import RawRows, check_file, read_file, read_hub
+from ft_toolkit.errors import DataError, did_you_mean, one_of
+from ft_toolkit.tasks.base import Row, Rows, Task
+
+SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class LoadedData:
+    """The rows of a run.
+
+    `splits` holds train, validation and, where there is one, test. Each row has the task's columns and `id`, the row's
+    own id or its number. `origin` says per split where the rows came from, `commit` which Hub commit, `notes` what was
+    left out or changed, and `card` is the data card, if the recipe names one.
+    """
+
+    splits: dict[SplitName, Rows]
+    origin: dict[str, str]
+    commit: str | None
+    card: Card | None
+    notes: list[str]
+
+    def fingerprint(self) -> str:
+        """Return a sha256 of all rows of all splits; the same rows give the same value on any machine."""
+        text = "\n".join(f"{name} {fingerprint(self.splits[name])}" for name in SPLITS if name in self.splits)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint(rows: Rows) -> str:
+    """Return a sha256 of rows, in order, with every column."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(_row_bytes(row))
+    return digest.hexdigest()
+
+
+def check_sources(section: DataSection, task: Task) -> None:
+    """Raise DataError when the card or a local file is not there or not of a known type; reads no rows."""
+    if section.card is not None:
+        card = load_card(section.card)
+        if section.train is None:
+            card.for_task(task.name)
+    for path in _local_files(section).values():
+        check_file(Path(path))
+
+
+def load_data(section: DataSection, task: Task) -> LoadedData:
+    """Read, map and check the rows a recipe asks for.
+
+    Raises DataError when a file, column, label or split is missing, or the rows are not those of the card.
+    """
+    card = load_card(section.card) if section.card else None
+    notes: list[str] = []
+    if section.train is not None:
+        raw, origin, commit = _read_local(section), {str(k): v for k, v in _local_files(section).items()}, None
+    else:
+        assert card is not None  # DataSection holds that one of the two is there
+        card.for_task(task.name)
+        raw, origin, commit = _read_card(card)
+        _check_against_card(card, raw)
+    known = card.block.tasks.get(task.name) if card else None
+    splits: dict[SplitName, Rows] = {}
+    for name, rows in raw.items():
+        mapped = _map_columns(rows, origin[name], task, section.columns, known.columns if known else {})
+        labelled = [row for row in mapped if row["label"] is not None] if "label" in task.columns else mapped
+        if len(labelled) < len(mapped):
+            notes.append(f"{name}: {len(mapped) - len(labelled)} of {len(mapped)} rows have no label and were left out")
+        if labelled:
+            splits[name] = labelled
+    if "train" not in splits:
+        raise DataError(f"{origin.get('train', 'train')}: no labelled rows to train on")
+    if "validation" not in splits:
+        splits = _hold_out(splits, section.validation_fraction, notes)
+        origin["validation"] = f"held out of {origin['train']}"
+    elif section.validation_fraction is not None:
+        raise DataError("data.validation_fraction is set, but there are validation rows already; remove it (null)")
+    return LoadedData({name: splits[name] for name in SPLITS if name in splits}, origin, commit, card, notes)
+
+
+def _local_files(section: DataSection) -> dict[SplitName, str]:
+    return {name: path for name in SPLITS if (path := getattr(section, name)) is not None}
+
+
+def _read_local(section: DataSection) -> dict[SplitName, RawRows]:
+    return {name: read_file(Path(path)) for name, path in _local_files(section).items()}
+
+
+def _read_card(card: Card) -> tuple[dict[SplitName, RawRows], dict[str, str], str | None]:
+    source, commit = card.block.source, None
+    raw: dict[SplitName, RawRows] = {}
+    origin: dict[str, str] = {}
+    for name, facts in card.block.splits.items():
+        if not facts.labelled:
+            continue
+        if source.files is not None:
+            raw[name] = read_file(card.folder / source.files[name])
+            origin[name] = f"{card.name}/{source.files[name]}"
+        else:
+            assert source.hub is not None
+            found = read_hub(source.hub, source.config, source.revision, facts.name or name)
+            raw[name], commit = found.rows, found.commit
+            origin[name] = f"{source.hub} ({facts.name or name})"
+    return raw, origin, commit
+
+
+def _check_against_card(card: Card, raw: Mapping[SplitName, RawRows]) -> None:
+    for name, rows in raw.items():
+        facts = card.block.splits[name]
+        if len(rows) != facts.rows:
+            raise DataError(f"data card '{card.name}': {name} has {len(rows)} rows; the card says {facts.rows}")
+        if facts.fingerprint is not None and (found := fingerprint(rows)) != facts.fingerprint:
+            raise DataError(
+                f"data card '{card.name}': the rows of {name} are not those of the card "
+                f"(fingerprint {found[:12]}..., card {facts.fingerprint[:12]}...)"
+            )
+
+
+def _map_columns(
+    rows: RawRows, where: str, task: Task, wanted: Mapping[str, str], of_card: Mapping[str, str]
+) -> list[Row]:
+    """Return rows with the task's column names: as the recipe says, else of the same name, else as the card says."""
+    found = list(rows[0])
+    source: dict[str, str] = {}
+    for column, facts in task.columns.items():
+        candidates = (
+            [wanted[column]] if column in wanted else [column, *([of_card[column]] if column in of_card else [])]
+        )
+        if (present := next((c for c in candidates if c in found), None)) is not None:
+            source[column] = present
+        elif facts.required or column in wanted:
+            raise DataError(
+                f"{where}: no column '{candidates[-1]}' for {task.name}'s '{column}' ({facts.meaning}); columns found: "
+                f"{one_of(found)}.{did_you_mean(candidates[-1], found)} Say which with data.columns.{column}=NAME"
+            )
+    mapped: list[Row] = []
+    for number, row in enumerate(rows, 1):
+        values = {column: row.get(name) for column, name in source.items()}
+        for column in ("text", "text_pair"):
+            if column in values and not isinstance(values[column], str):
+                raise DataError(
+                    f"{where}: row {number}: column '{source[column]}' holds {values[column]!r}; text is needed"
+                )
+        if values.get("label") == "":
+            raise DataError(f"{where}: row {number}: column '{source['label']}' is empty; every row needs a label")
+        mapped.append({"id": str(row.get("id", number)), **values})
+    return mapped
+
+
+def _hold_out(splits: dict[SplitName, Rows], fraction: float | None, notes: list[str]) -> dict[SplitName, Rows]:
+    """Move training rows to validation by a hash of their content, so that equal rows stay on one side."""
+    if fraction is None:
+        raise DataError(
+            "no validation rows, which pick the best checkpoint; set data.validation=FILE, or data.validation_fraction=0.1 "
+            "to hold out a share of the training rows"
+        )
+    train: list[Row] = []
+    held_out: list[Row] = []
+    for row in splits["train"]:
+        content = {key: value for key, value in row.items() if key != "id"}
+        position = int.from_bytes(hashlib.sha256(_row_bytes(content)).digest()[:8], "big") / 2**64
+        (held_out if position < fraction else train).append(row)
+    if not train or not held_out:
+        raise DataError(
+            f"data.validation_fraction={fraction} leaves {len(train)} training and {len(held_out)} validation rows"
+        )
+    notes.append(
+        f"validation: {len(held_out)} of {len(train) + len(held_out)} training rows held out, by a hash of their content"
+    )
+    return {**splits, "train": train, "validation": held_out}
+
+
+def _row_bytes(row: Mapping[str, Any]) -> bytes:
+    return json.dumps(row, sort_keys=True, ensure_ascii=False, default=str).encode() + b"\n"

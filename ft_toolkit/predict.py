@@ -1,0 +1,85 @@
+"""`ftk predict`: rows in (a text, a file, standard input), predictions out (jsonl or csv)."""
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.checkpoint import write_file
+from ft_toolkit.data.sources import READERS, read_file
+from ft_toolkit.errors import UsageError, one_of
+from ft_toolkit.inference import load
+from ft_toolkit.tasks.base import Row
+
+OUTPUT_TYPES = (".jsonl", ".csv")
+
+
+def read_rows(text: str | None, source: Path | None) -> list[Row]:
+    """Return the rows to predict: one text, the rows of a file (.txt: a text per line), or standard input, a text per line.
+
+    Raises UsageError when nothing is given or two sources are.
+    """
+    if text is not None and source is not None:
+        raise UsageError("give a text or --input FILE, not both")
+    if text is not None:
+        return [{"text": text}]
+    if source is not None:
+        if source.suffix == ".txt" and source.is_file():
+            return _lines(source.read_text(encoding="utf-8-sig"))
+        return list(read_file(source))
+    if sys.stdin.isatty():
+        raise UsageError("nothing to predict: give a text, --input FILE, or pipe texts in, one per line")
+    return _lines(sys.stdin.read())
+
+
+def _lines(text: str) -> list[Row]:
+    return [{"text": line} for line in text.splitlines() if line.strip()]
+
+
+def check_output(output: Path | None) -> None:
+    """Raise UsageError when the output's ending is not one we write."""
+    if output is not None and output.suffix not in OUTPUT_TYPES:
+        raise UsageError(f"{output}: unknown output type '{output.suffix}'; allowed: {one_of(OUTPUT_TYPES)}")
+
+
+def predict(model: Path, rows: list[Row], columns: dict[str, str], output: Path | None) -> None:
+    """Predict and write one record per row, in order: to `output`, whole or not at all, or as jsonl to standard output.
+
+    `columns` maps the task's column names to those of the rows.
+    """
+    renamed = [{**row, **{column: row.get(name) for column, name in columns.items()}} for row in rows]
+    predictions = load(model)(renamed)
+    records = [
+        {**({"id": row["id"]} if "id" in row else {}), **prediction}
+        for row, prediction in zip(rows, predictions, strict=True)
+    ]
+    as_csv = output is not None and output.suffix == ".csv"
+    text = (
+        _csv(rows, records) if as_csv else "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
+    )
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        write_file(output, text)
+
+
+def _csv(rows: list[Row], records: list[dict[str, Any]]) -> str:
+    """Return the rows' own columns, then the prediction's, with lists joined by '|' and probabilities left out."""
+    flat = [{key: _cell(value) for key, value in record.items() if key != "probabilities"} for record in records]
+    own = [{key: _cell(value) for key, value in row.items()} for row in rows]
+    predicted = [f"predicted_{key}" for key in (flat[0] if flat else {}) if key != "id"]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*(own[0] if own else {}), *predicted], restval="", extrasaction="ignore")
+    writer.writeheader()
+    for row, record in zip(own, flat, strict=True):
+        writer.writerow({**row, **{f"predicted_{key}": value for key, value in record.items() if key != "id"}})
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return "|".join(map(str, value)) if isinstance(value, list) else value
+
+
+INPUT_TYPES = (".txt", *READERS)

@@ -1,0 +1,183 @@
+"""Everything a run needs before the first step: rows, checkpoint, tokenizer, label names, features and facts about them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.batching import Plan, plan_epoch
+from ft_toolkit.config import LoadedRecipe, LoraMethod, Recipe, TrainingSection
+from ft_toolkit.data import LoadedData, load_data
+from ft_toolkit.data.audit import audit
+from ft_toolkit.data.cards import SplitName, load_card
+from ft_toolkit.data.load import fingerprint
+from ft_toolkit.errors import UsageError
+from ft_toolkit.evaluation import applicable_metrics
+from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_tokenizer
+from ft_toolkit.stand_in import make_stand_in
+from ft_toolkit.tasks.base import Features, Metric, Rows, Task
+
+# --smoke: this many rows of each split, optimizer steps, and bootstrap samples.
+SMOKE_ROWS = {"train": 32, "validation": 16, "test": 16}
+SMOKE_STEPS = 4
+SMOKE_SAMPLES = 100
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that could start now. `substitutions` says what a smoke run replaced."""
+
+    recipe: Recipe
+    task: Task
+    data: LoadedData
+    checkpoint: Checkpoint
+    tokenizer: Any
+    schema: Any
+    features: dict[SplitName, Features]
+    metrics: dict[str, Metric]
+    facts: dict[str, Any]
+    substitutions: list[str]
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that picks the best checkpoint."""
+        return self.recipe.evaluation.metric_for_best_model or next(iter(self.metrics))
+
+    def plan_epoch(self, epoch: int, world_size: int) -> Plan:
+        """Return the batches of an epoch."""
+        training = self.recipe.training
+        return plan_epoch(
+            self.features["train"].lengths,
+            tokens_per_batch=training.tokens_per_batch,
+            examples_per_batch=training.examples_per_batch,
+            world_size=world_size,
+            accumulate=training.gradient_accumulation_steps,
+            seed=training.seed,
+            epoch=epoch,
+        )
+
+    def total_steps(self, world_size: int) -> int:
+        """Return the optimizer steps of the whole run."""
+        training = self.recipe.training
+        if training.max_steps is not None:
+            return training.max_steps
+        return sum(len(self.plan_epoch(epoch, world_size)) for epoch in range(training.num_train_epochs))
+
+    def evaluation_tokens(self) -> int:
+        """Return the padded tokens of an evaluation batch: those of a training micro-batch, at least 4096."""
+        training = self.recipe.training
+        longest = max(self.features["train"].lengths)
+        return max(training.tokens_per_batch or (training.examples_per_batch or 1) * longest, 4096)
+
+
+def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared:
+    """Load and check rows and checkpoint, find the labels, tokenize. Raises UsageError where something does not fit.
+
+    A smoke run takes a few rows and steps. What it would have to download it replaces: the rows by the task's samples,
+    the model by a tiny one with random weights, written to `work_folder`.
+    """
+    recipe, task = loaded.recipe, loaded.task
+    substitutions: list[str] = []
+    if smoke:
+        recipe, substitutions = _smoke_recipe(recipe)
+    _check_packages(recipe)
+    sample_data = smoke and _is_hub_data(recipe)
+    data = _sample_data(task, recipe) if sample_data else load_data(recipe.data, task)
+    if sample_data:
+        substitutions.append(f"rows: the task's {len(data.splits['train'])} sample rows instead of the Hub's")
+    card_labels = (
+        None
+        if sample_data or data.card is None or task.name not in data.card.block.tasks
+        else data.card.for_task(task.name).labels
+    )
+    schema = task.find_schema(recipe.task, data.splits["train"], card_labels)
+    if smoke:
+        data = _few_rows(data)
+    if smoke and not _is_local_model(recipe.model.name):
+        texts = [str(row.get("text", "")) for rows in data.splits.values() for row in rows]
+        folder = make_stand_in(work_folder / "stand_in_model", texts)
+        substitutions.append(f"model: a tiny BERT with random weights instead of {recipe.model.name}")
+        recipe = _with(
+            recipe, model=recipe.model.model_copy(update={"name": str(folder), "revision": None, "sha256": None})
+        )
+    checkpoint = find_checkpoint(recipe.model)
+    tokenizer = load_tokenizer(checkpoint.folder)
+    limit = min(tokenizer.model_max_length, 10**6)
+    if recipe.data.max_length > limit:
+        raise UsageError(
+            f"data.max_length={recipe.data.max_length}, but {recipe.model.name} reads at most {limit} tokens"
+        )
+    features = {
+        name: task.encode(rows, tokenizer, schema, recipe.data.max_length) for name, rows in data.splits.items()
+    }
+    metrics = applicable_metrics(task, recipe.task, schema)
+    wanted = recipe.evaluation.metric_for_best_model
+    if wanted is not None and wanted not in metrics:
+        raise UsageError(
+            f"evaluation.metric_for_best_model={wanted} needs two labels; these rows have {len(schema.labels)}"
+        )
+    facts = audit(data, features, recipe.data.max_length)
+    return Prepared(recipe, task, data, checkpoint, tokenizer, schema, features, metrics, facts, substitutions)
+
+
+def _smoke_recipe(recipe: Recipe) -> tuple[Recipe, list[str]]:
+    training = recipe.training.model_copy(update={"max_steps": SMOKE_STEPS, "logging_steps": 1})
+    evaluation = recipe.evaluation.model_copy(update={"bootstrap_samples": SMOKE_SAMPLES, "eval_steps": None})
+    changed = [f"smoke: {SMOKE_STEPS} steps, at most {SMOKE_ROWS['train']} training rows; the scores mean nothing"]
+    method = recipe.method
+    if (
+        isinstance(method, LoraMethod)
+        and isinstance(method.target_modules, list)
+        and not _is_local_model(recipe.model.name)
+    ):
+        method = method.model_copy(update={"target_modules": "attention"})
+        changed.append("method.target_modules: attention, since the stand-in has other module names")
+    return _with(recipe, training=training, evaluation=evaluation, method=method, reference=None), changed
+
+
+def _with(recipe: Recipe, **sections: Any) -> Recipe:
+    return recipe.model_copy(update=sections)
+
+
+def _check_packages(recipe: Recipe) -> None:
+    from importlib.util import find_spec
+
+    if "tfidf" in recipe.evaluation.baselines and find_spec("sklearn") is None:
+        raise UsageError(
+            "evaluation.baselines names tfidf, which needs scikit-learn; pip install scikit-learn, or set "
+            "evaluation.baselines=[majority]"
+        )
+
+
+def _is_local_model(name: str) -> bool:
+    return name.startswith(PACKAGE_PREFIX) or Path(name).is_dir()
+
+
+def _is_hub_data(recipe: Recipe) -> bool:
+    return recipe.data.train is None and load_card(recipe.data.card or "").block.source.hub is not None
+
+
+def _sample_data(task: Task, recipe: Recipe) -> LoadedData:
+    rows = list(task.sample_rows(recipe.task))
+    third = len(rows) // 3
+    splits: dict[SplitName, Rows] = {"train": rows, "validation": rows[:third], "test": rows[third : 2 * third]}
+    return LoadedData(splits, dict.fromkeys(splits, "sample rows"), None, None, [])
+
+
+def _few_rows(data: LoadedData) -> LoadedData:
+    """Return a few rows of each split, picked by a hash so that they are a mixture."""
+    few: dict[SplitName, Rows] = {}
+    for name, rows in data.splits.items():
+        order = sorted(range(len(rows)), key=[fingerprint([row]) for row in rows].__getitem__)
+        few[name] = [rows[i] for i in order[: SMOKE_ROWS[name]]]
+    return LoadedData(few, data.origin, data.commit, data.card, data.notes)
+
+
+def effective_batch(training: TrainingSection, world_size: int) -> str:
+    """Return the size of an optimizer step in words."""
+    size, unit = (
+        (training.tokens_per_batch, "padded tokens")
+        if training.tokens_per_batch is not None
+        else (training.examples_per_batch, "examples")
+    )
+    parts = f"{size} {unit} x {training.gradient_accumulation_steps} micro-batches x {world_size} processes"
+    return f"{(size or 0) * training.gradient_accumulation_steps * world_size} {unit} ({parts})"

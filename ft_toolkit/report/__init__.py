@@ -1,0 +1,12 @@
+"""What a run leaves for people and programs: results.json, predictions.jsonl, report.html and the model card."""
+
+from pathlib import Path
+
+from ft_toolkit.report.card import write_card
+from ft_toolkit.report.page import write_page
+
+
+def write_report(run_folder: Path) -> None:
+    """Write report.html and README.md (also as the model folder's card) from the files of a run folder."""
+    write_page(run_folder)
+    write_card(run_folder)

@@ -1,0 +1,45 @@
+"""The last lines of a run on the console: scores with intervals, baselines beside them, and where the report is."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+# Left to the report, so that the console shows what decides.
+_DETAIL = ("precision_", "recall_")
+
+
+def print_results(results: dict[str, Any], console: Console) -> None:
+    """Print the main metric and its kin for every evaluated split."""
+    main = results["main_metric"]
+    for split, scores in results["scores"].items():
+        baselines = list(scores["baselines"])
+        table = Table(f"{split} (n={scores['n']})", "score", "95% interval", *baselines, box=None)
+        shown = {
+            name: found for name, found in scores["metrics"].items() if not name.startswith(_DETAIL) or name == main
+        }
+        for name, found in shown.items():
+            table.add_row(
+                name + (" *" if name == main else ""),
+                _number(found["value"]),
+                f"{_number(found['low'])} to {_number(found['high'])}",
+                *(_number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
+            )
+        console.print(table)
+    if (reference := results["reference"]) is not None:
+        verdict = {True: "reached", False: "not reached", None: "not measured"}[reference["reached"]]
+        console.print(
+            f"reference {reference['metric']} {reference['value']} +- {reference['tolerance']}: {verdict} ({reference['source']})",
+            highlight=False,
+        )
+    proof = results["reload_proof"]
+    console.print(
+        f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "
+        f"(largest difference {proof['largest_difference']:.1g})",
+        highlight=False,
+    )
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

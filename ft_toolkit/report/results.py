@@ -1,0 +1,106 @@
+"""results.json, environment.json and predictions.jsonl: a run for programs to read."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from ft_toolkit import environment
+from ft_toolkit.checkpoint import write_file
+from ft_toolkit.data.cards import SplitName
+from ft_toolkit.models import file_sha256
+from ft_toolkit.prepare import Prepared, effective_batch
+
+
+def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str, Any]:
+    """Return versions, machine, devices, processes, and what exactly was read: data fingerprint and model hash."""
+    weights = prepared.checkpoint.folder / "model.safetensors"
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "versions": environment.versions(),
+        "machine": environment.machine(),
+        "device": str(accelerator.device),
+        "devices": environment.devices(),
+        "processes": accelerator.num_processes,
+        "mixed_precision": accelerator.mixed_precision,
+        "recipe_sha256": prepared.recipe.sha256(),
+        "data": {
+            "fingerprint": prepared.data.fingerprint(),
+            "origin": prepared.data.origin,
+            "commit": prepared.data.commit,
+        },
+        "model": {
+            "name": prepared.checkpoint.name,
+            "revision": prepared.checkpoint.revision,
+            "commit": prepared.checkpoint.commit,
+            "sha256": file_sha256(weights) if weights.is_file() else None,
+        },
+    }
+
+
+def build(
+    name: str,
+    prepared: Prepared,
+    scores: dict[str, Any],
+    training: dict[str, Any],
+    proof: dict[str, Any],
+    command: str,
+) -> dict[str, Any]:
+    """Return the content of results.json; `scores` holds, per split, n, metrics, the task's tables and baselines."""
+    recipe = prepared.recipe
+    metric = prepared.main_metric
+    return {
+        "name": name,
+        "task": prepared.task.name,
+        "pipeline_tag": prepared.task.pipeline_tag,
+        "command": command,
+        "substitutions": prepared.substitutions,
+        "model": recipe.model.name,
+        "method": recipe.method.name,
+        "labels": list(prepared.schema.labels),
+        "main_metric": metric,
+        "greater_is_better": prepared.metrics[metric].greater_is_better,
+        "bootstrap_samples": recipe.evaluation.bootstrap_samples,
+        "data": {
+            "card": prepared.data.card.name if prepared.data.card and recipe.data.train is None else None,
+            "title": prepared.data.card.title if prepared.data.card and recipe.data.train is None else None,
+            "licence": prepared.data.card.licence if prepared.data.card and recipe.data.train is None else None,
+            "hub": prepared.data.card.block.source.hub if prepared.data.card and recipe.data.train is None else None,
+            "commit": prepared.data.commit,
+            "origin": prepared.data.origin,
+            "fingerprint": prepared.data.fingerprint(),
+            **prepared.facts,
+        },
+        "training": training | {"batch": effective_batch(recipe.training, 1)},
+        "scores": scores,
+        "reference": _reference(prepared, scores),
+        "reload_proof": proof,
+    }
+
+
+def _reference(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the published result beside ours, and whether ours reaches it within the tolerance."""
+    reference = prepared.recipe.reference
+    if reference is None:
+        return None
+    found = scores.get(reference.split, {}).get("metrics", {}).get(reference.metric, {}).get("value")
+    better = prepared.task.metrics(prepared.recipe.task)[reference.metric].greater_is_better
+    reached = None
+    if found is not None:
+        short_by = reference.value - found if better else found - reference.value
+        reached = short_by <= reference.tolerance
+    return {**reference.model_dump(), "found": found, "reached": reached}
+
+
+def write_predictions(path: Path, prepared: Prepared, decoded: dict[SplitName, list[dict[str, Any]]]) -> None:
+    """Write one line per evaluated example: split, id, the row, its gold label and the prediction."""
+    lines = []
+    for split, predictions in decoded.items():
+        for row, prediction in zip(prepared.data.splits[split], predictions, strict=True):
+            gold = {"gold": row["label"]} if "label" in row else {}
+            shown = {key: value for key, value in row.items() if key not in ("id", "label")}
+            record = {"split": split, "id": row["id"], **shown, **gold, **prediction}
+            lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+    write_file(path, "".join(lines))

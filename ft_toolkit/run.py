@@ -1,0 +1,546 @@
+"""The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+
+from ft_toolkit import adapters, checkpoint, environment
+from ft_toolkit.config import LoadedRecipe
+from ft_toolkit.data.cards import SplitName
+from ft_toolkit.errors import Interrupted, ReloadError, UsageError
+from ft_toolkit.evaluation import Predictor, full_scores, point_scores
+from ft_toolkit.inference import write_contract
+from ft_toolkit.loader import make_collate
+from ft_toolkit.models import load_model
+from ft_toolkit.optim import lr_at, make_optimizer
+from ft_toolkit.prepare import Prepared, effective_batch, prepare
+from ft_toolkit.report import results as results_file
+from ft_toolkit.report import write_report
+from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
+from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
+
+# Predictions that a fresh process repeats to prove the saved model, and how far a probability may differ.
+PROOF_ROWS = 256
+PROOF_TOLERANCE = {"no": 1e-4, "bf16": 3e-2}
+
+
+def run(
+    loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
+) -> dict[str, Any]:
+    """Train, evaluate and document one recipe; return results.json's content.
+
+    Raises UsageError before anything is trained, NotFiniteError, ReloadError, or Interrupted with a checkpoint saved.
+    """
+    started = time.perf_counter()
+    check_trackers(loaded.recipe.tracking)
+    accelerator = Accelerator(
+        mixed_precision=loaded.recipe.training.mixed_precision,
+        log_with=list(loaded.recipe.tracking.trackers) or None,
+        project_dir=str(output) if output else None,
+    )
+    folder = _claim_folder(accelerator, loaded, output, resume=resume, smoke=smoke)
+    display = Display(console, enabled=accelerator.is_main_process)
+    try:
+        with accelerator.main_process_first():
+            prepared = prepare(loaded, smoke=smoke, work_folder=folder)
+    except UsageError:
+        if accelerator.is_main_process and not resume:
+            _remove_if_bare(folder)
+        raise
+    for line in (*prepared.substitutions, *prepared.facts["warnings"]):
+        display.say(f"note: {line}")
+    return _Run(accelerator, prepared, loaded, folder, display, command, started).go(resume=resume)
+
+
+class _Run:
+    """One run's state; the order of `go` is the order of the design's picture."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        prepared: Prepared,
+        loaded: LoadedRecipe,
+        folder: Path,
+        display: Display,
+        command: str,
+        started: float,
+    ) -> None:
+        self.accelerator = accelerator
+        self.prepared = prepared
+        self.recipe = prepared.recipe
+        self.loaded = loaded
+        self.folder = folder
+        self.display = display
+        self.command = command
+        self.started = started
+        self.progress = Progress()
+        self.meter = Meter()
+        # Everything besides weights and optimizer that a resumed run continues with.
+        self.history: dict[str, Any] = {"best": None, "bad_evaluations": 0, "evaluations": [], "earlier_seconds": 0.0}
+
+    def go(self, *, resume: bool) -> dict[str, Any]:
+        self._build_model()
+        if self.accelerator.is_main_process:
+            self._write_inputs()
+        if resume:
+            self._restore()
+        self._announce()
+        self._train()
+        if not self.history["evaluations"] or self.history["evaluations"][-1]["step"] != self.progress.step:
+            self._evaluate()
+        training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
+        checkpoint.load_weights(self._bare_model(), self._best_folder() / "weights.safetensors")
+        raw: dict[SplitName, Any] = {name: self._predict(name) for name in self.prepared.data.splits if name != "train"}
+        results: dict[str, Any] = {}
+        if self.accelerator.is_main_process:
+            results = self._finish(raw, training_seconds)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
+        return results
+
+    # --- before the first step
+
+    def _build_model(self) -> None:
+        recipe, prepared = self.recipe, self.prepared
+        loaded = load_model(
+            prepared.checkpoint.folder,
+            prepared.task,
+            prepared.schema,
+            prepared.tokenizer,
+            dropout=recipe.model.dropout,
+            seed=recipe.training.seed,
+        )
+        model = adapters.attach(loaded.model, recipe.method, loaded.new_modules, seed=recipe.training.seed)
+        self.count = adapters.count_parameters(model)
+        self.new_modules = loaded.new_modules
+        # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
+        model.to(self.accelerator.device)
+        optimizer = make_optimizer(
+            model, learning_rate=recipe.training.learning_rate, weight_decay=recipe.training.weight_decay
+        )
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+
+    def _bare_model(self) -> torch.nn.Module:
+        model: torch.nn.Module = self.accelerator.unwrap_model(self.model)
+        return model
+
+    def _write_inputs(self) -> None:
+        prepared = self.prepared
+        header = f"# What ran, resolved to the last default.    {self.command}\n"
+        text = header + self.loaded.to_yaml() if not prepared.substitutions else header + _substituted(prepared)
+        checkpoint.write_file(self.folder / "recipe.yaml", text)
+        checkpoint.write_json(
+            self.folder / "environment.json", results_file.environment_facts(prepared, self.accelerator)
+        )
+
+    def _restore(self) -> None:
+        found, state = checkpoint.read_state(
+            self.folder / "checkpoints" / "last",
+            self.recipe.as_dict(),
+            self.prepared.data.fingerprint(),
+            self.accelerator.num_processes,
+        )
+        checkpoint.load_state(found, self._bare_model(), self.optimizer)
+        self.progress = Progress(**state["progress"])
+        self.history = state["history"]
+        self.display.say(f"resuming after step {self.progress.step}")
+
+    def _announce(self) -> None:
+        prepared, recipe = self.prepared, self.recipe
+        rows = ", ".join(f"{len(some)} {name}" for name, some in prepared.data.splits.items())
+        new = f"; new: {', '.join(self.new_modules)}" if self.new_modules else ""
+        self.total_steps = prepared.total_steps(self.accelerator.num_processes)
+        for line in (
+            f"run      {self.folder}",
+            f"data     {rows}; fingerprint {prepared.data.fingerprint()[:12]}",
+            f"model    {recipe.model.name}{new}",
+            f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
+            f"({self.count.share:.1%})",
+            f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
+        ):
+            self.display.say(line)
+
+    # --- training
+
+    def _training_plan(self) -> TrainingPlan:
+        prepared, training = self.prepared, self.recipe.training
+        task, schema = prepared.task, prepared.schema
+        return TrainingPlan(
+            plan_epoch=partial(prepared.plan_epoch, world_size=self.accelerator.num_processes),
+            total_steps=self.total_steps,
+            lr_at=partial(
+                lr_at,
+                total_steps=self.total_steps,
+                peak=training.learning_rate,
+                warmup_ratio=training.warmup_ratio,
+                schedule=training.lr_scheduler_type,
+            ),
+            collate=make_collate(prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id),
+            loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
+            count_targets=lambda batch: task.count_targets(batch, schema),
+            max_grad_norm=training.max_grad_norm,
+            seed=training.seed,
+        )
+
+    def _train(self) -> None:
+        recipe = self.recipe
+        if recipe.tracking.trackers:
+            self.accelerator.init_trackers(recipe.tracking.project, config=_flat(recipe.as_dict()))
+        self.metrics_file = (
+            MetricsFile(self.folder / "metrics.jsonl", self.progress.step) if self.accelerator.is_main_process else None
+        )
+        self.display.start(self.progress.step, self.total_steps)
+        window = Meter()
+        with _stop_signals() as stop:
+            if self._stopped_early():
+                return
+            for report in train(self.accelerator, self.model, self.optimizer, self._training_plan(), self.progress):
+                self.display.step(report)
+                self.meter.add(report)
+                window.add(report)
+                if report.step % recipe.training.logging_steps == 0 or report.step == self.total_steps:
+                    self._log(report, window)
+                    window = Meter()
+                due = (
+                    report.step % recipe.evaluation.eval_steps == 0
+                    if recipe.evaluation.eval_steps
+                    else report.ends_epoch
+                )
+                if due:
+                    self._evaluate()
+                elif recipe.training.save_steps and report.step % recipe.training.save_steps == 0:
+                    self._save_last()
+                self._stop_if_told(stop)
+                if self._stopped_early():
+                    break
+        self.display.stop()
+
+    def _log(self, report: StepReport, window: Meter) -> None:
+        record = {
+            "step": report.step,
+            "epoch": report.epoch,
+            **window.as_dict(),
+            "learning_rate": report.learning_rate,
+            "grad_norm": report.grad_norm,
+        }
+        if self.metrics_file is not None:
+            self.metrics_file.write(record)
+        if self.recipe.tracking.trackers:
+            self.accelerator.log({key: value for key, value in record.items() if key != "step"}, step=report.step)
+
+    def _evaluate(self) -> None:
+        """Score the validation rows, keep the best weights, and save a checkpoint to resume from."""
+        prepared = self.prepared
+        rows = prepared.data.splits["validation"]
+        raw, loss = self._predictor().predict(prepared.features["validation"])
+        scores = point_scores(raw, rows, prepared.task, prepared.schema, prepared.metrics)
+        name = prepared.main_metric
+        score, best = _finite(scores[name]), self.history["best"]
+        better = best is None or _is_better(score, best["score"], prepared.metrics[name].greater_is_better)
+        if better:
+            self.history["best"] = {"score": score, "step": self.progress.step}
+            self.history["bad_evaluations"] = 0
+            if self.accelerator.is_main_process:
+                with checkpoint.whole_folder(self.folder / "checkpoints" / "best") as fresh:
+                    checkpoint.save_weights(self._bare_model(), fresh / "weights.safetensors")
+        else:
+            self.history["bad_evaluations"] += 1
+        record = {"step": self.progress.step, "epoch": self.progress.epoch, "validation_loss": _finite(loss)}
+        record |= {f"validation_{key}": _finite(value) for key, value in scores.items()}
+        self.history["evaluations"].append(record)
+        if self.metrics_file is not None:
+            self.metrics_file.write(record)
+        if self.recipe.tracking.trackers:
+            self.accelerator.log(
+                {key: value for key, value in record.items() if key != "step"}, step=self.progress.step
+            )
+        mark = "  (best)" if better else ""
+        self.display.say(
+            f"step {self.progress.step}/{self.total_steps}: validation {name} {scores[name]:.4f}, loss {loss:.4f}{mark}"
+        )
+        self._save_last()
+
+    def _stopped_early(self) -> bool:
+        patience = self.recipe.evaluation.early_stopping_patience
+        return patience is not None and self.history["bad_evaluations"] >= patience
+
+    def _save_last(self) -> None:
+        if self.accelerator.is_main_process:
+            state = {
+                "progress": asdict(self.progress),
+                "history": {
+                    **self.history,
+                    "earlier_seconds": self.history["earlier_seconds"] + time.perf_counter() - self.started,
+                },
+                "fingerprint": self.prepared.data.fingerprint(),
+                "processes": self.accelerator.num_processes,
+                "recipe": self.recipe.as_dict(),
+            }
+            checkpoint.save_state(self.folder / "checkpoints" / "last", self._bare_model(), self.optimizer, state)
+        self.accelerator.wait_for_everyone()
+
+    def _stop_if_told(self, stop: dict[str, int]) -> None:
+        signum = stop["signum"]
+        if self.accelerator.num_processes > 1:  # all ranks stop after the same step
+            told = torch.tensor([signum], device=self.accelerator.device)
+            signum = int(self.accelerator.gather(told).max())
+        if signum:
+            self.display.stop()
+            self._save_last()
+            raise Interrupted(
+                signum,
+                f"stopped by {signal.Signals(signum).name} after step {self.progress.step}/{self.total_steps}; "
+                f"a checkpoint is saved. Go on with:\n  {_resume_command(self.command, self.folder)}",
+            )
+
+    # --- after the last step
+
+    def _predictor(self) -> Predictor:
+        return Predictor(
+            self.accelerator,
+            self._bare_model(),
+            self.prepared.task,
+            self.prepared.schema,
+            self.prepared.tokenizer.pad_token_id,
+            self.prepared.evaluation_tokens(),
+        )
+
+    def _predict(self, split: SplitName) -> Any:
+        return self._predictor().predict(self.prepared.features[split])[0]
+
+    def _best_folder(self) -> Path:
+        found = checkpoint.found_folder(self.folder / "checkpoints" / "best")
+        assert found is not None, "an evaluation always writes the first best checkpoint"
+        return found
+
+    def _finish(self, raw: dict[SplitName, Any], training_seconds: float) -> dict[str, Any]:
+        """Save the model, prove it, score it, and write results, predictions, report and card."""
+        prepared, recipe = self.prepared, self.recipe
+        self.display.say("saving the model, proving it in a fresh process, computing intervals")
+        with checkpoint.whole_folder(self.folder / "model") as fresh:
+            adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
+            prepared.tokenizer.save_pretrained(fresh)
+            write_contract(fresh, prepared)
+        decoded = {name: prepared.task.decode(raw[name], prepared.data.splits[name], prepared.schema) for name in raw}
+        proof = prove_reload(self.folder / "model", prepared, decoded)
+        scores: dict[str, Any] = {}
+        for name, predicted in raw.items():
+            rows = prepared.data.splits[name]
+            predictions, references = prepared.task.to_arrays(predicted, rows, prepared.schema)
+            score = partial(
+                full_scores,
+                references=references,
+                task=prepared.task,
+                schema=prepared.schema,
+                metrics=prepared.metrics,
+                samples=recipe.evaluation.bootstrap_samples,
+                seed=recipe.training.seed,
+            )
+            scores[name] = score(predictions).as_dict()
+            scores[name]["baselines"] = {
+                baseline: score(
+                    prepared.task.baselines[baseline](
+                        prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed
+                    )
+                ).as_dict()["metrics"]
+                for baseline in recipe.evaluation.baselines
+            }
+        training = {
+            "steps": self.progress.step,
+            "planned_steps": self.total_steps,
+            "best_step": self.history["best"]["step"],
+            "evaluations": self.history["evaluations"],
+            "trainable_parameters": self.count.trainable,
+            "total_parameters": self.count.total,
+            "new_modules": list(self.new_modules),
+            "seconds": round(training_seconds, 2),
+            "step_seconds": round(self.meter.seconds, 2),
+            "tokens_per_second": round(self.meter.tokens / self.meter.seconds, 1) if self.meter.seconds else None,
+            "padding_share": round(1 - self.meter.tokens / self.meter.padded, 4) if self.meter.padded else None,
+            "peak_memory_mib": environment.peak_memory_mib(),
+        }
+        results = results_file.build(self.loaded.name, prepared, scores, training, proof, self.command)
+        results_file.write_predictions(self.folder / "predictions.jsonl", prepared, decoded)
+        checkpoint.write_json(self.folder / "results.json", results)
+        write_report(self.folder)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        return results
+
+
+def prove_reload(
+    model_folder: Path, prepared: Prepared, decoded: dict[SplitName, list[dict[str, Any]]]
+) -> dict[str, Any]:
+    """Predict rows again with `ftk predict` in a fresh, offline process and compare with what the run predicted.
+
+    Takes test rows if there are any, else validation rows; every k-th, at most PROOF_ROWS. Raises ReloadError.
+    """
+    split: SplitName = "test" if "test" in decoded else "validation"
+    rows, expected = prepared.data.splits[split], decoded[split]
+    chosen = range(0, len(rows), -(-len(rows) // PROOF_ROWS))
+    started = time.perf_counter()
+    with tempfile.TemporaryDirectory() as scratch:
+        asked, answered = Path(scratch) / "rows.jsonl", Path(scratch) / "predictions.jsonl"
+        inputs = [{key: value for key, value in rows[i].items() if key != "label"} for i in chosen]
+        asked.write_text("".join(json.dumps(row) + "\n" for row in inputs), encoding="utf-8")
+        words = [
+            sys.executable,
+            "-m",
+            "ft_toolkit",
+            "predict",
+            str(model_folder),
+            "--input",
+            str(asked),
+            "--output",
+            str(answered),
+        ]
+        done = subprocess.run(words, capture_output=True, text=True, check=False, env=_plain_environment())
+        if done.returncode != 0:
+            raise ReloadError(f"the saved model cannot be loaded by a fresh process:\n{done.stderr.strip()}")
+        found = [json.loads(line) for line in answered.read_text(encoding="utf-8").splitlines()]
+    difference = max((_difference(expected[i], answer) for i, answer in zip(chosen, found, strict=True)), default=0.0)
+    tolerance = PROOF_TOLERANCE[prepared.recipe.training.mixed_precision]
+    if difference > tolerance:
+        raise ReloadError(
+            f"a fresh process predicts otherwise with {model_folder}: a score differs by {difference:.2g} "
+            f"(allowed {tolerance:g}). The run is kept for inspection; its model is not proven"
+        )
+    return {
+        "split": split,
+        "rows": len(found),
+        "largest_difference": difference,
+        "tolerance": tolerance,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def _difference(expected: dict[str, Any], found: dict[str, Any]) -> float:
+    """Return the largest difference of two predictions' numbers, relative where they exceed 1."""
+    ours = expected.get("probabilities") or {"score": expected["score"]}
+    theirs = found.get("probabilities") or {"score": found["score"]}
+    return float(max(abs(ours[key] - theirs[key]) / max(1.0, abs(ours[key])) for key in ours))
+
+
+def _plain_environment() -> dict[str, str]:
+    """Return the environment without what makes a process one of several ranks, and without the network."""
+    launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
+    kept = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in launcher and not key.startswith(("TORCHELASTIC_", "ACCELERATE_"))
+    }
+    return {**kept, "HF_HUB_OFFLINE": "1"}
+
+
+def _claim_folder(
+    accelerator: Accelerator, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool
+) -> Path:
+    """Return the run folder, made by the first rank: `output`, or runs/NAME with the next free number."""
+    claimed: list[Any] = [None]
+    if accelerator.is_main_process:
+        try:
+            claimed = [_claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)]
+        except UsageError as error:
+            claimed = [error]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(claimed)
+    if isinstance(claimed[0], UsageError):
+        raise claimed[0]
+    return Path(claimed[0])
+
+
+def _claim(name: str, output: Path | None, *, resume: bool) -> str:
+    if resume:
+        if output is None:
+            raise UsageError("--resume needs the run folder to go on with: --output FOLDER")
+        if (output / "results.json").is_file():
+            raise UsageError(f"{output} is finished already; see {output / 'report.html'}")
+        if not output.is_dir():
+            raise UsageError(f"{output}: no such run folder; nothing to resume")
+        return str(output)
+    if output is not None:
+        if output.exists() and (not output.is_dir() or any(output.iterdir())):
+            raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
+        output.mkdir(parents=True, exist_ok=True)
+        return str(output)
+    number = 1
+    while True:
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return str(folder)
+
+
+def _remove_if_bare(folder: Path) -> None:
+    """Take back a folder that this run made and wrote nothing of worth to."""
+    if not (folder / "recipe.yaml").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[dict[str, int]]:
+    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as usual."""
+    stop = {"signum": 0}
+    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        stop["signum"] = signum
+        restore()
+
+    for signum in before:
+        signal.signal(signum, note)
+    try:
+        yield stop
+    finally:
+        restore()
+
+
+def _resume_command(command: str, folder: Path) -> str:
+    words = [word for word in command.split(" ") if word != "--resume"]
+    return " ".join([*words, *([] if "--output" in words else ["--output", str(folder)]), "--resume"])
+
+
+def _substituted(prepared: Prepared) -> str:
+    notes = "".join(f"# {line}\n" for line in prepared.substitutions)
+    return notes + LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()
+
+
+def _finite(value: float) -> float | None:
+    """Return the value, or None where it is undefined, as JSON has no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def _is_better(score: float | None, best: float | None, greater_is_better: bool) -> bool:
+    if score is None or best is None:
+        return score is not None
+    return score > best if greater_is_better else score < best
+
+
+def _flat(recipe: dict[str, Any]) -> dict[str, str]:
+    return {
+        f"{section}.{key}": str(value) for section, values in recipe.items() for key, value in (values or {}).items()
+    }

@@ -1,0 +1,399 @@
+"""Text classification: one text or a pair of texts; one label, several labels, or a number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ft_toolkit.errors import DataError, did_you_mean, one_of
+from ft_toolkit.metrics import classification, regression
+from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Rows, Task, TaskSettings
+
+if TYPE_CHECKING:
+    import torch
+
+ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+
+
+class Settings(TaskSettings):
+    """What stands under `task:`; problem types are named as in transformers."""
+
+    name: Literal["text_classification"] = "text_classification"
+    # One label per text, a list of labels per text, or a number.
+    problem_type: ProblemType = "single_label_classification"
+    # Label names in the order of the model's outputs; null takes the card's, else the sorted names of the training rows.
+    # With two labels the last one is the positive class of the binary metrics.
+    labels: Annotated[list[str], Field(min_length=2)] | None = None
+    # balanced weighs each class by rows / (classes * rows of the class), as scikit-learn does.
+    class_weights: Literal["balanced"] | None = None
+    # Multi-label: a label is predicted from this probability on.
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What the model must know of the data."""
+
+    problem_type: ProblemType
+    labels: tuple[str, ...]
+    class_weights: tuple[float, ...] | None
+    threshold: float
+
+
+def load_schema(values: Mapping[str, Any]) -> Schema:
+    """Rebuild a schema from its JSON form."""
+    weights = values["class_weights"]
+    return Schema(
+        values["problem_type"], tuple(values["labels"]), tuple(weights) if weights else None, values["threshold"]
+    )
+
+
+def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None) -> Schema:
+    """Find the label names (recipe, else card, else the sorted names of the rows) and the class weights.
+
+    Raises DataError where the labels do not suit the problem type.
+    """
+    problem_type = settings.problem_type
+    if problem_type == "regression":
+        if settings.class_weights:
+            raise DataError("task.class_weights needs classes; regression has none. Remove it.")
+        for number, row in enumerate(rows, 1):
+            _target(row["label"], problem_type, (), f"training row {number}")
+        return Schema(problem_type, ("score",), None, settings.threshold)
+    given = settings.labels or card_labels
+    names = [name for row in rows for name in _names(row["label"], problem_type)]
+    labels = tuple(given) if given else tuple(_sorted(set(names)))
+    _check_labels(labels, len(rows), problem_type, given is not None)
+    for number, row in enumerate(rows, 1):
+        _target(row["label"], problem_type, labels, f"training row {number}")
+    weights = None
+    if settings.class_weights == "balanced":
+        counts = Counter(_index(name, labels, "") for name in names)
+        if missing := [label for index, label in enumerate(labels) if not counts[index]]:
+            raise DataError(f"task.class_weights=balanced: no training row has the label {missing[0]!r}")
+        total = sum(counts.values())
+        weights = tuple(total / (len(labels) * counts[index]) for index in range(len(labels)))
+    return Schema(problem_type, labels, weights, settings.threshold)
+
+
+def _check_labels(labels: tuple[str, ...], n_rows: int, problem_type: str, given: bool) -> None:
+    if len(labels) < 2 and problem_type == "single_label_classification":
+        raise DataError(f"the training rows have one label only ({one_of(labels)}); a classifier needs at least two")
+    if len(set(labels)) < len(labels):
+        raise DataError(f"task.labels names a label twice: {one_of(labels)}")
+    if not given and len(labels) > max(20, n_rows // 2):
+        raise DataError(
+            f"{n_rows} training rows have {len(labels)} different labels (such as {labels[0]!r}, {labels[-1]!r}): is "
+            "data.columns.label the right column? For numbers set task.problem_type=regression, for lists "
+            "task.problem_type=multi_label_classification."
+        )
+
+
+def _sorted(names: set[str]) -> list[str]:
+    numbers = all(name.lstrip("-").isdigit() for name in names)
+    return sorted(names, key=int) if numbers else sorted(names)
+
+
+def _names(value: Any, problem_type: str) -> list[str]:
+    """Return the label names of one row as text; several labels in a text file are separated by '|'."""
+    if problem_type == "multi_label_classification":
+        if isinstance(value, str):
+            return [name.strip() for name in value.split("|") if name.strip()]
+        return [str(name) for name in value] if isinstance(value, (list, tuple)) else []
+    return [str(value)]
+
+
+def _index(name: str, labels: Sequence[str], where: str) -> int:
+    if name in labels:
+        return labels.index(name)
+    if name.isdigit() and int(name) < len(labels) and not any(label.isdigit() for label in labels):
+        return int(name)  # files that store the label's number
+    shown = one_of(labels[:12]) + (f" ... ({len(labels)} in all)" if len(labels) > 12 else "")
+    raise DataError(f"{where}: label {name!r} is not among the labels {shown}.{did_you_mean(name, labels)}")
+
+
+def _target(value: Any, problem_type: str, labels: Sequence[str], where: str) -> Any:
+    """Return the training target of one row: an index, a 0/1 list, or a number."""
+    if problem_type == "regression":
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise DataError(f"{where}: label {value!r} is not a number, as problem_type=regression needs") from None
+        if not np.isfinite(number):
+            raise DataError(f"{where}: label {value!r} is not a finite number")
+        return number
+    if problem_type == "multi_label_classification":
+        if not isinstance(value, (list, tuple, str)):
+            raise DataError(f"{where}: label {value!r} is not a list of labels (in text files: names separated by '|')")
+        chosen = {_index(name, labels, where) for name in _names(value, problem_type)}
+        return [int(index in chosen) for index in range(len(labels))]
+    if isinstance(value, (list, tuple)):
+        raise DataError(f"{where}: label {value!r} is a list; set task.problem_type=multi_label_classification")
+    return _index(str(value), labels, where)
+
+
+def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
+    """Tokenize each row into one feature of at most max_length tokens."""
+    texts = [str(row["text"]) for row in rows]
+    pairs = [str(row["text_pair"]) for row in rows] if rows and "text_pair" in rows[0] else None
+    whole = tokenizer(texts, pairs, return_attention_mask=False, verbose=False) if texts else {"input_ids": []}
+    inputs: dict[str, list[list[int]]] = {name: list(values) for name, values in whole.items()}
+    cut = [0] * len(rows)
+    too_long = [i for i, ids in enumerate(inputs["input_ids"]) if len(ids) > max_length]
+    if too_long:
+        some_pairs = [pairs[i] for i in too_long] if pairs else None
+        short = tokenizer(
+            [texts[i] for i in too_long],
+            some_pairs,
+            truncation=True,
+            max_length=max_length,
+            return_attention_mask=False,
+        )
+        for position, i in enumerate(too_long):
+            cut[i] = len(inputs["input_ids"][i]) - len(short["input_ids"][position])
+            for name in inputs:
+                inputs[name][i] = short[name][position]
+    for i, ids in enumerate(inputs["input_ids"]):
+        if not ids:  # GPT-2 adds no special tokens, so an empty text has none at all
+            inputs["input_ids"][i] = [tokenizer.pad_token_id]
+    targets = [
+        _target(row["label"], schema.problem_type, schema.labels, f"row {number}") if "label" in row else None
+        for number, row in enumerate(rows, 1)
+    ]
+    return Features(inputs, targets, list(range(len(rows))), cut)
+
+
+def model_kwargs(schema: Schema) -> dict[str, Any]:
+    """Return what the checkpoint's config needs: label names in both directions and the problem type."""
+    return {
+        "num_labels": len(schema.labels),
+        "id2label": dict(enumerate(schema.labels)),
+        "label2id": {label: index for index, label in enumerate(schema.labels)},
+        "problem_type": schema.problem_type,
+    }
+
+
+def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Tensor:
+    """Return indices (features,), a 0/1 matrix (features, labels), or numbers (features,)."""
+    import torch
+
+    return torch.tensor(
+        targets, dtype=torch.long if schema.problem_type == "single_label_classification" else torch.float
+    )
+
+
+def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
+    """Return the summed cross entropy, binary cross entropy or squared error, computed in float32."""
+    import torch
+    from torch.nn import functional
+
+    logits = outputs.logits.float()
+    weights = torch.tensor(schema.class_weights, device=logits.device) if schema.class_weights else None
+    if schema.problem_type == "regression":
+        return functional.mse_loss(logits.squeeze(-1), batch.targets, reduction="sum")
+    if schema.problem_type == "multi_label_classification":
+        return functional.binary_cross_entropy_with_logits(logits, batch.targets, weight=weights, reduction="sum")
+    return functional.cross_entropy(logits, batch.targets, weight=weights, reduction="sum")
+
+
+def count_targets(batch: Batch, schema: Schema) -> float:
+    """Return the number of targets; with class weights, the sum of their weights, as PyTorch's mean does."""
+    if schema.problem_type == "single_label_classification" and schema.class_weights:
+        return float(sum(schema.class_weights[target] for target in batch.targets.tolist()))
+    return float(batch.targets.numel())
+
+
+def predict(outputs: Any, batch: Batch) -> np.ndarray:
+    """Return the logits, shape (features, labels)."""
+    return np.asarray(outputs.logits.float().cpu().numpy())
+
+
+def decode(raw: np.ndarray, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
+    """Return one dict per example: label, score and probabilities; labels and probabilities; or score."""
+    if schema.problem_type == "regression":
+        return [{"score": float(value)} for value in raw[:, 0]]
+    probabilities = _probabilities(raw, schema)
+    named = [dict(zip(schema.labels, map(_rounded, row), strict=True)) for row in probabilities.tolist()]
+    if schema.problem_type == "multi_label_classification":
+        return [
+            {
+                "labels": [label for label, p in zip(schema.labels, row, strict=True) if p >= schema.threshold],
+                "probabilities": n,
+            }
+            for row, n in zip(probabilities.tolist(), named, strict=True)
+        ]
+    best = raw.argmax(axis=1)
+    return [
+        {"label": schema.labels[i], "score": _rounded(row[i]), "probabilities": n}
+        for i, row, n in zip(best.tolist(), probabilities.tolist(), named, strict=True)
+    ]
+
+
+def _probabilities(raw: np.ndarray, schema: Schema) -> np.ndarray:
+    raw = raw.astype(np.float64)
+    if schema.problem_type == "multi_label_classification":
+        return np.asarray(1 / (1 + np.exp(-raw)))
+    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
+    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+
+
+def _rounded(probability: float) -> float:
+    return round(probability, 6)
+
+
+def to_arrays(raw: np.ndarray, rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Return predictions and references: indices (n,), 0/1 matrices (n, labels), or numbers (n,)."""
+    references = [
+        _target(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)
+    ]
+    if schema.problem_type == "regression":
+        return raw[:, 0].astype(np.float64), np.array(references, np.float64)
+    if schema.problem_type == "multi_label_classification":
+        chosen = _probabilities(raw, schema) >= schema.threshold
+        return chosen.astype(np.int64), np.array(references, np.int64).reshape(len(rows), -1)
+    return raw.argmax(axis=1).astype(np.int64), np.array(references, np.int64)
+
+
+def metrics(settings: Settings) -> dict[str, Metric]:
+    """Return the metrics of the problem type; accuracy of several labels is that of the whole set."""
+    if settings.problem_type == "regression":
+        return {
+            "pearson": Metric(regression.pearson),
+            "spearman": Metric(regression.spearman),
+            "mean_squared_error": Metric(regression.mean_squared_error, best=0.0, greater_is_better=False),
+            "mean_absolute_error": Metric(regression.mean_absolute_error, best=0.0, greater_is_better=False),
+        }
+    several = settings.problem_type == "multi_label_classification"
+    averages = [average for average in classification.AVERAGES if not (several and average == "binary")]
+    found = {
+        f"{score}_{average}": Metric(classification.averaged(score, average))
+        for score in ("f1", "precision", "recall")
+        for average in averages
+    }
+    if several:
+        return {"f1_micro": found.pop("f1_micro"), **found, "accuracy": Metric(classification.accuracy)}
+    return {
+        "accuracy": Metric(classification.accuracy),
+        **found,
+        "matthews_correlation": Metric(classification.matthews_correlation),
+    }
+
+
+def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
+    """Return the per-class table and, for one label per text, the confusion matrix (rows: true, columns: predicted)."""
+    if schema.problem_type == "regression":
+        return {}
+    n_labels = len(schema.labels)
+    if predictions.ndim == 1:
+        matrix = classification.confusion_matrix(predictions, references, n_labels)
+        hits, predicted, true = np.diag(matrix), matrix.sum(0), matrix.sum(1)
+    else:
+        hits, predicted, true = classification.label_counts(predictions, references)
+    precision, recall, f1 = classification.precision_recall_f1(hits, predicted, true)
+    table = [
+        {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for label, p, r, f, n in zip(schema.labels, precision, recall, f1, true, strict=True)
+    ]
+    found: dict[str, Any] = {"per_class": table}
+    if predictions.ndim == 1:
+        found["confusion_matrix"] = matrix.tolist()
+    return found
+
+
+def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> np.ndarray:
+    """Predict what is most frequent in training: the class, every label of more than half the rows, or the mean."""
+    targets = np.array([_target(r["label"], schema.problem_type, schema.labels, "") for r in train])
+    if schema.problem_type == "single_label_classification":
+        return np.full(len(rows), np.bincount(targets).argmax(), dtype=np.int64)
+    if schema.problem_type == "regression":
+        return np.full(len(rows), targets.mean())
+    return np.tile((targets.mean(0) > 0.5).astype(np.int64), (len(rows), 1))
+
+
+def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> np.ndarray:
+    """Fit TF-IDF of words and word pairs with logistic regression (C = 10), or ridge for numbers, on the training rows."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.pipeline import make_pipeline
+
+    def texts(some: Rows) -> list[str]:
+        return [" ".join(str(row[name]) for name in ("text", "text_pair") if name in row) for row in some]
+
+    targets = np.array([_target(r["label"], schema.problem_type, schema.labels, "") for r in train])
+    estimator: Any = LogisticRegression(C=10.0, max_iter=1000, random_state=seed)
+    if schema.problem_type == "regression":
+        estimator = Ridge(random_state=seed)
+    elif schema.problem_type == "multi_label_classification":
+        estimator = OneVsRestClassifier(estimator)
+    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), estimator)
+    model.fit(texts(train), targets)
+    return np.asarray(model.predict(texts(rows)))
+
+
+_SAMPLES = [
+    {"text": "The new kettle boils water in under two minutes and I love it.", "label": "praise"},
+    {"text": "My parcel has been stuck at the depot since Monday.", "label": "complaint"},
+    {"text": "Does the blue model fit a standard wall bracket?", "label": "question"},
+    {"text": "Best headphones I have owned, the sound is warm and clear.", "label": "praise"},
+    {"text": "The screen cracked on the second day and nobody answers.", "label": "complaint"},
+    {"text": "How long does the battery last on one charge?", "label": "question"},
+    {"text": "Lovely staff, quick delivery, thank you very much.", "label": "praise"},
+    {"text": "You charged my card twice for the same lamp.", "label": "complaint"},
+    {"text": "Which cable do I need for an older television?", "label": "question"},
+    {"text": "Works perfectly with everything we have at home.", "label": "praise"},
+    {"text": "The left speaker hums whenever the light is on.", "label": "complaint"},
+    {"text": "Can I change the address of an order after paying?", "label": "question"},
+]
+
+
+def sample_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Return twelve rows that suit the problem type and, where the recipe names labels, have those."""
+    labels = settings.labels or sorted({row["label"] for row in _SAMPLES})
+    position = {label: index for index, label in enumerate(sorted({row["label"] for row in _SAMPLES}))}
+    rows: list[dict[str, Any]] = []
+    for number, row in enumerate(_SAMPLES):
+        index = position[row["label"]]
+        label: Any = labels[(index if len(labels) <= 3 else number) % len(labels)]
+        if settings.problem_type == "regression":
+            label = index + number / 10
+        elif settings.problem_type == "multi_label_classification":
+            label = sorted({label, labels[number % 2]})
+        rows.append({"id": str(number + 1), "text": row["text"], "label": label})
+    return rows
+
+
+TASK = Task(
+    name="text_classification",
+    settings=Settings,
+    columns={
+        "text": Column("the text"),
+        "text_pair": Column("a second text, for tasks on pairs", required=False),
+        "label": Column("the label, a list of labels (in text files separated by '|'), or a number"),
+    },
+    find_schema=find_schema,
+    load_schema=load_schema,
+    encode=encode,
+    auto_class={
+        "encoder": "AutoModelForSequenceClassification",
+        "decoder": "AutoModelForSequenceClassification",
+        "encoder-decoder": "AutoModelForSequenceClassification",
+    },
+    model_kwargs=model_kwargs,
+    pad_targets=pad_targets,
+    loss_sum=loss_sum,
+    count_targets=count_targets,
+    predict=predict,
+    decode=decode,
+    to_arrays=to_arrays,
+    metrics=metrics,
+    details=details,
+    baselines={"majority": majority_baseline, "tfidf": tfidf_baseline},
+    pipeline_tag="text-classification",
+    sample_rows=sample_rows,
+)

@@ -1,0 +1,176 @@
+"""The training loop: the only place where a weight changes.
+
+    for report in train(...):     one optimizer step each; the caller decides what to print, evaluate and save
+
+What makes it exact:
+
+- The loss of a step is summed over all its targets, on all ranks and micro-batches, and divided by their number, which is
+  known before the first backward pass. Padding, accumulation and ragged last batches change nothing.
+- The random numbers of a step are a function of (seed, step, rank), the learning rate one of the step, and the batches one
+  of (seed, epoch). So a resumed run needs weights, optimizer state and two numbers.
+- A step whose loss or gradient is not finite stops the run before the update.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from ft_toolkit.batching import MicroBatch, Plan
+from ft_toolkit.errors import NotFiniteError
+from ft_toolkit.loader import Collate, to_device
+from ft_toolkit.tasks.base import Batch
+
+
+@dataclass
+class Progress:
+    """Where the run is: `step` counts optimizer steps of the whole run, `step_in_epoch` those of the epoch."""
+
+    epoch: int = 0
+    step_in_epoch: int = 0
+    step: int = 0
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """One optimizer step, over all ranks. `step` counts from 1; `loss` is the mean per target."""
+
+    step: int
+    epoch: int
+    ends_epoch: bool
+    loss: float
+    learning_rate: float
+    grad_norm: float
+    n_examples: int
+    n_targets: float
+    n_tokens: int
+    n_padded: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """Everything the loop needs besides the model; plain values and pure functions.
+
+    `plan_epoch(epoch)` gives the batches, `lr_at(step)` the learning rate; `loss_sum` and `count_targets` are the task's.
+    """
+
+    plan_epoch: Callable[[int], Plan]
+    total_steps: int
+    lr_at: Callable[[int], float]
+    collate: Collate
+    loss_sum: Callable[[object, Batch], Tensor]
+    count_targets: Callable[[Batch], float]
+    max_grad_norm: float | None
+    seed: int
+
+
+def train(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: TrainingPlan,
+    progress: Progress,
+) -> Iterator[StepReport]:
+    """Train from `progress` to the last step, yielding a report after each optimizer step; `progress` moves along.
+
+    `model` and `optimizer` come from `accelerator.prepare`; batches and schedule must not, since a prepared loader drops or
+    doubles ragged batches and a prepared schedule advances once per rank. Raises NotFiniteError.
+    """
+    rank = accelerator.process_index
+    while progress.step < plan.total_steps:
+        steps = plan.plan_epoch(progress.epoch)
+        for step in range(progress.step_in_epoch, len(steps)):
+            report = _step(accelerator, model, optimizer, plan, progress, steps[step][rank], step + 1 == len(steps))
+            progress.step += 1
+            progress.step_in_epoch = step + 1
+            if report.ends_epoch:
+                progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
+            yield report
+            if progress.step == plan.total_steps:
+                return
+
+
+def _step(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    plan: TrainingPlan,
+    progress: Progress,
+    micros: list[MicroBatch],
+    ends_epoch: bool,
+) -> StepReport:
+    started = time.perf_counter()
+    model.train()
+    torch.manual_seed(step_seed(plan.seed, progress.step, accelerator.process_index))
+    batches = [plan.collate(micro.features, micro.weight) for micro in micros]
+    n_targets, n_examples, n_tokens, n_padded = _count(accelerator, plan, batches)
+    total = torch.zeros((), device=accelerator.device)
+    for index, cpu_batch in enumerate(batches):
+        batch = to_device(cpu_batch, accelerator.device)
+        synchronizes = index == len(batches) - 1
+        with torch.enable_grad() if synchronizes else accelerator.no_sync(model):
+            with accelerator.autocast():
+                outputs = model(**batch.inputs)
+            loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
+            # DDP averages gradients over ranks, and a sum is wanted
+            accelerator.backward(loss * accelerator.num_processes)
+        total += loss.detach()
+    loss_value = float(accelerator.reduce(total, reduction="sum"))
+    norm = accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm or float("inf"))
+    grad_norm = float(norm) if norm is not None else float("nan")
+    if not np.isfinite(loss_value) or not np.isfinite(grad_norm):
+        ids = sorted({i for micro in micros for i in micro.features})
+        raise NotFiniteError(
+            f"step {progress.step + 1}: the loss is {loss_value} and the gradient norm {grad_norm}; stopped before the update. "
+            f"Rows of this step{_on(accelerator)} (counted from 0): {ids}. Look at these rows, or lower training.learning_rate"
+        )
+    learning_rate = plan.lr_at(progress.step)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad()
+    return StepReport(
+        step=progress.step + 1,
+        epoch=progress.epoch,
+        ends_epoch=ends_epoch,
+        loss=loss_value,
+        learning_rate=learning_rate,
+        grad_norm=grad_norm,
+        n_examples=n_examples,
+        n_targets=n_targets,
+        n_tokens=n_tokens,
+        n_padded=n_padded,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def step_seed(seed: int, step: int, rank: int) -> int:
+    """Return the seed of a step's random numbers (dropout) on a rank."""
+    return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint32)[0])
+
+
+def _count(accelerator: Accelerator, plan: TrainingPlan, batches: list[Batch]) -> tuple[float, int, int, int]:
+    """Return targets, examples, real and padded tokens of the step over all ranks; fillers count as nothing."""
+    real = [batch for batch in batches if batch.weight]
+    counts = torch.tensor(
+        [
+            sum(plan.count_targets(batch) for batch in real),
+            sum(len(batch.feature_ids) for batch in real),
+            sum(batch.n_tokens for batch in real),
+            sum(batch.n_padded for batch in batches),
+        ],
+        dtype=torch.float64,
+    )
+    if accelerator.num_processes > 1:
+        counts = accelerator.reduce(counts.to(accelerator.device), reduction="sum").cpu()
+    targets, examples, tokens, padded = counts.tolist()
+    return targets, int(examples), int(tokens), int(padded)
+
+
+def _on(accelerator: Accelerator) -> str:
+    return f" on rank {accelerator.process_index}" if accelerator.num_processes > 1 else ""
