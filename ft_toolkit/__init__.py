@@ -10,22 +10,25 @@ if TYPE_CHECKING:
     from ft_toolkit.config import LoadedRecipe as LoadedRecipe
     from ft_toolkit.config import load_recipe as load_recipe
     from ft_toolkit.inference import load as load
-    from ft_toolkit.run import run as run
+    from ft_toolkit.run import run as run_recipe
     from ft_toolkit.tasks import find_tasks as find_tasks
 
 __version__ = "0.1.0"
 
+# Public name -> module and name there. No public name may be that of a module: `ft_toolkit.run` is the module run.py
+# as soon as anything has imported it.
 _PUBLIC = {
-    "LoadedRecipe": "ft_toolkit.config",
-    "find_tasks": "ft_toolkit.tasks",
-    "load": "ft_toolkit.inference",
-    "load_recipe": "ft_toolkit.config",
-    "run": "ft_toolkit.run",
+    "LoadedRecipe": ("ft_toolkit.config", "LoadedRecipe"),
+    "find_tasks": ("ft_toolkit.tasks", "find_tasks"),
+    "load": ("ft_toolkit.inference", "load"),
+    "load_recipe": ("ft_toolkit.config", "load_recipe"),
+    "run_recipe": ("ft_toolkit.run", "run"),
 }
-__all__ = ["LoadedRecipe", "__version__", "find_tasks", "load", "load_recipe", "run"]
+__all__ = ["LoadedRecipe", "__version__", "find_tasks", "load", "load_recipe", "run_recipe"]
 
 
 def __getattr__(name: str) -> Any:
     if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+        module, attribute = _PUBLIC[name]
+        return getattr(import_module(module), attribute)
     raise AttributeError(f"module 'ft_toolkit' has no attribute '{name}'")

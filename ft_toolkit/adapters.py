@@ -82,11 +82,7 @@ def lora_targets(model: Any, wanted: str | list[str], heads: Sequence[str]) -> l
                 )
         return wanted
     if wanted == "attention":
-        endings = [
-            ending
-            for ending in endings
-            if re.search(r"(^|\.|_)(self_attn|attn|attention)(\.|$)|^attn|Attention", ending)
-        ]
+        endings = [ending for ending in endings if re.search("attn|attention", ending, re.IGNORECASE)]
     if not endings:
         raise ModelError(
             f"method.target_modules={wanted}: no such layers in {type(model).__name__}; name them in a list"

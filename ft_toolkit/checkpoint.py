@@ -1,10 +1,6 @@
-"""Save and restore a run: whole or not at all, and only for the data and the recipe it was saved for."""
+"""Save and restore a run, only for the data and the recipe it was saved for."""
 
 import json
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ft_toolkit.errors import ResumeError
+from ft_toolkit.files import found_folder, whole_folder, write_json
 from ft_toolkit.optim import trainable_parameters
 
 # Settings that may differ between the saved run and the resumed one, because no weight depends on them.
@@ -24,48 +21,6 @@ _FREE_SETTINGS = {
 _FREE_SECTIONS = {"reference", "tracking"}
 # The rows have a fingerprint of their own, so where they come from may change.
 _FREE_DATA_SETTINGS = {"card", "train", "validation", "test", "columns", "validation_fraction"}
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target` and put it in `target`'s place at the end, if nothing was raised.
-
-    A crash leaves the old folder, the new one, or (between two renames) the old one as `.NAME.old`, which `found_folder`
-    knows.
-    """
-    fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    yield fresh
-    for path in fresh.rglob("*"):
-        if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
-    if target.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def found_folder(target: Path) -> Path | None:
-    """Return where a folder written by `whole_folder` is, or None."""
-    return next((path for path in (target, target.with_name(f".{target.name}.old")) if path.is_dir()), None)
-
-
-def write_file(target: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    fresh = target.with_name(f".{target.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(target)
-
-
-def write_json(target: Path, value: Any) -> None:
-    """Write JSON, indented, whole or not at all; NaN is refused."""
-    write_file(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:

@@ -45,12 +45,15 @@ def run(
     """Train, evaluate, prove and document one recipe."""
     from ft_toolkit.config import load_recipe
     from ft_toolkit.data.load import check_sources
+    from ft_toolkit.run_folder import check_folder
     from ft_toolkit.tasks import find_tasks
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, overrides or [], find_tasks())
     if not smoke or loaded.recipe.data.train is not None:
         check_sources(loaded.recipe.data, loaded.task)
+    if not dry_run:
+        check_folder(output, resume=resume)
     _quiet_libraries()
     if dry_run:
         from ft_toolkit.dry_run import dry_run as show_plan

@@ -9,19 +9,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ft_toolkit.errors import Mistake, RecipeError, did_you_mean, one_of
 from ft_toolkit.tasks.base import Task, TaskSettings
-from ft_toolkit.yaml12 import KeyPath, YamlError, parse_value, parse_yaml
+from ft_toolkit.yaml12 import KeyPath, YamlError, dump_yaml, parse_value, parse_yaml
 
 Baseline = Literal["majority", "tfidf"]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Name = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -29,12 +29,22 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
+    def clash(self) -> str | None:
+        """Return what is wrong between keys, in words. Looks only at which keys are set, so that any values will do."""
+        return None
+
+    @model_validator(mode="after")
+    def _no_clash(self) -> Self:
+        if problem := self.clash():
+            raise ValueError(problem)
+        return self
+
 
 class ModelSection(Section):
     """The pretrained checkpoint."""
 
     # Hub id, folder on disk, or package:NAME/FOLDER for a model that an installed Python package carries.
-    name: str = Field(min_length=1)
+    name: Name
     # Hub branch, tag or commit. The commit it resolved to is recorded in the run folder.
     revision: str | None = None
     # Expected sha256 of model.safetensors; another file is refused.
@@ -47,11 +57,11 @@ class DataSection(Section):
     """Where the rows come from."""
 
     # A data card: a name under data_cards/, or the path of a card's folder.
-    card: str | None = None
+    card: Name | None = None
     # Local files (csv, tsv, json, jsonl, parquet), relative to the current folder. They replace the card's own.
-    train: str | None = None
-    validation: str | None = None
-    test: str | None = None
+    train: Name | None = None
+    validation: Name | None = None
+    test: Name | None = None
     # Without validation rows: this share of the training rows is held out, chosen by a hash of each row.
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     # The task's column -> the column's name in the files, e.g. {text: review, label: stars}.
@@ -59,15 +69,15 @@ class DataSection(Section):
     # Tokens per example, special tokens included; the rest is cut off and counted in the report.
     max_length: Annotated[int, Field(ge=8)] = 256
 
-    @model_validator(mode="after")
-    def _has_rows(self) -> "DataSection":
+    def clash(self) -> str | None:
+        problems = []
         if self.card is None and self.train is None:
-            raise ValueError("needs a card (data.card=NAME) or training rows (data.train=FILE)")
-        if self.train is None and (self.validation or self.test):
-            raise ValueError("local validation or test rows need local training rows too (data.train=FILE)")
+            problems.append("needs a card (data.card=NAME) or training rows (data.train=FILE)")
+        elif self.train is None and (self.validation or self.test):
+            problems.append("local validation or test rows need local training rows too (data.train=FILE)")
         if self.validation is not None and self.validation_fraction is not None:
-            raise ValueError("validation and validation_fraction exclude each other; keep one")
-        return self
+            problems.append("validation and validation_fraction exclude each other; keep one (null unsets the other)")
+        return "; ".join(problems) or None
 
 
 class FullMethod(Section):
@@ -122,11 +132,10 @@ class TrainingSection(Section):
     # Steps between two checkpoints; one is also written at each evaluation.
     save_steps: PositiveInt | None = None
 
-    @model_validator(mode="after")
-    def _one_batch_size(self) -> "TrainingSection":
+    def clash(self) -> str | None:
         if (self.tokens_per_batch is None) == (self.examples_per_batch is None):
-            raise ValueError("exactly one of tokens_per_batch and examples_per_batch must be set (null unsets one)")
-        return self
+            return "exactly one of tokens_per_batch and examples_per_batch must be set (null unsets one)"
+        return None
 
 
 class EvaluationSection(Section):
@@ -197,7 +206,7 @@ class LoadedRecipe:
 
     def to_yaml(self) -> str:
         """Return the resolved recipe as YAML that `load_recipe` reads back to the same recipe."""
-        return yaml.safe_dump(self.recipe.as_dict(), sort_keys=False, allow_unicode=True, width=110)
+        return dump_yaml(self.recipe.as_dict())
 
 
 _SECTIONS: dict[str, type[Section]] = {
@@ -266,7 +275,13 @@ class _Reader:
             inner = node.get(key)
             if isinstance(inner, str) and keys[:depth] in (("task",), ("method",)):
                 inner = {"name": inner}  # the shorthand `method: lora`
-            node[key] = node = inner if isinstance(inner, dict) else {}
+            if inner is not None and not isinstance(inner, dict):
+                above = ".".join(keys[:depth])
+                problem = f"'{above}' is {inner!r} ({self._place(keys[:depth])}), which has no keys; set {above}=..."
+                self.mistakes.append(Mistake("command line", dotted, problem))
+                return
+            node[key] = node = {} if inner is None else inner
+            self.places.setdefault(keys[:depth], "command line")
         node[keys[-1]] = value
         self.places = {path: place for path, place in self.places.items() if path[: len(keys)] != keys}
         self.places[keys] = "command line"
@@ -280,8 +295,9 @@ class _Reader:
         method = self._read_method()
         sections: dict[str, Any] = {name: self._read_section(name, kind) for name, kind in _SECTIONS.items()}
         if task is not None and task_settings is not None:
-            self._check_metrics(task, task_settings, sections)
-            self._check_columns(task, sections["data"])
+            self._check_metrics(task, task_settings)
+        if task is not None:
+            self._check_columns(task)
         if self.mistakes:
             raise RecipeError(self.mistakes)
         assert task is not None
@@ -299,9 +315,9 @@ class _Reader:
         if name is None:
             self._add(("task",), f"missing; allowed: {one_of(self.tasks)}")
             return None, None
-        if name not in self.tasks:
+        if not isinstance(name, str) or name not in self.tasks:
             allowed = one_of(self.tasks)
-            self._add(("task",), f"unknown task '{name}'; allowed: {allowed}.{did_you_mean(str(name), self.tasks)}")
+            self._add(("task",), f"unknown task {name!r}; allowed: {allowed}.{did_you_mean(str(name), self.tasks)}")
             return None, None
         task = self.tasks[name]
         settings = self._validate(task.settings, values, ("task",))
@@ -310,10 +326,12 @@ class _Reader:
     def _read_method(self) -> Any:
         name, values = self._named_section("method")
         if name is None:
+            if any(key != "name" for key in values):
+                self._add(("method", "name"), f"missing; allowed: {one_of(METHODS)}")
             return FullMethod()
-        if name not in METHODS:
+        if not isinstance(name, str) or name not in METHODS:
             hint = did_you_mean(str(name), METHODS)
-            self._add(("method",), f"unknown method '{name}'; allowed: {one_of(METHODS)}.{hint}")
+            self._add(("method",), f"unknown method {name!r}; allowed: {one_of(METHODS)}.{hint}")
             return None
         return self._validate(METHODS[name], values, ("method",))
 
@@ -340,18 +358,19 @@ class _Reader:
             errors = error.errors()
         seen: set[KeyPath] = set()
         for item in errors:
-            # pydantic adds the branch of a union to the place; what the user wrote is the key and the list index
-            path = (
-                *at,
-                *(str(part) for part in item["loc"][:1]),
-                *(str(p) for p in item["loc"][1:] if isinstance(p, int)),
-            )
+            path = at
+            for part in item["loc"]:
+                # pydantic adds the branch of a union; what the user wrote is the key, the keys under it and list indices
+                if path == at or isinstance(part, int) or (*path, part) in self.places:
+                    path = (*path, str(part))
             if path not in seen:
                 seen.add(path)
                 self._add_validation(path, dict(item), kind)
         unknown = {item["loc"][0] for item in errors if item["type"] == "extra_forbidden"}
         if len(unknown) == len(errors):  # the checks across keys run only once the keys are right
             return self._validate(kind, {key: value for key, value in values.items() if key not in unknown}, at)
+        if issubclass(kind, Section) and at not in seen and (problem := kind.model_construct(**values).clash()):
+            self._add(at, problem)
         return None
 
     def _add_validation(self, path: KeyPath, item: dict[str, Any], kind: type[BaseModel]) -> None:
@@ -368,6 +387,8 @@ class _Reader:
                 problem = f"found {found!r}; allowed: {context['expected']}.{hint}"
             case "value_error":
                 problem = str(context["error"])
+            case "string_type" if isinstance(found, (int, float)):
+                problem = f"found {found!r}; text is needed: put it in quotes"
             case _:
                 problem = f"found {found!r}; {item['msg'][0].lower()}{item['msg'][1:]}"
         self._add(path, problem)
@@ -375,29 +396,38 @@ class _Reader:
     def _unknown_key(self, path: KeyPath, allowed: list[str]) -> str:
         key, problem = path[-1], "unknown key"
         fields = {name: kind.model_fields for name, kind in _SECTIONS.items()} | {"method": LoraMethod.model_fields}
+        if task := self.tasks.get(str(self._named_section("task")[0])):
+            fields["task"] = task.settings.model_fields
         for name, known in fields.items():
-            if key in known and name != path[0]:
-                return f"{problem}; '{key}' belongs to the section '{name}' ({name}.{key})"
+            if key in known and key != "name" and name != path[0]:  # a name says nothing about where it belongs
+                problem += f"; '{key}' belongs to the section '{name}' ({name}.{key})"
+                return problem if len(path) == 1 else f"{problem}; allowed here: {one_of(allowed)}"
         if path[0] == "method" and key in LoraMethod.model_fields:
             return f"{problem} for this method; '{key}' belongs to lora (method=full alone replaces the whole section)"
         return f"{problem}; allowed: {one_of(allowed)}.{did_you_mean(key, allowed)}"
 
-    def _check_metrics(self, task: Task, settings: TaskSettings, sections: Mapping[str, Any]) -> None:
+    def _check_metrics(self, task: Task, settings: TaskSettings) -> None:
         metrics = task.metrics(settings)
         for section, key in (("evaluation", "metric_for_best_model"), ("reference", "metric")):
-            wanted = getattr(sections[section], key, None)
-            if wanted is not None and wanted not in metrics:
+            wanted = self._written(section, key)
+            if isinstance(wanted, str) and wanted not in metrics:
                 hint = did_you_mean(wanted, metrics)
                 self._add((section, key), f"{task.name} has no metric '{wanted}'; allowed: {one_of(metrics)}.{hint}")
 
-    def _check_columns(self, task: Task, data: DataSection | None) -> None:
-        for column in data.columns if data else ():
+    def _check_columns(self, task: Task) -> None:
+        columns = self._written("data", "columns")
+        for column in columns if isinstance(columns, dict) else ():
             if column not in task.columns:
                 hint = did_you_mean(column, task.columns)
                 allowed = one_of(task.columns)
                 self._add(
                     ("data", "columns", column), f"{task.name} has no column '{column}'; allowed: {allowed}.{hint}"
                 )
+
+    def _written(self, section: str, key: str) -> Any:
+        """Return a value as the user wrote it, checked or not, so that one mistake in a section does not hide the next."""
+        values = self.document.get(section)
+        return values.get(key) if isinstance(values, dict) else None
 
     def _add(self, path: KeyPath, problem: str) -> None:
         self.mistakes.append(Mistake(self._place(path), ".".join(path), problem))

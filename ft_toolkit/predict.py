@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.checkpoint import write_file
-from ft_toolkit.data.sources import READERS, read_file
+from ft_toolkit.data.sources import read_file
 from ft_toolkit.errors import UsageError, one_of
+from ft_toolkit.files import write_file
 from ft_toolkit.inference import load
 from ft_toolkit.tasks.base import Row
 
@@ -80,6 +80,3 @@ def _csv(rows: list[Row], records: list[dict[str, Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     return "|".join(map(str, value)) if isinstance(value, list) else value
-
-
-INPUT_TYPES = (".txt", *READERS)

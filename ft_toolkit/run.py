@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from ft_toolkit import adapters, checkpoint, environment
+from ft_toolkit import adapters, checkpoint, environment, files
 from ft_toolkit.config import LoadedRecipe
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, ReloadError, UsageError
@@ -34,6 +34,7 @@ from ft_toolkit.optim import lr_at, make_optimizer
 from ft_toolkit.prepare import Prepared, effective_batch, prepare
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
+from ft_toolkit.run_folder import claim, remove_if_bare
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
 
@@ -54,16 +55,16 @@ def run(
     accelerator = Accelerator(
         mixed_precision=loaded.recipe.training.mixed_precision,
         log_with=list(loaded.recipe.tracking.trackers) or None,
-        project_dir=str(output) if output else None,
     )
     folder = _claim_folder(accelerator, loaded, output, resume=resume, smoke=smoke)
+    accelerator.project_configuration.set_directories(str(folder))  # file-based trackers write into the run folder
     display = Display(console, enabled=accelerator.is_main_process)
     try:
         with accelerator.main_process_first():
             prepared = prepare(loaded, smoke=smoke, work_folder=folder)
     except UsageError:
         if accelerator.is_main_process and not resume:
-            _remove_if_bare(folder)
+            remove_if_bare(folder)
         raise
     for line in (*prepared.substitutions, *prepared.facts["warnings"]):
         display.say(f"note: {line}")
@@ -146,10 +147,8 @@ class _Run:
         prepared = self.prepared
         header = f"# What ran, resolved to the last default.    {self.command}\n"
         text = header + self.loaded.to_yaml() if not prepared.substitutions else header + _substituted(prepared)
-        checkpoint.write_file(self.folder / "recipe.yaml", text)
-        checkpoint.write_json(
-            self.folder / "environment.json", results_file.environment_facts(prepared, self.accelerator)
-        )
+        files.write_file(self.folder / "recipe.yaml", text)
+        files.write_json(self.folder / "environment.json", results_file.environment_facts(prepared, self.accelerator))
 
     def _restore(self) -> None:
         found, state = checkpoint.read_state(
@@ -259,7 +258,7 @@ class _Run:
             self.history["best"] = {"score": score, "step": self.progress.step}
             self.history["bad_evaluations"] = 0
             if self.accelerator.is_main_process:
-                with checkpoint.whole_folder(self.folder / "checkpoints" / "best") as fresh:
+                with files.whole_folder(self.folder / "checkpoints" / "best") as fresh:
                     checkpoint.save_weights(self._bare_model(), fresh / "weights.safetensors")
         else:
             self.history["bad_evaluations"] += 1
@@ -327,7 +326,7 @@ class _Run:
         return self._predictor().predict(self.prepared.features[split])[0]
 
     def _best_folder(self) -> Path:
-        found = checkpoint.found_folder(self.folder / "checkpoints" / "best")
+        found = files.found_folder(self.folder / "checkpoints" / "best")
         assert found is not None, "an evaluation always writes the first best checkpoint"
         return found
 
@@ -335,7 +334,7 @@ class _Run:
         """Save the model, prove it, score it, and write results, predictions, report and card."""
         prepared, recipe = self.prepared, self.recipe
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
-        with checkpoint.whole_folder(self.folder / "model") as fresh:
+        with files.whole_folder(self.folder / "model") as fresh:
             adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
@@ -379,7 +378,7 @@ class _Run:
         }
         results = results_file.build(self.loaded.name, prepared, scores, training, proof, self.command)
         results_file.write_predictions(self.folder / "predictions.jsonl", prepared, decoded)
-        checkpoint.write_json(self.folder / "results.json", results)
+        files.write_json(self.folder / "results.json", results)
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return results
@@ -456,7 +455,7 @@ def _claim_folder(
     claimed: list[Any] = [None]
     if accelerator.is_main_process:
         try:
-            claimed = [_claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)]
+            claimed = [claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)]
         except UsageError as error:
             claimed = [error]
     if accelerator.num_processes > 1:
@@ -464,37 +463,6 @@ def _claim_folder(
     if isinstance(claimed[0], UsageError):
         raise claimed[0]
     return Path(claimed[0])
-
-
-def _claim(name: str, output: Path | None, *, resume: bool) -> str:
-    if resume:
-        if output is None:
-            raise UsageError("--resume needs the run folder to go on with: --output FOLDER")
-        if (output / "results.json").is_file():
-            raise UsageError(f"{output} is finished already; see {output / 'report.html'}")
-        if not output.is_dir():
-            raise UsageError(f"{output}: no such run folder; nothing to resume")
-        return str(output)
-    if output is not None:
-        if output.exists() and (not output.is_dir() or any(output.iterdir())):
-            raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
-        output.mkdir(parents=True, exist_ok=True)
-        return str(output)
-    number = 1
-    while True:
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return str(folder)
-
-
-def _remove_if_bare(folder: Path) -> None:
-    """Take back a folder that this run made and wrote nothing of worth to."""
-    if not (folder / "recipe.yaml").exists():
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -1,13 +1,15 @@
-"""YAML as recipes use it: the YAML 1.2 core schema, with the line of every key, and duplicate keys refused.
+"""YAML as recipes use it: the YAML 1.2 core schema without 0x and 0o, with the line of every key, duplicate keys refused.
 
 PyYAML follows YAML 1.1, where `3e-4` is text, `no` (a language code) is False, `010` is 8 and `1:30` is 90.
-Here `3e-4` is a number, `no` is text, `010` is 10 and `1:30` is text.
+Here `3e-4` is a number, `no` is text, `010` is 10 and `1:30` is text. Tags, anchors and aliases are refused: a recipe shows
+each value where it stands.
 """
 
 import re
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 KeyPath = tuple[str, ...]
 
@@ -24,27 +26,45 @@ class YamlError(ValueError):
 class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own protocol
 
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call] # PyYAML's stubs
+        line = event.start_mark.line + 1
+        if getattr(event, "anchor", None) is not None:
+            raise YamlError(
+                line, f"anchors and aliases (&{event.anchor}, *{event.anchor}) are not read; write the value out"
+            )
+        if (tag := getattr(event, "tag", None)) is not None:
+            raise YamlError(line, f"tags are not read; remove '{tag}'")
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes text that YAML 1.1 or this module would take for something else."""
+
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
 _Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:[Tt]rue|TRUE|[Ff]alse|FALSE)$"), list("tTfF"))
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]+$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+.0123456789"),
+_INT = re.compile(r"^[-+]?[0-9]+$")
+_FLOAT = re.compile(
+    r"^(?:[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
 )
+for _kind in (_Loader, _Dumper):
+    _kind.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
+    _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value, 10))
 
 
 def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Return the value of a YAML document and the line (from 1) of every key in it, by path.
 
-    Raises YamlError for a syntax error, a duplicate key, a key that is not text, or a tag such as !!python/object.
+    Raises YamlError for a syntax error, a duplicate key, a key that is not text, a tag, an anchor or an alias.
     """
-    loader = _Loader(text)
     lines: dict[KeyPath, int] = {}
+    try:
+        loader = _Loader(text)
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise YamlError(line, f"the character U+{ord(text[error.position]):04X} is not allowed in YAML") from None
     try:
         node = loader.get_single_node()
         if node is None:
@@ -53,9 +73,8 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise YamlError(mark.line + 1 if mark else 1, str(error.problem or error.context)) from None
-    except yaml.YAMLError as error:
-        raise YamlError(1, str(error)) from None
+        problem = ", ".join(part for part in (error.context, error.problem) if part)
+        raise YamlError(mark.line + 1 if mark else 1, problem) from None
     finally:
         loader.dispose()
 
@@ -63,6 +82,11 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
 def parse_value(text: str) -> Any:
     """Return the value that `text` has on the right of `key=` on the command line (`3e-4`, `true`, `[a, b]`, words)."""
     return parse_yaml(text)[0]
+
+
+def dump_yaml(value: Any) -> str:
+    """Return plain values as YAML that `parse_yaml` reads back to the same, in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:
@@ -73,8 +97,10 @@ def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> No
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
-            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
+            if not isinstance(key, yaml.ScalarNode):
                 raise YamlError(line, "a key must be plain text")
+            if key.tag != "tag:yaml.org,2002:str":
+                raise YamlError(line, f"a key must be text; quote it: '{key.value}'")
             here = (*path, key.value)
             if here in lines:
                 raise YamlError(line, f"key '{'.'.join(here)}' stands twice (first on line {lines[here]})")

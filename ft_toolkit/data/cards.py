@@ -58,6 +58,14 @@ class CardBlock(_Block):
     splits: dict[SplitName, SplitFacts]
     tasks: dict[str, TaskFacts]
 
+    @model_validator(mode="after")
+    def _a_file_per_split(self) -> "CardBlock":
+        if self.source.files is not None and set(self.source.files) != set(self.splits):
+            raise ValueError(
+                f"source.files has {one_of(self.source.files)}, but splits has {one_of(self.splits)}; they must agree"
+            )
+        return self
+
 
 @dataclass(frozen=True)
 class Card:
@@ -97,7 +105,10 @@ def load_card(name: str) -> Card:
         raise DataError(
             f"no data card '{name}'; allowed: {one_of(known)}, or a folder with a README.md.{did_you_mean(name, known)}"
         )
-    parts = path.read_text(encoding="utf-8").split("---\n", 2)
+    try:
+        parts = path.read_text(encoding="utf-8-sig").split("---\n", 2)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
     if len(parts) < 3 or parts[0].strip():
         raise DataError(f"{path}:1: a data card begins with front matter between two lines of ---")
     try:

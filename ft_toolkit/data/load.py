@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def load_data(section: DataSection, task: Task) -> LoadedData:
     splits: dict[SplitName, Rows] = {}
     for name, rows in raw.items():
         mapped = _map_columns(rows, origin[name], task, section.columns, known.columns if known else {})
-        labelled = [row for row in mapped if row["label"] is not None] if "label" in task.columns else mapped
+        labelled = [row for row in mapped if not _is_missing(row["label"])] if "label" in task.columns else mapped
         if len(labelled) < len(mapped):
             notes.append(f"{name}: {len(mapped) - len(labelled)} of {len(mapped)} rows have no label and were left out")
         if labelled:
@@ -130,7 +131,7 @@ def _map_columns(
     rows: RawRows, where: str, task: Task, wanted: Mapping[str, str], of_card: Mapping[str, str]
 ) -> list[Row]:
     """Return rows with the task's column names: as the recipe says, else of the same name, else as the card says."""
-    found = list(rows[0])
+    found = list(dict.fromkeys(name for row in rows for name in row))
     source: dict[str, str] = {}
     for column, facts in task.columns.items():
         candidates = (
@@ -151,10 +152,15 @@ def _map_columns(
                 raise DataError(
                     f"{where}: row {number}: column '{source[column]}' holds {values[column]!r}; text is needed"
                 )
-        if values.get("label") == "":
+        if isinstance(label := values.get("label"), str) and not label.strip():
             raise DataError(f"{where}: row {number}: column '{source['label']}' is empty; every row needs a label")
         mapped.append({"id": str(row.get("id", number)), **values})
     return mapped
+
+
+def _is_missing(label: Any) -> bool:
+    """Say whether a row has no label: null, or the NaN that pandas writes for it."""
+    return label is None or (isinstance(label, float) and math.isnan(label))
 
 
 def _hold_out(splits: dict[SplitName, Rows], fraction: float | None, notes: list[str]) -> dict[SplitName, Rows]:

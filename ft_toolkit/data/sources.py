@@ -38,11 +38,24 @@ def read_file(path: Path) -> RawRows:
     check_file(path)
     try:
         rows = READERS[path.suffix.lower()](path)
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path}:{_line_not_utf8(path)}: not UTF-8 text; save the file as UTF-8") from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     if not rows:
         raise DataError(f"{path}: no rows")
     return rows
+
+
+def _line_not_utf8(path: Path) -> int:
+    """Return the first line that does not decode; the error of a buffered read only knows its place in the buffer."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
 
 
 def _read_csv(path: Path) -> RawRows:

@@ -7,9 +7,10 @@ Array = np.ndarray
 
 def pearson(predictions: Array, references: Array) -> float:
     """Pearson's linear correlation."""
+    if any((values == values[0]).all() for values in (predictions, references)):
+        return float("nan")  # asked of the values: the mean of equal ones can miss them by one rounding
     p, r = predictions - predictions.mean(), references - references.mean()
-    spread = float(np.sqrt((p @ p) * (r @ r)))
-    return float(p @ r) / spread if spread else float("nan")
+    return float(np.clip(p @ r / (np.sqrt(p @ p) * np.sqrt(r @ r)), -1.0, 1.0))
 
 
 def spearman(predictions: Array, references: Array) -> float:

@@ -5,7 +5,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-
 # Left to the report, so that the console shows what decides.
 _DETAIL = ("precision_", "recall_")
 
@@ -29,10 +28,8 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         console.print(table)
     if (reference := results["reference"]) is not None:
         verdict = {True: "reached", False: "not reached", None: "not measured"}[reference["reached"]]
-        console.print(
-            f"reference {reference['metric']} {reference['value']} +- {reference['tolerance']}: {verdict} ({reference['source']})",
-            highlight=False,
-        )
+        target = f"{reference['metric']} {reference['value']} +- {reference['tolerance']}"
+        console.print(f"reference {target}: {verdict} ({reference['source']})", highlight=False)
     proof = results["reload_proof"]
     console.print(
         f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "

@@ -32,16 +32,16 @@ class Mistakes:
     heading: str
 
 
-def find_mistakes(predictions: Sequence[dict[str, Any]], labels: Sequence[str], threshold: float) -> Mistakes | None:
+def find_mistakes(predictions: Sequence[dict[str, Any]], threshold: float) -> Mistakes | None:
     """Return up to LIMIT mistakes of one split's predictions, worst first; None where there is no gold to compare with."""
     with_gold = [row for row in predictions if "gold" in row]
     if not with_gold:
         return None
     if "labels" in with_gold[0]:
-        found = [_wrong_set(row, labels, threshold) for row in with_gold]
+        found = [_wrong_set(row, threshold) for row in with_gold]
         heading = "Most confident mistakes"
     elif "label" in with_gold[0]:
-        found = [_wrong_label(row, labels) for row in with_gold]
+        found = [_wrong_label(row) for row in with_gold]
         heading = "Most confident mistakes"
     elif isinstance(with_gold[0].get("score"), (int, float)):
         found = [_error(row) for row in with_gold]
@@ -53,20 +53,8 @@ def find_mistakes(predictions: Sequence[dict[str, Any]], labels: Sequence[str], 
     return Mistakes(worst, None if heading == "Largest errors" else len(wrong), heading)
 
 
-def gold_names(gold: Any, labels: Sequence[str]) -> list[str]:
-    """Return the label names of a row's own label, which in files may be the label's number or names joined by '|'."""
-    values = gold if isinstance(gold, (list, tuple)) else str(gold).split("|") if "|" in str(gold) else [gold]
-    return [_name(str(value).strip(), labels) for value in values if str(value).strip()]
-
-
-def _name(value: str, labels: Sequence[str]) -> str:
-    if value in labels or any(label.isdigit() for label in labels):
-        return value
-    return labels[int(value)] if value.isdigit() and int(value) < len(labels) else value
-
-
-def _wrong_label(row: dict[str, Any], labels: Sequence[str]) -> Mistake | None:
-    gold = _name(str(row["gold"]), labels)
+def _wrong_label(row: dict[str, Any]) -> Mistake | None:
+    gold = row["gold"]
     if row["label"] == gold:
         return None
     remark = f"gave it {row['score']:.3f}"
@@ -75,8 +63,8 @@ def _wrong_label(row: dict[str, Any], labels: Sequence[str]) -> Mistake | None:
     return _mistake(row, gold, row["label"], row["score"], remark)
 
 
-def _wrong_set(row: dict[str, Any], labels: Sequence[str], threshold: float) -> Mistake | None:
-    gold, predicted = gold_names(row["gold"], labels), row["labels"]
+def _wrong_set(row: dict[str, Any], threshold: float) -> Mistake | None:
+    gold, predicted = row["gold"], row["labels"]
     wrong = set(gold) ^ set(predicted)
     if not wrong:
         return None

@@ -8,8 +8,8 @@ from typing import Any
 from accelerate import Accelerator
 
 from ft_toolkit import environment
-from ft_toolkit.checkpoint import write_file
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.files import write_file
 from ft_toolkit.models import file_sha256
 from ft_toolkit.prepare import Prepared, effective_batch
 
@@ -99,8 +99,8 @@ def write_predictions(path: Path, prepared: Prepared, decoded: dict[SplitName, l
     lines = []
     for split, predictions in decoded.items():
         for row, prediction in zip(prepared.data.splits[split], predictions, strict=True):
-            gold = {"gold": row["label"]} if "label" in row else {}
             shown = {key: value for key, value in row.items() if key not in ("id", "label")}
-            record = {"split": split, "id": row["id"], **shown, **gold, **prediction}
+            gold = prepared.task.gold(row, prepared.schema)
+            record = {"split": split, "id": row["id"], **shown, "gold": gold, **prediction}
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_file(path, "".join(lines))

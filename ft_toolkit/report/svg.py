@@ -37,7 +37,7 @@ def interval_chart(
 ) -> Markup:
     """Draw each score as a dot on its interval, all on the axis `span`, and a published value as a dashed line."""
     bottom = len(dots) * _ROW + 4
-    parts = [_tick_x(_percent(tick, span), text, bottom) for tick, text in _ticks(*span, 4)]
+    parts = [_tick_x(_percent(tick, span), text, bottom) for tick, text in _ticks(*span, 5)]
     if reference is not None:
         x = _percent(reference[0], span)
         anchor = _anchor(x)
@@ -62,7 +62,7 @@ def _dot(dot: Dot, top: int, span: tuple[float, float]) -> Markup:
             kind, _percent(dot.low, span), _percent(dot.high, span), y, y
         )
     if dot.value is not None:
-        drawn += Markup('<circle class="dot {}" cx="{}%" cy="{}" r="6"/>').format(kind, _percent(dot.value, span), y)
+        drawn += Markup('<circle class="dot {}" cx="{}%" cy="{}" r="4"/>').format(kind, _percent(dot.value, span), y)
     return drawn
 
 
@@ -182,7 +182,7 @@ def _ticks(low: float, high: float, wanted: int) -> list[tuple[float, str]]:
         return [(low, f"{low:g}")]
     rough = (high - low) / wanted
     power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.8)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     form = f",.{decimals}f" if 1e-4 <= step < 1e6 else ".3g"

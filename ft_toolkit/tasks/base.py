@@ -117,6 +117,8 @@ class Task:
     predict: Callable[[Any, Batch], np.ndarray]
     # (raw predictions of all examples, rows, schema) -> one JSON-able dict per example.
     decode: Callable[[np.ndarray, Rows, Any], list[dict[str, Any]]]
+    # (row, schema) -> the row's true answer in the words that `decode` uses.
+    gold: Callable[[Row, Any], Any]
     # (raw predictions, rows, schema) -> (predictions, references) for the metrics.
     to_arrays: Callable[[np.ndarray, Rows, Any], tuple[np.ndarray, np.ndarray]]
     # settings -> metrics by name; the first picks the best checkpoint unless the recipe says otherwise.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pydantic import Field
 
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.metrics import classification, regression
-from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Row, Rows, Task, TaskSettings
 
 if TYPE_CHECKING:
     import torch
@@ -82,6 +83,8 @@ def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | Non
 
 
 def _check_labels(labels: tuple[str, ...], n_rows: int, problem_type: str, given: bool) -> None:
+    if not labels:
+        raise DataError("the training rows have no label at all")
     if len(labels) < 2 and problem_type == "single_label_classification":
         raise DataError(f"the training rows have one label only ({one_of(labels)}); a classifier needs at least two")
     if len(set(labels)) < len(labels):
@@ -95,8 +98,8 @@ def _check_labels(labels: tuple[str, ...], n_rows: int, problem_type: str, given
 
 
 def _sorted(names: set[str]) -> list[str]:
-    numbers = all(name.lstrip("-").isdigit() for name in names)
-    return sorted(names, key=int) if numbers else sorted(names)
+    numbers = all(re.fullmatch("-?[0-9]+", name) for name in names)
+    return sorted(names, key=lambda name: (int(name), name)) if numbers else sorted(names)
 
 
 def _names(value: Any, problem_type: str) -> list[str]:
@@ -111,7 +114,7 @@ def _names(value: Any, problem_type: str) -> list[str]:
 def _index(name: str, labels: Sequence[str], where: str) -> int:
     if name in labels:
         return labels.index(name)
-    if name.isdigit() and int(name) < len(labels) and not any(label.isdigit() for label in labels):
+    if name.isdecimal() and int(name) < len(labels) and not any(label.isdecimal() for label in labels):
         return int(name)  # files that store the label's number
     shown = one_of(labels[:12]) + (f" ... ({len(labels)} in all)" if len(labels) > 12 else "")
     raise DataError(f"{where}: label {name!r} is not among the labels {shown}.{did_you_mean(name, labels)}")
@@ -134,6 +137,8 @@ def _target(value: Any, problem_type: str, labels: Sequence[str], where: str) ->
         return [int(index in chosen) for index in range(len(labels))]
     if isinstance(value, (list, tuple)):
         raise DataError(f"{where}: label {value!r} is a list; set task.problem_type=multi_label_classification")
+    if isinstance(value, dict):
+        raise DataError(f"{where}: label {value!r} is an object; text or a number is needed")
     return _index(str(value), labels, where)
 
 
@@ -244,6 +249,16 @@ def _probabilities(raw: np.ndarray, schema: Schema) -> np.ndarray:
 
 def _rounded(probability: float) -> float:
     return round(probability, 6)
+
+
+def gold(row: Row, schema: Schema) -> Any:
+    """Return the true label, the list of true labels, or the true number."""
+    target = _target(row["label"], schema.problem_type, schema.labels, f"row {row.get('id')}")
+    if schema.problem_type == "regression":
+        return target
+    if schema.problem_type == "multi_label_classification":
+        return [label for label, present in zip(schema.labels, target, strict=True) if present]
+    return schema.labels[target]
 
 
 def to_arrays(raw: np.ndarray, rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
@@ -390,6 +405,7 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
+    gold=gold,
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,

@@ -1,0 +1,43 @@
+"""Which folder a run writes to, decided before anything heavy is imported."""
+
+import shutil
+from pathlib import Path
+
+from ft_toolkit.errors import UsageError
+
+
+def check_folder(output: Path | None, *, resume: bool) -> None:
+    """Raise UsageError when a run may not write to `output`, or has nothing to resume there."""
+    if resume and output is None:
+        raise UsageError("--resume needs the run folder to go on with: --output FOLDER")
+    if output is None:
+        return
+    if resume and not output.is_dir():
+        raise UsageError(f"{output}: no such run folder; nothing to resume")
+    if resume and (output / "results.json").is_file():
+        raise UsageError(f"{output} is finished already; see {output / 'report.html'}")
+    if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
+
+
+def claim(name: str, output: Path | None, *, resume: bool) -> str:
+    """Return the run folder, made: `output`, or runs/NAME with the next free number. Raises UsageError."""
+    check_folder(output, resume=resume)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        return str(output)
+    number = 1
+    while True:
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return str(folder)
+
+
+def remove_if_bare(folder: Path) -> None:
+    """Take back a folder that this run made and wrote nothing of worth to."""
+    if not (folder / "recipe.yaml").exists():
+        shutil.rmtree(folder, ignore_errors=True)

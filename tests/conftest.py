@@ -1,0 +1,89 @@
+"""Settings every test shares: no network, no bars, and tiny models of the real architectures."""
+
+import os
+
+# Before anything imports a Hugging Face library, which read these once.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_DATASETS_OFFLINE="1",
+    HF_EVALUATE_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    TOKENIZERS_PARALLELISM="false",
+    TRANSFORMERS_VERBOSITY="error",
+    ACCELERATE_USE_CPU="true",
+)
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[dict[str, Any]]:
+    """48 short texts of different lengths with three labels that the words give away."""
+    words = {"praise": "good lovely fine great", "complaint": "broken late wrong lost", "question": "how when which does"}
+    made = []
+    for number in range(48):
+        label = list(words)[number % 3]
+        choice = words[label].split()
+        text = " ".join([choice[number % 4], *(["the lamp"] * (number % 7)), choice[(number + 1) % 4]])
+        made.append({"id": f"r{number}", "text": f"{text} {number}", "label": label})
+    return made
+
+
+@pytest.fixture(scope="session")
+def data_files(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The rows as train (32), validation (8) and test (8) files."""
+    folder = tmp_path_factory.mktemp("data")
+    parts = {"train": rows[:32], "validation": rows[32:40], "test": rows[40:]}
+    for name, part in parts.items():
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part), encoding="utf-8")
+    return {name: str(folder / f"{name}.jsonl") for name in parts}
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> str:
+    """A two-layer BERT with random weights."""
+    from ft_toolkit.stand_in import make_stand_in
+
+    return str(make_stand_in(tmp_path_factory.mktemp("bert"), [row["text"] for row in rows], "bert"))
+
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A two-layer GPT-2 with random weights and no pad token."""
+    from ft_toolkit.stand_in import make_stand_in
+
+    return str(make_stand_in(tmp_path_factory.mktemp("gpt2"), [], "gpt2"))
+
+
+@pytest.fixture
+def write_recipe(tmp_path: Path, data_files: dict[str, str], tiny_bert: str):
+    """Return a function that writes a small valid recipe, with section.key=value changes, and gives its path."""
+    import yaml
+
+    def write(**changes: Any) -> Path:
+        recipe: dict[str, Any] = {
+            "task": {"name": "text_classification"},
+            "model": {"name": tiny_bert},
+            "data": {**data_files, "max_length": 64},
+            "method": {"name": "full"},
+            "training": {"learning_rate": 1e-3, "num_train_epochs": 2, "examples_per_batch": 8, "logging_steps": 1},
+            "evaluation": {"bootstrap_samples": 100},
+        }
+        for dotted, value in changes.items():
+            section, _, key = dotted.partition("__")
+            recipe.setdefault(section, {})
+            if key:
+                recipe[section][key] = value
+            else:
+                recipe[section] = value
+        path = tmp_path / "recipe.yaml"
+        path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+        return path
+
+    return write

@@ -1,0 +1,212 @@
+"""Whole runs on small real models: the folder they leave, its numbers, and the promises on resuming and processes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+WORDS = [sys.executable, "-m", "ft_toolkit"]
+
+
+def ftk(*words: object, processes: int = 1, check: bool = True) -> subprocess.CompletedProcess[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(processes), "-m", "ft_toolkit"]
+    command = [*(WORDS if processes == 1 else launcher), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0 or not check, done.stdout + done.stderr
+    return done
+
+
+def records(folder: Path, key: str = "loss") -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for line in lines if key in (record := json.loads(line))]
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str], tiny_bert: str) -> Path:
+    """One whole run: LoRA on a tiny BERT, 16 epochs, so that it learns the words."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    settings = [f"data.{name}={path}" for name, path in data_files.items()]
+    ftk(
+        "run", "sst2_lora", *settings, "data.card=null", f"model.name={tiny_bert}", "training.tokens_per_batch=256",
+        "training.learning_rate=0.01", "training.num_train_epochs=16", "data.max_length=64", "--output", folder,
+    )  # fmt: skip
+    return folder
+
+
+def test_the_run_folder_holds_what_the_design_says(finished: Path) -> None:
+    found = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert found >= {
+        "recipe.yaml", "environment.json", "results.json", "metrics.jsonl", "predictions.jsonl", "report.html", "README.md",
+        "model/config.json", "model/adapter_config.json", "model/adapter_model.safetensors", "model/tokenizer.json",
+        "model/inference.json", "model/README.md",
+    }  # fmt: skip
+    assert not (finished / "checkpoints").exists(), (
+        "a finished run has its model; the optimizer's state is of no more use"
+    )
+
+
+def test_it_learns_and_the_scores_are_those_of_the_predictions(finished: Path) -> None:
+    report = results(finished)
+    validation = report["scores"]["validation"]
+    majority = validation["baselines"]["majority"]["accuracy"]["value"]
+    assert validation["metrics"]["accuracy"]["value"] >= 0.75 > majority
+    rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    assert Counter(row["split"] for row in rows) == {"validation": 8, "test": 8}
+    for split, scores in report["scores"].items():
+        some = [row for row in rows if row["split"] == split]
+        assert len({row["id"] for row in some}) == len(some) == scores["n"]
+        assert scores["metrics"]["accuracy"]["value"] == sum(row["gold"] == row["label"] for row in some) / len(some)
+        matrix = scores["confusion_matrix"]
+        assert sum(map(sum, matrix)) == scores["n"]
+        assert set(scores["baselines"]) == {"majority"}
+    assert report["reload_proof"]["rows"] == 8 and report["reload_proof"]["largest_difference"] <= 1e-4
+    assert report["reference"] is None
+    losses = [record["loss"] for record in records(finished)]
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_the_resolved_recipe_runs_again_to_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    ftk("run", finished / "recipe.yaml", "--output", tmp_path / "again")
+    name = "model/adapter_model.safetensors"
+    assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_predict_gives_what_evaluation_gave(finished: Path, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    source = tmp_path / "texts.csv"
+    source.write_text("id,review\n" + "".join(f"{row['id']},{row['text']}\n" for row in rows), encoding="utf-8")
+    ftk("predict", finished, "--input", source, "--column", "text=review", "--output", tmp_path / "out.jsonl")
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(f["id"], f["label"]) for f in found] == [(row["id"], row["label"]) for row in rows]
+    for one, other in zip(found, rows, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
+
+
+def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, tmp_path: Path) -> None:
+    one = ftk("predict", finished / "model", "lovely lovely the lamp great")
+    assert json.loads(one.stdout)["label"] == "praise"
+    piped = subprocess.run(
+        [*WORDS, "predict", str(finished)],
+        input="broken late\n\nwhich how\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [json.loads(line)["label"] for line in piped.stdout.splitlines()] == ["complaint", "question"]
+    lines = tmp_path / "lines.txt"
+    lines.write_text("fine, good\nwhen does\n", encoding="utf-8")
+    ftk("predict", finished, "--input", lines, "--output", tmp_path / "out.csv")
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    assert written[0] == "text,predicted_label,predicted_score" and written[1].startswith('"fine, good",praise,')
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "text"], "no such model folder"),
+        (["MODEL", "--input", "missing.csv"], "no such file"),
+        (["MODEL", "text", "--output", "x.xml"], "unknown output type '.xml'; allowed: .jsonl, .csv"),
+        (["MODEL", "--input", "ROWS"], "row 1: 'text' is None"),
+        (["MODEL", "text", "--column", "text"], "COLUMN=NAME is needed"),
+    ],
+)
+def test_predict_refuses_in_words(finished: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"review": "x"}\n')
+    replaced = [{"MODEL": str(finished), "ROWS": str(tmp_path / "rows.jsonl")}.get(word, word) for word in words]
+    done = ftk("predict", *replaced, check=False)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_run_never_overwrites(finished: Path, write_recipe: Any, tmp_path: Path) -> None:
+    done = ftk("run", write_recipe(), "--output", finished, check=False)
+    assert done.returncode == 2 and "exists and is not empty" in done.stderr
+    done = ftk("run", write_recipe(), "--output", finished, "--resume", check=False)
+    assert done.returncode == 2 and "is finished already" in done.stderr
+    done = ftk("run", write_recipe(), "--output", tmp_path / "none", "--resume", check=False)
+    assert done.returncode == 2 and "nothing to resume" in done.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_killed_run_resumes_to_bitwise_the_same_weights(
+    how: signal.Signals, write_recipe: Any, tmp_path: Path
+) -> None:
+    """Dropout on, killed in mid-epoch; the resumed run must end with the same bytes and the same record of losses."""
+    recipe = write_recipe(
+        training__num_train_epochs=30, training__examples_per_batch=4, training__save_steps=3, model__dropout=0.2
+    )
+    ftk("run", recipe, "--output", tmp_path / "whole")
+    cut = tmp_path / "cut"
+    process = subprocess.Popen(
+        [*WORDS, "run", str(recipe), "--output", str(cut)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (cut / "metrics.jsonl").is_file() or len(records(cut)) < 21:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.002)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    if how == signal.SIGTERM:
+        assert process.returncode == 143
+        assert "a checkpoint is saved" in errors and f"--output {cut} --resume" in errors
+    assert not (cut / "results.json").exists()
+    resumed = ftk("run", recipe, "--output", cut, "--resume")
+    after = next(line for line in resumed.stdout.splitlines() if line.startswith("resuming after step"))
+    assert 0 < int(after.split()[-1]) < 240
+    for name in ("model/model.safetensors", "predictions.jsonl"):
+        assert (cut / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(tmp_path / "whole")]
+
+
+def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, tmp_path: Path) -> None:
+    recipe = write_recipe(training__num_train_epochs=200, training__save_steps=2)
+    process = subprocess.Popen([*WORDS, "run", str(recipe), "--output", str(tmp_path / "r")], stderr=subprocess.PIPE)
+    while not (tmp_path / "r" / "checkpoints" / "last").is_dir():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    done = ftk("run", recipe, "training.learning_rate=0.5", "--output", tmp_path / "r", "--resume", check=False)
+    assert done.returncode == 2 and "training.learning_rate was 0.001, now 0.5" in done.stderr
+
+
+def test_one_process_with_accumulation_and_two_processes_train_alike(write_recipe: Any, tmp_path: Path) -> None:
+    """1 x 16, 4 x 4 micro-batches, and 2 ranks x 8: the same losses, gradients, scores and predictions."""
+    recipe = write_recipe(model__dropout=0.0, training__num_train_epochs=3)
+    ftk("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "one")
+    ftk(
+        "run",
+        recipe,
+        "training.examples_per_batch=4",
+        "training.gradient_accumulation_steps=4",
+        "--output",
+        tmp_path / "four",
+    )
+    ftk("run", recipe, "training.examples_per_batch=8", "--output", tmp_path / "two", processes=2)
+    one = records(tmp_path / "one")
+    for name in ("four", "two"):
+        other = records(tmp_path / name)
+        assert [r["loss"] for r in other] == pytest.approx([r["loss"] for r in one], rel=1e-4)
+        assert [r["grad_norm"] for r in other] == pytest.approx([r["grad_norm"] for r in one], rel=1e-3)
+        assert results(tmp_path / name)["scores"]["test"]["n"] == 8
+        weights = load_file(tmp_path / name / "model" / "model.safetensors")
+        for key, tensor in load_file(tmp_path / "one" / "model" / "model.safetensors").items():
+            assert weights[key].numpy() == pytest.approx(tensor.numpy(), abs=2e-4), key
+    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
