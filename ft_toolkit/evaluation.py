@@ -11,7 +11,7 @@ from accelerate.utils import gather_object
 
 from ft_toolkit.batching import plan_evaluation
 from ft_toolkit.loader import make_collate, to_device
-from ft_toolkit.metrics.bootstrap import bootstrap_intervals
+from ft_toolkit.metrics.bootstrap import central_95, resample
 from ft_toolkit.tasks.base import Features, Metric, Rows, Task
 
 
@@ -64,27 +64,31 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Scores:
-    """All metrics of a split, with 95% intervals (None where undefined), and the task's tables."""
+    """All metrics of a split, their values on bootstrap resamples, and the task's tables."""
 
     n: int
     values: dict[str, float]
-    intervals: dict[str, tuple[float, float] | None]
+    resamples: dict[str, np.ndarray]
     details: dict[str, Any]
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the JSON form; an undefined (NaN) metric becomes null."""
-        return {"n": self.n, "metrics": as_json(self.values, self.intervals), **self.details}
+    def metrics(self) -> dict[str, dict[str, float | None]]:
+        """Return {metric: {value, low, high}}: the value and its 95% interval, None for what is undefined."""
+        return {
+            name: {"value": None if math.isnan(value) else value, **_interval(self.resamples[name])}
+            for name, value in self.values.items()
+        }
+
+    def lead_over(self, other: "Scores") -> dict[str, dict[str, float | None]]:
+        """Return {metric: {low, high}}: the 95% interval of this score minus `other`'s, resample by resample.
+
+        Both must be of the same examples with the same seed. An interval without 0 shows a difference.
+        """
+        return {name: _interval(self.resamples[name] - other.resamples[name]) for name in self.values}
 
 
-def as_json(
-    values: dict[str, float], intervals: dict[str, tuple[float, float] | None]
-) -> dict[str, dict[str, float | None]]:
-    """Return {metric: {value, low, high}} with None for what is undefined."""
-    table: dict[str, dict[str, float | None]] = {}
-    for name, value in values.items():
-        low, high = intervals[name] or (None, None)
-        table[name] = {"value": None if math.isnan(value) else value, "low": low, "high": high}
-    return table
+def _interval(resamples: np.ndarray) -> dict[str, float | None]:
+    low, high = central_95(resamples) or (None, None)
+    return {"low": low, "high": high}
 
 
 def applicable_metrics(task: Task, settings: Any, schema: Any) -> dict[str, Metric]:
@@ -118,5 +122,5 @@ def full_scores(
 
     values = compute(metrics, predictions, references)
     fns = {name: metric.fn for name, metric in metrics.items()}
-    intervals = bootstrap_intervals(fns, predictions, references, samples=samples, seed=seed)
-    return Scores(len(references), values, intervals, task.details(predictions, references, schema))
+    resamples = resample(fns, predictions, references, samples=samples, seed=seed)
+    return Scores(len(references), values, resamples, task.details(predictions, references, schema))

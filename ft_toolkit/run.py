@@ -340,28 +340,7 @@ class _Run:
             write_contract(fresh, prepared)
         decoded = {name: prepared.task.decode(raw[name], prepared.data.splits[name], prepared.schema) for name in raw}
         proof = prove_reload(self.folder / "model", prepared, decoded)
-        scores: dict[str, Any] = {}
-        for name, predicted in raw.items():
-            rows = prepared.data.splits[name]
-            predictions, references = prepared.task.to_arrays(predicted, rows, prepared.schema)
-            score = partial(
-                full_scores,
-                references=references,
-                task=prepared.task,
-                schema=prepared.schema,
-                metrics=prepared.metrics,
-                samples=recipe.evaluation.bootstrap_samples,
-                seed=recipe.training.seed,
-            )
-            scores[name] = score(predictions).as_dict()
-            scores[name]["baselines"] = {
-                baseline: score(
-                    prepared.task.baselines[baseline](
-                        prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed
-                    )
-                ).as_dict()["metrics"]
-                for baseline in recipe.evaluation.baselines
-            }
+        scores = {name: self._score(name, predicted) for name, predicted in raw.items()}
         training = {
             "steps": self.progress.step,
             "planned_steps": self.total_steps,
@@ -382,6 +361,29 @@ class _Run:
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return results
+
+    def _score(self, split: SplitName, raw: Any) -> dict[str, Any]:
+        """Return a split's part of results.json: metrics with intervals, tables, and each baseline with our lead over it."""
+        prepared, recipe = self.prepared, self.recipe
+        rows = prepared.data.splits[split]
+        predictions, references = prepared.task.to_arrays(raw, rows, prepared.schema)
+        score = partial(
+            full_scores,
+            references=references,
+            task=prepared.task,
+            schema=prepared.schema,
+            metrics=prepared.metrics,
+            samples=recipe.evaluation.bootstrap_samples,
+            seed=recipe.training.seed,
+        )
+        ours = score(predictions)
+        baselines = {}
+        for name in recipe.evaluation.baselines:
+            predict = prepared.task.baselines[name]
+            theirs = score(predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed))
+            lead = ours.lead_over(theirs)
+            baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
+        return {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
 
 
 def prove_reload(

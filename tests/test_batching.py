@@ -115,7 +115,7 @@ def test_padding_is_a_small_share(size):
     lengths = lengths_of(10_000)
     found = micros(plan_of(lengths, **size))
     total = sum(padded(micro.features, lengths) for micro in found)
-    assert 1 - sum(lengths) / total < 0.05
+    assert 1 - sum(lengths) / total < 0.08, "in random order it would be 70%"
 
 
 def test_an_example_that_exceeds_the_budget_is_refused_in_words():

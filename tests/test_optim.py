@@ -1,5 +1,6 @@
 """The learning rate as a function of the step, and which weights decay."""
 
+import itertools
 import math
 
 import pytest
@@ -29,7 +30,7 @@ def test_warm_up_rises_in_equal_steps_from_above_zero_to_the_peak(schedule, tota
 
 def test_linear_falls_by_the_same_amount_to_one_step_before_zero():
     found = rates("linear", warmup_ratio=0.2)
-    falls = [high - low for high, low in zip(found[20:], found[21:], strict=False)]
+    falls = [high - low for high, low in itertools.pairwise(found[20:])]
     assert falls == pytest.approx([2e-4 / 80] * 79)
     assert found[-1] == pytest.approx(2e-4 / 80)
 

@@ -7,12 +7,12 @@ import numpy as np
 MetricFn = Callable[[np.ndarray, np.ndarray], float]
 
 
-def bootstrap_intervals(
+def resample(
     metrics: Mapping[str, MetricFn], predictions: np.ndarray, references: np.ndarray, *, samples: int, seed: int
-) -> dict[str, tuple[float, float] | None]:
-    """Return the central 95% of each metric over `samples` resamples of the examples (the first axis of both arrays).
+) -> dict[str, np.ndarray]:
+    """Return each metric's value on `samples` resamples of the examples (the first axis of both arrays).
 
-    All metrics see the same resamples. Resamples where a metric is undefined (NaN) are left out; None if all are.
+    The resamples depend on (number of examples, samples, seed) alone: two models' values on the same examples pair up.
     """
     rng = np.random.default_rng(seed)
     n = len(references)
@@ -22,10 +22,11 @@ def bootstrap_intervals(
         sampled_predictions, sampled_references = predictions[chosen], references[chosen]
         for name, fn in metrics.items():
             values[name].append(fn(sampled_predictions, sampled_references))
-    return {name: _central_95(np.array(found)) for name, found in values.items()}
+    return {name: np.array(found) for name, found in values.items()}
 
 
-def _central_95(values: np.ndarray) -> tuple[float, float] | None:
+def central_95(values: np.ndarray) -> tuple[float, float] | None:
+    """Return the 2.5% and 97.5% quantiles; undefined values (NaN) are left out, and None returned if all are."""
     values = values[~np.isnan(values)]
     if not len(values):
         return None

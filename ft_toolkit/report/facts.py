@@ -107,26 +107,26 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def compare(score: dict[str, float | None], baseline: dict[str, float | None], *, greater_is_better: bool) -> Outcome:
-    """Hold a score's interval against a baseline's: only intervals that do not touch show a difference."""
-    if score["low"] is None or score["high"] is None or baseline["low"] is None or baseline["high"] is None:
+def compare(lead: dict[str, float | None], *, greater_is_better: bool) -> Outcome:
+    """Judge the 95% interval of our score minus a baseline's on the same examples: only one without 0 shows a difference."""
+    if lead["low"] is None or lead["high"] is None:
         return "unknown"
-    if score["low"] > baseline["high"]:
+    if lead["low"] > 0:
         return "better" if greater_is_better else "worse"
-    if score["high"] < baseline["low"]:
+    if lead["high"] < 0:
         return "worse" if greater_is_better else "better"
     return "no difference shown"
 
 
-def verdict(outcome: Outcome, baseline: str, *, greater_is_better: bool) -> str:
+def verdict(outcome: Outcome, baseline: str, lead: dict[str, float | None], *, greater_is_better: bool) -> str:
     """Say the outcome of a comparison in a sentence."""
     if outcome == "unknown":
         return f"Not comparable with {baseline}: one of the two scores is undefined."
+    difference = f"on the same examples the difference is {interval(lead)}"
     if outcome == "no difference shown":
-        return f"No difference to {baseline} shown: the intervals overlap."
-    side = "above" if (outcome == "better") == greater_is_better else "below"
+        return f"No difference to {baseline} shown: {difference}."
     why = "" if greater_is_better else "; lower is better"
-    return f"{outcome.capitalize()} than {baseline}: the whole interval lies {side} the baseline's{why}."
+    return f"{outcome.capitalize()} than {baseline}: {difference}{why}."
 
 
 def verdicts(run: RunFiles, split: str) -> list[tuple[Outcome, str]]:
@@ -134,8 +134,9 @@ def verdicts(run: RunFiles, split: str) -> list[tuple[Outcome, str]]:
     metric, greater = run.results["main_metric"], bool(run.results["greater_is_better"])
     found: list[tuple[Outcome, str]] = []
     for name, scores in run.results["scores"][split].get("baselines", {}).items():
-        outcome = compare(run.main_score(split), scores[metric], greater_is_better=greater)
-        found.append((outcome, verdict(outcome, name, greater_is_better=greater)))
+        lead = scores[metric]["lead"]
+        outcome = compare(lead, greater_is_better=greater)
+        found.append((outcome, verdict(outcome, name, lead, greater_is_better=greater)))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str,
 def build(
     name: str,
     prepared: Prepared,
-    scores: dict[str, Any],
+    scores: Mapping[SplitName, dict[str, Any]],
     training: dict[str, Any],
     proof: dict[str, Any],
     command: str,
@@ -80,7 +81,7 @@ def build(
     }
 
 
-def _reference(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any] | None:
+def _reference(prepared: Prepared, scores: Mapping[SplitName, dict[str, Any]]) -> dict[str, Any] | None:
     """Return the published result beside ours, and whether ours reaches it within the tolerance."""
     reference = prepared.recipe.reference
     if reference is None:

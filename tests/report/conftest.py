@@ -12,6 +12,10 @@ def score(value, low=None, high=None):
     return {"value": value, "low": low, "high": high}
 
 
+def baseline(value, low, high, lead=(None, None)):
+    return {**score(value, low, high), "lead": {"low": lead[0], "high": lead[1]}}
+
+
 def _classes(labels, matrix):
     table = []
     for i, label in enumerate(labels):
@@ -34,8 +38,8 @@ def _binary():
         "per_class": _classes(labels, matrix),
         "confusion_matrix": matrix,
         "baselines": {
-            "majority": {"accuracy": score(0.5, 0.25, 0.6), "f1_macro": score(0.3333333, 0.2, 0.4)},
-            "tfidf": {"accuracy": score(0.75, 0.5, 1.0), "f1_macro": score(0.74, 0.5, 1.0)},
+            "majority": {"accuracy": baseline(0.5, 0.25, 0.6, (0.1, 0.6)), "f1_macro": baseline(0.3333333, 0.2, 0.4)},
+            "tfidf": {"accuracy": baseline(0.75, 0.5, 1.0, (-0.1, 0.3)), "f1_macro": baseline(0.74, 0.5, 1.0)},
         },
     }
     rows = [
@@ -68,7 +72,7 @@ def _regression():
     split = {
         "n": 3,
         "metrics": {"pearson": score(0.91, 0.8, 0.97), "mean_squared_error": score(0.25, 0.1, 0.5)},
-        "baselines": {"majority": {"pearson": score(None), "mean_squared_error": score(2.0, 1.5, 2.5)}},
+        "baselines": {"majority": {"pearson": baseline(None, None, None), "mean_squared_error": baseline(2.0, 1.5, 2.5)}},
     }
     texts = [("a cat", "a dog", "1.5", 4.0), ("rain", "rain", "5", 5.0), ("tea", "mud", 0.0, 0.75)]
     predictions = [
@@ -84,7 +88,7 @@ def _multi_label():
         "n": 2,
         "metrics": {"f1_micro": score(0.8, 0.5, 1.0), "accuracy": score(0.5, 0.0, 1.0)},
         "per_class": [{"label": name, "precision": 1.0, "recall": 0.5, "f1": 2 / 3, "support": 2} for name in labels],
-        "baselines": {"majority": {"f1_micro": score(0.1, 0.0, 0.2), "accuracy": score(0.0, 0.0, 0.0)}},
+        "baselines": {"majority": {"f1_micro": baseline(0.1, 0.0, 0.2), "accuracy": baseline(0.0, 0.0, 0.0)}},
     }
     predictions = [
         {"id": "1", "text": "a contract", "gold": ["law", "tax"], "labels": ["law"]}

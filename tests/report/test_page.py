@@ -109,27 +109,27 @@ def test_every_score_of_results_json_stands_on_the_page(make_run, case):
 
 def test_verdicts_say_what_the_intervals_allow(make_run):
     text = page_of(make_run(splits=("validation",))).text
-    assert "Better than majority: the whole interval lies above the baseline's." in text
-    assert "No difference to tfidf shown: the intervals overlap." in text
+    assert "Better than majority: on the same examples the difference is 0.1000 to 0.6000." in text
+    assert "No difference to tfidf shown: on the same examples the difference is -0.1000 to 0.3000." in text
     assert "There are no test rows" in text
 
 
 @pytest.mark.parametrize(
-    ("ours", "baseline", "greater", "outcome", "said"),
+    ("low", "high", "greater", "outcome", "said"),
     [
-        ((0.7, 0.9), (0.5, 0.6), True, "better", "lies above"),
-        ((0.7, 0.9), (0.5, 0.6), False, "worse", "lies above"),
-        ((0.1, 0.2), (0.5, 0.6), False, "better", "lies below the baseline's; lower is better"),
-        ((0.1, 0.2), (0.5, 0.6), True, "worse", "lies below"),
-        ((0.5, 0.7), (0.7, 0.8), True, "no difference shown", "overlap"),
-        ((None, None), (0.7, 0.8), True, "unknown", "undefined"),
+        (0.1, 0.3, True, "better", "Better than majority: on the same examples the difference is 0.1000 to 0.3000."),
+        (0.1, 0.3, False, "worse", "lower is better"),
+        (-0.3, -0.1, False, "better", "Better than majority"),
+        (-0.3, -0.1, True, "worse", "Worse than majority"),
+        (0.0, 0.3, True, "no difference shown", "No difference to majority shown"),
+        (None, None, True, "unknown", "undefined"),
     ],
 )
-def test_compare(ours, baseline, greater, outcome, said):
-    scores = [{"value": low, "low": low, "high": high} for low, high in (ours, baseline)]
-    found = compare(*scores, greater_is_better=greater)
+def test_compare(low, high, greater, outcome, said):
+    lead = {"low": low, "high": high}
+    found = compare(lead, greater_is_better=greater)
     assert found == outcome
-    assert said in verdict(found, "majority", greater_is_better=greater)
+    assert said in verdict(found, "majority", lead, greater_is_better=greater)
 
 
 def test_hostile_data_is_text(make_run):
