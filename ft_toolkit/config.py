@@ -294,6 +294,8 @@ class _Reader:
         task, task_settings = self._read_task()
         method = self._read_method()
         sections: dict[str, Any] = {name: self._read_section(name, kind) for name, kind in _SECTIONS.items()}
+        if self._drops_reference():
+            sections["reference"] = None
         if task is not None and task_settings is not None:
             self._check_metrics(task, task_settings)
         if task is not None:
@@ -301,12 +303,13 @@ class _Reader:
         if self.mistakes:
             raise RecipeError(self.mistakes)
         assert task is not None
-        if not any(key[0] == "reference" for key in self.overridden) and self._other_model_or_data():
-            sections["reference"] = None  # a published number says nothing about another model or other rows
         recipe = Recipe.model_construct(task=task_settings, method=method, **sections)
         return LoadedRecipe(self.path.stem, recipe, task, self._origins(recipe))
 
-    def _other_model_or_data(self) -> bool:
+    def _drops_reference(self) -> bool:
+        """A published number says nothing about another model or other rows, unless the command line sets it too."""
+        if any(key[0] == "reference" for key in self.overridden):
+            return False
         rows = {("data", name) for name in ("card", "train", "validation", "test", "validation_fraction")}
         return any(key[0] == "model" or key[:2] in rows for key in self.overridden)
 
@@ -409,6 +412,8 @@ class _Reader:
     def _check_metrics(self, task: Task, settings: TaskSettings) -> None:
         metrics = task.metrics(settings)
         for section, key in (("evaluation", "metric_for_best_model"), ("reference", "metric")):
+            if section == "reference" and self._drops_reference():
+                continue
             wanted = self._written(section, key)
             if isinstance(wanted, str) and wanted not in metrics:
                 hint = did_you_mean(wanted, metrics)

@@ -10,7 +10,6 @@ from typing import Any
 from ft_toolkit.data.sources import read_file
 from ft_toolkit.errors import UsageError, one_of
 from ft_toolkit.files import write_file
-from ft_toolkit.inference import load
 from ft_toolkit.tasks.base import Row
 
 OUTPUT_TYPES = (".jsonl", ".csv")
@@ -49,6 +48,8 @@ def predict(model: Path, rows: list[Row], columns: dict[str, str], output: Path 
 
     `columns` maps the task's column names to those of the rows.
     """
+    from ft_toolkit.inference import load  # torch, once the input is known to be good
+
     renamed = [{**row, **{column: row.get(name) for column, name in columns.items()}} for row in rows]
     predictions = load(model)(renamed)
     records = [

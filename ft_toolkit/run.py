@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
@@ -52,12 +52,12 @@ def run(
     """
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
+    folder = _claim_folder(PartialState(), loaded, output, resume=resume, smoke=smoke)
     accelerator = Accelerator(
         mixed_precision=loaded.recipe.training.mixed_precision,
         log_with=list(loaded.recipe.tracking.trackers) or None,
+        project_dir=str(folder),  # file-based trackers write there
     )
-    folder = _claim_folder(accelerator, loaded, output, resume=resume, smoke=smoke)
-    accelerator.project_configuration.set_directories(str(folder))  # file-based trackers write into the run folder
     display = Display(console, enabled=accelerator.is_main_process)
     try:
         with accelerator.main_process_first():
@@ -450,17 +450,15 @@ def _plain_environment() -> dict[str, str]:
     return {**kept, "HF_HUB_OFFLINE": "1"}
 
 
-def _claim_folder(
-    accelerator: Accelerator, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool
-) -> Path:
+def _claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
     """Return the run folder, made by the first rank: `output`, or runs/NAME with the next free number."""
     claimed: list[Any] = [None]
-    if accelerator.is_main_process:
+    if state.is_main_process:
         try:
             claimed = [claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)]
         except UsageError as error:
             claimed = [error]
-    if accelerator.num_processes > 1:
+    if state.num_processes > 1:
         broadcast_object_list(claimed)
     if isinstance(claimed[0], UsageError):
         raise claimed[0]

@@ -11,9 +11,12 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     TRANSFORMERS_VERBOSITY="error",
     ACCELERATE_USE_CPU="true",
+    OMP_NUM_THREADS="1",
 )
 
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +25,24 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def fresh_accelerate_state() -> Iterator[None]:
+    """Accelerate keeps the precision of a process's first run; a test must not see that of another."""
+    yield
+    if "accelerate" in sys.modules:
+        from accelerate.state import AcceleratorState
+
+        AcceleratorState._reset_state(reset_partial_state=True)
+
+
 @pytest.fixture(scope="session")
 def rows() -> list[dict[str, Any]]:
     """48 short texts of different lengths with three labels that the words give away."""
-    words = {"praise": "good lovely fine great", "complaint": "broken late wrong lost", "question": "how when which does"}
+    words = {
+        "praise": "good lovely fine great",
+        "complaint": "broken late wrong lost",
+        "question": "how when which does",
+    }
     made = []
     for number in range(48):
         label = list(words)[number % 3]

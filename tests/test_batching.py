@@ -78,6 +78,11 @@ def test_32_examples_are_the_same_32_however_they_are_split(n):
     assert sizes[1:] == [32] * (len(sizes) - 1), "at most one step is short"
 
 
+def test_only_one_step_is_short_where_the_sorting_window_does_not_divide_by_the_step():
+    sizes = sorted(len(step) for step in steps(plan_of(lengths_of(10_000), examples=12, ranks=2)))
+    assert sizes == [10_000 % 24, *[24] * (10_000 // 24)]
+
+
 def test_a_token_plan_is_the_same_for_four_micro_batches_and_for_two_ranks_of_two():
     lengths = lengths_of(1000)
     assert steps(plan_of(lengths, tokens=512, ranks=1, accumulate=4)) == steps(
@@ -103,9 +108,10 @@ def test_epochs_group_the_examples_anew():
     assert not together[0] & together[1] and not together[1] & together[2]
 
 
-def test_steps_come_in_random_order_of_length():
+@pytest.mark.parametrize("size", [{"tokens": 512}, {"examples": 16}], ids=["tokens", "examples"])
+def test_steps_come_in_random_order_of_length(size):
     lengths = lengths_of(2000)
-    widths = [max(lengths[i] for i in step) for step in steps(plan_of(lengths, examples=16))]
+    widths = [max(lengths[i] for i in step) for step in steps(plan_of(lengths, **size))]
     ranks = np.argsort(np.argsort(widths))
     assert abs(np.corrcoef(ranks, np.arange(len(ranks)))[0, 1]) < 0.25
 

@@ -367,6 +367,12 @@ def test_a_published_number_is_dropped_with_the_model_or_rows_it_was_for(load, o
     assert (load(RECIPE, *overrides).recipe.reference is not None) == kept
 
 
+def test_a_dropped_reference_need_not_suit_the_task(load, mistakes):
+    text = changed("evaluation: {metric_for_best_model: accuracy}\n", "")
+    assert load(text, "model.name=other", "task.problem_type=regression").recipe.reference is None
+    assert set(mistakes(text, "task.problem_type=regression")) == {"reference.metric"}
+
+
 # Round trip, origins, hash
 
 

@@ -123,7 +123,7 @@ def _read_parquet(path: Path) -> RawRows:
 
     try:
         rows: RawRows = pyarrow.parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # a broken footer is an OSError
         raise DataError(f"{path}: not a readable parquet file: {error}") from None
     return rows
 

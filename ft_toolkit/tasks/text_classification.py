@@ -66,6 +66,8 @@ def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | Non
         for number, row in enumerate(rows, 1):
             _target(row["label"], problem_type, (), f"training row {number}")
         return Schema(problem_type, ("score",), None, settings.threshold)
+    if problem_type == "single_label_classification" and any(isinstance(row["label"], (list, tuple)) for row in rows):
+        raise DataError("the training rows have lists of labels; set task.problem_type=multi_label_classification")
     given = settings.labels or card_labels
     names = [name for row in rows for name in _names(row["label"], problem_type)]
     labels = tuple(given) if given else tuple(_sorted(set(names)))
@@ -84,7 +86,9 @@ def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | Non
 
 def _check_labels(labels: tuple[str, ...], n_rows: int, problem_type: str, given: bool) -> None:
     if not labels:
-        raise DataError("the training rows have no label at all")
+        raise DataError(
+            "the training rows have no label at all; problem_type=multi_label_classification needs lists of them"
+        )
     if len(labels) < 2 and problem_type == "single_label_classification":
         raise DataError(f"the training rows have one label only ({one_of(labels)}); a classifier needs at least two")
     if len(set(labels)) < len(labels):

@@ -36,7 +36,7 @@ def multi_label_cases():
         yield pytest.param(references, references, id=f"seed{seed}, perfect")
 
 
-@pytest.mark.parametrize(("predictions", "references", "n_labels"), single_label_cases())
+@pytest.mark.parametrize(("predictions", "references", "n_labels"), list(single_label_cases()))
 def test_single_label_scores_are_those_of_scikit_learn(predictions, references, n_labels):
     averages = [a for a in ours.AVERAGES if a != "binary" or n_labels == 2]
     for score, theirs in SCORES.items():
@@ -55,7 +55,7 @@ def test_single_label_scores_are_those_of_scikit_learn(predictions, references, 
     assert (ours.confusion_matrix(predictions, references, n_labels) == matrix).all()
 
 
-@pytest.mark.parametrize(("predictions", "references", "n_labels"), single_label_cases())
+@pytest.mark.parametrize(("predictions", "references", "n_labels"), list(single_label_cases()))
 def test_the_per_class_scores_are_those_of_scikit_learn(predictions, references, n_labels):
     matrix = ours.confusion_matrix(predictions, references, n_labels)
     found = ours.precision_recall_f1(np.diag(matrix), matrix.sum(0), matrix.sum(1))
@@ -64,7 +64,7 @@ def test_the_per_class_scores_are_those_of_scikit_learn(predictions, references,
     assert (matrix.sum(1) == expected[3]).all()
 
 
-@pytest.mark.parametrize(("predictions", "references"), multi_label_cases())
+@pytest.mark.parametrize(("predictions", "references"), list(multi_label_cases()))
 def test_multi_label_scores_are_those_of_scikit_learn(predictions, references):
     for score, theirs in SCORES.items():
         for average in ("macro", "micro", "weighted"):

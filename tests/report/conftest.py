@@ -72,7 +72,9 @@ def _regression():
     split = {
         "n": 3,
         "metrics": {"pearson": score(0.91, 0.8, 0.97), "mean_squared_error": score(0.25, 0.1, 0.5)},
-        "baselines": {"majority": {"pearson": baseline(None, None, None), "mean_squared_error": baseline(2.0, 1.5, 2.5)}},
+        "baselines": {
+            "majority": {"pearson": baseline(None, None, None), "mean_squared_error": baseline(2.0, 1.5, 2.5)}
+        },
     }
     texts = [("a cat", "a dog", "1.5", 4.0), ("rain", "rain", "5", 5.0), ("tea", "mud", 0.0, 0.75)]
     predictions = [

@@ -1,0 +1,66 @@
+"""The facts a person should know before trusting a score."""
+
+from ft_toolkit.data.audit import audit
+from ft_toolkit.data.load import LoadedData
+from ft_toolkit.tasks.base import Features
+
+
+def data_of(notes=(), **splits):
+    rows = {name: [{"id": str(i), **row} for i, row in enumerate(texts)] for name, texts in splits.items()}
+    return LoadedData(rows, dict.fromkeys(rows, "made"), None, None, list(notes))
+
+
+def features_of(*lengths, cut=()):
+    inputs = {"input_ids": [[1] * length for length in lengths]}
+    return Features(inputs, [0] * len(lengths), list(range(len(lengths))), list(cut) or [0] * len(lengths))
+
+
+def test_clean_rows_give_facts_and_no_warnings():
+    data = data_of(train=[{"text": "a"}, {"text": "b"}], validation=[{"text": "c"}])
+    facts = audit(data, {"train": features_of(3, 5), "validation": features_of(4)}, 16)
+    assert facts["warnings"] == []
+    assert facts["splits"]["train"] == {
+        "rows": 2,
+        "empty_texts": 0,
+        "repeated_texts": 0,
+        "also_in_training": 0,
+        "tokens": 8,
+        "longest": 5,
+        "rows_cut": 0,
+        "tokens_cut": 0,
+    }
+    assert facts["splits"]["validation"]["tokens"] == 4
+
+
+def test_what_distorts_a_score_is_said_in_words():
+    data = data_of(
+        notes=["train: 1 of 5 rows have no label and were left out"],
+        train=[{"text": "a"}, {"text": "a"}, {"text": "a"}, {"text": " "}],
+        test=[{"text": "a"}, {"text": "z"}],
+    )
+    facts = audit(data, {"train": features_of(8, 8, 2, 1, cut=[3, 4, 0, 0]), "test": features_of(8, 1, cut=[1, 0])}, 8)
+    train, test = facts["splits"]["train"], facts["splits"]["test"]
+    assert (train["repeated_texts"], train["empty_texts"], train["also_in_training"]) == (2, 1, 0)
+    assert (train["rows_cut"], train["tokens_cut"], train["tokens"]) == (2, 7, 19)
+    assert (test["also_in_training"], test["repeated_texts"]) == (1, 0)
+    assert facts["warnings"] == [
+        "train: 1 of 5 rows have no label and were left out",
+        "train: 2 of 4 texts are longer than max_length=8; 7 of 26 tokens are cut off",
+        "train: 1 of 4 texts are empty",
+        "test: 1 of 2 texts also stand in the training rows; the score flatters",
+        "test: 1 of 2 texts are longer than max_length=8; 1 of 10 tokens are cut off",
+    ]
+
+
+def test_a_pair_is_repeated_only_if_both_texts_are():
+    pairs = [{"text": "a", "text_pair": "x"}, {"text": "a", "text_pair": "y"}, {"text": "a", "text_pair": "x"}]
+    data = data_of(train=pairs, test=[{"text": "a", "text_pair": "z"}, {"text": "a", "text_pair": "y"}])
+    facts = audit(data, {"train": features_of(1, 1, 1), "test": features_of(1, 1)}, 8)
+    assert facts["splits"]["train"]["repeated_texts"] == 1
+    assert facts["splits"]["test"]["also_in_training"] == 1
+
+
+def test_the_notes_of_the_data_are_not_changed():
+    data = data_of(train=[{"text": ""}])
+    assert audit(data, {"train": features_of(1)}, 8)["warnings"]
+    assert data.notes == []

@@ -1,0 +1,300 @@
+"""The pure functions of text classification: labels, targets, decoding, metrics and baselines. No model."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from ft_toolkit.errors import DataError
+from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
+
+SINGLE, MULTI, NUMBER = "single_label_classification", "multi_label_classification", "regression"
+
+
+def rows_of(*labels):
+    return [{"id": str(i), "text": f"text {i}", "label": label} for i, label in enumerate(labels, 1)]
+
+
+def find(*labels, card=None, **settings):
+    return TASK.find_schema(Settings(**settings), rows_of(*labels), card)
+
+
+def targets(schema, *labels):
+    """Return the references that the metrics get for these labels."""
+    n = len(schema.labels)
+    return TASK.to_arrays(np.zeros((len(labels), n)), rows_of(*labels), schema)[1].tolist()
+
+
+# Labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["b", "a", "b"], ("a", "b")),
+        (["10", "9", "-1"], ("-1", "9", "10")),
+        ([3, 1, 2, 1], ("1", "2", "3")),
+        ([True, False], ("False", "True")),
+        (["01", "1", "1", "01"], ("01", "1")),
+        (["10", "9", "x"], ("10", "9", "x")),
+        (["²", "1"], ("1", "²")),
+        (["--5", "-5"], ("--5", "-5")),
+        ([1.0, 2.0], ("1.0", "2.0")),
+    ],
+)
+def test_labels_are_sorted_as_numbers_if_all_are(labels, expected):
+    assert find(*labels).labels == expected
+
+
+def test_labels_of_the_recipe_come_before_those_of_the_card_and_those_before_the_rows():
+    assert find("a", "b", card=["b", "a"]).labels == ("b", "a")
+    assert find("a", "b", card=["b", "a"], labels=["a", "b", "c"]).labels == ("a", "b", "c")
+
+
+def test_numbers_of_named_labels_are_understood():
+    schema = find("0", 1, "1", card=["negative", "positive"])
+    assert targets(schema, "0", 1, "positive", 0) == [0, 1, 1, 0]
+    assert [TASK.gold(row, schema) for row in rows_of(1, "negative")] == ["positive", "negative"]
+
+
+def test_numbers_that_are_names_are_not_taken_for_positions():
+    schema = find("2", "1", "3")
+    assert targets(schema, "1", "3") == [0, 2]
+    with pytest.raises(DataError, match="label '0' is not among the labels 1, 2, 3"):
+        targets(schema, "0")
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "message"),
+    [
+        (["a", "a"], {}, r"one label only \(a\); a classifier needs at least two"),
+        (["a", "c"], {"labels": ["a", "b"]}, "training row 2: label 'c' is not among the labels a, b"),
+        (["good", "baad"], {"labels": ["good", "bad"]}, "Did you mean 'bad'"),
+        (["a", "2"], {"labels": ["a", "b"]}, "training row 2: label '2' is not among"),
+        (["a", "-1"], {"labels": ["a", "b"]}, "label '-1' is not among the labels a, b"),
+        (["a", "b"], {"labels": ["a", "b", "a"]}, "names a label twice"),
+        (
+            [f"text {i}" for i in range(60)],
+            {},
+            "60 training rows have 60 different labels .* set task.problem_type=regression",
+        ),
+        ([["a", "b"], ["a"]], {}, "lists of labels; set task.problem_type=multi_label_classification"),
+        ([{"a": 1}, {"b": 2}], {}, "is an object; text or a number is needed"),
+        (["a", "b"], {"problem_type": NUMBER}, "training row 1: label 'a' is not a number"),
+        ([1, "nan"], {"problem_type": NUMBER}, "training row 2: label 'nan' is not a finite number"),
+        ([1, [2]], {"problem_type": NUMBER}, r"training row 2: label \[2\] is not a number"),
+        ([1, 2], {"problem_type": NUMBER, "class_weights": "balanced"}, "regression has none. Remove it"),
+        ([3, 4], {"problem_type": MULTI}, "no label at all; .* needs lists of them"),
+        ([[], []], {"problem_type": MULTI}, "no label at all"),
+        ([["a"], 3], {"problem_type": MULTI}, "training row 2: label 3 is not a list of labels"),
+        ([["a"], ["b", "z"]], {"problem_type": MULTI, "labels": ["a", "b"]}, "training row 2: label 'z' is not among"),
+        (["a", "b"], {"labels": ["a", "b", "c"], "class_weights": "balanced"}, "no training row has the label 'c'"),
+    ],
+)
+def test_labels_that_do_not_suit_are_refused_in_words(labels, settings, message):
+    with pytest.raises(DataError, match=message):
+        find(*labels, **settings)
+
+
+def test_many_labels_are_shortened_in_the_message():
+    schema = find(*(f"l{i}" for i in range(15)))
+    with pytest.raises(DataError, match=r"\.\.\. \(15 in all\)"):
+        targets(schema, "zzz")
+
+
+# Targets and schema
+
+
+def test_targets_of_several_labels():
+    schema = find(["b"], ["a", "c"], [], problem_type=MULTI)
+    assert schema.labels == ("a", "b", "c")
+    assert targets(schema, ["b"], ["c", "a", "a"], [], "a|c", " b | ") == [
+        [0, 1, 0],
+        [1, 0, 1],
+        [0, 0, 0],
+        [1, 0, 1],
+        [0, 1, 0],
+    ]
+    assert TASK.gold({"label": ["c", "a"]}, schema) == ["a", "c"]
+
+
+def test_targets_that_are_numbers():
+    schema = find("1.5", 2, -3.0, problem_type=NUMBER)
+    assert schema.labels == ("score",)
+    assert targets(schema, "1.5", 2, " -3 ") == [1.5, 2.0, -3.0]
+    assert TASK.gold({"label": "2"}, schema) == 2.0
+
+
+def test_class_weights_are_those_of_scikit_learn():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels = np.array(["a"] * 7 + ["b"] * 2 + ["c"])
+    found = find(*labels.tolist(), class_weights="balanced").class_weights
+    expected = compute_class_weight("balanced", classes=np.array(["a", "b", "c"]), y=labels)
+    assert found == pytest.approx(expected.tolist())
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "weights"),
+    [(SINGLE, None), (SINGLE, "balanced"), (MULTI, None), (MULTI, "balanced"), (NUMBER, None)],
+)
+def test_a_schema_survives_json(problem_type, weights):
+    settings = Settings(problem_type=problem_type, class_weights=weights, threshold=0.3)
+    schema = TASK.find_schema(settings, TASK.sample_rows(settings), None)
+    assert TASK.load_schema(json.loads(json.dumps(dataclasses.asdict(schema)))) == schema
+    kwargs = TASK.model_kwargs(schema)
+    assert kwargs["problem_type"] == problem_type
+    assert kwargs["num_labels"] == len(kwargs["id2label"]) == len(kwargs["label2id"]) == len(schema.labels)
+    assert all(kwargs["id2label"][i] == label for label, i in kwargs["label2id"].items())
+
+
+# Decoding
+
+
+def test_decoding_one_label_gives_the_best_and_all_probabilities():
+    schema = Schema(SINGLE, ("a", "b", "c"), None, 0.5)
+    raw = np.array([[2.0, 1.0, 0.0], [-1000.0, 0.0, 1000.0]], np.float32)
+    first, second = TASK.decode(raw, rows_of("a", "b"), schema)
+    exponents = np.exp([2.0, 1.0, 0.0])
+    assert first["label"] == "a"
+    assert list(first["probabilities"].values()) == pytest.approx(exponents / exponents.sum(), abs=1e-6)
+    assert first["score"] == first["probabilities"]["a"]
+    assert second == {"label": "c", "score": 1.0, "probabilities": {"a": 0.0, "b": 0.0, "c": 1.0}}
+    json.dumps([first, second])
+
+
+def test_decoding_several_labels_takes_those_from_the_threshold_on():
+    raw = np.array([[-20.0, 0.0, 20.0], [-20.0, -0.1, -20.0]])
+    schema = Schema(MULTI, ("a", "b", "c"), None, 0.5)
+    first, second = TASK.decode(raw, rows_of([], []), schema)
+    assert first["labels"] == ["b", "c"], "0.5 is reached"
+    assert second["labels"] == []
+    assert first["probabilities"]["b"] == 0.5
+    strict = dataclasses.replace(schema, threshold=0.6)
+    assert TASK.decode(raw, rows_of([], []), strict)[0]["labels"] == ["c"]
+
+
+def test_decoding_a_number():
+    assert TASK.decode(np.array([[1.25], [-3.0]]), rows_of(1, 2), Schema(NUMBER, ("score",), None, 0.5)) == [
+        {"score": 1.25},
+        {"score": -3.0},
+    ]
+
+
+@pytest.mark.parametrize("problem_type", [SINGLE, MULTI, NUMBER])
+def test_what_is_scored_is_what_is_decoded(problem_type):
+    settings = Settings(problem_type=problem_type)
+    rows = TASK.sample_rows(settings)
+    schema = TASK.find_schema(settings, rows, None)
+    raw = np.random.default_rng(0).normal(size=(len(rows), len(schema.labels))).astype(np.float32)
+    predictions, references = TASK.to_arrays(raw, rows, schema)
+    assert len(predictions) == len(references) == len(rows)
+    decoded = TASK.decode(raw, rows, schema)
+    if problem_type == SINGLE:
+        assert [d["label"] for d in decoded] == [schema.labels[p] for p in predictions]
+    elif problem_type == MULTI:
+        named = [[label for label, p in zip(schema.labels, row, strict=True) if p] for row in predictions]
+        assert [d["labels"] for d in decoded] == named
+    else:
+        assert [d["score"] for d in decoded] == pytest.approx(predictions.tolist())
+
+
+# Metrics and tables
+
+
+@pytest.mark.parametrize(("problem_type", "first"), [(SINGLE, "accuracy"), (MULTI, "f1_micro"), (NUMBER, "pearson")])
+def test_perfect_predictions_have_the_best_value_of_every_metric(problem_type, first):
+    settings = Settings(problem_type=problem_type)
+    rows = TASK.sample_rows(settings)
+    schema = TASK.find_schema(settings, rows, None)
+    _, references = TASK.to_arrays(np.zeros((len(rows), len(schema.labels))), rows, schema)
+    metrics = TASK.metrics(settings)
+    assert next(iter(metrics)) == first
+    for name, metric in metrics.items():
+        assert metric.fn(references, references) == pytest.approx(metric.best), name
+        worse = metric.fn(references[::-1], references)
+        assert (worse < metric.best) == metric.greater_is_better, name
+
+
+def test_the_table_per_class_and_the_confusion_matrix():
+    schema = Schema(SINGLE, ("a", "b", "c"), None, 0.5)
+    details = TASK.details(np.array([0, 0, 1]), np.array([0, 1, 1]), schema)
+    assert details["confusion_matrix"] == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert [row["label"] for row in details["per_class"]] == ["a", "b", "c"]
+    assert details["per_class"][0] == {
+        "label": "a",
+        "precision": 0.5,
+        "recall": 1.0,
+        "f1": pytest.approx(2 / 3),
+        "support": 1,
+    }
+    assert details["per_class"][2] == {"label": "c", "precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 0}
+    json.dumps(details)
+
+
+def test_several_labels_have_a_table_and_no_matrix_and_numbers_have_neither():
+    schema = Schema(MULTI, ("a", "b"), None, 0.5)
+    details = TASK.details(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]]), schema)
+    assert set(details) == {"per_class"}
+    assert details["per_class"][1] == {"label": "b", "precision": 1.0, "recall": 1.0, "f1": 1.0, "support": 1}
+    assert TASK.details(np.zeros(2), np.zeros(2), Schema(NUMBER, ("score",), None, 0.5)) == {}
+
+
+# Baselines
+
+
+def baseline(name, train, rows, **settings):
+    schema = TASK.find_schema(Settings(**settings), train, None)
+    return TASK.baselines[name](train, rows, schema, 13).tolist()
+
+
+def test_majority_predicts_what_is_most_frequent_in_training():
+    two = rows_of("x", "y")
+    assert baseline("majority", rows_of("a", "b", "b", "c"), two) == [1, 1]
+    assert baseline("majority", rows_of("b", "a"), two) == [0, 0], "the first label wins a tie"
+    assert baseline("majority", rows_of(1, 2, 6), two, problem_type=NUMBER) == [3.0, 3.0]
+    several = rows_of(["a"], ["a", "b"], ["a"], ["b", "c"])
+    assert baseline("majority", several, two, problem_type=MULTI) == [[1, 0, 0], [1, 0, 0]]
+
+
+WORDS = {"good": ["lovely", "great", "fine"], "bad": ["broken", "late", "lost"]}
+
+
+def wordy_rows():
+    rows = [{"text": f"the {word} lamp", "label": label} for label, words in WORDS.items() for word in words]
+    return [{"id": str(i), **row} for i, row in enumerate(rows * 4)]
+
+
+def test_tfidf_learns_from_words():
+    train = wordy_rows()
+    asked = [{"text": "lost and broken"}, {"text": "a great thing"}, {"text": "fine"}]
+    assert baseline("tfidf", train, asked) == [0, 1, 1]
+    assert baseline("tfidf", train, asked) == baseline("tfidf", train, asked)
+    several = [{**row, "label": [row["label"], "lamp"] if i % 2 else [row["label"]]} for i, row in enumerate(train)]
+    found = np.array(baseline("tfidf", several, asked, problem_type=MULTI))
+    assert found[:, :2].tolist() == [[1, 0], [0, 1], [0, 1]]
+    numbers = [{**row, "label": 1.0 if row["label"] == "good" else -1.0} for row in train]
+    found = baseline("tfidf", numbers, asked, problem_type=NUMBER)
+    assert found[0] < 0 < found[2]
+
+
+def test_tfidf_reads_the_second_text_of_a_pair():
+    train = [{"text": "same words here", "text_pair": row["text"], "label": row["label"]} for row in wordy_rows()]
+    asked = [{"text": "same words here", "text_pair": "lost"}, {"text": "same words here", "text_pair": "great"}]
+    assert baseline("tfidf", train, asked) == [0, 1]
+
+
+# Samples
+
+
+@pytest.mark.parametrize("problem_type", [SINGLE, MULTI, NUMBER])
+@pytest.mark.parametrize("labels", [None, ["x", "y"], ["p", "q", "r", "s", "t"]])
+def test_samples_suit_every_setting(problem_type, labels):
+    settings = Settings(problem_type=problem_type, labels=labels)
+    rows = TASK.sample_rows(settings)
+    schema = TASK.find_schema(settings, rows, None)
+    assert len({row["id"] for row in rows}) == len(rows) == 12
+    if problem_type != NUMBER:
+        used = {name for row in rows for name in (row["label"] if problem_type == MULTI else [row["label"]])}
+        assert used == set(schema.labels) == set(labels or ["complaint", "praise", "question"])
