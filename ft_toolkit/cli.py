@@ -43,8 +43,8 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")] = False,
 ) -> None:
     """Train, evaluate, prove and document one recipe."""
-    from ft_toolkit.config import load_recipe
     from ft_toolkit.data.load import check_sources
+    from ft_toolkit.recipe_file import load_recipe
     from ft_toolkit.run_folder import check_folder
     from ft_toolkit.tasks import find_tasks
 
@@ -72,7 +72,7 @@ def run(
 @app.command()
 def recipes() -> None:
     """List the shipped recipes with task, model, method and data."""
-    from ft_toolkit.config import load_recipe
+    from ft_toolkit.recipe_file import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     tasks, folder = find_tasks(), shipped("recipes")
@@ -90,7 +90,7 @@ def recipes() -> None:
 @app.command()
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
     """Print a recipe resolved to the last default, each value with where it comes from."""
-    from ft_toolkit.config import load_recipe
+    from ft_toolkit.recipe_file import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from ft_toolkit import adapters, environment
 from ft_toolkit.batching import MicroBatch
-from ft_toolkit.config import LoadedRecipe
 from ft_toolkit.loader import make_collate, to_device
 from ft_toolkit.models import load_model
 from ft_toolkit.prepare import Prepared, effective_batch, prepare
+from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.tracking import check_trackers
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.batching import Plan, plan_epoch
-from ft_toolkit.config import LoadedRecipe, LoraMethod, Recipe, TrainingSection
+from ft_toolkit.config import LoraMethod, Recipe, TrainingSection
 from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
@@ -13,6 +13,7 @@ from ft_toolkit.data.load import fingerprint
 from ft_toolkit.errors import UsageError
 from ft_toolkit.evaluation import applicable_metrics
 from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_tokenizer
+from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import make_stand_in
 from ft_toolkit.tasks.base import Features, Metric, Rows, Task
 

@@ -1,20 +1,12 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
-import json
 import math
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -23,24 +15,22 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from ft_toolkit import adapters, checkpoint, environment, files
-from ft_toolkit.config import LoadedRecipe
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.errors import Interrupted, ReloadError, UsageError
+from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor, full_scores, point_scores
 from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
 from ft_toolkit.models import load_model
 from ft_toolkit.optim import lr_at, make_optimizer
 from ft_toolkit.prepare import Prepared, effective_batch, prepare
+from ft_toolkit.proof import prove_reload
+from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.run_folder import claim, remove_if_bare
+from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
-
-# Predictions that a fresh process repeats to prove the saved model, and how far a probability may differ.
-PROOF_ROWS = 256
-PROOF_TOLERANCE = {"no": 1e-4, "bf16": 3e-2}
 
 
 def run(
@@ -208,7 +198,7 @@ class _Run:
         )
         self.display.start(self.progress.step, self.total_steps)
         window = Meter()
-        with _stop_signals() as stop:
+        with note_stop_signals() as stop:
             if self._stopped_early():
                 return
             for report in train(self.accelerator, self.model, self.optimizer, self._training_plan(), self.progress):
@@ -386,70 +376,6 @@ class _Run:
         return {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
 
 
-def prove_reload(
-    model_folder: Path, prepared: Prepared, decoded: dict[SplitName, list[dict[str, Any]]]
-) -> dict[str, Any]:
-    """Predict rows again with `ftk predict` in a fresh, offline process and compare with what the run predicted.
-
-    Takes test rows if there are any, else validation rows; every k-th, at most PROOF_ROWS. Raises ReloadError.
-    """
-    split: SplitName = "test" if "test" in decoded else "validation"
-    rows, expected = prepared.data.splits[split], decoded[split]
-    chosen = range(0, len(rows), -(-len(rows) // PROOF_ROWS))
-    started = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
-        asked, answered = Path(scratch) / "rows.jsonl", Path(scratch) / "predictions.jsonl"
-        inputs = [{key: value for key, value in rows[i].items() if key != "label"} for i in chosen]
-        asked.write_text("".join(json.dumps(row) + "\n" for row in inputs), encoding="utf-8")
-        words = [
-            sys.executable,
-            "-m",
-            "ft_toolkit",
-            "predict",
-            str(model_folder),
-            "--input",
-            str(asked),
-            "--output",
-            str(answered),
-        ]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env=_plain_environment())
-        if done.returncode != 0:
-            raise ReloadError(f"the saved model cannot be loaded by a fresh process:\n{done.stderr.strip()}")
-        found = [json.loads(line) for line in answered.read_text(encoding="utf-8").splitlines()]
-    difference = max((_difference(expected[i], answer) for i, answer in zip(chosen, found, strict=True)), default=0.0)
-    tolerance = PROOF_TOLERANCE[prepared.recipe.training.mixed_precision]
-    if difference > tolerance:
-        raise ReloadError(
-            f"a fresh process predicts otherwise with {model_folder}: a score differs by {difference:.2g} "
-            f"(allowed {tolerance:g}). The run is kept for inspection; its model is not proven"
-        )
-    return {
-        "split": split,
-        "rows": len(found),
-        "largest_difference": difference,
-        "tolerance": tolerance,
-        "seconds": round(time.perf_counter() - started, 2),
-    }
-
-
-def _difference(expected: dict[str, Any], found: dict[str, Any]) -> float:
-    """Return the largest difference of two predictions' numbers, relative where they exceed 1."""
-    ours = expected.get("probabilities") or {"score": expected["score"]}
-    theirs = found.get("probabilities") or {"score": found["score"]}
-    return float(max(abs(ours[key] - theirs[key]) / max(1.0, abs(ours[key])) for key in ours))
-
-
-def _plain_environment() -> dict[str, str]:
-    """Return the environment without what makes a process one of several ranks, and without the network."""
-    launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in launcher and not key.startswith(("TORCHELASTIC_", "ACCELERATE_"))
-    }
-    return {**kept, "HF_HUB_OFFLINE": "1"}
-
-
 def _claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
     """Return the run folder, made by the first rank: `output`, or runs/NAME with the next free number."""
     claimed: list[Any] = [None]
@@ -463,28 +389,6 @@ def _claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None
     if isinstance(claimed[0], UsageError):
         raise claimed[0]
     return Path(claimed[0])
-
-
-@contextmanager
-def _stop_signals() -> Iterator[dict[str, int]]:
-    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as usual."""
-    stop = {"signum": 0}
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        stop["signum"] = signum
-        restore()
-
-    for signum in before:
-        signal.signal(signum, note)
-    try:
-        yield stop
-    finally:
-        restore()
 
 
 def _resume_command(command: str, folder: Path) -> str:

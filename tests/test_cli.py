@@ -108,9 +108,9 @@ def test_wrong_data_files_are_refused_in_words(
     path.write_text(content, encoding="utf-8")
     output = tmp_path / "run"
     from ft_toolkit.cli import find_recipe
-    from ft_toolkit.config import load_recipe
     from ft_toolkit.errors import UsageError
     from ft_toolkit.prepare import prepare
+    from ft_toolkit.recipe_file import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     settings = [f"data.train={path}", f"data.validation={path}", "data.card=null", f"model.name={tiny_bert}", *words]
@@ -144,9 +144,9 @@ def test_models_that_cannot_be_had_or_do_not_fit(write_recipe: Any, tmp_path: Pa
             "does not fit training.tokens_per_batch=9",
         ),
     ):
-        from ft_toolkit.config import load_recipe
         from ft_toolkit.errors import UsageError
         from ft_toolkit.prepare import prepare
+        from ft_toolkit.recipe_file import load_recipe
         from ft_toolkit.tasks import find_tasks
 
         loaded = load_recipe(write_recipe(), settings, find_tasks())

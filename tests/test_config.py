@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from ft_toolkit.config import LoraMethod, load_recipe
+from ft_toolkit.config import LoraMethod
 from ft_toolkit.errors import RecipeError
+from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.shipped import shipped
 from ft_toolkit.tasks import find_tasks
 

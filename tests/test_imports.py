@@ -15,7 +15,7 @@ import ft_toolkit
 PACKAGE = Path(ft_toolkit.__file__).parent
 
 FLOORS = {
-    0: ["errors", "shipped", "yaml12", "files"],
+    0: ["errors", "shipped", "yaml12", "files", "stop"],
     1: [
         "tasks.base",
         "metrics",
@@ -25,11 +25,11 @@ FLOORS = {
         "batching",
         "run_folder",
     ],
-    2: ["config", "metrics.offline", "environment"],
+    2: ["config", "recipe_file", "metrics.offline", "environment"],
     3: ["data", "data.*", "tasks", "tasks.*", "optim", "loader", "models", "stand_in"],
     4: ["adapters", "evaluation", "checkpoint", "train"],
     5: ["prepare", "tracking"],
-    6: ["inference", "report", "report.*", "dry_run", "doctor"],
+    6: ["inference", "proof", "report", "report.*", "dry_run", "doctor"],
     7: ["predict", "run"],
     8: ["cli"],
     9: ["__main__", "__init__"],
@@ -42,6 +42,7 @@ LIGHT = [
     "files",
     "run_folder",
     "config",
+    "recipe_file",
     "batching",
     "metrics.classification",
     "metrics.regression",
@@ -148,7 +149,7 @@ def test_every_task_file_is_light():
     "code",
     [
         "import ft_toolkit",
-        "import ft_toolkit.config, ft_toolkit.data.load; from ft_toolkit.tasks import find_tasks; find_tasks()",
+        "import ft_toolkit.recipe_file, ft_toolkit.data.load; from ft_toolkit.tasks import find_tasks; find_tasks()",
         "import ft_toolkit.batching, ft_toolkit.metrics.classification, ft_toolkit.metrics.bootstrap, ft_toolkit.cli",
     ],
 )

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ft_toolkit.config import load_recipe
 from ft_toolkit.data.cards import load_card
+from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.shipped import shipped
 from ft_toolkit.tasks import find_tasks
 

@@ -14,10 +14,11 @@ import pytest
 from pydantic import BaseModel
 from rich.console import Console
 
-from ft_toolkit.config import METHODS, LoadedRecipe, Recipe, load_recipe
+from ft_toolkit.config import METHODS, Recipe
 from ft_toolkit.models import load_model
 from ft_toolkit.optim import lr_at
 from ft_toolkit.prepare import prepare
+from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
 from ft_toolkit.run import run
 from ft_toolkit.tasks import find_tasks
 

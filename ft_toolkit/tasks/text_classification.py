@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -350,6 +351,8 @@ def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> np.nda
         estimator = Ridge(random_state=seed)
     elif schema.problem_type == "multi_label_classification":
         estimator = OneVsRestClassifier(estimator)
+    if len(np.unique(targets, axis=0)) == 1 or not any(re.search(r"\w\w", text) for text in texts(train)):
+        return majority_baseline(train, rows, schema, seed)  # one class, or no word: nothing to fit
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), estimator)
     model.fit(texts(train), targets)
     return np.asarray(model.predict(texts(rows)))

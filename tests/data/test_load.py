@@ -340,3 +340,10 @@ def test_loading_rows_needs_no_torch(tmp_path, write):
     command = [sys.executable, "-c", code, path]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_ids_that_repeat_are_replaced_by_row_numbers(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,text,label\nu1,a,x\nu1,b,y\n", encoding="utf-8")
+    data = load_data(DataSection(train=str(path), validation=str(path)), TASK)
+    assert [row["id"] for row in data.splits["train"]] == ["1", "2"]

@@ -298,3 +298,9 @@ def test_samples_suit_every_setting(problem_type, labels):
     if problem_type != NUMBER:
         used = {name for row in rows for name in (row["label"] if problem_type == MULTI else [row["label"]])}
         assert used == set(schema.labels) == set(labels or ["complaint", "praise", "question"])
+
+
+@pytest.mark.parametrize("rows", [[{"text": "a b", "label": "x"}] * 3, [{"text": "?", "label": n} for n in "xyx"]])
+def test_tfidf_with_nothing_to_fit_answers_as_the_majority(rows):
+    schema = find_schema(Settings(labels=["x", "y"]), rows, None)
+    assert tfidf_baseline(rows, rows, schema, 1).tolist() == [0, 0, 0]
