@@ -22,8 +22,8 @@ class LoadedData:
     """The rows of a run.
 
     `splits` holds train, validation and, where there is one, test. Each row has the task's columns and `id`, the row's
-    own id where these are all different, else its number. `origin` says per split where the rows came from, `commit` which Hub commit, `notes` what was
-    left out or changed, and `card` is the data card, if the recipe names one.
+    own id where these are all different, else its number. `origin` says per split where the rows came from, `commit`
+    which Hub commit, `notes` what was left out or changed, and `card` is the data card, if the recipe names one.
     """
 
     splits: dict[SplitName, Rows]
@@ -144,8 +144,8 @@ def _map_columns(
                 f"{where}: no column '{candidates[-1]}' for {task.name}'s '{column}' ({facts.meaning}); columns found: "
                 f"{one_of(found)}.{did_you_mean(candidates[-1], found)} Say which with data.columns.{column}=NAME"
             )
-    ids = [str(row.get("id")) for row in rows]
-    if len(set(ids)) < len(ids):  # no column of that name, or not one that tells rows apart
+    ids = [str(row.get("id", number)) for number, row in enumerate(rows, 1)]
+    if len(set(ids)) < len(rows):  # a column that does not tell rows apart
         ids = [str(number) for number in range(1, len(rows) + 1)]
     mapped: list[Row] = []
     for number, row in enumerate(rows, 1):

@@ -302,5 +302,5 @@ def test_samples_suit_every_setting(problem_type, labels):
 
 @pytest.mark.parametrize("rows", [[{"text": "a b", "label": "x"}] * 3, [{"text": "?", "label": n} for n in "xyx"]])
 def test_tfidf_with_nothing_to_fit_answers_as_the_majority(rows):
-    schema = find_schema(Settings(labels=["x", "y"]), rows, None)
-    assert tfidf_baseline(rows, rows, schema, 1).tolist() == [0, 0, 0]
+    schema = TASK.find_schema(Settings(labels=["x", "y"]), rows, None)
+    assert TASK.baselines["tfidf"](rows, rows, schema, 1).tolist() == [0, 0, 0]

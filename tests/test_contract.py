@@ -1,0 +1,131 @@
+"""The task contract, over every task found and every kind of checkpoint it takes.
+
+encode -> pad -> the loss is a sum -> gradients reach every trainable weight -> a perfect prediction has the best score ->
+any batching gives the same total loss and the same predictions -> saved and loaded it predicts the same.
+"""
+
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+
+from ft_toolkit.adapters import attach
+from ft_toolkit.config import FullMethod, LoraMethod
+from ft_toolkit.evaluation import Predictor
+from ft_toolkit.loader import make_collate
+from ft_toolkit.models import load_model, load_tokenizer
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.base import Task
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "text_classification": [
+        {},
+        {"class_weights": "balanced"},
+        {"problem_type": "multi_label_classification"},
+        {"problem_type": "regression"},
+    ],
+}
+CASES = [
+    pytest.param(task, settings, model, id=f"{name}-{'-'.join(map(str, settings.values())) or 'default'}-{model}")
+    for name, task in find_tasks().items()
+    for settings in SETTINGS.get(name, [{}])
+    for model in ("tiny_bert", "tiny_gpt2")
+]
+
+
+class Case:
+    """A task's sample rows, encoded for a tiny model."""
+
+    def __init__(self, task: Task, settings: dict[str, Any], folder: str) -> None:
+        self.task = task
+        self.settings = task.settings(name=task.name, **settings)
+        self.rows = task.sample_rows(self.settings)
+        self.schema = task.find_schema(self.settings, self.rows, None)
+        self.tokenizer = load_tokenizer(Path(folder))
+        self.features = task.encode(self.rows, self.tokenizer, self.schema, 48)
+        self.loaded = load_model(Path(folder), task, self.schema, self.tokenizer, dropout=None, seed=3)
+        self.collate = make_collate(self.features, task, self.schema, self.tokenizer.pad_token_id)
+
+    def loss(self, ids: list[int]) -> float:
+        batch = self.collate(ids, 1.0)
+        with torch.no_grad():
+            return float(self.task.loss_sum(self.loaded.model.eval()(**batch.inputs), batch, self.schema))
+
+    def predictions(self, model: Any, tokens_per_batch: int) -> np.ndarray:
+        predictor = Predictor(
+            Accelerator(), model, self.task, self.schema, self.tokenizer.pad_token_id, tokens_per_batch
+        )
+        return predictor.predict(self.features)[0]
+
+
+@pytest.fixture
+def case(request: pytest.FixtureRequest) -> Case:
+    task, settings, model = request.param
+    return Case(task, settings, request.getfixturevalue(model))
+
+
+def over_all_cases(test: Any) -> Any:
+    return pytest.mark.parametrize("case", [pytest.param(param.values, id=param.id) for param in CASES], indirect=True)(
+        test
+    )
+
+
+@over_all_cases
+def test_the_loss_is_a_sum_whatever_the_batching(case: Case) -> None:
+    everything = list(range(len(case.features.example_ids)))
+    whole = case.loss(everything)
+    assert case.loss([*everything, *everything]) == pytest.approx(2 * whole, rel=1e-5)
+    assert math.fsum(case.loss([i]) for i in everything) == pytest.approx(whole, rel=1e-5)
+    batch = case.collate(everything, 1.0)
+    double = case.collate([*everything, *everything], 1.0)
+    assert case.task.count_targets(double, case.schema) == pytest.approx(
+        2 * case.task.count_targets(batch, case.schema)
+    )
+
+
+@over_all_cases
+@pytest.mark.parametrize(
+    "method", [FullMethod(), LoraMethod(name="lora", target_modules="all-linear")], ids=["full", "lora"]
+)
+def test_gradients_reach_every_trainable_weight(case: Case, method: Any) -> None:
+    model = attach(case.loaded.model, method, case.loaded.new_modules, seed=3)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    batch = case.collate(range(len(case.features.example_ids)), 1.0)
+    for _ in range(2):  # LoRA's B starts at 0, so A gets its first gradient in the second step
+        optimizer.zero_grad()
+        case.task.loss_sum(model(**batch.inputs), batch, case.schema).backward()
+        optimizer.step()
+    # position embeddings beyond the text and unused vocabulary rows are part of a weight that does get one
+    without = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    assert without == []
+    assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+
+
+@over_all_cases
+def test_a_perfect_prediction_has_the_best_score(case: Case) -> None:
+    raw = case.predictions(case.loaded.model, 4096)
+    _, references = case.task.to_arrays(raw, case.rows, case.schema)
+    for name, metric in case.task.metrics(case.settings).items():
+        if name.endswith("_binary"):
+            continue
+        assert metric.fn(references, references) == pytest.approx(metric.best), name
+
+
+@over_all_cases
+def test_padding_and_order_do_not_change_a_prediction(case: Case) -> None:
+    together, alone = case.predictions(case.loaded.model, 4096), case.predictions(case.loaded.model, 1)
+    np.testing.assert_allclose(together, alone, atol=2e-6)
+    decoded = case.task.decode(together, case.rows, case.schema)
+    assert len(decoded) == len(case.rows)
+
+
+@over_all_cases
+def test_the_schema_survives_json(case: Case) -> None:
+    import json
+
+    assert case.task.load_schema(json.loads(json.dumps(asdict(case.schema)))) == case.schema
