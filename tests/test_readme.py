@@ -1,0 +1,76 @@
+"""The README is true: its commands parse, its recipe is the shipped one, its tree and its tests exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ft_toolkit.cli import app, find_recipe
+from ft_toolkit.recipe_file import load_recipe
+from ft_toolkit.tasks import find_tasks
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[list[str]]:
+    """Return the words of every ftk command in the README's shell blocks."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.S)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("ftk ")]
+
+
+def test_the_set_up_is_two_make_targets() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M))
+    assert set(re.findall(r"^make (\w+)", README, re.M)) == {"demo", "test"} <= targets
+
+
+@pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words[:2]))
+def test_commands_are_valid(words: list[str]) -> None:
+    shown = CliRunner().invoke(app, [words[0], "--help"])
+    assert shown.exit_code == 0
+    assert all(option in shown.output for option in words if option.startswith("--"))
+    if words[0] == "run":
+        settings = [word for word in words[2:] if "=" in word]
+        load_recipe(find_recipe("demo"), settings, find_tasks())
+
+
+def test_the_recipe_shown_is_the_one_shipped() -> None:
+    shown = next(block for block in re.findall(r"```yaml\n(.*?)```", README, re.S))
+    assert shown == (ROOT / "recipes/text_classification/sst2_lora.yaml").read_text(encoding="utf-8")
+
+
+def test_the_mistakes_shown_are_those_that_come() -> None:
+    block = README.split("$ ftk run demo ")[1].split("```")[0]
+    command, *lines = block.strip().splitlines()
+    with pytest.raises(Exception, match="3 mistakes") as caught:
+        load_recipe(find_recipe("demo"), shlex.split(command), find_tasks())
+    for line in lines:
+        start, _, end = line.partition("...")
+        assert any(said.startswith(start.rstrip()) and said.endswith(end) for said in str(caught.value).splitlines()), (
+            line
+        )
+
+
+def test_files_named_exist() -> None:
+    tree = README.split("## The tree")[1].split("```text\n")[1].split("```")[0]
+    folders: list[str] = []
+    for line in tree.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders = folders[:depth]
+        for name in re.split(r"\s{4,}", line.strip())[0].split():
+            assert (ROOT / Path(*folders, name)).exists(), name
+        if line.split()[0].endswith("/"):
+            folders.append(line.split()[0])
+    for name in re.findall(r"`((?:tests|ft_toolkit|data_cards)/[\w./]+)`", README):
+        assert (ROOT / name).exists(), name
+
+
+def test_every_module_stands_in_the_tree() -> None:
+    tree = README.split("## The tree")[1]
+    missing = [
+        path.name for path in (ROOT / "ft_toolkit").glob("*.py") if path.name != "__main__.py" and path.name not in tree
+    ]
+    assert missing == []
