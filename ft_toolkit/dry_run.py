@@ -9,11 +9,10 @@ from accelerate import Accelerator
 from rich.console import Console
 from rich.table import Table
 
-from ft_toolkit import adapters, environment
+from ft_toolkit import environment
 from ft_toolkit.batching import MicroBatch
 from ft_toolkit.loader import make_collate, to_device
-from ft_toolkit.models import load_model
-from ft_toolkit.prepare import Prepared, effective_batch, prepare
+from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.tracking import check_trackers
 
@@ -24,7 +23,7 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     The estimate comes from a real forward and backward pass over the largest and over a middling batch. Raises UsageError.
     """
     check_trackers(loaded.recipe.tracking)
-    accelerator = Accelerator(mixed_precision=loaded.recipe.training.mixed_precision)
+    accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=loaded.recipe.training.mixed_precision)
     with tempfile.TemporaryDirectory() as scratch:
         prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
     recipe = prepared.recipe
@@ -35,23 +34,15 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     console.print(table)
     for line in prepared.facts["warnings"]:
         console.print(f"note: {line}", highlight=False)
-    found = load_model(
-        prepared.checkpoint.folder,
-        prepared.task,
-        prepared.schema,
-        prepared.tokenizer,
-        dropout=recipe.model.dropout,
-        seed=recipe.training.seed,
-    )
-    model = adapters.attach(found.model, recipe.method, found.new_modules, seed=recipe.training.seed)
-    count = adapters.count_parameters(model)
+    built = build_model(prepared)
+    count = built.count
     steps = prepared.total_steps(accelerator.num_processes)
-    seconds, memory_mib = _measure(accelerator, model.to(accelerator.device), prepared, count.trainable)
+    seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
         ("labels", ", ".join(prepared.schema.labels[:12]) + (" ..." if len(prepared.schema.labels) > 12 else "")),
         ("main metric", prepared.main_metric),
         ("weights", f"{count.trainable:,} of {count.total:,} are trained ({count.share:.1%})"),
-        ("new modules", ", ".join(found.new_modules) or "none"),
+        ("new modules", ", ".join(built.new_modules) or "none"),
         ("step", effective_batch(recipe.training, accelerator.num_processes)),
         ("steps", f"{steps:,}"),
         ("memory", f"about {memory_mib:,} MiB on {accelerator.device}"),

@@ -53,6 +53,18 @@ def devices() -> list[str]:
     return ["Apple MPS"] if torch.backends.mps.is_available() else []
 
 
+def use_cpu() -> bool:
+    """Return whether to run on the CPU: there is nothing else, or ACCELERATE_USE_CPU says so.
+
+    Accelerate must be told: on a machine without an accelerator it takes each process of torchrun for a run of its own.
+    """
+    import torch
+
+    return (
+        os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.accelerator.is_available()
+    )
+
+
 def peak_memory_mib() -> int:
     """Return the largest resident size of this process so far, in MiB; 0 where the system does not tell."""
     try:

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 import ft_toolkit
 from ft_toolkit.adapters import load_adapter
 from ft_toolkit.config import ModelSection
+from ft_toolkit.environment import use_cpu
 from ft_toolkit.errors import ModelError, UsageError
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.models import find_checkpoint, kind_of, load_tokenizer
@@ -57,7 +58,7 @@ class LoadedForInference:
         self.max_length = int(contract["max_length"])
         self.columns = [name for name, column in self.task.columns.items() if column.required and name != "label"]
         self._tokenizer = load_tokenizer(folder)
-        accelerator = Accelerator(mixed_precision=contract["mixed_precision"])
+        accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract["mixed_precision"])
         model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
         self._predictor = Predictor(
             accelerator, model, self.task, self.schema, self._tokenizer.pad_token_id, contract["tokens_per_batch"]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ft_toolkit.adapters import ParameterCount, attach, count_parameters
 from ft_toolkit.batching import Plan, plan_epoch
 from ft_toolkit.config import LoraMethod, Recipe, TrainingSection
 from ft_toolkit.data import LoadedData, load_data
@@ -12,7 +13,7 @@ from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.errors import UsageError
 from ft_toolkit.evaluation import applicable_metrics
-from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_tokenizer
+from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_model, load_tokenizer
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import make_stand_in
 from ft_toolkit.tasks.base import Features, Metric, Rows, Task
@@ -68,6 +69,30 @@ class Prepared:
         training = self.recipe.training
         longest = max(self.features["train"].lengths)
         return max(training.tokens_per_batch or (training.examples_per_batch or 1) * longest, 4096)
+
+
+@dataclass(frozen=True)
+class BuiltModel:
+    """The model of a run on the CPU, with gradients where the method wants them."""
+
+    model: Any
+    count: ParameterCount
+    new_modules: tuple[str, ...]
+
+
+def build_model(prepared: Prepared) -> BuiltModel:
+    """Load the checkpoint for the task and attach the method; the recipe's seed decides all new weights."""
+    recipe = prepared.recipe
+    loaded = load_model(
+        prepared.checkpoint.folder,
+        prepared.task,
+        prepared.schema,
+        prepared.tokenizer,
+        dropout=recipe.model.dropout,
+        seed=recipe.training.seed,
+    )
+    model = attach(loaded.model, recipe.method, loaded.new_modules, seed=recipe.training.seed)
+    return BuiltModel(model, count_parameters(model), loaded.new_modules)
 
 
 def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared:

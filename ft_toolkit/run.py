@@ -1,6 +1,7 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
 import math
+import os
 import shutil
 import signal
 import time
@@ -20,9 +21,8 @@ from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor, full_scores, point_scores
 from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
-from ft_toolkit.models import load_model
 from ft_toolkit.optim import lr_at, make_optimizer
-from ft_toolkit.prepare import Prepared, effective_batch, prepare
+from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
 from ft_toolkit.proof import prove_reload
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
@@ -42,8 +42,14 @@ def run(
     """
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
-    folder = _claim_folder(PartialState(), loaded, output, resume=resume, smoke=smoke)
+    state = PartialState(cpu=environment.use_cpu())
+    if state.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
+        raise UsageError(
+            f"the launcher started {os.environ['WORLD_SIZE']} processes, Accelerate sees {state.num_processes}"
+        )
+    folder = _claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     accelerator = Accelerator(
+        cpu=environment.use_cpu(),
         mixed_precision=loaded.recipe.training.mixed_precision,
         log_with=list(loaded.recipe.tracking.trackers) or None,
         project_dir=str(folder),  # file-based trackers write there
@@ -110,23 +116,12 @@ class _Run:
     # --- before the first step
 
     def _build_model(self) -> None:
-        recipe, prepared = self.recipe, self.prepared
-        loaded = load_model(
-            prepared.checkpoint.folder,
-            prepared.task,
-            prepared.schema,
-            prepared.tokenizer,
-            dropout=recipe.model.dropout,
-            seed=recipe.training.seed,
-        )
-        model = adapters.attach(loaded.model, recipe.method, loaded.new_modules, seed=recipe.training.seed)
-        self.count = adapters.count_parameters(model)
-        self.new_modules = loaded.new_modules
+        training = self.recipe.training
+        built = build_model(self.prepared)
+        self.count, self.new_modules = built.count, built.new_modules
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
-        model.to(self.accelerator.device)
-        optimizer = make_optimizer(
-            model, learning_rate=recipe.training.learning_rate, weight_decay=recipe.training.weight_decay
-        )
+        model = built.model.to(self.accelerator.device)
+        optimizer = make_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
     def _bare_model(self) -> torch.nn.Module:

@@ -442,7 +442,7 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
     (tmp_path / "wrong.yaml").write_text("task: text_classification\nmodel: {nam: x}\n", encoding="utf-8")
     code = (
         "import sys, pathlib\n"
-        "from ft_toolkit.config import load_recipe\n"
+        "from ft_toolkit.recipe_file import load_recipe\n"
         "from ft_toolkit.errors import RecipeError\n"
         "from ft_toolkit.tasks import find_tasks\n"
         "try:\n"

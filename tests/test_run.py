@@ -210,3 +210,38 @@ def test_one_process_with_accumulation_and_two_processes_train_alike(write_recip
         for key, tensor in load_file(tmp_path / "one" / "model" / "model.safetensors").items():
             assert weights[key].numpy() == pytest.approx(tensor.numpy(), abs=2e-4), key
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+
+
+def test_pairs_of_texts_with_numbers_and_without_test_rows(tiny_bert: str, tmp_path: Path) -> None:
+    """Similarity of pairs, as in STS-B: two text columns under other names, regression, validation rows alone."""
+    rows = [{"a": f"the lamp {n % 4}", "b": f"the lamp {n % 3}", "sim": n % 4 == n % 3} for n in range(40)]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text(
+        "".join(json.dumps({**row, "sim": 5.0 * row["sim"] + 0.1}) + "\n" for row in rows), encoding="utf-8"
+    )
+    ftk(
+        "run", "sst2_full", f"data.train={source}", "data.card=null", "data.validation_fraction=0.3",
+        "data.columns={text: a, text_pair: b, label: sim}", "task.problem_type=regression", f"model.name={tiny_bert}",
+        "evaluation.metric_for_best_model=mean_squared_error", "training.learning_rate=0.003",
+        "evaluation.bootstrap_samples=100", "evaluation.baselines=[majority, tfidf]", "--output", tmp_path / "run",
+    )  # fmt: skip
+    scores = results(tmp_path / "run")["scores"]
+    assert set(scores) == {"validation"}
+    found = scores["validation"]["metrics"]["mean_squared_error"]
+    assert found["low"] <= found["value"] <= found["high"]
+    best = min(record["validation_mean_squared_error"] for record in records(tmp_path / "run", "validation_loss"))
+    assert found["value"] == pytest.approx(best, rel=1e-5)
+    answered = tmp_path / "answers.csv"
+    ftk(
+        "predict",
+        tmp_path / "run",
+        "--input",
+        source,
+        "--column",
+        "text=a",
+        "--column",
+        "text_pair=b",
+        "--output",
+        answered,
+    )
+    assert answered.read_text().splitlines()[0] == "a,b,sim,predicted_score"

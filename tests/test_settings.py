@@ -15,9 +15,8 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from ft_toolkit.config import METHODS, Recipe
-from ft_toolkit.models import load_model
 from ft_toolkit.optim import lr_at
-from ft_toolkit.prepare import prepare
+from ft_toolkit.prepare import build_model, prepare
 from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
 from ft_toolkit.run import run
 from ft_toolkit.tasks import find_tasks
@@ -134,20 +133,8 @@ def seen_before_the_model(loaded: LoadedRecipe, folder: Path) -> Any:
 
 
 def seen_in_a_model(loaded: LoadedRecipe, folder: Path) -> Any:
-    from ft_toolkit.adapters import attach, count_parameters
-
-    prepared = prepare(loaded, smoke=False, work_folder=folder)
-    recipe = prepared.recipe
-    found = load_model(
-        prepared.checkpoint.folder,
-        prepared.task,
-        prepared.schema,
-        prepared.tokenizer,
-        dropout=recipe.model.dropout,
-        seed=recipe.training.seed,
-    )
-    model = attach(found.model, recipe.method, found.new_modules, seed=recipe.training.seed)
-    return repr((count_parameters(model), [name for name, _ in model.named_parameters()], str(model)))
+    built = build_model(prepare(loaded, smoke=False, work_folder=folder))
+    return repr((built.count, [name for name, _ in built.model.named_parameters()], str(built.model)))
 
 
 def seen_in_a_run(loaded: LoadedRecipe, folder: Path) -> Any:
