@@ -200,5 +200,5 @@ def main() -> None:
         print(f"{heading}{error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted before there was anything to save", file=sys.stderr)
+        print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
         sys.exit(130)

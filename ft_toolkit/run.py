@@ -95,10 +95,10 @@ class _Run:
 
     def go(self, *, resume: bool) -> dict[str, Any]:
         self._build_model()
+        if resume:
+            self._restore()  # before anything is written: it may refuse
         if self.accelerator.is_main_process:
             self._write_inputs()
-        if resume:
-            self._restore()
         self._announce()
         self._train()
         if not self.history["evaluations"] or self.history["evaluations"][-1]["step"] != self.progress.step:
@@ -192,30 +192,32 @@ class _Run:
             MetricsFile(self.folder / "metrics.jsonl", self.progress.step) if self.accelerator.is_main_process else None
         )
         self.display.start(self.progress.step, self.total_steps)
+        try:
+            with note_stop_signals() as stop:
+                self._train_steps(stop)
+        finally:
+            self.display.stop()
+
+    def _train_steps(self, stop: dict[str, int]) -> None:
+        training, evaluation = self.recipe.training, self.recipe.evaluation
         window = Meter()
-        with note_stop_signals() as stop:
+        if self._stopped_early():
+            return
+        for report in train(self.accelerator, self.model, self.optimizer, self._training_plan(), self.progress):
+            self.display.step(report)
+            self.meter.add(report)
+            window.add(report)
+            if report.step % training.logging_steps == 0 or report.step == self.total_steps:
+                self._log(report, window)
+                window = Meter()
+            due = report.step % evaluation.eval_steps == 0 if evaluation.eval_steps else report.ends_epoch
+            if due:
+                self._evaluate()
+            elif training.save_steps and report.step % training.save_steps == 0:
+                self._save_last()
+            self._stop_if_told(stop)
             if self._stopped_early():
                 return
-            for report in train(self.accelerator, self.model, self.optimizer, self._training_plan(), self.progress):
-                self.display.step(report)
-                self.meter.add(report)
-                window.add(report)
-                if report.step % recipe.training.logging_steps == 0 or report.step == self.total_steps:
-                    self._log(report, window)
-                    window = Meter()
-                due = (
-                    report.step % recipe.evaluation.eval_steps == 0
-                    if recipe.evaluation.eval_steps
-                    else report.ends_epoch
-                )
-                if due:
-                    self._evaluate()
-                elif recipe.training.save_steps and report.step % recipe.training.save_steps == 0:
-                    self._save_last()
-                self._stop_if_told(stop)
-                if self._stopped_early():
-                    break
-        self.display.stop()
 
     def _log(self, report: StepReport, window: Meter) -> None:
         record = {
@@ -287,7 +289,6 @@ class _Run:
             told = torch.tensor([signum], device=self.accelerator.device)
             signum = int(self.accelerator.gather(told).max())
         if signum:
-            self.display.stop()
             self._save_last()
             raise Interrupted(
                 signum,

@@ -1,7 +1,6 @@
 """The command line: what it says, how it leaves, and that nothing heavy is imported before a recipe is valid."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -192,7 +191,12 @@ def test_doctor_finds_what_is_required() -> None:
 
 
 def test_interrupting_before_training_leaves_with_130() -> None:
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    script = "import signal, os; from ft_toolkit import cli; cli.app = lambda: os.kill(os.getpid(), signal.SIGINT); cli.main()"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
+    script = (
+        "import os, signal\n"
+        "from ft_toolkit import cli\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits SIGINT ignored\n"
+        "cli.app = lambda: os.kill(os.getpid(), signal.SIGINT)\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 130 and "interrupted" in done.stderr
