@@ -36,7 +36,7 @@ from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
 def run(
     loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
 ) -> dict[str, Any]:
-    """Train, evaluate and document one recipe; return results.json's content.
+    """Train, evaluate and document one recipe; return results.json's content, with the run folder as `folder`.
 
     Raises UsageError before anything is trained, NotFiniteError, ReloadError, or Interrupted with a checkpoint saved.
     """
@@ -346,7 +346,7 @@ class _Run:
         files.write_json(self.folder / "results.json", results)
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        return results
+        return {**results, "folder": str(self.folder)}
 
     def _score(self, split: SplitName, raw: Any) -> dict[str, Any]:
         """Return a split's part of results.json: metrics with intervals, tables, and each baseline with our lead over it."""

@@ -35,7 +35,9 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "
         f"(largest difference {proof['largest_difference']:.1g})",
         highlight=False,
+        soft_wrap=True,
     )
+    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
 
 
 def _number(value: float | None) -> str:
