@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ft_toolkit.tasks.base import TaskSettings
 
-Baseline = Literal["majority", "tfidf"]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -132,7 +131,8 @@ class TrainingSection(Section):
 class EvaluationSection(Section):
     """How the model is scored, and which checkpoint is kept."""
 
-    # The task's metric that picks the best checkpoint; null takes the task's first.
+    # The task's metric that picks the best checkpoint, or loss; null takes the task's first. With loss, a task that
+    # generates texts does so only at the end.
     metric_for_best_model: str | None = None
     # Optimizer steps between two evaluations on the validation rows; null evaluates after each epoch.
     eval_steps: PositiveInt | None = None
@@ -140,8 +140,8 @@ class EvaluationSection(Section):
     early_stopping_patience: PositiveInt | None = None
     # Resamples for the 95% intervals.
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
-    # What the score is held against: majority needs nothing, tfidf (TF-IDF + logistic regression) needs scikit-learn.
-    baselines: list[Baseline] = ["majority"]
+    # What the score is held against, by the task's names (tfidf needs scikit-learn); null takes the task's first.
+    baselines: list[str] | None = None
 
 
 class ReferenceSection(Section):

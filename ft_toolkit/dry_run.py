@@ -35,11 +35,11 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     for line in prepared.facts["warnings"]:
         console.print(f"note: {line}", highlight=False)
     built = build_model(prepared)
-    count = built.count
+    count, labels = built.count, getattr(prepared.schema, "labels", ())
     steps = prepared.total_steps(accelerator.num_processes)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
-        ("labels", ", ".join(prepared.schema.labels[:12]) + (" ..." if len(prepared.schema.labels) > 12 else "")),
+        *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
         ("main metric", prepared.main_metric),
         ("weights", f"{count.trainable:,} of {count.total:,} are trained ({count.share:.1%})"),
         ("new modules", ", ".join(built.new_modules) or "none"),

@@ -1,6 +1,7 @@
 """Predict every example once, on any number of ranks, and turn predictions into scores with intervals."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,54 +13,69 @@ from accelerate.utils import gather_object
 from ft_toolkit.batching import plan_evaluation
 from ft_toolkit.loader import make_collate, to_device
 from ft_toolkit.metrics.bootstrap import central_95, resample
-from ft_toolkit.tasks.base import Features, Metric, Rows, Task
+from ft_toolkit.tasks.base import Batch, Features, Metric, Rows, Task
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with what is needed to run it on features. `model` need not be prepared: no gradients are exchanged."""
+    """A model with what is needed to run it on features. `model` need not be prepared: no gradients are exchanged.
+
+    With `alone`, this process predicts everything itself, whatever the number of ranks.
+    """
 
     accelerator: Accelerator
-    model: torch.nn.Module
+    model: Any
     task: Task
     schema: Any
-    pad_token_id: int
+    tokenizer: Any
     tokens_per_batch: int
+    seed: int = 0
+    alone: bool = False
 
-    def predict(self, features: Features) -> tuple[np.ndarray, float]:
-        """Return the raw predictions in the order of the features, on every rank, and the mean loss (NaN without targets).
+    def predict(self, features: Features, *, loss_only: bool = False) -> tuple[list[Any], float]:
+        """Return one value per feature, in order, on every rank, and the mean loss (NaN without targets).
 
-        Raises RuntimeError when an example came back twice or not at all.
+        With `loss_only` a task that generates does not, and the values are None. Raises RuntimeError when a feature came
+        back twice or not at all.
         """
-        collate = make_collate(features, self.task, self.schema, self.pad_token_id)
-        has_targets = features.targets[0] is not None
-        plan = plan_evaluation(
-            features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=self.accelerator.num_processes
-        )
+        collate = make_collate(features, self.task, self.schema, self.tokenizer.pad_token_id, self.seed)
+        n_ranks, rank = (1, 0) if self.alone else (self.accelerator.num_processes, self.accelerator.process_index)
+        plan = plan_evaluation(features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=n_ranks)
         self.model.eval()
-        found: list[tuple[int, np.ndarray]] = []
+        found: list[tuple[int, Any]] = []
         losses: list[tuple[float, float]] = []
         with torch.inference_mode():
-            for ids in plan[self.accelerator.process_index]:
-                cpu_batch = collate(ids, 1.0)
-                batch = to_device(cpu_batch, self.accelerator.device)
-                with self.accelerator.autocast():
-                    outputs = self.model(**batch.inputs)
-                found.extend(zip(ids, self.task.predict(outputs, batch), strict=True))
-                if has_targets:
-                    loss = float(self.task.loss_sum(outputs, batch, self.schema))
+            for ids in plan[rank]:
+                cpu_batch = collate(ids)
+                values, loss = self._run(cpu_batch, loss_only)
+                found.extend(zip(ids, values, strict=True))
+                if cpu_batch.targets.numel():
                     losses.append((loss, self.task.count_targets(cpu_batch, self.schema)))
-        if self.accelerator.num_processes > 1:
+        if n_ranks > 1:
             found, losses = gather_object(found), gather_object(losses)
         found.sort(key=lambda item: item[0])
         if [i for i, _ in found] != list(range(len(features.example_ids))):
             raise RuntimeError(
                 f"{len(found)} predictions for {len(features.example_ids)} features: one is missing or double"
             )
-        mean_loss = (
-            math.fsum(loss for loss, _ in losses) / math.fsum(count for _, count in losses) if losses else math.nan
-        )
-        return np.stack([prediction for _, prediction in found]), mean_loss
+        count = math.fsum(count for _, count in losses)
+        mean_loss = math.fsum(loss for loss, _ in losses) / count if count else math.nan
+        return [value for _, value in found], mean_loss
+
+    def _run(self, cpu_batch: Batch, loss_only: bool) -> tuple[Sequence[Any], float]:
+        """Return the values of a batch's features and the summed loss."""
+        batch = to_device(cpu_batch, self.accelerator.device)
+        loss, values = math.nan, [None] * len(batch.feature_ids)
+        with self.accelerator.autocast():
+            if self.task.generate is None or batch.targets.numel():
+                outputs = self.model(**batch.inputs)
+            if self.task.generate is not None and not loss_only:
+                return_texts = self.task.generate(self.model, batch, self.schema, self.tokenizer)
+        if batch.targets.numel():
+            loss = float(self.task.loss_sum(outputs, batch, self.schema))
+        if self.task.generate is None:
+            return self.task.predict(outputs, batch, self.schema), loss
+        return values if loss_only else return_texts, loss
 
 
 @dataclass(frozen=True)
@@ -101,15 +117,17 @@ def applicable_metrics(task: Task, settings: Any, schema: Any) -> dict[str, Metr
     }
 
 
-def point_scores(raw: np.ndarray, rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]) -> dict[str, float]:
+def point_scores(
+    decoded: list[dict[str, Any]], rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]
+) -> dict[str, float]:
     """Return the metrics without intervals, as the training run needs them between epochs."""
-    predictions, references = task.to_arrays(raw, rows, schema)
+    predictions, references = task.to_arrays(decoded, rows, schema)
     return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
 
 
 def full_scores(
-    predictions: np.ndarray,
-    references: np.ndarray,
+    decoded: list[dict[str, Any]],
+    rows: Rows,
     task: Task,
     schema: Any,
     metrics: dict[str, Metric],
@@ -120,6 +138,7 @@ def full_scores(
     """Return metrics through `evaluate`, bootstrap intervals and the task's tables."""
     from ft_toolkit.metrics.offline import compute
 
+    predictions, references = task.to_arrays(decoded, rows, schema)
     values = compute(metrics, predictions, references)
     fns = {name: metric.fn for name, metric in metrics.items()}
     resamples = resample(fns, predictions, references, samples=samples, seed=seed)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 
 @contextmanager
@@ -36,14 +36,21 @@ def found_folder(target: Path) -> Path | None:
     return next((path for path in (target, target.with_name(f".{target.name}.old")) if path.is_dir()), None)
 
 
-def write_file(target: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
+@contextmanager
+def whole_file(target: Path) -> Iterator[TextIO]:
+    """Yield a text file beside `target` (`.NAME.new`) and put it in `target`'s place at the end, if nothing was raised."""
     fresh = target.with_name(f".{target.name}.new")
     with fresh.open("w", encoding="utf-8") as file:
-        file.write(text)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(target)
+
+
+def write_file(target: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    with whole_file(target) as file:
+        file.write(text)
 
 
 def write_json(target: Path, value: Any) -> None:

@@ -1,7 +1,7 @@
 """The inference contract: what a model folder says about how to use it, and `load`, which does as it says."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,16 @@ import ft_toolkit
 from ft_toolkit.adapters import load_adapter
 from ft_toolkit.config import ModelSection
 from ft_toolkit.environment import use_cpu
-from ft_toolkit.errors import ModelError, UsageError
+from ft_toolkit.errors import ModelError, UsageError, one_of
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.models import find_checkpoint, kind_of, load_tokenizer
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.tasks.base import Row
+from ft_toolkit.tasks.base import Row, Rows
 
 CONTRACT = "inference.json"
+# Rows that are predicted together and handed out before the next ones: enough to sort by length.
+CHUNK, CHUNK_GENERATED = 4096, 64
 
 
 def write_contract(folder: Path, prepared: Prepared) -> None:
@@ -56,42 +58,54 @@ class LoadedForInference:
         self.task = find_tasks()[contract["task"]]
         self.schema = self.task.load_schema(contract["schema"])
         self.max_length = int(contract["max_length"])
-        self.columns = [name for name, column in self.task.columns.items() if column.required and name != "label"]
+        self.columns = [name for name, column in self.task.columns.items() if not column.is_answer]
         self._tokenizer = load_tokenizer(folder)
         accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract["mixed_precision"])
         model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
         self._predictor = Predictor(
-            accelerator, model, self.task, self.schema, self._tokenizer.pad_token_id, contract["tokens_per_batch"]
+            accelerator, model, self.task, self.schema, self._tokenizer, contract["tokens_per_batch"]
         )
 
     def _load_model(self, folder: Path, base: dict[str, Any] | None) -> Any:
-        source = folder
-        if base is not None:
-            source = find_checkpoint(ModelSection.model_validate(base)).folder
         config = transformers.AutoConfig.from_pretrained(folder)
         auto_class = getattr(transformers, self.task.auto_class[kind_of(config)])
-        model = auto_class.from_pretrained(source, config=config, dtype=torch.float32)
-        return load_adapter(model, folder) if base is not None else model
+        if base is None:
+            return auto_class.from_pretrained(folder, config=config, dtype=torch.float32)
+        source = find_checkpoint(ModelSection.model_validate(base)).folder
+        return load_adapter(auto_class.from_pretrained(source, config=config, dtype=torch.float32), folder)
 
     def __call__(self, rows: Sequence[Row | str]) -> list[dict[str, Any]]:
         """Return one prediction per row, in order. A row is a dict with the task's columns, or a text.
 
         Raises UsageError for a row that lacks a column.
         """
-        if not rows:
-            return []
-        prepared: list[Row] = [{"text": row} if isinstance(row, str) else row for row in rows]
-        wanted = [name for name in self.task.columns if name != "label" and name in prepared[0]]
-        for number, row in enumerate(prepared, 1):
-            for name in {*self.columns, *wanted}:
-                if not isinstance(row.get(name), str):
-                    raise UsageError(
-                        f"row {number}: '{name}' is {row.get(name)!r}; {self.task.columns[name].meaning} is needed"
-                    )
-        cleaned = [{name: row[name] for name in wanted} for row in prepared]
-        features = self.task.encode(cleaned, self._tokenizer, self.schema, self.max_length)
-        raw, _ = self._predictor.predict(features)
-        return self.task.decode(raw, cleaned, self.schema)
+        return [prediction for chunk in self.stream(rows) for prediction in chunk]
+
+    def stream(self, rows: Sequence[Row | str]) -> Iterator[list[dict[str, Any]]]:
+        """Yield the predictions of CHUNK rows at a time, in order, as they are made; inside, batches go by length."""
+        read = self._read(rows)
+        size = CHUNK if self.task.generate is None else CHUNK_GENERATED
+        for start in range(0, len(read), size):
+            chunk = read[start : start + size]
+            features = self.task.encode(chunk, self._tokenizer, self.schema, self.max_length)
+            values, _ = self._predictor.predict(features)
+            yield self.task.decode(values, features, chunk, self.schema)
+
+    def _read(self, rows: Sequence[Row | str]) -> Rows:
+        """Return rows with the task's input columns, checked."""
+        if any(isinstance(row, str) for row in rows) and self.task.text_column is None:
+            raise UsageError(
+                f"one text is not enough for {self.task.name}; a row needs the columns {one_of(self.columns)}"
+            )
+        asked: list[Row] = [{self.task.text_column: row} if isinstance(row, str) else row for row in rows]  # type: ignore[dict-item]
+        present = [name for name in self.columns if any(name in row for row in asked)]
+        for number, row in enumerate(asked, 1):
+            for name in self.columns:
+                if (self.task.columns[name].required or name in present) and row.get(name) is None:
+                    meaning = self.task.columns[name].meaning
+                    raise UsageError(f"row {number}: column '{name}' is missing or empty; {meaning} is needed")
+        cleaned = [{name: row[name] for name in present} for row in asked]
+        return self.task.read_rows(cleaned, None, "input")[0]
 
 
 def load(path: str | Path) -> LoadedForInference:

@@ -1,38 +1,63 @@
-"""From planned feature ids to padded tensors. No workers, no random numbers: the features are tokenized already."""
+"""From planned feature ids to padded tensors. No workers; random only what the task corrupts, per feature and epoch."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
 from ft_toolkit.tasks.base import Batch, Features, Task
 
-Collate = Callable[[Sequence[int], float], Batch]
+# The "epoch" whose corruption every evaluation sees, so that two evaluations ask the same.
+EVALUATION = 2**32 - 1
 
 
-def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int) -> Collate:
-    """Return collate(feature_ids, weight) -> Batch, padded on the right to the longest feature of the batch.
+class Collate(Protocol):
+    """collate(feature_ids, weight, epoch) -> Batch."""
 
-    Features without targets (prediction) give an empty targets tensor.
+    def __call__(self, feature_ids: Sequence[int], weight: float = 1.0, epoch: int = EVALUATION) -> Batch: ...
+
+
+def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int, seed: int = 0) -> Collate:
+    """Return collate(feature_ids, weight, epoch) -> Batch, padded on the right to the longest feature of the batch.
+
+    Features without targets (prediction) give an empty targets tensor. What the task corrupts (masked words) depends on
+    (seed, epoch, feature) alone, so it is the same however an epoch is split into batches and ranks.
     """
-    with_targets = bool(features.targets) and features.targets[0] is not None
+    with_targets = task.corrupt is not None or (bool(features.targets) and features.targets[0] is not None)
 
-    def collate(feature_ids: Sequence[int], weight: float = 1.0) -> Batch:
-        lengths = np.array([len(features.inputs["input_ids"][i]) for i in feature_ids])
-        width = int(lengths.max())
-        inputs = {"attention_mask": torch.from_numpy((np.arange(width) < lengths[:, None]).astype(np.int64))}
-        for name, values in features.inputs.items():
-            padded = np.full((len(lengths), width), pad_token_id if name == "input_ids" else 0, dtype=np.int64)
-            for row, (i, length) in enumerate(zip(feature_ids, lengths, strict=True)):
-                padded[row, :length] = values[i]
-            inputs[name] = torch.from_numpy(padded)
+    def one(i: int, epoch: int) -> tuple[dict[str, list[int]], Any]:
+        inputs = {name: values[i] for name, values in features.inputs.items()}
+        if task.corrupt is None:
+            return inputs, features.targets[i]
+        rng = np.random.default_rng((seed, epoch, i))
+        return task.corrupt(inputs, features.notes[i], schema, rng)
+
+    def collate(feature_ids: Sequence[int], weight: float = 1.0, epoch: int = EVALUATION) -> Batch:
+        found = [one(i, epoch) for i in feature_ids]
+        inputs: dict[str, torch.Tensor] = {}
+        n_tokens = n_padded = 0
+        for prefix in ("", "decoder_"):
+            if f"{prefix}input_ids" not in features.inputs:
+                continue
+            lengths = np.array([len(tokens[f"{prefix}input_ids"]) for tokens, _ in found])
+            width = int(lengths.max())
+            n_tokens, n_padded = n_tokens + int(lengths.sum()), n_padded + width * len(lengths)
+            if "position_ids" not in features.inputs:  # packed blocks: position ids keep the documents apart
+                mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
+                inputs[f"{prefix}attention_mask"] = torch.from_numpy(mask)
+            for name in features.inputs:
+                if name.startswith("decoder_") == bool(prefix):
+                    padded = np.full((len(found), width), pad_token_id if "input_ids" in name else 0, dtype=np.int64)
+                    for row, (tokens, _) in enumerate(found):
+                        padded[row, : len(tokens[name])] = tokens[name]
+                    inputs[name] = torch.from_numpy(padded)
+            if not prefix:
+                own_width = width
         targets = (
-            task.pad_targets([features.targets[i] for i in feature_ids], width, schema)
-            if with_targets
-            else torch.empty(0)
+            task.pad_targets([target for _, target in found], own_width, schema) if with_targets else torch.empty(0)
         )
-        return Batch(inputs, targets, tuple(feature_ids), int(lengths.sum()), width * len(lengths), weight)
+        return Batch(inputs, targets, tuple(feature_ids), n_tokens, n_padded, weight)
 
     return collate
 

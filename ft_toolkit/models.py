@@ -15,7 +15,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_N
 
 from ft_toolkit.config import ModelSection
 from ft_toolkit.errors import ModelError, one_of
-from ft_toolkit.tasks.base import Kind, Task
+from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
 PACKAGE_PREFIX = "package:"
 
@@ -168,6 +168,12 @@ def empty_model(config: Any, task: Task, kind: Kind) -> Any:
     """Return the model without weights (on the meta device), to count its parameters."""
     with torch.device("meta"):
         return getattr(transformers, task.auto_class[kind]).from_config(config)
+
+
+def read_pretrained(folder: Path, tokenizer: Any) -> Pretrained:
+    """Return the checkpoint's kind and config beside its tokenizer. Raises ModelError."""
+    config = _config(folder)
+    return Pretrained(kind_of(config), config, tokenizer)
 
 
 def _config(folder: Path, **kwargs: Any) -> Any:

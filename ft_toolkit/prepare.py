@@ -13,10 +13,10 @@ from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.errors import UsageError
 from ft_toolkit.evaluation import applicable_metrics
-from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_model, load_tokenizer
+from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import make_stand_in
-from ft_toolkit.tasks.base import Features, Metric, Rows, Task
+from ft_toolkit.tasks.base import Features, Metric, Rows, Task, input_texts
 
 # --smoke: this many rows of each split, optimizer steps, and bootstrap samples.
 SMOKE_ROWS = {"train": 32, "validation": 16, "test": 16}
@@ -40,9 +40,20 @@ class Prepared:
     substitutions: list[str]
 
     @property
-    def main_metric(self) -> str:
-        """The metric that picks the best checkpoint."""
+    def selection(self) -> str:
+        """What picks the best checkpoint: a metric, or loss."""
         return self.recipe.evaluation.metric_for_best_model or next(iter(self.metrics))
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that stands for the run: the one that picks the best checkpoint, or the task's first."""
+        return self.selection if self.selection in self.metrics else next(iter(self.metrics))
+
+    @property
+    def baselines(self) -> list[str]:
+        """What the score is held against."""
+        wanted = self.recipe.evaluation.baselines
+        return list(self.task.baselines)[:1] if wanted is None else wanted
 
     def plan_epoch(self, epoch: int, world_size: int) -> Plan:
         """Return the batches of an epoch."""
@@ -107,7 +118,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         recipe, substitutions = _smoke_recipe(recipe)
     _check_packages(recipe)
     sample_data = smoke and _is_hub_data(recipe)
-    data = _sample_data(task, recipe) if sample_data else load_data(recipe.data, task)
+    data = _sample_data(task, recipe) if sample_data else load_data(recipe.data, task, recipe.task)
     if sample_data:
         substitutions.append(f"rows: the task's {len(data.splits['train'])} sample rows instead of the Hub's")
     card_labels = (
@@ -115,11 +126,11 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         if sample_data or data.card is None or task.name not in data.card.block.tasks
         else data.card.for_task(task.name).labels
     )
-    schema = task.find_schema(recipe.task, data.splits["train"], card_labels)
+    training_rows = data.splits["train"]
     if smoke:
         data = _few_rows(data)
     if smoke and not _is_local_model(recipe.model.name):
-        texts = [str(row.get("text", "")) for rows in data.splits.values() for row in rows]
+        texts = [text for rows in data.splits.values() for row in rows for text in input_texts(row, task)]
         folder = make_stand_in(work_folder / "stand_in_model", texts)
         substitutions.append(f"model: a tiny BERT with random weights instead of {recipe.model.name}")
         recipe = _with(
@@ -127,6 +138,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         )
     checkpoint = find_checkpoint(recipe.model)
     tokenizer = load_tokenizer(checkpoint.folder)
+    schema = task.find_schema(recipe.task, training_rows, card_labels, read_pretrained(checkpoint.folder, tokenizer))
     limit = min(tokenizer.model_max_length, 10**6)
     if recipe.data.max_length > limit:
         raise UsageError(
@@ -137,11 +149,11 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     }
     metrics = applicable_metrics(task, recipe.task, schema)
     wanted = recipe.evaluation.metric_for_best_model
-    if wanted is not None and wanted not in metrics:
+    if wanted is not None and wanted != "loss" and wanted not in metrics:
         raise UsageError(
             f"evaluation.metric_for_best_model={wanted} needs two labels; these rows have {len(schema.labels)}"
         )
-    facts = audit(data, features, recipe.data.max_length)
+    facts = audit(data, features, task, recipe.data.max_length)
     return Prepared(recipe, task, data, checkpoint, tokenizer, schema, features, metrics, facts, substitutions)
 
 
@@ -167,7 +179,7 @@ def _with(recipe: Recipe, **sections: Any) -> Recipe:
 def _check_packages(recipe: Recipe) -> None:
     from importlib.util import find_spec
 
-    if "tfidf" in recipe.evaluation.baselines and find_spec("sklearn") is None:
+    if "tfidf" in (recipe.evaluation.baselines or ()) and find_spec("sklearn") is None:
         raise UsageError(
             "evaluation.baselines names tfidf, which needs scikit-learn; pip install scikit-learn, or set "
             "evaluation.baselines=[majority]"
@@ -183,7 +195,7 @@ def _is_hub_data(recipe: Recipe) -> bool:
 
 
 def _sample_data(task: Task, recipe: Recipe) -> LoadedData:
-    rows = list(task.sample_rows(recipe.task))
+    rows, _ = task.read_rows(task.sample_rows(recipe.task), recipe.task, "sample rows")
     third = len(rows) // 3
     splits: dict[SplitName, Rows] = {"train": rows, "validation": rows[:third], "test": rows[third : 2 * third]}
     return LoadedData(splits, dict.fromkeys(splits, "sample rows"), None, None, [])

@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.run_folder import claim, remove_if_bare
 from ft_toolkit.stop import note_stop_signals
+from ft_toolkit.tasks.base import Rows
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
 
@@ -105,10 +106,10 @@ class _Run:
             self._evaluate()
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
         checkpoint.load_weights(self._bare_model(), self._best_folder() / "weights.safetensors")
-        raw: dict[SplitName, Any] = {name: self._predict(name) for name in self.prepared.data.splits if name != "train"}
+        decoded = self._predict_all()
         results: dict[str, Any] = {}
         if self.accelerator.is_main_process:
-            results = self._finish(raw, training_seconds)
+            results = self._finish(decoded, training_seconds)
         self.accelerator.wait_for_everyone()
         self.accelerator.end_training()
         return results
@@ -139,7 +140,7 @@ class _Run:
         found, state = checkpoint.read_state(
             self.folder / "checkpoints" / "last",
             self.recipe.as_dict(),
-            self.prepared.data.fingerprint(),
+            self.prepared.data.fingerprint,
             self.accelerator.num_processes,
         )
         checkpoint.load_state(found, self._bare_model(), self.optimizer)
@@ -154,7 +155,7 @@ class _Run:
         self.total_steps = prepared.total_steps(self.accelerator.num_processes)
         for line in (
             f"run      {self.folder}",
-            f"data     {rows}; fingerprint {prepared.data.fingerprint()[:12]}",
+            f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}",
             f"model    {recipe.model.name}{new}",
             f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
             f"({self.count.share:.1%})",
@@ -177,7 +178,10 @@ class _Run:
                 warmup_ratio=training.warmup_ratio,
                 schedule=training.lr_scheduler_type,
             ),
-            collate=make_collate(prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id),
+            collate=make_collate(
+                prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id, training.seed
+            ),
+            example_ids=prepared.features["train"].example_ids,
             loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
             count_targets=lambda batch: task.count_targets(batch, schema),
             max_grad_norm=training.max_grad_norm,
@@ -236,11 +240,15 @@ class _Run:
         """Score the validation rows, keep the best weights, and save a checkpoint to resume from."""
         prepared = self.prepared
         rows = prepared.data.splits["validation"]
-        raw, loss = self._predictor().predict(prepared.features["validation"])
-        scores = point_scores(raw, rows, prepared.task, prepared.schema, prepared.metrics)
-        name = prepared.main_metric
+        features, name = prepared.features["validation"], prepared.selection
+        values, loss = self._predictor().predict(features, loss_only=name == "loss")
+        scores = {"loss": loss}
+        if name != "loss" or prepared.task.generate is None:
+            decoded = prepared.task.decode(values, features, rows, prepared.schema)
+            scores |= point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)
         score, best = _finite(scores[name]), self.history["best"]
-        better = best is None or _is_better(score, best["score"], prepared.metrics[name].greater_is_better)
+        greater_is_better = name != "loss" and prepared.metrics[name].greater_is_better
+        better = best is None or _is_better(score, best["score"], greater_is_better)
         if better:
             self.history["best"] = {"score": score, "step": self.progress.step}
             self.history["bad_evaluations"] = 0
@@ -249,7 +257,7 @@ class _Run:
                     checkpoint.save_weights(self._bare_model(), fresh / "weights.safetensors")
         else:
             self.history["bad_evaluations"] += 1
-        record = {"step": self.progress.step, "epoch": self.progress.epoch, "validation_loss": _finite(loss)}
+        record: dict[str, Any] = {"step": self.progress.step, "epoch": self.progress.epoch}
         record |= {f"validation_{key}": _finite(value) for key, value in scores.items()}
         self.history["evaluations"].append(record)
         if self.metrics_file is not None:
@@ -260,7 +268,9 @@ class _Run:
             )
         mark = "  (best)" if better else ""
         self.display.say(
-            f"step {self.progress.step}/{self.total_steps}: validation {name} {scores[name]:.4f}, loss {loss:.4f}{mark}"
+            f"step {self.progress.step}/{self.total_steps}: validation "
+            + ("" if name == "loss" else f"{name} {scores[name]:.4f}, ")
+            + f"loss {loss:.4f}{mark}"
         )
         self._save_last()
 
@@ -276,7 +286,7 @@ class _Run:
                     **self.history,
                     "earlier_seconds": self.history["earlier_seconds"] + time.perf_counter() - self.started,
                 },
-                "fingerprint": self.prepared.data.fingerprint(),
+                "fingerprint": self.prepared.data.fingerprint,
                 "processes": self.accelerator.num_processes,
                 "recipe": self.recipe.as_dict(),
             }
@@ -298,25 +308,45 @@ class _Run:
 
     # --- after the last step
 
-    def _predictor(self) -> Predictor:
+    def _predictor(self, *, alone: bool = False) -> Predictor:
         return Predictor(
             self.accelerator,
             self._bare_model(),
             self.prepared.task,
             self.prepared.schema,
-            self.prepared.tokenizer.pad_token_id,
+            self.prepared.tokenizer,
             self.prepared.evaluation_tokens(),
+            seed=self.recipe.training.seed,
+            alone=alone,
         )
 
-    def _predict(self, split: SplitName) -> Any:
-        return self._predictor().predict(self.prepared.features[split])[0]
+    def _predict_all(self) -> dict[SplitName, list[dict[str, Any]]]:
+        """Return the decoded predictions of every split but train; thresholds are chosen on validation first."""
+        prepared, names = self.prepared, [name for name in self.prepared.data.splits if name != "train"]
+        values = {name: self._predictor().predict(prepared.features[name])[0] for name in names}
+        if prepared.task.tune is not None:
+            rows, features = prepared.data.splits["validation"], prepared.features["validation"]
+            schema = prepared.task.tune(values["validation"], features, rows, prepared.schema)
+            self.prepared = prepared = replace(prepared, schema=schema)
+        return {
+            name: prepared.task.decode(
+                values[name], prepared.features[name], prepared.data.splits[name], prepared.schema
+            )
+            for name in names
+        }
+
+    def _predict_rows(self, rows: Rows) -> list[dict[str, Any]]:
+        """Return the decoded predictions of some rows, on this process alone."""
+        task, schema = self.prepared.task, self.prepared.schema
+        features = task.encode(rows, self.prepared.tokenizer, schema, self.recipe.data.max_length)
+        return task.decode(self._predictor(alone=True).predict(features)[0], features, rows, schema)
 
     def _best_folder(self) -> Path:
         found = files.found_folder(self.folder / "checkpoints" / "best")
         assert found is not None, "an evaluation always writes the first best checkpoint"
         return found
 
-    def _finish(self, raw: dict[SplitName, Any], training_seconds: float) -> dict[str, Any]:
+    def _finish(self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float) -> dict[str, Any]:
         """Save the model, prove it, score it, and write results, predictions, report and card."""
         prepared, recipe = self.prepared, self.recipe
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
@@ -324,9 +354,8 @@ class _Run:
             adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
-        decoded = {name: prepared.task.decode(raw[name], prepared.data.splits[name], prepared.schema) for name in raw}
-        proof = prove_reload(self.folder / "model", prepared, decoded)
-        scores = {name: self._score(name, predicted) for name, predicted in raw.items()}
+        proof = prove_reload(self.folder / "model", prepared, self._predict_rows)
+        scores = {name: self._score(name, predicted) for name, predicted in decoded.items()}
         training = {
             "steps": self.progress.step,
             "planned_steps": self.total_steps,
@@ -348,23 +377,22 @@ class _Run:
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return {**results, "folder": str(self.folder)}
 
-    def _score(self, split: SplitName, raw: Any) -> dict[str, Any]:
+    def _score(self, split: SplitName, decoded: list[dict[str, Any]]) -> dict[str, Any]:
         """Return a split's part of results.json: metrics with intervals, tables, and each baseline with our lead over it."""
         prepared, recipe = self.prepared, self.recipe
         rows = prepared.data.splits[split]
-        predictions, references = prepared.task.to_arrays(raw, rows, prepared.schema)
         score = partial(
             full_scores,
-            references=references,
+            rows=rows,
             task=prepared.task,
             schema=prepared.schema,
             metrics=prepared.metrics,
             samples=recipe.evaluation.bootstrap_samples,
             seed=recipe.training.seed,
         )
-        ours = score(predictions)
+        ours = score(decoded)
         baselines = {}
-        for name in recipe.evaluation.baselines:
+        for name in prepared.baselines:
             predict = prepared.task.baselines[name]
             theirs = score(predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed))
             lead = ours.lead_over(theirs)

@@ -12,7 +12,7 @@ What makes it exact:
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +63,8 @@ class TrainingPlan:
     total_steps: int
     lr_at: Callable[[int], float]
     collate: Collate
+    # The row that each feature came from.
+    example_ids: Sequence[int]
     loss_sum: Callable[[object, Batch], Tensor]
     count_targets: Callable[[Batch], float]
     max_grad_norm: float | None
@@ -107,7 +109,7 @@ def _step(
     started = time.perf_counter()
     model.train()
     torch.manual_seed(step_seed(plan.seed, progress.step, accelerator.process_index))
-    batches = [plan.collate(micro.features, micro.weight) for micro in micros]
+    batches = [plan.collate(micro.features, micro.weight, progress.epoch) for micro in micros]
     n_targets, n_examples, n_tokens, n_padded = _count(accelerator, plan, batches)
     total = torch.zeros((), device=accelerator.device)
     for index, cpu_batch in enumerate(batches):
@@ -124,7 +126,7 @@ def _step(
     norm = accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm or float("inf"))
     grad_norm = float(norm) if norm is not None else float("nan")
     if not np.isfinite(loss_value) or not np.isfinite(grad_norm):
-        ids = sorted({i for micro in micros for i in micro.features})
+        ids = sorted({plan.example_ids[i] for micro in micros for i in micro.features})
         raise NotFiniteError(
             f"step {progress.step + 1}: the loss is {loss_value} and the gradient norm {grad_norm}; stopped before the update. "
             f"Rows of this step{_on(accelerator)} (counted from 0): {ids}. Look at these rows, or lower training.learning_rate"

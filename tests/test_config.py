@@ -114,7 +114,6 @@ hub: {}
         "training.seed": "my.yaml:11",
         "training.momentum": "my.yaml:12",
         "training.mixed_precision": "command line",
-        "evaluation.baselines.1": "my.yaml:13",
         "evaluation.bootstrap_samples": "command line",
         "reference.source": "my.yaml:14",
         "hub": "my.yaml:15",
@@ -133,7 +132,6 @@ hub: {}
     assert "found 0.0003" in problems["training.seed"]
     assert problems["training.momentum"].startswith("unknown key; allowed: seed, num_train_epochs")
     assert "allowed: 'no' or 'bf16'" in problems["training.mixed_precision"]
-    assert "allowed: 'majority' or 'tfidf'" in problems["evaluation.baselines.1"]
     assert problems["reference.source"] == "missing; it has no default"
     assert problems[""] == "'nonsense' is not of the form section.key=value"
 
@@ -454,3 +452,10 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
     command = [sys.executable, "-c", code, str(tmp_path / "wrong.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "4 []"
+
+
+def test_a_baseline_that_the_task_does_not_have_is_refused_with_what_there_is(mistakes):
+    found = mistakes(RECIPE, "evaluation.baselines=[majority, tf_idf]")
+    assert found == {
+        "evaluation.baselines.1": ("command line", "found 'tf_idf'; allowed: majority, tfidf. Did you mean 'tfidf'?")
+    }

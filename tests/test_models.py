@@ -94,7 +94,9 @@ def test_a_wrong_target_is_refused_with_what_there_is(tiny_bert: str) -> None:
 
 
 def schema_of(labels: list[str]) -> Any:
-    return TASK.find_schema(TASK.settings(labels=labels), [{"text": "x", "label": label} for label in labels], None)
+    return TASK.find_schema(
+        TASK.settings(labels=labels), [{"text": "x", "label": label} for label in labels], None, None
+    )
 
 
 def test_a_half_precision_checkpoint_is_trained_in_float32(tiny_bert: str, tmp_path: Path) -> None:

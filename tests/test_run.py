@@ -119,7 +119,7 @@ def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, tmp_path:
         (["nowhere", "text"], "no such model folder"),
         (["MODEL", "--input", "missing.csv"], "no such file"),
         (["MODEL", "text", "--output", "x.xml"], "unknown output type '.xml'; allowed: .jsonl, .csv"),
-        (["MODEL", "--input", "ROWS"], "row 1: 'text' is None"),
+        (["MODEL", "--input", "ROWS"], "row 1: column 'text' is missing or empty"),
         (["MODEL", "text", "--column", "text"], "COLUMN=NAME is needed"),
     ],
 )

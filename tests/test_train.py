@@ -25,7 +25,7 @@ class Setup:
 
     def __init__(self, model_folder: str, rows: list[dict[str, Any]], **settings: Any) -> None:
         self.dropout = settings.pop("dropout", 0.0)
-        self.schema = TASK.find_schema(TASK.settings(**settings.pop("task", {})), rows, None)
+        self.schema = TASK.find_schema(TASK.settings(**settings.pop("task", {})), rows, None, None)
         self.tokenizer = load_tokenizer(Path(model_folder))
         self.features: Features = TASK.encode(rows, self.tokenizer, self.schema, 64)
         self.model = load_model(
@@ -48,6 +48,7 @@ class Setup:
             ),
             collate=collate or make_collate(self.features, TASK, self.schema, self.tokenizer.pad_token_id),
             loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
+            example_ids=self.features.example_ids,
             count_targets=lambda batch: TASK.count_targets(batch, self.schema),
             max_grad_norm=1.0,
             seed=7,
@@ -151,7 +152,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tiny_bert: str, rows:
     collate = make_collate(setup.features, TASK, setup.schema, setup.tokenizer.pad_token_id)
     calls = 0
 
-    def poisoned(ids: Any, weight: float) -> Any:
+    def poisoned(ids: Any, weight: float, epoch: int) -> Any:
         nonlocal calls
         calls += 1
         if calls == 3:

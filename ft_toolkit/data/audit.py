@@ -6,29 +6,30 @@ from typing import Any
 
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load import LoadedData
-from ft_toolkit.tasks.base import Features, Row
+from ft_toolkit.tasks.base import Features, Row, Task, input_texts
 
 
-def audit(data: LoadedData, features: Mapping[SplitName, Features], max_length: int) -> dict[str, Any]:
+def audit(data: LoadedData, features: Mapping[SplitName, Features], task: Task, max_length: int) -> dict[str, Any]:
     """Return per split: rows, empty texts, repeated texts, texts that also stand in training, tokens, and what is cut.
 
-    `warnings` puts into words what would distort a score.
+    Also the answers that the model cannot see, as the task names them. `warnings` puts into words what would distort a score.
     """
-    seen_in_training = {_text(row) for row in data.splits["train"]}
+    seen_in_training = {_text(row, task) for row in data.splits["train"]}
     facts: dict[str, Any] = {"splits": {}, "warnings": list(data.notes)}
     for name, rows in data.splits.items():
-        counts = Counter(_text(row) for row in rows)
+        counts = Counter(_text(row, task) for row in rows)
         encoded = features[name]
         lengths, cut = encoded.lengths, encoded.n_tokens_cut
         found = {
             "rows": len(rows),
-            "empty_texts": sum(not _text(row)[0].strip() for row in rows),
+            "empty_texts": sum(not any(text.strip() for text in _text(row, task)) for row in rows),
             "repeated_texts": len(rows) - len(counts),
-            "also_in_training": 0 if name == "train" else sum(_text(row) in seen_in_training for row in rows),
+            "also_in_training": 0 if name == "train" else sum(_text(row, task) in seen_in_training for row in rows),
             "tokens": sum(lengths),
             "longest": max(lengths),
             "rows_cut": sum(n > 0 for n in cut),
             "tokens_cut": sum(cut),
+            **{f"{what}_cut": sum(counts) for what, counts in encoded.answers_cut.items()},
         }
         facts["splits"][name] = found
         if found["also_in_training"]:
@@ -40,10 +41,15 @@ def audit(data: LoadedData, features: Mapping[SplitName, Features], max_length: 
                 f"{name}: {found['rows_cut']} of {len(rows)} texts are longer than max_length={max_length}; "
                 f"{found['tokens_cut']} of {found['tokens'] + found['tokens_cut']} tokens are cut off"
             )
+        for what in encoded.answers_cut:
+            if found[f"{what}_cut"]:
+                facts["warnings"].append(
+                    f"{name}: {found[f'{what}_cut']} {what} lie outside what the model sees; each counts as a miss"
+                )
         if found["empty_texts"]:
             facts["warnings"].append(f"{name}: {found['empty_texts']} of {len(rows)} texts are empty")
     return facts
 
 
-def _text(row: Row) -> tuple[str, str]:
-    return str(row.get("text", "")), str(row.get("text_pair", ""))
+def _text(row: Row, task: Task) -> tuple[str, ...]:
+    return tuple(input_texts(row, task))

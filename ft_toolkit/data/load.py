@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ft_toolkit.config import DataSection
 from ft_toolkit.data.cards import Card, SplitName, load_card
 from ft_toolkit.data.sources import RawRows, check_file, read_file, read_hub
 from ft_toolkit.errors import DataError, did_you_mean, one_of
-from ft_toolkit.tasks.base import Row, Rows, Task
+from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings, is_labelled
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -32,6 +32,7 @@ class LoadedData:
     card: Card | None
     notes: list[str]
 
+    @cached_property
     def fingerprint(self) -> str:
         """Return a sha256 of all rows of all splits; the same rows give the same value on any machine."""
         text = "\n".join(f"{name} {fingerprint(self.splits[name])}" for name in SPLITS if name in self.splits)
@@ -56,8 +57,8 @@ def check_sources(section: DataSection, task: Task) -> None:
         check_file(Path(path))
 
 
-def load_data(section: DataSection, task: Task) -> LoadedData:
-    """Read, map and check the rows a recipe asks for.
+def load_data(section: DataSection, task: Task, settings: TaskSettings | None = None) -> LoadedData:
+    """Read, map and check the rows a recipe asks for; `settings` is the recipe's `task:` section.
 
     Raises DataError when a file, column, label or split is missing, or the rows are not those of the card.
     """
@@ -74,11 +75,12 @@ def load_data(section: DataSection, task: Task) -> LoadedData:
     splits: dict[SplitName, Rows] = {}
     for name, rows in raw.items():
         mapped = _map_columns(rows, origin[name], task, section.columns, known.columns if known else {})
-        labelled = [row for row in mapped if not _is_missing(row["label"])] if "label" in task.columns else mapped
+        labelled = [row for row in mapped if is_labelled(row, task)]
         if len(labelled) < len(mapped):
             notes.append(f"{name}: {len(mapped) - len(labelled)} of {len(mapped)} rows have no label and were left out")
         if labelled:
-            splits[name] = labelled
+            splits[name], remarks = task.read_rows(labelled, settings, origin[name])
+            notes += [f"{name}: {remark}" for remark in remarks]
     if "train" not in splits:
         raise DataError(f"{origin.get('train', 'train')}: no labelled rows to train on")
     if "validation" not in splits:
@@ -148,22 +150,9 @@ def _map_columns(
     if len(set(ids)) < len(rows):  # a column that does not tell rows apart
         ids = [str(number) for number in range(1, len(rows) + 1)]
     mapped: list[Row] = []
-    for number, row in enumerate(rows, 1):
-        values = {column: row.get(name) for column, name in source.items()}
-        for column in ("text", "text_pair"):
-            if column in values and not isinstance(values[column], str):
-                raise DataError(
-                    f"{where}: row {number}: column '{source[column]}' holds {values[column]!r}; text is needed"
-                )
-        if isinstance(label := values.get("label"), str) and not label.strip():
-            raise DataError(f"{where}: row {number}: column '{source['label']}' is empty; every row needs a label")
-        mapped.append({"id": ids[number - 1], **values})
+    for number, row in enumerate(rows):
+        mapped.append({"id": ids[number], **{column: row.get(name) for column, name in source.items()}})
     return mapped
-
-
-def _is_missing(label: Any) -> bool:
-    """Say whether a row has no label: null, or the NaN that pandas writes for it."""
-    return label is None or (isinstance(label, float) and math.isnan(label))
 
 
 def _hold_out(splits: dict[SplitName, Rows], fraction: float | None, notes: list[str]) -> dict[SplitName, Rows]:

@@ -13,6 +13,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.files import write_file
 from ft_toolkit.models import file_sha256
 from ft_toolkit.prepare import Prepared, effective_batch
+from ft_toolkit.tasks.base import without_answers
 
 
 def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str, Any]:
@@ -28,7 +29,7 @@ def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str,
         "mixed_precision": accelerator.mixed_precision,
         "recipe_sha256": prepared.recipe.sha256(),
         "data": {
-            "fingerprint": prepared.data.fingerprint(),
+            "fingerprint": prepared.data.fingerprint,
             "origin": prepared.data.origin,
             "commit": prepared.data.commit,
         },
@@ -60,7 +61,7 @@ def build(
         "substitutions": prepared.substitutions,
         "model": recipe.model.name,
         "method": recipe.method.name,
-        "labels": list(prepared.schema.labels),
+        "labels": list(getattr(prepared.schema, "labels", ())),
         "main_metric": metric,
         "greater_is_better": prepared.metrics[metric].greater_is_better,
         "bootstrap_samples": recipe.evaluation.bootstrap_samples,
@@ -71,7 +72,7 @@ def build(
             "hub": prepared.data.card.block.source.hub if prepared.data.card and recipe.data.train is None else None,
             "commit": prepared.data.commit,
             "origin": prepared.data.origin,
-            "fingerprint": prepared.data.fingerprint(),
+            "fingerprint": prepared.data.fingerprint,
             **prepared.facts,
         },
         "training": training | {"batch": effective_batch(recipe.training, 1)},
@@ -100,7 +101,7 @@ def write_predictions(path: Path, prepared: Prepared, decoded: dict[SplitName, l
     lines = []
     for split, predictions in decoded.items():
         for row, prediction in zip(prepared.data.splits[split], predictions, strict=True):
-            shown = {key: value for key, value in row.items() if key not in ("id", "label")}
+            shown = {key: value for key, value in without_answers(row, prepared.task).items() if key != "id"}
             gold = prepared.task.gold(row, prepared.schema)
             record = {"split": split, "id": row["id"], **shown, "gold": gold, **prediction}
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")

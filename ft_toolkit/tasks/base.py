@@ -10,7 +10,7 @@ without them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -34,10 +34,24 @@ class TaskSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the task's rows: what it holds and whether every row needs it."""
+    """A column of the task's rows: what it holds, whether every row needs it, and whether it is an answer.
+
+    A row whose answers are all missing is not labelled: it can be predicted, not learned from.
+    """
 
     meaning: str
     required: bool = True
+    is_answer: bool = False
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a task may ask of the checkpoint before it reads the rows."""
+
+    kind: Kind
+    # The transformers config and tokenizer.
+    config: Any
+    tokenizer: Any
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,10 @@ class Metric:
 
     `fn(predictions, references)` takes two arrays whose first axis is the example, and returns a float; it is called once
     on all examples and once per bootstrap resample. `best` is its value for perfect predictions.
+
+    What stands in the arrays is the task's business. Where comparing is dear (n-grams of texts, spans), `to_arrays` does it
+    once: a row of `predictions` holds the counts of the example's prediction against its reference, a row of `references`
+    those of the reference against itself, and `fn` only adds up.
     """
 
     fn: Callable[[np.ndarray, np.ndarray], float]
@@ -57,19 +75,26 @@ class Metric:
 class Features:
     """What the model reads: one entry per window of an example.
 
-    `inputs[name][i]` is a list of token-level ints, `targets[i]` what the task's `pad_targets` takes, `example_ids[i]` the
-    row the window came from. `n_tokens_cut[row]` counts the row's tokens that no window holds.
+    `inputs[name][i]` is a list of token-level ints; names that begin with `decoder_` are padded to a width of their own.
+    With `position_ids` a feature is a packed block and gets no attention mask. `targets[i]` is what the task's `pad_targets`
+    takes, None for rows without answers. `example_ids[i]` is the row the window came from, in ascending order.
+    `n_tokens_cut[row]` counts the row's tokens that no window holds; `answers_cut[name]` counts, per row, what of the
+    answers the model cannot see (entities, answers ...). `notes[i]` is what `decode` needs of the window (offsets ...).
     """
 
     inputs: dict[str, list[list[int]]]
     targets: list[Any]
     example_ids: list[int]
     n_tokens_cut: list[int]
+    answers_cut: dict[str, list[int]] = field(default_factory=dict)
+    notes: list[Any] = field(default_factory=list)
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens per feature."""
-        return [len(ids) for ids in self.inputs["input_ids"]]
+        """Tokens per feature, those of the decoder's input included."""
+        decoder = self.inputs.get("decoder_input_ids")
+        own = [len(ids) for ids in self.inputs["input_ids"]]
+        return own if decoder is None else [n + len(ids) for n, ids in zip(own, decoder, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -96,12 +121,15 @@ class Task:
     settings: type[TaskSettings]
     # Canonical columns of a row.
     columns: Mapping[str, Column]
-    # (settings, training rows, label names of the card or None) -> what the model must know of the data (labels ...).
-    # The schema is a frozen dataclass of plain values: it is written to inference.json and read back.
-    find_schema: Callable[[Any, Rows, Sequence[str] | None], Any]
+    # (rows with the task's columns, settings or None when predicting, where) -> rows in the one form that the other
+    # functions know, and notes on what was changed. `where` names file and split. Raises DataError for a row that will not do.
+    read_rows: Callable[[Rows, Any, str], tuple[Rows, list[str]]]
+    # (settings, training rows, label names of the card or None, checkpoint) -> what the model must know of the data
+    # (labels ...). The schema is a frozen dataclass of plain values: it is written to inference.json and read back.
+    find_schema: Callable[[Any, Rows, Sequence[str] | None, Pretrained], Any]
     # The inverse of dataclasses.asdict for the schema, after a trip through JSON.
     load_schema: Callable[[Mapping[str, Any]], Any]
-    # (rows, tokenizer, schema, max_length) -> features. Rows without the target columns are allowed (prediction).
+    # (rows, tokenizer, schema, max_length) -> features. Rows without answers are allowed (prediction).
     encode: Callable[[Rows, Any, Any, int], Features]
     # Name of the transformers Auto class per kind of checkpoint; a kind that is missing is refused in words.
     auto_class: Mapping[Kind, str]
@@ -113,21 +141,51 @@ class Task:
     loss_sum: Callable[[Any, Batch, Any], torch.Tensor]
     # (batch, schema) -> what the sum is divided by.
     count_targets: Callable[[Batch, Any], float]
-    # (model outputs, batch) -> array with one row per feature; kept until all features of a split are there.
-    predict: Callable[[Any, Batch], np.ndarray]
-    # (raw predictions of all examples, rows, schema) -> one JSON-able dict per example.
-    decode: Callable[[np.ndarray, Rows, Any], list[dict[str, Any]]]
+    # (model outputs, batch, schema) -> one small value per feature, kept until all features of a split are there: never
+    # logits over a vocabulary.
+    predict: Callable[[Any, Batch, Any], Sequence[Any]]
+    # (the values of all features, features, rows, schema) -> one JSON-able dict per example: what a user gets.
+    decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
     # (row, schema) -> the row's true answer in the words that `decode` uses.
     gold: Callable[[Row, Any], Any]
-    # (raw predictions, rows, schema) -> (predictions, references) for the metrics.
-    to_arrays: Callable[[np.ndarray, Rows, Any], tuple[np.ndarray, np.ndarray]]
+    # (decoded predictions, rows, schema) -> (predictions, references) for the metrics.
+    to_arrays: Callable[[Sequence[Mapping[str, Any]], Rows, Any], tuple[np.ndarray, np.ndarray]]
     # settings -> metrics by name; the first picks the best checkpoint unless the recipe says otherwise.
     metrics: Callable[[Any], dict[str, Metric]]
     # (predictions, references, schema) -> tables for the report (per class, confusion ...).
     details: Callable[[np.ndarray, np.ndarray, Any], dict[str, Any]]
-    # name -> (training rows, evaluated rows, schema, seed) -> predictions as to_arrays gives them.
-    baselines: Mapping[str, Callable[[Rows, Rows, Any, int], np.ndarray]]
+    # name -> (training rows, evaluated rows, schema, seed) -> decoded predictions; the first is the recipe's default.
+    baselines: Mapping[str, Callable[[Rows, Rows, Any, int], list[dict[str, Any]]]]
     # pipeline_tag of the Hub, for the model card.
     pipeline_tag: str
     # settings -> a few rows that serve the contract test, `--smoke` and the documentation.
     sample_rows: Callable[[Any], Rows]
+    # The column that a plain text fills in `ftk predict MODEL "a text"`; None where one text is not enough.
+    text_column: str | None = None
+    # (model, batch, schema, tokenizer) -> one text per feature, by generation; takes the place of `predict`.
+    generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
+    # (inputs of one feature, its note, schema, random numbers of this feature and epoch) -> (inputs, target), anew each
+    # epoch: masked language modelling. None takes the features as they are.
+    corrupt: (
+        Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
+    ) = None
+    # (values of all features of the validation rows, features, rows, schema) -> schema, once the best weights are known:
+    # thresholds that are chosen on validation.
+    tune: Callable[[Sequence[Any], Features, Rows, Any], Any] | None = None
+
+
+def is_labelled(row: Row, task: Task) -> bool:
+    """Say whether a row has an answer. Missing is what is absent, null, or the NaN that pandas writes for it."""
+    answers = [row.get(name) for name, column in task.columns.items() if column.is_answer]
+    return not answers or any(value is not None and value == value for value in answers)
+
+
+def without_answers(row: Row, task: Task) -> dict[str, Any]:
+    """Return a row as somebody who wants a prediction would give it."""
+    return {key: value for key, value in row.items() if key not in task.columns or not task.columns[key].is_answer}
+
+
+def input_texts(row: Row, task: Task) -> list[str]:
+    """Return the texts that the model reads of a row, lists of words joined."""
+    values = (row.get(name) for name, column in task.columns.items() if not column.is_answer)
+    return [" ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value) for value in values if value]

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.metrics import classification, regression
-from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,20 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
     )
 
 
-def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None) -> Schema:
+def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
+    """Check that texts are texts and no label is an empty one."""
+    for number, row in enumerate(rows, 1):
+        for column in ("text", "text_pair"):
+            if column in row and not isinstance(row[column], str):
+                raise DataError(f"{where}: row {number}: column '{column}' holds {row[column]!r}; text is needed")
+        if isinstance(label := row.get("label"), str) and not label.strip():
+            raise DataError(f"{where}: row {number}: column 'label' is empty; every row needs a label")
+    return rows, []
+
+
+def find_schema(
+    settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
+) -> Schema:
     """Find the label names (recipe, else card, else the sorted names of the rows) and the class weights.
 
     Raises DataError where the labels do not suit the problem type.
@@ -217,13 +230,14 @@ def count_targets(batch: Batch, schema: Schema) -> float:
     return float(batch.targets.numel())
 
 
-def predict(outputs: Any, batch: Batch) -> np.ndarray:
-    """Return the logits, shape (features, labels)."""
-    return np.asarray(outputs.logits.float().cpu().numpy())
+def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
+    """Return the logits of each feature, shape (labels,)."""
+    return list(outputs.logits.float().cpu().numpy())
 
 
-def decode(raw: np.ndarray, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
+def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
     """Return one dict per example: label, score and probabilities; labels and probabilities; or score."""
+    raw = np.stack(values)
     if schema.problem_type == "regression":
         return [{"score": float(value)} for value in raw[:, 0]]
     probabilities = _probabilities(raw, schema)
@@ -265,17 +279,18 @@ def gold(row: Row, schema: Schema) -> Any:
     return schema.labels[target]
 
 
-def to_arrays(raw: np.ndarray, rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions and references: indices (n,), 0/1 matrices (n, labels), or numbers (n,)."""
     references = [
         _target(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)
     ]
     if schema.problem_type == "regression":
-        return raw[:, 0].astype(np.float64), np.array(references, np.float64)
+        return np.array([one["score"] for one in decoded], np.float64), np.array(references, np.float64)
     if schema.problem_type == "multi_label_classification":
-        chosen = _probabilities(raw, schema) >= schema.threshold
-        return chosen.astype(np.int64), np.array(references, np.int64).reshape(len(rows), -1)
-    return raw.argmax(axis=1).astype(np.int64), np.array(references, np.int64)
+        chosen = [[label in one["labels"] for label in schema.labels] for one in decoded]
+        return np.array(chosen, np.int64), np.array(references, np.int64).reshape(len(rows), -1)
+    index = {label: i for i, label in enumerate(schema.labels)}
+    return np.array([index[one["label"]] for one in decoded], np.int64), np.array(references, np.int64)
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
@@ -324,17 +339,28 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
     return found
 
 
-def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> np.ndarray:
+def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Predict what is most frequent in training: the class, every label of more than half the rows, or the mean."""
     targets = np.array([_target(r["label"], schema.problem_type, schema.labels, "") for r in train])
     if schema.problem_type == "single_label_classification":
-        return np.full(len(rows), np.bincount(targets).argmax(), dtype=np.int64)
+        targets = np.array([np.bincount(targets).argmax()])
+    elif schema.problem_type == "regression":
+        targets = np.array([targets.mean()])
+    else:
+        targets = (targets.mean(0) > 0.5)[None]
+    return _named(np.repeat(targets, len(rows), axis=0), schema)
+
+
+def _named(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
+    """Return targets as decoded predictions: the inverse of `to_arrays`."""
     if schema.problem_type == "regression":
-        return np.full(len(rows), targets.mean())
-    return np.tile((targets.mean(0) > 0.5).astype(np.int64), (len(rows), 1))
+        return [{"score": float(value)} for value in targets]
+    if schema.problem_type == "single_label_classification":
+        return [{"label": schema.labels[index]} for index in targets]
+    return [{"labels": [label for label, on in zip(schema.labels, row, strict=True) if on]} for row in targets]
 
 
-def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> np.ndarray:
+def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Fit TF-IDF of words and word pairs with logistic regression (C = 10), or ridge for numbers, on the training rows."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression, Ridge
@@ -354,7 +380,7 @@ def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> np.nda
         return majority_baseline(train, rows, schema, seed)  # one class, or no word: nothing to fit
     model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), estimator)
     model.fit(texts(train), targets)
-    return np.asarray(model.predict(texts(rows)))
+    return _named(model.predict(texts(rows)), schema)
 
 
 _SAMPLES = [
@@ -395,8 +421,9 @@ TASK = Task(
     columns={
         "text": Column("the text"),
         "text_pair": Column("a second text, for tasks on pairs", required=False),
-        "label": Column("the label, a list of labels (in text files separated by '|'), or a number"),
+        "label": Column("the label, a list of labels (in text files separated by '|'), or a number", is_answer=True),
     },
+    read_rows=read_rows,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,
@@ -418,4 +445,5 @@ TASK = Task(
     baselines={"majority": majority_baseline, "tfidf": tfidf_baseline},
     pipeline_tag="text-classification",
     sample_rows=sample_rows,
+    text_column="text",
 )

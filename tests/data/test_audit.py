@@ -3,6 +3,7 @@
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.load import LoadedData
 from ft_toolkit.tasks.base import Features
+from ft_toolkit.tasks.text_classification import TASK
 
 
 def data_of(notes=(), **splits):
@@ -17,7 +18,7 @@ def features_of(*lengths, cut=()):
 
 def test_clean_rows_give_facts_and_no_warnings():
     data = data_of(train=[{"text": "a"}, {"text": "b"}], validation=[{"text": "c"}])
-    facts = audit(data, {"train": features_of(3, 5), "validation": features_of(4)}, 16)
+    facts = audit(data, {"train": features_of(3, 5), "validation": features_of(4)}, TASK, 16)
     assert facts["warnings"] == []
     assert facts["splits"]["train"] == {
         "rows": 2,
@@ -38,7 +39,9 @@ def test_what_distorts_a_score_is_said_in_words():
         train=[{"text": "a"}, {"text": "a"}, {"text": "a"}, {"text": " "}],
         test=[{"text": "a"}, {"text": "z"}],
     )
-    facts = audit(data, {"train": features_of(8, 8, 2, 1, cut=[3, 4, 0, 0]), "test": features_of(8, 1, cut=[1, 0])}, 8)
+    facts = audit(
+        data, {"train": features_of(8, 8, 2, 1, cut=[3, 4, 0, 0]), "test": features_of(8, 1, cut=[1, 0])}, TASK, 8
+    )
     train, test = facts["splits"]["train"], facts["splits"]["test"]
     assert (train["repeated_texts"], train["empty_texts"], train["also_in_training"]) == (2, 1, 0)
     assert (train["rows_cut"], train["tokens_cut"], train["tokens"]) == (2, 7, 19)
@@ -55,12 +58,12 @@ def test_what_distorts_a_score_is_said_in_words():
 def test_a_pair_is_repeated_only_if_both_texts_are():
     pairs = [{"text": "a", "text_pair": "x"}, {"text": "a", "text_pair": "y"}, {"text": "a", "text_pair": "x"}]
     data = data_of(train=pairs, test=[{"text": "a", "text_pair": "z"}, {"text": "a", "text_pair": "y"}])
-    facts = audit(data, {"train": features_of(1, 1, 1), "test": features_of(1, 1)}, 8)
+    facts = audit(data, {"train": features_of(1, 1, 1), "test": features_of(1, 1)}, TASK, 8)
     assert facts["splits"]["train"]["repeated_texts"] == 1
     assert facts["splits"]["test"]["also_in_training"] == 1
 
 
 def test_the_notes_of_the_data_are_not_changed():
     data = data_of(train=[{"text": ""}])
-    assert audit(data, {"train": features_of(1)}, 8)["warnings"]
+    assert audit(data, {"train": features_of(1)}, TASK, 8)["warnings"]
     assert data.notes == []

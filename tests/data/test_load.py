@@ -206,8 +206,8 @@ def test_the_fingerprint_is_the_same_on_every_machine_and_day():
 
 def test_the_fingerprint_changes_with_every_value_and_with_the_order(load):
     rows = rows_of(4)
-    first = load(rows).fingerprint()
-    assert load(rows).fingerprint() == first
+    first = load(rows).fingerprint
+    assert load(rows).fingerprint == first
     others = [
         [*rows[:3], {**rows[3], "text": "text 3 "}],
         [*rows[:3], {**rows[3], "label": "a"}],
@@ -215,13 +215,13 @@ def test_the_fingerprint_changes_with_every_value_and_with_the_order(load):
         [rows[1], rows[0], *rows[2:]],
         rows[:3],
     ]
-    assert len({first, *(load(other).fingerprint() for other in others)}) == 6
+    assert len({first, *(load(other).fingerprint for other in others)}) == 6
 
 
 def test_the_fingerprint_tells_splits_apart(load, write):
     rows = rows_of(4)
-    one = load(rows, test=write("t.jsonl", rows[:1])).fingerprint()
-    assert one != load(rows).fingerprint()
+    one = load(rows, test=write("t.jsonl", rows[:1])).fingerprint
+    assert one != load(rows).fingerprint
 
 
 # Cards
@@ -288,7 +288,7 @@ def test_the_support_inbox_loads_as_its_card_says():
     data = load_data(DataSection(card="support_inbox"), TASK)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 200, "validation": 50, "test": 50}
     assert data.notes == []
-    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.card.for_task(TASK.name).labels)
+    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.card.for_task(TASK.name).labels, None)
     assert len(schema.labels) == 6
 
 
@@ -301,7 +301,7 @@ def test_sst2_as_it_circulates():
     files = {name: str(folder / f"{name}.tsv") for name in ("train", "validation", "test")}
     data = load_data(DataSection(card="sst2", **files), TASK)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 6920, "validation": 872, "test": 1821}
-    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.card.for_task(TASK.name).labels)
+    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.card.for_task(TASK.name).labels, None)
     assert schema.labels == ("negative", "positive")
     lines = (folder / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert [row["text"] for row in data.splits["train"]] == [line.split("\t")[0] for line in lines]
@@ -323,7 +323,7 @@ def test_banking77_as_its_authors_wrote_it():
     assert 900 < len(data.splits["validation"]) < 1100
     assert len(data.splits["test"]) == 3080
     assert any("\n" in row["text"] for row in data.splits["train"])
-    schema = TASK.find_schema(TASK.settings(), data.splits["train"], None)
+    schema = TASK.find_schema(TASK.settings(), data.splits["train"], None, None)
     assert len(schema.labels) == 77
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ft_toolkit.errors import DataError
+from ft_toolkit.tasks.base import Features
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
 
 SINGLE, MULTI, NUMBER = "single_label_classification", "multi_label_classification", "regression"
@@ -17,13 +18,17 @@ def rows_of(*labels):
 
 
 def find(*labels, card=None, **settings):
-    return TASK.find_schema(Settings(**settings), rows_of(*labels), card)
+    return TASK.find_schema(Settings(**settings), rows_of(*labels), card, None)
 
 
 def targets(schema, *labels):
     """Return the references that the metrics get for these labels."""
-    n = len(schema.labels)
-    return TASK.to_arrays(np.zeros((len(labels), n)), rows_of(*labels), schema)[1].tolist()
+    rows = rows_of(*labels)
+    return TASK.to_arrays(decode(np.zeros((len(rows), len(schema.labels))), rows, schema), rows, schema)[1].tolist()
+
+
+def decode(values, rows, schema):
+    return TASK.decode(values, Features({"input_ids": []}, [], list(range(len(rows))), []), rows, schema)
 
 
 # Labels
@@ -141,7 +146,7 @@ def test_class_weights_are_those_of_scikit_learn():
 )
 def test_a_schema_survives_json(problem_type, weights):
     settings = Settings(problem_type=problem_type, class_weights=weights, threshold=0.3)
-    schema = TASK.find_schema(settings, TASK.sample_rows(settings), None)
+    schema = TASK.find_schema(settings, TASK.sample_rows(settings), None, None)
     assert TASK.load_schema(json.loads(json.dumps(dataclasses.asdict(schema)))) == schema
     kwargs = TASK.model_kwargs(schema)
     assert kwargs["problem_type"] == problem_type
@@ -155,7 +160,7 @@ def test_a_schema_survives_json(problem_type, weights):
 def test_decoding_one_label_gives_the_best_and_all_probabilities():
     schema = Schema(SINGLE, ("a", "b", "c"), None, 0.5)
     raw = np.array([[2.0, 1.0, 0.0], [-1000.0, 0.0, 1000.0]], np.float32)
-    first, second = TASK.decode(raw, rows_of("a", "b"), schema)
+    first, second = decode(raw, rows_of("a", "b"), schema)
     exponents = np.exp([2.0, 1.0, 0.0])
     assert first["label"] == "a"
     assert list(first["probabilities"].values()) == pytest.approx(exponents / exponents.sum(), abs=1e-6)
@@ -167,16 +172,16 @@ def test_decoding_one_label_gives_the_best_and_all_probabilities():
 def test_decoding_several_labels_takes_those_from_the_threshold_on():
     raw = np.array([[-20.0, 0.0, 20.0], [-20.0, -0.1, -20.0]])
     schema = Schema(MULTI, ("a", "b", "c"), None, 0.5)
-    first, second = TASK.decode(raw, rows_of([], []), schema)
+    first, second = decode(raw, rows_of([], []), schema)
     assert first["labels"] == ["b", "c"], "0.5 is reached"
     assert second["labels"] == []
     assert first["probabilities"]["b"] == 0.5
     strict = dataclasses.replace(schema, threshold=0.6)
-    assert TASK.decode(raw, rows_of([], []), strict)[0]["labels"] == ["c"]
+    assert decode(raw, rows_of([], []), strict)[0]["labels"] == ["c"]
 
 
 def test_decoding_a_number():
-    assert TASK.decode(np.array([[1.25], [-3.0]]), rows_of(1, 2), Schema(NUMBER, ("score",), None, 0.5)) == [
+    assert decode(np.array([[1.25], [-3.0]]), rows_of(1, 2), Schema(NUMBER, ("score",), None, 0.5)) == [
         {"score": 1.25},
         {"score": -3.0},
     ]
@@ -186,11 +191,11 @@ def test_decoding_a_number():
 def test_what_is_scored_is_what_is_decoded(problem_type):
     settings = Settings(problem_type=problem_type)
     rows = TASK.sample_rows(settings)
-    schema = TASK.find_schema(settings, rows, None)
+    schema = TASK.find_schema(settings, rows, None, None)
     raw = np.random.default_rng(0).normal(size=(len(rows), len(schema.labels))).astype(np.float32)
-    predictions, references = TASK.to_arrays(raw, rows, schema)
+    decoded = decode(raw, rows, schema)
+    predictions, references = TASK.to_arrays(decoded, rows, schema)
     assert len(predictions) == len(references) == len(rows)
-    decoded = TASK.decode(raw, rows, schema)
     if problem_type == SINGLE:
         assert [d["label"] for d in decoded] == [schema.labels[p] for p in predictions]
     elif problem_type == MULTI:
@@ -207,8 +212,8 @@ def test_what_is_scored_is_what_is_decoded(problem_type):
 def test_perfect_predictions_have_the_best_value_of_every_metric(problem_type, first):
     settings = Settings(problem_type=problem_type)
     rows = TASK.sample_rows(settings)
-    schema = TASK.find_schema(settings, rows, None)
-    _, references = TASK.to_arrays(np.zeros((len(rows), len(schema.labels))), rows, schema)
+    schema = TASK.find_schema(settings, rows, None, None)
+    references = TASK.to_arrays(decode(np.zeros((len(rows), len(schema.labels))), rows, schema), rows, schema)[1]
     metrics = TASK.metrics(settings)
     assert next(iter(metrics)) == first
     for name, metric in metrics.items():
@@ -245,8 +250,9 @@ def test_several_labels_have_a_table_and_no_matrix_and_numbers_have_neither():
 
 
 def baseline(name, train, rows, **settings):
-    schema = TASK.find_schema(Settings(**settings), train, None)
-    return TASK.baselines[name](train, rows, schema, 13).tolist()
+    schema = TASK.find_schema(Settings(**settings), train, None, None)
+    rows = [{**row, "label": train[0]["label"]} for row in rows]  # to_arrays wants an answer beside each prediction
+    return TASK.to_arrays(TASK.baselines[name](train, rows, schema, 13), rows, schema)[0].tolist()
 
 
 def test_majority_predicts_what_is_most_frequent_in_training():
@@ -293,7 +299,7 @@ def test_tfidf_reads_the_second_text_of_a_pair():
 def test_samples_suit_every_setting(problem_type, labels):
     settings = Settings(problem_type=problem_type, labels=labels)
     rows = TASK.sample_rows(settings)
-    schema = TASK.find_schema(settings, rows, None)
+    schema = TASK.find_schema(settings, rows, None, None)
     assert len({row["id"] for row in rows}) == len(rows) == 12
     if problem_type != NUMBER:
         used = {name for row in rows for name in (row["label"] if problem_type == MULTI else [row["label"]])}
@@ -302,5 +308,5 @@ def test_samples_suit_every_setting(problem_type, labels):
 
 @pytest.mark.parametrize("rows", [[{"text": "a b", "label": "x"}] * 3, [{"text": "?", "label": n} for n in "xyx"]])
 def test_tfidf_with_nothing_to_fit_answers_as_the_majority(rows):
-    schema = TASK.find_schema(Settings(labels=["x", "y"]), rows, None)
-    assert TASK.baselines["tfidf"](rows, rows, schema, 1).tolist() == [0, 0, 0]
+    schema = TASK.find_schema(Settings(labels=["x", "y"]), rows, None, None)
+    assert TASK.baselines["tfidf"](rows, rows, schema, 1) == [{"label": "x"}] * 3
