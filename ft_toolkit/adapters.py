@@ -1,14 +1,14 @@
-"""Which weights are trained: all of them, or low-rank adapters plus the head. Attach, count, save."""
+"""Which weights are trained: all, some, or an adapter's plus the head. Attach, count, save."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
-from ft_toolkit.config import FullMethod, LoraMethod
+from ft_toolkit.config import FreezeMethod, FullMethod, Ia3Method, Method
 from ft_toolkit.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.models import Checkpoint
 
@@ -29,37 +29,126 @@ class ParameterCount:
         return self.trainable / self.total
 
 
-def attach(model: Any, method: FullMethod | LoraMethod, new_modules: Sequence[str], *, seed: int) -> Any:
+def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int) -> Any:
     """Return the model with gradients exactly where the method wants them. `seed` decides the adapter's initial weights.
 
-    With LoRA the head, and whatever else the checkpoint had no weights for, is trained in full.
+    With an adapter the head, and whatever else the checkpoint had no weights for, is trained in full. Raises ModelError
+    when the method finds nothing to train in this model.
     """
     if isinstance(method, FullMethod):
         return model
-    from peft import LoraConfig, get_peft_model
-
     heads = head_modules(model, new_modules)
+    if isinstance(method, FreezeMethod):
+        freeze(model, method.frozen_layers, heads)
+        return model
+    from peft import IA3Config, LoraConfig, get_peft_model
+
     torch.manual_seed(seed)
-    config = LoraConfig(
-        r=method.r,
-        lora_alpha=method.alpha,
-        lora_dropout=method.dropout,
-        target_modules=lora_targets(model, method.target_modules, heads),
-        modules_to_save=heads,
-        fan_in_fan_out=any(type(module).__name__ == "Conv1D" for module in model.modules()),
-    )
+    conv1d = any(type(module).__name__ == "Conv1D" for module in model.modules())
+    if isinstance(method, Ia3Method):
+        scaled, feedforward = ia3_targets(model, heads)
+        config: Any = IA3Config(
+            target_modules=[*scaled, *feedforward],
+            feedforward_modules=feedforward,
+            modules_to_save=heads or None,
+            fan_in_fan_out=conv1d,
+        )
+    else:
+        config = LoraConfig(
+            r=method.r,
+            lora_alpha=method.alpha,
+            lora_dropout=method.dropout,
+            target_modules=lora_targets(model, method.target_modules, heads),
+            modules_to_save=heads or None,
+            fan_in_fan_out=conv1d,
+            use_dora=method.name == "dora",
+        )
     return get_peft_model(model, config)
 
 
+def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> None:
+    """Take the gradient from all but the heads, or from the embeddings and the lowest `layers` blocks of each stack.
+
+    Raises ModelError when nothing would be trained, or there are fewer blocks.
+    """
+    blocks = {
+        int(match["block"].rpartition(".")[2]) for name, _ in model.named_parameters() if (match := _BLOCK.match(name))
+    }
+    if layers != "all" and layers > len(blocks):
+        raise ModelError(f"method.frozen_layers={layers}: {type(model).__name__} has {len(blocks)} blocks")
+    embeddings = {
+        id(parameter)
+        for module in model.modules()
+        if isinstance(module, torch.nn.Embedding)
+        for parameter in module.parameters()
+    }
+    for name, parameter in model.named_parameters():
+        if layers == "all":
+            parameter.requires_grad_(any(name.startswith(f"{head}.") for head in heads))
+        else:
+            match = _BLOCK.match(name)
+            low = match is not None and int(match["block"].rpartition(".")[2]) < layers
+            parameter.requires_grad_(not low and id(parameter) not in embeddings and "embeddings." not in name)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ModelError(
+            f"method.frozen_layers={layers} leaves nothing to train: {type(model).__name__} has no head of its own; give the "
+            "number of blocks to freeze"
+        )
+
+
 def head_modules(model: Any, new_modules: Sequence[str]) -> list[str]:
-    """Return the modules with weights outside the base model, and new ones inside it (a pooler, say)."""
+    """Return the modules with weights outside the base model, and new ones inside it (a pooler, say).
+
+    A language model's output layer is tied to its embeddings: it is no head, and of what surrounds it only the parts that
+    the checkpoint had no weights for are.
+    """
+    output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
+
+    def holds_output(module: Any) -> bool:
+        return output is not None and any(inner is output for inner in module.modules())
+
     heads = [
         name
         for name, child in model.named_children()
-        if name != model.base_model_prefix and any(True for _ in child.parameters())
+        if name != model.base_model_prefix and any(True for _ in child.parameters()) and not holds_output(child)
     ]
-    inside = [name for name in new_modules if not any(name == head or name.startswith(f"{head}.") for head in heads)]
+    if not hasattr(model, model.base_model_prefix or "-"):  # an encoder-decoder that is made of two models
+        heads = [name for name in heads if name in new_modules]
+    modules = dict(model.named_modules())
+    inside = [name for name in new_modules if not _is_within(name, heads) and not holds_output(modules[name])]
     return [*heads, *inside]
+
+
+# What IA3 scales, by the endings that the families use: keys and values (or the layer that makes both) ...
+_KEYS_AND_VALUES = re.compile(r"(^|\.)(key|value|k|v|[kv]_proj|[kv]_lin|key_proj|value_proj|c_attn|Wqkv)$")
+# ... and the input of the feed-forward's last layer, where that is not inside the attention.
+_FEEDFORWARD = re.compile(r"(^|\.)(output\.dense|lin2|fc2|ffn_output|mlp\.c_proj|wo|down_proj|mlp\.Wo)$")
+
+
+def ia3_targets(model: Any, heads: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return the full names of the layers whose output, and of those whose input is scaled. Raises ModelError."""
+    inner = {name: found for name, found in _inner_names(model).items() if not _is_within(name, heads)}
+    scaled = [name for name, ending in inner.items() if _KEYS_AND_VALUES.search(ending)]
+    feedforward = [
+        name
+        for name, ending in inner.items()
+        if _FEEDFORWARD.search(ending) and not re.search("attn|attention", ending, re.IGNORECASE)
+    ]
+    if not scaled or not feedforward:
+        raise ModelError(
+            f"method=ia3: no keys and values or no feed-forward found in {type(model).__name__}; take lora, which has "
+            "target_modules"
+        )
+    return scaled, feedforward
+
+
+def _inner_names(model: Any) -> dict[str, str]:
+    """Return the name inside its block of each linear layer of the blocks, by its full name."""
+    return {name: match["inner"] for name in linear_modules(model) if (match := _BLOCK.match(name))}
+
+
+def _is_within(name: str, modules: Sequence[str]) -> bool:
+    return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
 def lora_targets(model: Any, wanted: str | list[str], heads: Sequence[str]) -> list[str]:
@@ -68,10 +157,7 @@ def lora_targets(model: Any, wanted: str | list[str], heads: Sequence[str]) -> l
     `attention` takes the projections of the attention inside the repeated blocks, `all-linear` every linear layer there;
     a list is taken as it is. Heads, poolers and embeddings are never among them. Raises ModelError when nothing matches.
     """
-    inner_names = {name: match["inner"] for name in linear_modules(model) if (match := _BLOCK.match(name))}
-    outside_heads = {
-        n: inner for n, inner in inner_names.items() if not any(n == h or n.startswith(f"{h}.") for h in heads)
-    }
+    outside_heads = {name: inner for name, inner in _inner_names(model).items() if not _is_within(name, heads)}
     endings = sorted(set(outside_heads.values()))
     if isinstance(wanted, list):
         for ending in wanted:
@@ -105,9 +191,9 @@ def count_parameters(model: Any) -> ParameterCount:
     return ParameterCount(sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes))
 
 
-def save_model(model: Any, method: FullMethod | LoraMethod, base: Checkpoint, folder: Path) -> None:
+def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> None:
     """Write the model (config.json and safetensors) or, for an unmerged adapter, the adapter and the config it needs."""
-    if isinstance(method, FullMethod):
+    if isinstance(method, (FullMethod, FreezeMethod)):
         model.save_pretrained(folder)
     elif method.merge:
         model.merge_and_unload().save_pretrained(folder)

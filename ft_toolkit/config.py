@@ -77,9 +77,12 @@ class FullMethod(Section):
 
 
 class LoraMethod(Section):
-    """Low-rank adapters (Hu et al. 2021, arXiv:2106.09685); the task's head is trained in full."""
+    """Low-rank adapters; the task's head is trained in full.
 
-    name: Literal["lora"]
+    lora: Hu et al. 2021, arXiv:2106.09685. dora splits the update into size and direction: Liu et al. 2024, arXiv:2402.09353.
+    """
+
+    name: Literal["lora", "dora"]
     # Rank of the update.
     r: PositiveInt = 8
     # The update is scaled by alpha / r.
@@ -92,7 +95,33 @@ class LoraMethod(Section):
     merge: bool = False
 
 
-METHODS: dict[str, type[Section]] = {"full": FullMethod, "lora": LoraMethod}
+class Ia3Method(Section):
+    """A learned scale on keys, values and the feed-forward's inner activations (Liu et al. 2022, arXiv:2205.05638).
+
+    The task's head is trained in full.
+    """
+
+    name: Literal["ia3"]
+    # Fold the scales into the weights when saving, so that the model folder needs no peft and no base model.
+    merge: bool = False
+
+
+class FreezeMethod(Section):
+    """Part of the weights is trained, as they are; the model is saved whole."""
+
+    name: Literal["freeze"]
+    # all: only the task's head is trained. A number: the embeddings and that many of the lowest blocks are not trained.
+    frozen_layers: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
+
+
+Method = FullMethod | LoraMethod | Ia3Method | FreezeMethod
+METHODS: dict[str, type[Section]] = {
+    "full": FullMethod,
+    "lora": LoraMethod,
+    "dora": LoraMethod,
+    "ia3": Ia3Method,
+    "freeze": FreezeMethod,
+}
 
 
 class TrainingSection(Section):
@@ -171,7 +200,7 @@ class Recipe(Section):
     task: TaskSettings
     model: ModelSection
     data: DataSection
-    method: FullMethod | LoraMethod
+    method: Method
     training: TrainingSection
     evaluation: EvaluationSection
     reference: ReferenceSection | None

@@ -15,7 +15,7 @@ from ft_toolkit.errors import UsageError
 from ft_toolkit.evaluation import applicable_metrics
 from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.recipe_file import LoadedRecipe
-from ft_toolkit.stand_in import make_stand_in
+from ft_toolkit.stand_in import architecture_of, make_stand_in
 from ft_toolkit.tasks.base import Features, Metric, Rows, Task, input_texts
 
 # --smoke: this many rows of each split, optimizer steps, and bootstrap samples.
@@ -131,8 +131,9 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         data = _few_rows(data)
     if smoke and not _is_local_model(recipe.model.name):
         texts = [text for rows in data.splits.values() for row in rows for text in input_texts(row, task)]
-        folder = make_stand_in(work_folder / "stand_in_model", texts)
-        substitutions.append(f"model: a tiny BERT with random weights instead of {recipe.model.name}")
+        architecture = architecture_of(recipe.model.name)
+        folder = make_stand_in(work_folder / "stand_in_model", texts, architecture)
+        substitutions.append(f"model: a tiny {architecture} with random weights instead of {recipe.model.name}")
         recipe = _with(
             recipe, model=recipe.model.model_copy(update={"name": str(folder), "revision": None, "sha256": None})
         )

@@ -5,85 +5,194 @@ A stand-in learns nothing worth having; it shows that a recipe runs from end to 
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import torch
+import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import AutoConfig, PreTrainedTokenizerFast
 
-StandIn = Literal["bert", "gpt2"]
+_POSITIONS = 512
 
 
-def make_stand_in(folder: Path, texts: Iterable[str], architecture: StandIn = "bert", seed: int = 0) -> Path:
+@dataclass(frozen=True)
+class _Architecture:
+    """How a family is made tiny. `special` names the tokens as the family does, in the order of their ids."""
+
+    auto_class: str
+    sizes: dict[str, Any]
+    special: dict[str, str]
+    # Special tokens around one text and around two; the tokenizer is word pieces or bytes.
+    single: str
+    pair: str
+    word_pieces: bool = False
+
+
+def _bert_sizes(**more: Any) -> dict[str, Any]:
+    return {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": _POSITIONS + 8,  # RoBERTa counts positions from the pad id
+        **more,
+    }
+
+
+_BERT = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
+_ROBERTA = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
+_IN_BERT = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
+_IN_DISTILBERT = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B [SEP]")
+_IN_ROBERTA = ("<s> $A </s>", "<s> $A </s> </s> $B </s>")
+_IN_T5 = ("$A </s>", "$A </s> $B </s>")
+_ENCODER, _DECODER, _BOTH = "AutoModelForMaskedLM", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM"
+
+ARCHITECTURES: dict[str, _Architecture] = {
+    "bert": _Architecture(_ENCODER, _bert_sizes(), _BERT, *_IN_BERT, word_pieces=True),
+    "distilbert": _Architecture(
+        _ENCODER,
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": _POSITIONS},
+        _BERT,
+        *_IN_DISTILBERT,
+        word_pieces=True,
+    ),
+    "electra": _Architecture(_ENCODER, _bert_sizes(embedding_size=16), _BERT, *_IN_BERT, word_pieces=True),
+    "albert": _Architecture(_ENCODER, _bert_sizes(embedding_size=16), _BERT, *_IN_BERT, word_pieces=True),
+    "roberta": _Architecture(_ENCODER, _bert_sizes(type_vocab_size=1), _ROBERTA, *_IN_ROBERTA),
+    "deberta-v2": _Architecture(
+        _ENCODER,
+        _bert_sizes(relative_attention=True, pos_att_type=["p2c", "c2p"], position_buckets=16, type_vocab_size=0),
+        _BERT,
+        *_IN_BERT,
+    ),
+    "modernbert": _Architecture(
+        _ENCODER,
+        _bert_sizes(local_attention=16, global_attn_every_n_layers=2, reference_compile=False),
+        _BERT,
+        *_IN_DISTILBERT,
+    ),
+    "gpt2": _Architecture(
+        _DECODER,
+        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": _POSITIONS},
+        {"eos": "<|endoftext|>"},
+        "$A",
+        "$A $B",
+    ),
+    "llama": _Architecture(
+        _DECODER,
+        _bert_sizes(num_key_value_heads=2),
+        {"unk": "<unk>", "bos": "<s>", "eos": "</s>"},
+        "<s> $A",
+        "<s> $A <s> $B",
+    ),
+    "t5": _Architecture(
+        _BOTH,
+        {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 4, "decoder_start_token_id": 0},
+        {"pad": "<pad>", "eos": "</s>", "unk": "<unk>"},
+        *_IN_T5,
+    ),
+    "bart": _Architecture(
+        _BOTH,
+        {
+            "d_model": 32,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 64,
+            "decoder_ffn_dim": 64,
+            "max_position_embeddings": _POSITIONS,
+            "decoder_start_token_id": 2,
+            "forced_eos_token_id": None,
+        },
+        {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>", "cls": "<s>", "sep": "</s>"},
+        *_IN_ROBERTA,
+    ),
+    "marian": _Architecture(
+        _BOTH,
+        {
+            "d_model": 32,
+            "encoder_layers": 2,
+            "decoder_layers": 2,
+            "encoder_attention_heads": 4,
+            "decoder_attention_heads": 4,
+            "encoder_ffn_dim": 64,
+            "decoder_ffn_dim": 64,
+            "max_position_embeddings": _POSITIONS,
+            "decoder_start_token_id": 2,
+            "forced_eos_token_id": None,
+        },
+        {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"},
+        *_IN_T5,
+    ),
+}
+
+# What a model's name says about its architecture, the first that matches; BERT where nothing does.
+_NAMES = {
+    "deberta": "deberta-v2",
+    "distilbert": "distilbert",
+    "modernbert": "modernbert",
+    "roberta|xlm-r": "roberta",
+    "albert": "albert",
+    "electra": "electra",
+    "opus-mt|marian": "marian",
+    "bart|pegasus": "bart",
+    "t5": "t5",
+    "gpt": "gpt2",
+    "llama|smollm|mistral|qwen": "llama",
+}
+
+
+def architecture_of(name: str) -> str:
+    """Guess a model's architecture from its name; without the network nothing else is known of it."""
+    return next((found for pattern, found in _NAMES.items() if re.search(pattern, name, re.IGNORECASE)), "bert")
+
+
+def make_stand_in(folder: Path, texts: Iterable[str], architecture: str = "bert", seed: int = 0) -> Path:
     """Write a two-layer model of `architecture` with a vocabulary from `texts` to `folder` and return it."""
+    made = ARCHITECTURES[architecture]
     torch.manual_seed(seed)
-    if architecture == "bert":
-        tokenizer = _word_pieces(texts)
-        model = BertForMaskedLM(
-            BertConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=32,
-                num_hidden_layers=2,
-                num_attention_heads=4,
-                intermediate_size=64,
-                max_position_embeddings=512,
-            )
-        )
-    else:
-        tokenizer = _bytes()
-        model = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=len(tokenizer),
-                n_embd=32,
-                n_layer=2,
-                n_head=4,
-                n_positions=512,
-                bos_token_id=tokenizer.eos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-            )
-        )
+    tokenizer = _tokenizer(made, texts)
+    ids = {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in made.special.items()}
+    known = {"pad_token_id": ids.get("pad_token_id"), "bos_token_id": None, "eos_token_id": None} | ids
+    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **known | made.sizes)
+    model = getattr(transformers, made.auto_class).from_config(config)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
 
-def _word_pieces(texts: Iterable[str]) -> PreTrainedTokenizerFast:
+def _tokenizer(made: _Architecture, texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    special = list(dict.fromkeys(made.special.values()))
+    tokenizer = _word_pieces(special, texts) if made.word_pieces else _bytes(special)
+    known = [(token, special.index(token)) for token in special]
+    tokenizer.post_processor = processors.TemplateProcessing(single=made.single, pair=made.pair, special_tokens=known)
+    two_segments = ":1" in made.pair and made.word_pieces
+    names = ["input_ids", *(["token_type_ids"] if two_segments else []), "attention_mask"]
+    roles = {f"{role}_token": token for role, token in made.special.items()}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, model_max_length=_POSITIONS, model_input_names=names, **roles
+    )
+
+
+def _word_pieces(special: list[str], texts: Iterable[str]) -> Tokenizer:
     """Return a BERT tokenizer that knows every word of `texts` and every letter, so that no text is unknown."""
     words = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
     letters = {letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789")
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     pieces = [*special, *sorted(letters), *(f"##{letter}" for letter in sorted(letters)), *sorted(words - letters)]
     tokenizer = Tokenizer(models.WordPiece({piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
     tokenizer.decoder = decoders.WordPiece()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=512,
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )
+    return tokenizer
 
 
-def _bytes() -> PreTrainedTokenizerFast:
-    """Return a GPT-2 tokenizer without merges: one token per byte, no pad token."""
-    alphabet = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "<|endoftext|>"]
+def _bytes(special: list[str]) -> Tokenizer:
+    """Return a byte-level tokenizer without merges: one token per byte."""
+    alphabet = [*special, *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE({piece: i for i, piece in enumerate(alphabet)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<|endoftext|>",
-        eos_token="<|endoftext|>",
-        unk_token="<|endoftext|>",
-        model_max_length=512,
-        model_input_names=["input_ids", "attention_mask"],
-    )
+    return tokenizer

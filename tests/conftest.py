@@ -16,7 +16,8 @@ os.environ.update(
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,28 @@ def data_files(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, An
 
 
 @pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> str:
-    """A two-layer BERT with random weights."""
+def tiny(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Callable[[str], str]:
+    """Return a function that gives the folder of a two-layer model with random weights, by its architecture."""
     from ft_toolkit.stand_in import make_stand_in
 
-    return str(make_stand_in(tmp_path_factory.mktemp("bert"), [row["text"] for row in rows], "bert"))
+    @cache
+    def make(architecture: str) -> str:
+        folder = tmp_path_factory.mktemp(architecture)
+        return str(make_stand_in(folder, [row["text"] for row in rows], architecture))
+
+    return make
 
 
 @pytest.fixture(scope="session")
-def tiny_gpt2(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A two-layer GPT-2 with random weights and no pad token."""
-    from ft_toolkit.stand_in import make_stand_in
+def tiny_bert(tiny: Callable[[str], str]) -> str:
+    """A two-layer BERT with random weights."""
+    return tiny("bert")
 
-    return str(make_stand_in(tmp_path_factory.mktemp("gpt2"), [], "gpt2"))
+
+@pytest.fixture(scope="session")
+def tiny_gpt2(tiny: Callable[[str], str]) -> str:
+    """A two-layer GPT-2 with random weights and no pad token."""
+    return tiny("gpt2")
 
 
 @pytest.fixture

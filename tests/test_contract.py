@@ -11,14 +11,18 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from accelerate import Accelerator
+from transformers import AutoConfig
 
-from ft_toolkit.adapters import attach
-from ft_toolkit.config import FullMethod, LoraMethod
+from ft_toolkit.adapters import attach, head_modules
+from ft_toolkit.config import FreezeMethod, FullMethod, Ia3Method, LoraMethod
+from ft_toolkit.errors import ModelError
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.loader import make_collate
 from ft_toolkit.models import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.proof import _difference
+from ft_toolkit.stand_in import ARCHITECTURES
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task
 
@@ -30,11 +34,35 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"problem_type": "regression"},
     ],
 }
+METHODS = [
+    FullMethod(),
+    LoraMethod(name="lora", target_modules="all-linear"),
+    LoraMethod(name="lora", target_modules="attention"),
+    LoraMethod(name="dora"),
+    Ia3Method(name="ia3"),
+    FreezeMethod(name="freeze", frozen_layers=1),
+    FreezeMethod(name="freeze", frozen_layers="all"),
+]
+
+
+def taken_by(task: Task, architecture: str) -> bool:
+    """Say whether transformers has a model of this architecture for the task."""
+    made = ARCHITECTURES[architecture]
+    kinds = {"AutoModelForMaskedLM": "encoder", "AutoModelForCausalLM": "decoder"}
+    auto_class = task.auto_class.get(kinds.get(made.auto_class, "encoder-decoder"))
+    if auto_class is None or not hasattr(transformers, auto_class):
+        return False
+    config = type(AutoConfig.for_model(architecture))
+    mapping = getattr(getattr(transformers, auto_class), "_model_mapping", None)
+    return mapping is None or config in mapping
+
+
 CASES = [
     pytest.param(task, settings, model, id=f"{name}-{'-'.join(map(str, settings.values())) or 'default'}-{model}")
     for name, task in find_tasks().items()
     for settings in SETTINGS.get(name, [{}])
-    for model in ("tiny_bert", "tiny_gpt2")
+    for model in ARCHITECTURES
+    if taken_by(task, model) and (not settings or model in ("bert", "gpt2"))
 ]
 
 
@@ -65,7 +93,7 @@ class Case:
 @pytest.fixture
 def case(request: pytest.FixtureRequest) -> Case:
     task, settings, model = request.param
-    return Case(task, settings, request.getfixturevalue(model))
+    return Case(task, settings, request.getfixturevalue("tiny")(model))
 
 
 def over_all_cases(test: Any) -> Any:
@@ -88,10 +116,12 @@ def test_the_loss_is_a_sum_whatever_the_batching(case: Case) -> None:
 
 
 @over_all_cases
-@pytest.mark.parametrize(
-    "method", [FullMethod(), LoraMethod(name="lora", target_modules="all-linear")], ids=["full", "lora"]
-)
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: "-".join(map(str, method.model_dump().values())))
 def test_gradients_reach_every_trainable_weight(case: Case, method: Any) -> None:
+    if getattr(method, "frozen_layers", None) == "all" and not head_modules(case.loaded.model, case.loaded.new_modules):
+        with pytest.raises(ModelError, match="leaves nothing to train"):
+            attach(case.loaded.model, method, case.loaded.new_modules, seed=3)
+        return
     model = attach(case.loaded.model, method, case.loaded.new_modules, seed=3)
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     batch = case.collate(range(len(case.features.example_ids)))

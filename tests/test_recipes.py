@@ -1,11 +1,11 @@
 """Every shipped recipe: loads, says how it is run, and runs in smoke mode without the network."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from ft_toolkit.cli import app
 from ft_toolkit.data.cards import load_card
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.shipped import shipped
@@ -30,8 +30,7 @@ def test_it_loads_and_its_card_serves_the_task(path: Path) -> None:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_smoke_run(path: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "ft_toolkit", "run", str(path), "--smoke", "--output", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "the scores mean nothing" in done.stdout and "a fresh process gave the same predictions" in done.stdout
+    done = CliRunner().invoke(app, ["run", str(path), "--smoke", "--output", str(tmp_path / "run")])
+    assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    assert "the scores mean nothing" in done.output and "a fresh process gave the same predictions" in done.output
     assert "the scores mean nothing" in (tmp_path / "run" / "report.html").read_text(encoding="utf-8")

@@ -46,6 +46,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "method.alpha": (LORA, ["method.alpha=64"]),
     "method.dropout": (LORA, ["method.dropout=0.5"]),
     "method.target_modules": (LORA, ["method.target_modules=all-linear"]),
+    "method.frozen_layers": (["method.name=freeze"], ["method.frozen_layers=1"]),
     "method.merge": (LORA, ["method.merge=true"]),
     "training.seed": ([], ["training.seed=3"]),
     "training.num_train_epochs": ([], ["training.num_train_epochs=3"]),
