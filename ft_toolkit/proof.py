@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import ReloadError
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks.base import Rows, without_answers
@@ -23,20 +24,26 @@ PROOF_TOLERANCE = {"no": 1e-4, "bf16": 3e-2}
 PROOF_OTHER_ANSWERS = 0.05
 
 
-def prove_reload(
-    model_folder: Path, prepared: Prepared, predict_rows: Callable[[Rows], list[dict[str, Any]]]
-) -> dict[str, Any]:
-    """Predict rows with `ftk predict` in a fresh, offline process and compare with what the run predicts for them.
-
-    Takes test rows if there are any, else validation rows, evenly spread; `predict_rows` is the run's own prediction, asked
-    for the same rows so that batches are alike. Raises ReloadError.
-    """
-    task, split = prepared.task, "test" if "test" in prepared.data.splits else "validation"
-    rows = prepared.data.splits[split]  # type: ignore[index]
+def rows_to_prove(prepared: Prepared) -> Rows:
+    """Return rows of the split to prove, evenly spread, as somebody who wants predictions would give them."""
+    rows, task = prepared.data.splits[_split(prepared)], prepared.task
     limit = PROOF_ROWS if task.generate is None else PROOF_ROWS_GENERATED
-    asked = [without_answers(rows[i], task) for i in range(0, len(rows), -(-len(rows) // limit))]
+    return [without_answers(rows[i], task) for i in range(0, len(rows), -(-len(rows) // limit))]
+
+
+def _split(prepared: Prepared) -> SplitName:
+    return "test" if "test" in prepared.data.splits else "validation"
+
+
+def prove_reload(
+    model_folder: Path, prepared: Prepared, asked: Rows, expected: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    """Predict rows with `ftk predict` in a fresh, offline process and compare with `expected`.
+
+    That is what the run itself predicts for just these rows, so that batches are alike, with the model as it was
+    evaluated: before an adapter was folded in. Raises ReloadError.
+    """
     started = time.perf_counter()
-    expected = predict_rows(asked)
     found = _predict_afresh(model_folder, asked)
     difference, others = 0.0, 0
     for ours, theirs in zip(expected, found, strict=True):
@@ -52,7 +59,7 @@ def prove_reload(
             "is not proven"
         )
     return {
-        "split": split,
+        "split": _split(prepared),
         "rows": len(found),
         "largest_difference": difference,
         "other_answers": others,

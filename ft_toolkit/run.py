@@ -23,7 +23,7 @@ from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
 from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
-from ft_toolkit.proof import prove_reload
+from ft_toolkit.proof import prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
@@ -350,11 +350,13 @@ class _Run:
         """Save the model, prove it, score it, and write results, predictions, report and card."""
         prepared, recipe = self.prepared, self.recipe
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
+        asked = rows_to_prove(prepared)
+        expected = self._predict_rows(asked)
         with files.whole_folder(self.folder / "model") as fresh:
             adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
-        proof = prove_reload(self.folder / "model", prepared, self._predict_rows)
+        proof = prove_reload(self.folder / "model", prepared, asked, expected)
         scores = {name: self._score(name, predicted) for name, predicted in decoded.items()}
         training = {
             "steps": self.progress.step,
