@@ -267,13 +267,16 @@ def test_method_full_replaces_a_lora_section(load, mistakes):
 
 def test_method_settings_without_a_name_are_not_dropped_silently(mistakes):
     found = mistakes(changed("{name: lora, r: 4, alpha: 8}", "{r: 4}"))
-    assert found == {"method.name": ("my.yaml:7", "missing; allowed: full, lora")}
+    assert found == {"method.name": ("my.yaml:7", "missing; allowed: full, lora, dora, ia3, freeze")}
     assert "method.name" in mistakes(changed("method: {name: lora, r: 4, alpha: 8}\n", ""), "method.r=4")
 
 
 def test_an_unknown_method_gets_a_suggestion(mistakes):
     found = mistakes(RECIPE, "method=lorra")
-    assert found["method"] == ("command line", "unknown method 'lorra'; allowed: full, lora. Did you mean 'lora'?")
+    assert found["method"] == (
+        "command line",
+        "unknown method 'lorra'; allowed: full, lora, dora, ia3, freeze. Did you mean 'lora'?",
+    )
 
 
 # The command line
