@@ -157,3 +157,42 @@ def test_the_schema_survives_json(case: Case) -> None:
     import json
 
     assert case.task.load_schema(json.loads(json.dumps(asdict(case.schema)))) == case.schema
+
+
+FAMILIES = {
+    "bert": "BERT", "distilbert": "DistilBERT", "roberta": "RoBERTa", "albert": "ALBERT", "electra": "ELECTRA",
+    "deberta-v2": "DeBERTa-v2", "modernbert": "ModernBERT", "gpt2": "GPT-2", "llama": "Llama", "t5": "T5", "bart": "BART",
+    "marian": "Marian",
+}  # fmt: skip
+
+
+def loads(task: Task, folder: Path) -> bool:
+    """Say whether a checkpoint can be loaded for a task; where not, the refusal is one in words."""
+    settings = task.settings(name=task.name)
+    rows, _ = task.read_rows(task.sample_rows(settings), settings, "sample rows")
+    tokenizer = load_tokenizer(folder)
+    try:
+        schema = task.find_schema(settings, rows, None, read_pretrained(folder, tokenizer))
+        load_model(folder, task, schema, tokenizer, dropout=None, seed=3)
+    except ModelError:
+        return False
+    return True
+
+
+def test_the_readme_says_what_works_with_what(tiny: Any) -> None:
+    assert FAMILIES.keys() == ARCHITECTURES.keys()
+    tasks = find_tasks()
+    lines = [f"| | {' | '.join(name.replace('_', ' ') for name in tasks)} |", "|---|" + "---|" * len(tasks)]
+    for architecture, family in FAMILIES.items():
+        works = [loads(task, Path(tiny(architecture))) for task in tasks.values()]
+        lines.append(f"| {family} | {' | '.join('yes' if one else '-' for one in works)} |")
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    assert "\n".join(lines) in readme, "the table of the README should be:\n" + "\n".join(lines)
+    tried = {(param.values[0].name, param.values[2]) for param in CASES}
+    shown = {
+        (task, architecture)
+        for architecture, line in zip(FAMILIES, lines[2:], strict=True)
+        for task, cell in zip(tasks, line.split(" | ")[1:], strict=True)
+        if cell.startswith("yes")
+    }
+    assert shown == tried, "the contract is held for every cell"
