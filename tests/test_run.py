@@ -36,12 +36,12 @@ def results(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str], tiny_bert: str) -> Path:
-    """One whole run: LoRA on a tiny BERT, 16 epochs, so that it learns the words."""
+    """One whole run: LoRA on a tiny BERT, 32 epochs, so that it learns the words."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     settings = [f"data.{name}={path}" for name, path in data_files.items()]
     ftk(
         "run", "sst2_lora", *settings, "data.card=null", f"model.name={tiny_bert}", "training.tokens_per_batch=256",
-        "training.learning_rate=0.01", "training.num_train_epochs=16", "data.max_length=64", "--output", folder,
+        "training.learning_rate=0.01", "training.num_train_epochs=32", "data.max_length=64", "--output", folder,
     )  # fmt: skip
     return folder
 
@@ -95,12 +95,14 @@ def test_predict_gives_what_evaluation_gave(finished: Path, tmp_path: Path) -> N
         assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
 
 
-def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, tmp_path: Path) -> None:
+def test_predict_from_a_text_standard_input_and_to_csv(
+    finished: Path, tmp_path: Path, rows: list[dict[str, Any]]
+) -> None:
     one = ftk("predict", finished / "model", "lovely lovely the lamp great")
     assert json.loads(one.stdout)["label"] == "praise"
     piped = subprocess.run(
         [*WORDS, "predict", str(finished)],
-        input="broken late\n\nwhich how\n",
+        input=f"{rows[1]['text']}\n\n{rows[2]['text']}\n",
         capture_output=True,
         text=True,
         check=True,
