@@ -5,13 +5,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ft_toolkit.report.facts import number
+
 # Left to the report, so that the console shows what decides.
 _DETAIL = ("precision_", "recall_")
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
     """Print the main metric and its kin for every evaluated split."""
-    main = results["main_metric"]
+    main, lower = results["main_metric"], results["lower_is_better"]
     for split, scores in results["scores"].items():
         baselines = list(scores["baselines"])
         table = Table(f"{split} (n={scores['n']})", "score", "95% interval", *baselines, box=None)
@@ -20,10 +22,10 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         }
         for name, found in shown.items():
             table.add_row(
-                name + (" *" if name == main else ""),
-                _number(found["value"]),
-                f"{_number(found['low'])} to {_number(found['high'])}",
-                *(_number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
+                name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
+                number(found["value"]),
+                f"{number(found['low'])} to {number(found['high'])}",
+                *(number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
             )
         console.print(table)
     if (reference := results["reference"]) is not None:
@@ -38,7 +40,3 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         soft_wrap=True,
     )
     console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"

@@ -84,10 +84,12 @@ def template(name: str, *, autoescape: bool, **filters: Callable[[Any], str]) ->
 
 
 def number(value: float | None) -> str:
-    """Return a score as text: four decimals, or three digits where those would hide it."""
+    """Return a score as text: four decimals, two for scores that run beyond 10, three digits where those would hide it."""
     if value is None:
         return MISSING
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3g}"
+    if abs(value) >= 10:
+        return f"{value:,.2f}" if abs(value) < 1e5 else f"{value:.3g}"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3g}"
 
 
 def interval(score: dict[str, float | None]) -> str:
@@ -105,6 +107,12 @@ def count(value: int | float | None) -> str:
 def words(name: str) -> str:
     """Return a metric's or task's name for people: f1_macro becomes 'f1 macro'."""
     return name.replace("_", " ")
+
+
+def lower_is_better(run: RunFiles) -> set[str]:
+    """Return the names of the metrics whose best value is a low one."""
+    known = set(run.results.get("lower_is_better", ()))
+    return known if run.results["greater_is_better"] else known | {run.results["main_metric"]}
 
 
 def compare(lead: dict[str, float | None], *, greater_is_better: bool) -> Outcome:
@@ -165,7 +173,8 @@ def proof_line(run: RunFiles) -> str | None:
 
 def choice_line(run: RunFiles) -> str:
     """Say what the choice of the best checkpoint on the validation rows does to the scores."""
-    metric = words(run.results["main_metric"])
+    chosen = (run.recipe.get("evaluation") or {}).get("metric_for_best_model")
+    metric = "loss" if chosen == "loss" else words(run.results["main_metric"])
     if "test" in run.splits:
         return f"The best checkpoint was picked by {metric} on validation, so trust test more than validation."
     return f"There are no test rows: the score stands on the rows that picked the checkpoint (by {metric}), which flatters."
