@@ -74,7 +74,9 @@ def card_data(run: RunFiles) -> ModelCardData:
 
 
 def pipeline_tag(run: RunFiles) -> str:
-    """Return the Hub's name of the task."""
+    """Return the Hub's name of the task; for language models it depends on what they were trained to do."""
+    if run.contract.get("schema", {}).get("objective") == "masked":
+        return "fill-mask"
     return str(run.results.get("pipeline_tag") or run.results["task"].replace("_", "-"))
 
 

@@ -144,7 +144,7 @@ def verdicts(run: RunFiles, split: str) -> list[tuple[Outcome, str]]:
     for name, scores in run.results["scores"][split].get("baselines", {}).items():
         lead = scores[metric]["lead"]
         outcome = compare(lead, greater_is_better=greater)
-        found.append((outcome, verdict(outcome, name, lead, greater_is_better=greater)))
+        found.append((outcome, verdict(outcome, words(name), lead, greater_is_better=greater)))
     return found
 
 

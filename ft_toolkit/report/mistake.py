@@ -96,7 +96,7 @@ def mark_text(text: str, marks: Sequence[Mark]) -> tuple[Piece, ...]:
         for left, right in pairwise(cuts):
             over = [mark for mark in marks if mark.start <= left and right <= mark.end]
             notes = [mark.note for mark in over if mark.end == right and mark.note]
-            pieces.append(Piece(text[left:right], _style(over), "; ".join(notes)))
+            pieces.append(Piece(text[left:right], _style(over), "; ".join(sorted(notes, reverse=True))))
     if pieces and _windows(text, marks)[-1][1] < len(text):
         pieces.append(Piece(GAP.rstrip()))
     return tuple(pieces)

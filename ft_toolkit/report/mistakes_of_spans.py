@@ -10,8 +10,8 @@ from typing import Any
 from ft_toolkit.report.mistake import LIMIT, Mark, Mistake, Mistakes, Piece, mark_text, plain_texts, shorten
 
 _KINDS_OF_ENTITY_ERROR = {
-    "missed": "a true entity that no prediction touches",
-    "spurious": "a prediction that touches no true entity",
+    "missed": "a true entity without a prediction of its own",
+    "spurious": "a prediction without a true entity of its own",
     "wrong type": "the right words under another label",
     "wrong boundary": "the right label on more, fewer or shifted words",
     "wrong type and boundary": "another label on words that overlap a true entity",

@@ -87,7 +87,7 @@ def _score_cards(run: RunFiles) -> list[dict[str, Any]]:
 def _dots(run: RunFiles, split: str) -> list[Dot]:
     metric = run.results["main_metric"]
     scores = {"this model": run.main_score(split)}
-    scores |= {name: found[metric] for name, found in run.results["scores"][split].get("baselines", {}).items()}
+    scores |= {words(name): found[metric] for name, found in run.results["scores"][split].get("baselines", {}).items()}
     return [
         Dot(name, score["value"], score["low"], score["high"], _with_interval(score), strong=name == "this model")
         for name, score in scores.items()

@@ -97,7 +97,7 @@ def other_tables(run: RunFiles, split: str) -> list[Table]:
         else:
             single[key] = value
     if single:
-        tables.insert(0, _table("more", [{"": words(name), "value": value} for name, value in single.items()]))
+        tables.insert(0, _table("", [{"": words(name), "value": value} for name, value in single.items()]))
     return tables
 
 
@@ -113,7 +113,12 @@ def _table(key: str, rows: list[dict[str, Any]]) -> Table:
         cut.append(f"{_SHOWN_COLUMNS} of {len(all_names):,} columns")
     note = f"Shown: {', '.join(cut)}; results.json has all." if cut else ""
     title = words(key)
-    return Table(title[:1].upper() + title[1:], [Cell(words(name), numeric[name]) for name in names], cells, note)
+    return Table(
+        title[:1].upper() + title[1:],
+        [Cell(_TITLES.get(name, words(name)), numeric[name]) for name in names],
+        cells,
+        note,
+    )
 
 
 def _text(value: Any) -> str:

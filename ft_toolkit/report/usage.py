@@ -12,8 +12,12 @@ _PLACEHOLDERS = {
     "question": "Who wrote the notes?",
     "context": "The notes were written by Ada in 1843.",
 }
-# What a plain text fills in `ftk predict MODEL "a text"` needs one column; these tasks read two.
-_INPUTS = {"question_answering": ("question", "context")}
+# What a row needs, where it is not just a text.
+_INPUTS = {
+    "question_answering": ("question", "context"),
+    "summarization": ("document",),
+    "translation": ("source",),
+}
 _ANSWERS = {
     "ner": "It answers with the entities of each text: label, text, start and end in characters, and score.",
     "question_answering": "It answers with a stretch of the context (empty where it finds no answer), its place and score.",

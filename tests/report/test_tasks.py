@@ -73,6 +73,7 @@ def question_answering():
         "n": 5,
         "metrics": {"f1": score(0.56, 0.2, 0.9), "exact_match": score(0.2, 0.0, 0.6)},
         "answerable": {"has_answer": {"n": 4, "f1": 0.7}, "no_answer": {"n": 1, "f1": 0.0}},
+        "by_answer": [{"rows": "with an answer", "exact_match": 0.5, "support": 4}],
         "null_threshold": 0.25,
         "baselines": {"first_words": {"f1": {**score(0.1, 0.0, 0.2), "lead": {"low": 0.1, "high": 0.8}}}},
     }
@@ -82,7 +83,12 @@ def question_answering():
 
 def summarization():
     predictions = [
-        {"id": str(i), "text": f"Source {i}. " + "word " * 200, "gold": [f"Reference {i}."], "summary": f"Output {i}."}
+        {
+            "id": str(i),
+            "document": f"Source {i}. " + "word " * 200,
+            "gold": f"Reference {i}.",
+            "summary": f"Output {i}.",
+        }
         for i in range(25)
     ]
     metrics = {name: score(value, value - 3, value + 3) for name, value in (("rouge1", 41.2), ("rougeLsum", 35.5))}
@@ -94,7 +100,13 @@ def summarization():
 
 def translation():
     predictions = [
-        {"id": str(i), "text": f"Quelle {i}", "gold": [f"source {i}", "other"], "translation": f"sauce {i}", "score": i}
+        {
+            "id": str(i),
+            "source": f"Quelle {i}",
+            "gold": [f"source {i}", "other"],
+            "translation": f"sauce {i}",
+            "score": i,
+        }
         for i in range(3)
     ]
     metrics = {"bleu": score(27.31, 25.0, 29.5), "chrf": score(55.0, 53.0, 57.0), "ter": score(61.25, 59.0, 64.0)}
@@ -212,6 +224,33 @@ def test_the_card_s_metadata_is_valid_and_its_code_is_code(make_task_run, task):
 def test_metrics_have_the_hub_s_names(make_task_run, task, types):
     card = ModelCard.load(make_task_run(task) / "README.md")
     assert {(one.metric_type, one.metric_name) for one in card.data.eval_results} == types
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("ner", 'find("A text.")'),
+        ("question_answering", 'predict([{"question": "Who wrote the notes?", "context": "The notes were'),
+        ("question_answering", "with the columns `question` and `context`: `ftk predict MODEL --input rows.csv`"),
+        ("summarization", "with a column `document`"),
+        ("translation", "with a column `source`"),
+        ("language_modelling", 'write("A text that begins", max_new_tokens=40)'),
+        ("ner", "longer texts are read in windows"),
+        ("translation", "reads at most 64 tokens of a text; the rest is cut off"),
+    ],
+)
+def test_the_card_says_how_to_use_the_model(make_task_run, task, said):
+    assert said in (make_task_run(task) / "README.md").read_text()
+
+
+def test_a_masked_language_model_fills_masks(make_task_run):
+    folder = make_task_run("language_modelling")
+    contract = json.loads((folder / "model" / "inference.json").read_text())
+    contract["schema"]["objective"] = "masked"
+    (folder / "model" / "inference.json").write_text(json.dumps(contract))
+    write_report(folder)
+    card = ModelCard.load(folder / "README.md")
+    assert card.data.pipeline_tag == "fill-mask" and "fill.tokenizer.mask_token" in card.text
 
 
 def test_lower_is_better_is_said_of_each_such_metric(make_task_run):
@@ -353,6 +392,7 @@ def test_what_else_a_task_says_stands_in_plain_tables(make_task_run):
     text = text_of(make_task_run("question_answering"))
     assert "null threshold 0.2500" in text
     assert "has_answer 4 0.7000 no_answer 1 0.0000" in text
+    assert "By answer rows exact match examples with an answer 0.5000 4" in text
 
 
 def test_a_long_table_of_a_task_is_cut_and_says_so(make_task_run):
