@@ -39,11 +39,13 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
         console.print(f"note: {line}", highlight=False)
     built = build_model(prepared)
     count, labels = built.count, getattr(prepared.schema, "labels", ())
+    seeds = recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
         *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
         ("main metric", prepared.main_metric),
+        *([("seeds", ", ".join(map(str, seeds)) + "; steps and time below are those of one")] if seeds else []),
         ("weights", f"{count.trainable:,} of {count.total:,} are trained ({count.share:.1%})"),
         ("new modules", ", ".join(built.new_modules) or "none"),
         ("step", effective_batch(recipe.training, accelerator.num_processes)),

@@ -31,8 +31,9 @@ FLOORS = {
     5: ["prepare", "tracking"],
     6: ["inference", "proof", "report", "report.*", "doctor"],
     7: ["predict", "run", "dry_run"],
-    8: ["cli"],
-    9: ["__main__", "__init__"],
+    8: ["seeds"],
+    9: ["cli"],
+    10: ["__main__", "__init__"],
 }
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "peft", "sklearn"}
 LIGHT = [

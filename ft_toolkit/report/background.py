@@ -72,9 +72,9 @@ def cost(run: RunFiles) -> list[tuple[str, str]]:
     memory = training.get("peak_memory_mib")
     return _known(
         {
-            "Training, evaluation included": _seconds(training.get("seconds")),
-            "Of that, optimizer steps": _seconds(training.get("step_seconds")),
-            "Proof of the saved model": _seconds(proof.get("seconds")),
+            "Training, evaluation included": seconds(training.get("seconds")),
+            "Of that, optimizer steps": seconds(training.get("step_seconds")),
+            "Proof of the saved model": seconds(proof.get("seconds")),
             "Optimizer steps": f"{count(training['steps'])} of {count(planned)} planned"
             if planned
             else count(training["steps"]),
@@ -86,14 +86,15 @@ def cost(run: RunFiles) -> list[tuple[str, str]]:
     )
 
 
-def _seconds(value: float | None) -> str | None:
+def seconds(value: float | None) -> str | None:
+    """Return a duration as text."""
     if value is None:
         return None
     if value < 120:
         return f"{value:.1f} s"
-    minutes, seconds = divmod(round(value), 60)
+    minutes, rest = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {seconds} s"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
 def environment(run: RunFiles) -> dict[str, Any]:

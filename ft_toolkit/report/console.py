@@ -12,7 +12,10 @@ _DETAIL = ("precision_", "recall_")
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
-    """Print the main metric and its kin for every evaluated split."""
+    """Print the main metric and its kin for every evaluated split; of several seeds, mean and spread."""
+    if "seeds" in results:
+        _print_seeds(results, console)
+        return
     main, lower = results["main_metric"], results["lower_is_better"]
     for split, scores in results["scores"].items():
         baselines = list(scores["baselines"])
@@ -36,6 +39,30 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     console.print(
         f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "
         f"(largest difference {proof['largest_difference']:.1g})",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
+
+
+def _print_seeds(results: dict[str, Any], console: Console) -> None:
+    main, lower = results["main_metric"], results["lower_is_better"]
+    for split, scores in results["scores"].items():
+        table = Table(f"{split} (n={scores['n']})", "mean +- sd", "minimum", "maximum", "seeds", box=None)
+        for name, found in scores["metrics"].items():
+            if not name.startswith(_DETAIL) or name == main:
+                table.add_row(
+                    name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
+                    f"{number(found['mean'])} +- {number(found['sd'])}",
+                    number(found["min"]),
+                    number(found["max"]),
+                    str(found["n"]),
+                )
+        console.print(table)
+    best = results["best"]
+    where = f"{results['folder']}/{best['model']}"
+    console.print(
+        f"best by {best['chosen_by']}: seed {best['seed']} ({number(best['value'])}), {where}",
         highlight=False,
         soft_wrap=True,
     )

@@ -1,7 +1,7 @@
 """What page and card share: the files of a run folder, numbers as text, and the comparison with a baseline."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +39,7 @@ class RunFiles:
     @property
     def splits(self) -> list[str]:
         """The evaluated splits, the most trustworthy first."""
-        found: dict[str, Any] = self.results["scores"]
-        return [name for name in _SPLIT_ORDER if name in found] + [name for name in found if name not in _SPLIT_ORDER]
+        return in_order(self.results["scores"])
 
     def main_score(self, split: str) -> dict[str, float | None]:
         """The main metric of a split: value, low, high."""
@@ -56,6 +55,12 @@ class RunFiles:
         # {:.1%} would call 300 trained weights of a large model "0.0%"
         share = trained / total
         return f"{self.results['method']}: {count(trained)} of {count(total)} weights ({share:.{1 if share > 0.001 else 4}%})"
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Return the names of splits, the most trustworthy first."""
+    found = list(splits)
+    return [name for name in _SPLIT_ORDER if name in found] + [name for name in found if name not in _SPLIT_ORDER]
 
 
 def read_run(folder: Path) -> RunFiles:
