@@ -1,7 +1,8 @@
 """Several seeds: complete runs, each as it would be alone; their mean and spread; going on after an interruption."""
 
+import io
 import json
-import os
+import shutil
 import signal
 import statistics
 import subprocess
@@ -20,26 +21,25 @@ from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.run import run
-from ft_toolkit.seeds import run_recipe, selection_score, spread
+from ft_toolkit.seeds import run_recipe, selection_score, spread, summarize
 from ft_toolkit.tasks import find_tasks
 
 WORDS = [sys.executable, "-m", "ft_toolkit"]
-QUICK = ["training.num_train_epochs=2", "model.dropout=0.2"]
+SETTINGS = {"num_train_epochs": 30, "examples_per_batch": 4, "save_steps": 3}
+QUIET = Console(quiet=True)
 
 
 def loaded(path: Path, *overrides: str) -> LoadedRecipe:
-    return load_recipe(path, [*QUICK, *overrides], find_tasks())
-
-
-def train(recipe: LoadedRecipe, folder: Path, *, resume: bool = False, smoke: bool = False) -> dict[str, Any]:
-    command = f"ftk run recipe.yaml training.seeds=[1,2] --output {folder}"
-    quiet = Console(quiet=True)
-    return run_recipe(recipe, output=folder, resume=resume, smoke=smoke, command=command, console=quiet)
+    return load_recipe(path, overrides, find_tasks())
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    names = ("model/model.safetensors", "predictions.jsonl", "recipe.yaml")
-    return {name: (folder / name).read_bytes().partition(b"\n")[2] if name == "recipe.yaml" else (folder / name).read_bytes() for name in names}  # fmt: skip
+    """What a run made of its seed; the first line of the recipe names the command."""
+    recipe = (folder / "recipe.yaml").read_bytes().partition(b"\n")[2]
+    return {
+        "recipe.yaml": recipe,
+        **{name: (folder / name).read_bytes() for name in ("model/model.safetensors", "predictions.jsonl")},
+    }
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -47,38 +47,66 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def test_each_seed_is_a_complete_run_as_it_would_be_alone(write_recipe: Any, tmp_path: Path) -> None:
-    path = write_recipe()
-    results = train(loaded(path, "training.seeds=[1, 2]"), tmp_path / "both")
-    quiet = Console(quiet=True)
-    alone = loaded(path, "training.seed=2")
-    run(alone, output=tmp_path / "alone", resume=False, smoke=False, command="ftk", console=quiet)
-    assert contents(tmp_path / "both" / "seed_2") == contents(tmp_path / "alone")
-    one, two = (contents(tmp_path / "both" / f"seed_{seed}") for seed in (1, 2))
-    assert one["model/model.safetensors"] != two["model/model.safetensors"]
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str], tiny_bert: str) -> Path:
+    """Long enough to be stopped in the middle, with dropout, so that the state of random numbers would show."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    sections = {
+        "task": "text_classification",
+        "model": {"name": tiny_bert, "dropout": 0.2},
+        "data": {**data_files, "max_length": 64},
+        "training": {"learning_rate": 1e-3, "logging_steps": 1, **SETTINGS},
+        "evaluation": {"bootstrap_samples": 100},
+        "method": "full",
+    }
+    path.write_text(json.dumps(sections), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Path:
+    """A finished run with two seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "both"
+    command = f"ftk run tiny.yaml training.seeds=[1,2] --output {folder}"
+    one = loaded(recipe, "training.seeds=[1, 2]")
+    results = run_recipe(one, output=folder, resume=False, smoke=False, command=command, console=QUIET)
+    assert results == {**read(folder), "folder": str(folder)}
+    return folder
+
+
+def test_each_seed_is_a_complete_run_as_it_would_be_alone(both: Path, recipe: Path, tmp_path: Path) -> None:
+    alone = loaded(recipe, "training.seed=2")
+    run(alone, output=tmp_path / "alone", resume=False, smoke=False, command="ftk", console=QUIET)
+    assert contents(both / "seed_2") == contents(tmp_path / "alone")
+    assert contents(both / "seed_1") != contents(both / "seed_2")
     for seed in (1, 2):
-        folder = tmp_path / "both" / f"seed_{seed}"
-        own = read(folder)
-        assert own["reload_proof"]["rows"] == 8 and (folder / "report.html").is_file()
-        assert own["command"] == f"ftk run recipe.yaml training.seed={seed} --output {folder}"
-        for split, scores in own["scores"].items():
-            for name, found in scores["metrics"].items():
-                assert results["scores"][split]["metrics"][name]["values"][str(seed)] == found
-    values = [read(tmp_path / "both" / f"seed_{s}")["scores"]["test"]["metrics"]["accuracy"]["value"] for s in (1, 2)]
-    found = results["scores"]["test"]["metrics"]["accuracy"]
-    assert (found["mean"], found["sd"]) == (statistics.mean(values), statistics.stdev(values))
-    assert (found["min"], found["max"], found["n"]) == (min(values), max(values), 2)
-    assert results["folder"] == str(tmp_path / "both") and {**read(tmp_path / "both"), "folder": ""} == {
-        **results,
-        "folder": "",
-    }
-    assert {path.name for path in (tmp_path / "both").iterdir()} == {
-        "seed_1",
-        "seed_2",
-        "results.json",
-        "report.html",
-        "README.md",
-    }
+        own = read(both / f"seed_{seed}")
+        assert own["reload_proof"]["rows"] == 8 and (both / f"seed_{seed}" / "report.html").is_file()
+        assert own["command"] == f"ftk run tiny.yaml training.seed={seed} --output {both / f'seed_{seed}'}"
+    assert {path.name for path in both.iterdir()} == {"seed_1", "seed_2", "results.json", "report.html", "README.md"}
+
+
+def test_results_are_those_of_the_seeds(both: Path) -> None:
+    results, runs = read(both), {seed: read(both / f"seed_{seed}") for seed in (1, 2)}
+    for split, scores in results["scores"].items():
+        for name, found in scores["metrics"].items():
+            of_seeds = {str(seed): one["scores"][split]["metrics"][name] for seed, one in runs.items()}
+            values = [score["value"] for score in of_seeds.values()]
+            assert found["values"] == of_seeds and found["n"] == 2
+            assert found["mean"] == pytest.approx(statistics.mean(values))
+            assert found["sd"] == pytest.approx(statistics.stdev(values))
+            assert (found["min"], found["max"]) == (min(values), max(values))
+    validation = {seed: one["scores"]["validation"]["metrics"]["accuracy"]["value"] for seed, one in runs.items()}
+    assert results["best"]["value"] == max(validation.values()) == validation[results["best"]["seed"]]
+    assert (both / results["best"]["model"] / "inference.json").is_file()
+    assert results["seconds"] == pytest.approx(sum(one["training"]["seconds"] for one in runs.values()), abs=0.01)
+
+
+def test_with_loss_the_best_seed_has_the_lowest(both: Path, recipe: Path) -> None:
+    by_loss = loaded(recipe, "training.seeds=[1, 2]", "evaluation.metric_for_best_model=loss")
+    best = summarize(by_loss, both, "ftk")["best"]
+    losses = {seed: selection_score(read(both / f"seed_{seed}"), "loss") for seed in (1, 2)}
+    assert best["value"] == min(losses.values()) == losses[best["seed"]] and best["chosen_by"] == "validation loss"
 
 
 class Page(HTMLParser):
@@ -111,7 +139,8 @@ class Page(HTMLParser):
 def three(tmp_path: Path) -> Path:
     """A folder with the results of three made-up seeds."""
     values = {"1": 0.8, "2": 0.9, "3": 0.85}
-    metric = {**spread(list(values.values())), "values": {s: {"value": v, "low": v - 0.1, "high": v + 0.05} for s, v in values.items()}}  # fmt: skip
+    of_seeds = {seed: {"value": v, "low": v - 0.1, "high": v + 0.05} for seed, v in values.items()}
+    metric = {**spread(list(values.values())), "values": of_seeds}
     undefined = {**spread([None] * 3), "values": {seed: {"value": None, "low": None, "high": None} for seed in values}}
     results = {
         "name": "demo", "task": "text_classification", "model": "bert <b>", "method": "full", "main_metric": "accuracy",
@@ -144,7 +173,7 @@ def test_the_page_shows_each_seed_the_mean_and_the_way_to_each_report(three: Pat
 
 
 def test_the_console_shows_mean_and_spread(three: Path) -> None:
-    console = Console(record=True, width=200, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    console = Console(record=True, width=200, file=io.StringIO())
     print_results({**read(three), "folder": "runs/x"}, console)
     lines = console.export_text().splitlines()
     assert any(line.split() == ["accuracy", "*", "0.8500", "+-", "0.0500", "0.8000", "0.9000", "3"] for line in lines)
@@ -157,82 +186,60 @@ def test_spread_leaves_out_what_is_undefined() -> None:
     assert spread([None]) == {"mean": None, "sd": None, "min": None, "max": None, "n": 0}
 
 
-def test_with_loss_the_best_seed_has_the_lowest(write_recipe: Any, tmp_path: Path) -> None:
-    recipe = loaded(write_recipe(), "training.seeds=[1, 2]", "evaluation.metric_for_best_model=loss")
-    results = train(recipe, tmp_path / "r")
-    losses = {seed: selection_score(read(tmp_path / "r" / f"seed_{seed}"), "loss") for seed in (1, 2)}
-    assert results["best"]["seed"] == min(losses, key=lambda seed: losses[seed] or 0.0)
-    assert results["best"]["value"] == min(losses.values()) and results["best"]["chosen_by"] == "validation loss"
+@pytest.fixture
+def unfinished(both: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run as it was before its second seed began."""
+    shutil.copytree(both, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "seed_2")
+    for name in ("results.json", "report.html", "README.md"):
+        (tmp_path / "cut" / name).unlink()
+    return tmp_path / "cut"
 
 
-def test_resume_keeps_finished_seeds_and_starts_what_has_no_checkpoint(write_recipe: Any, tmp_path: Path) -> None:
-    recipe, folder = loaded(write_recipe(), "training.seeds=[1, 2]"), tmp_path / "r"
-    train(recipe, folder)
-    with pytest.raises(UsageError, match="is finished already"):
-        train(recipe, folder, resume=True)
-    whole = read(folder)
-    (folder / "results.json").unlink()
-    (folder / "seed_1" / "report.html").unlink()  # stopped between the numbers and the page
-    (folder / "seed_2" / "results.json").unlink()
-    before = (folder / "seed_1" / "results.json").stat().st_mtime_ns
-    other = loaded(write_recipe(), "training.seeds=[1, 2]", "training.learning_rate=0.5")
-    with pytest.raises(
-        UsageError, match=r"seed_1 was made by another recipe: training.learning_rate was 0.001, now 0.5"
-    ):
-        train(other, folder, resume=True)
-    with pytest.raises(UsageError, match="a smoke run and a real one do not go together"):
-        train(recipe, folder, resume=True, smoke=True)
-    again = train(recipe, folder, resume=True)
-    assert again["scores"] == whole["scores"]
-    assert (folder / "seed_1" / "results.json").stat().st_mtime_ns == before and (
-        folder / "seed_1" / "report.html"
-    ).is_file()
-
-
-def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(write_recipe: Any, tmp_path: Path) -> None:
-    recipe, cut = (
-        write_recipe(training__num_train_epochs=30, training__examples_per_batch=4, model__dropout=0.2),
-        tmp_path / "cut",
-    )
-    words = [*WORDS, "run", str(recipe), "training.seeds=[5, 6]", "--output"]
-    process = subprocess.Popen([*words, str(cut)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    log, deadline = cut / "seed_6" / "metrics.jsonl", time.monotonic() + 120
+def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(both: Path, unfinished: Path, recipe: Path) -> None:
+    (unfinished / "seed_1" / "report.html").unlink()  # stopped between the numbers and the page
+    words = [*WORDS, "run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log, deadline = unfinished / "seed_2" / "metrics.jsonl", time.monotonic() + 120
     while not log.is_file() or log.read_text().count("\n") < 20:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.002)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "of seed 6 (2 of 2); a checkpoint is saved" in errors
-    assert errors.strip().endswith(f"ftk run {recipe} 'training.seeds=[5, 6]' --output {cut} --resume")
-    done = subprocess.run([*words, str(cut), "--resume"], capture_output=True, text=True, check=True)
-    assert "seed 5 (1 of 2): finished already" in done.stdout and "seed 6 (2 of 2): going on" in done.stdout
-    assert "resuming after step" in done.stdout and "mean +- sd" in done.stdout
-    quiet = Console(quiet=True)
-    alone = load_recipe(recipe, ["training.seed=6"], find_tasks())
-    run(alone, output=tmp_path / "alone", resume=False, smoke=False, command="ftk", console=quiet)
-    assert contents(cut / "seed_6") == contents(tmp_path / "alone")
+    assert "seed 1 (1 of 2): finished already" in output and "seed 2 (2 of 2): starting" in output
+    assert "of seed 2 (2 of 2); a checkpoint is saved" in errors
+    assert errors.strip().endswith(f"ftk run {recipe} 'training.seeds=[1, 2]' --output {unfinished} --resume")
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "seed 2 (2 of 2): going on" in done.stdout and "resuming after step" in done.stdout
+    assert "mean +- sd" in done.stdout
+    assert contents(unfinished / "seed_2") == contents(both / "seed_2")
+    assert read(unfinished)["scores"] == read(both)["scores"]
+    assert (unfinished / "seed_1" / "report.html").is_file()
 
 
-def test_two_processes_run_every_seed_together(write_recipe: Any, tmp_path: Path) -> None:
+def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
+    both: Path, unfinished: Path, recipe: Path
+) -> None:
+    for folder, overrides, smoke, said in (
+        (both, [], False, "is finished already"),
+        (unfinished, ["training.learning_rate=0.5"], False, "seed_1 was made by another recipe: training.learning_rate was"),
+        (unfinished, [], True, "a smoke run and a real one do not go together"),
+    ):  # fmt: skip
+        one = loaded(recipe, "training.seeds=[1, 2]", *overrides)
+        with pytest.raises(UsageError, match=said):
+            run_recipe(one, output=folder, resume=True, smoke=smoke, command="ftk", console=QUIET)
+
+
+def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: Path, tmp_path: Path) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "ft_toolkit"]
-    words = [
-        "run",
-        str(write_recipe()),
-        "training.seeds=[1, 2]",
-        "training.max_steps=2",
-        "--output",
-        str(tmp_path / "r"),
-    ]
+    words = ["run", str(recipe), "training.seeds=[1, 2]", "--smoke", "--output", str(tmp_path / "r")]
     done = subprocess.run([*launcher, *words], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("report: ") == 1 and done.stdout.count("seed 1 (1 of 2): starting") == 1
-    assert [one["seed"] for one in read(tmp_path / "r")["runs"]] == [1, 2]
-
-
-def test_a_smoke_run_of_several_seeds_says_so(write_recipe: Any, tmp_path: Path) -> None:
-    results = train(loaded(write_recipe(), "training.seeds=[1, 2]"), tmp_path / "r", smoke=True)
-    assert results["substitutions"] and "Not a real result" in (tmp_path / "r" / "report.html").read_text()
+    assert done.stdout.count(f"report: {tmp_path}") == 1 and done.stdout.count("seed 1 (1 of 2): starting") == 1
+    results = read(tmp_path / "r")
+    assert [one["seed"] for one in results["runs"]] == [1, 2] and results["substitutions"]
+    assert "Not a real result" in (tmp_path / "r" / "report.html").read_text()
 
 
 def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mistake(write_recipe: Any) -> None:
@@ -242,12 +249,12 @@ def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mista
     assert loaded(path).recipe.training.seeds == [3, 4]
     assert loaded(path, "training.seed=5").recipe.training.seeds is None
     assert loaded(path, "training.seed=5").recipe.training.seed == 5
-    for recipe, overrides in (
-        (write_recipe(training__seeds=[3, 4], training__seed=1), []),
-        (write_recipe(), ["training.seed=1", "training.seeds=[1, 2]"]),
+    for changes, overrides in (
+        ({"training__seeds": [3, 4], "training__seed": 1}, []),
+        ({}, ["training.seed=1", "training.seeds=[1, 2]"]),
     ):
         with pytest.raises(RecipeError, match="training: seed and seeds exclude each other; keep one"):
-            loaded(recipe, *overrides)
+            loaded(write_recipe(**changes), *overrides)
 
 
 @pytest.mark.parametrize("seeds", ["[1]", "[]", "[1, 1]"])
