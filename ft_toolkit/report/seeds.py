@@ -38,7 +38,7 @@ def _chart(results: dict[str, Any], split: str) -> str:
     dots = []
     for seed, score in found["values"].items():
         best = int(seed) == results["best"]["seed"]
-        text = f"{number(score['value'])} ({facts.interval(score)})" + (", the best on validation" if best else "")
+        text = f"{number(score['value'])} ({facts.interval(score)})" + (", best on validation" if best else "")
         dots.append(Dot(f"seed {seed}", score["value"], score["low"], score["high"], text, strong=best))
     span = span_of([value for dot in dots for value in (dot.value, dot.low, dot.high)])
     label = f"{words(results['main_metric'])} on {split}: " + "; ".join(f"{dot.name} {dot.text}" for dot in dots)
