@@ -17,7 +17,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from ft_toolkit import checkpoint, environment, files
-from ft_toolkit.errors import Interrupted, ResumeError, UsageError
+from ft_toolkit.errors import Interrupted, ResumeError, UsageError, one_of
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import write_report
 from ft_toolkit.report.seeds import write_seeds_report
@@ -102,7 +102,8 @@ def _agree(state: PartialState, decide: Callable[[], str]) -> str:
 def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
     """Say what is to be done for a seed: nothing, going on from its checkpoint, or starting.
 
-    Raises ResumeError when what is there is finished, but was made by a recipe that trains differently.
+    Raises ResumeError when what is there is finished, but was made by a recipe that trains differently, and UsageError when
+    it is no run at all.
     """
     if (target / "results.json").is_file():
         found = json.loads((target / "results.json").read_text(encoding="utf-8"))
@@ -119,7 +120,11 @@ def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
         return "finished already"
     if files.found_folder(target / "checkpoints" / "last") is not None:
         return "going on"
-    shutil.rmtree(target, ignore_errors=True)  # nothing to go on from
+    if target.is_dir():  # stopped before its first checkpoint: nothing to go on from
+        strange = [] if (target / "recipe.yaml").is_file() else sorted(path.name for path in target.iterdir())
+        if set(strange) - {"stand_in_model"}:  # which a smoke run writes first
+            raise UsageError(f"{target} is not a run folder (it holds {one_of(strange[:5])}); choose another --output")
+        shutil.rmtree(target)
     return "starting"
 
 

@@ -231,6 +231,21 @@ def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
             run_recipe(one, output=folder, resume=True, smoke=smoke, command="ftk", console=QUIET)
 
 
+def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
+    (tmp_path / "seed_1").mkdir()
+    (tmp_path / "seed_1" / "thesis.docx").write_text("years of work")
+    with pytest.raises(UsageError, match=r"seed_1 is not a run folder \(it holds thesis.docx\)"):
+        run_recipe(
+            loaded(recipe, "training.seeds=[1, 2]"),
+            output=tmp_path,
+            resume=True,
+            smoke=False,
+            command="ftk",
+            console=QUIET,
+        )
+    assert (tmp_path / "seed_1" / "thesis.docx").is_file()
+
+
 def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: Path, tmp_path: Path) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "ft_toolkit"]
     words = ["run", str(recipe), "training.seeds=[1, 2]", "--smoke", "--output", str(tmp_path / "r")]
