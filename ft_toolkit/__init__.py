@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ft_toolkit.inference import load as load
     from ft_toolkit.recipe_file import LoadedRecipe as LoadedRecipe
     from ft_toolkit.recipe_file import load_recipe as load_recipe
-    from ft_toolkit.run import run as run_recipe
+    from ft_toolkit.seeds import run_recipe as run_recipe
     from ft_toolkit.tasks import find_tasks as find_tasks
 
 __version__ = "0.1.0"
@@ -22,7 +22,7 @@ _PUBLIC = {
     "find_tasks": ("ft_toolkit.tasks", "find_tasks"),
     "load": ("ft_toolkit.inference", "load"),
     "load_recipe": ("ft_toolkit.recipe_file", "load_recipe"),
-    "run_recipe": ("ft_toolkit.run", "run"),
+    "run_recipe": ("ft_toolkit.seeds", "run_recipe"),
 }
 __all__ = ["LoadedRecipe", "__version__", "find_tasks", "load", "load_recipe", "run_recipe"]
 

@@ -66,7 +66,7 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
         raise ResumeError(
             f"{found} was saved by {state['processes']} processes, now there are {processes}; start as many again"
         )
-    if changed := _changes(state["recipe"], recipe):
+    if changed := changes(state["recipe"], recipe):
         raise ResumeError(f"{found} was saved for another recipe: {'; '.join(changed)}. Undo that, or start a new run")
     return found, state
 
@@ -77,8 +77,9 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> None:
     optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
 
 
-def _changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    changes = []
+def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return in words which settings that a weight depends on differ between two recipes."""
+    found = []
     for section in now:
         before, after = saved.get(section) or {}, now[section] or {}
         for key in {**before, **after}:
@@ -89,5 +90,5 @@ def _changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
                 or (section == "data" and key in _FREE_DATA_SETTINGS)
             )
             if not free and before.get(key) != after.get(key):
-                changes.append(f"{name} was {before.get(key)!r}, now {after.get(key)!r}")
-    return changes
+                found.append(f"{name} was {before.get(key)!r}, now {after.get(key)!r}")
+    return found

@@ -62,7 +62,7 @@ def run(
         show_plan(loaded, Console())
         return
     from ft_toolkit.report.console import print_results
-    from ft_toolkit.run import run as run_recipe
+    from ft_toolkit.seeds import run_recipe
 
     command = shlex.join(["ftk", *sys.argv[1:]])
     results = run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())

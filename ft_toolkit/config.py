@@ -4,7 +4,7 @@ import hashlib
 import json
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from ft_toolkit.tasks.base import TaskSettings
 
@@ -12,6 +12,13 @@ PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Name = Annotated[str, Field(min_length=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _different(seeds: list[int]) -> list[int]:
+    if len(seeds) < 2 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"found {seeds}; at least two seeds are needed, each a different one")
+    return seeds
 
 
 class Section(BaseModel):
@@ -127,7 +134,9 @@ METHODS: dict[str, type[Section]] = {
 class TrainingSection(Section):
     """The optimizer (AdamW), the schedule and the batches. Names are those of transformers.TrainingArguments."""
 
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = 13
+    seed: Seed = 13
+    # Takes the place of seed: the whole run once per seed, each in a folder of its own, then mean and spread of them all.
+    seeds: Annotated[list[Seed], AfterValidator(_different)] | None = None
     # Passes over the training rows; max_steps, where given, ends the run earlier or later than that.
     num_train_epochs: PositiveInt = 3
     max_steps: PositiveInt | None = None
@@ -152,9 +161,12 @@ class TrainingSection(Section):
     save_steps: PositiveInt | None = None
 
     def clash(self) -> str | None:
+        problems = []
         if (self.tokens_per_batch is None) == (self.examples_per_batch is None):
-            return "exactly one of tokens_per_batch and examples_per_batch must be set (null unsets one)"
-        return None
+            problems.append("exactly one of tokens_per_batch and examples_per_batch must be set (null unsets one)")
+        if self.seeds is not None and "seed" in self.model_fields_set:
+            problems.append("seed and seeds exclude each other; keep one")
+        return "; ".join(problems) or None
 
 
 class EvaluationSection(Section):
@@ -208,7 +220,10 @@ class Recipe(Section):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, every default included, in the order of the sections."""
-        return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        values = {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        if values["training"]["seeds"] is not None:
+            del values["training"]["seed"]  # not in force
+        return values
 
     def sha256(self) -> str:
         """Return the hash of the resolved recipe."""

@@ -14,6 +14,7 @@ from ft_toolkit.batching import MicroBatch
 from ft_toolkit.loader import make_collate, to_device
 from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
 from ft_toolkit.recipe_file import LoadedRecipe
+from ft_toolkit.report.background import lost_answers
 from ft_toolkit.tracking import check_trackers
 
 
@@ -27,20 +28,24 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
     recipe = prepared.recipe
-    table = Table("split", "rows", "tokens", "longest", "rows cut", "also in training", box=None)
-    for name, facts in prepared.facts["splits"].items():
-        shown = (facts["rows"], facts["tokens"], facts["longest"], facts["rows_cut"], facts["also_in_training"])
-        table.add_row(name, *(f"{value:,}" for value in shown))
+    splits = prepared.facts["splits"]
+    lost = lost_answers(key for facts in splits.values() for key in facts)
+    columns = ("rows", "tokens", "longest", "rows_cut", "tokens_cut", *lost, "also_in_training")
+    table = Table("split", *(name.replace("_", " ") for name in columns), box=None)
+    for name, facts in splits.items():
+        table.add_row(name, *(f"{facts[key]:,}" if key in facts else "-" for key in columns))
     console.print(table)
     for line in prepared.facts["warnings"]:
         console.print(f"note: {line}", highlight=False)
     built = build_model(prepared)
     count, labels = built.count, getattr(prepared.schema, "labels", ())
+    seeds = recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
         *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
         ("main metric", prepared.main_metric),
+        *([("seeds", ", ".join(map(str, seeds)) + "; steps and time below are those of one")] if seeds else []),
         ("weights", f"{count.trainable:,} of {count.total:,} are trained ({count.share:.1%})"),
         ("new modules", ", ".join(built.new_modules) or "none"),
         ("step", effective_batch(recipe.training, accelerator.num_processes)),

@@ -53,6 +53,13 @@ _SECTIONS: dict[str, type[Section]] = {
 }
 
 
+# Of settings that take each other's place, the one on the command line wins over that in the file.
+_RIVALS: dict[KeyPath, KeyPath] = {
+    ("training", "seed"): ("training", "seeds"),
+    ("training", "seeds"): ("training", "seed"),
+}
+
+
 def load_recipe(path: Path, overrides: Sequence[str], tasks: Mapping[str, Task]) -> LoadedRecipe:
     """Read a recipe file, lay `section.key=value` overrides over it, and return it valid and frozen.
 
@@ -117,6 +124,9 @@ class _Reader:
             node[key] = node = {} if inner is None else inner
             self.places.setdefault(keys[:depth], "command line")
         node[keys[-1]] = value
+        rival = _RIVALS.get(keys)
+        if value is not None and rival is not None and rival not in self.overridden:
+            node.pop(rival[-1], None)
         self.places = {path: place for path, place in self.places.items() if path[: len(keys)] != keys}
         self.places[keys] = "command line"
         self.overridden.append(keys)

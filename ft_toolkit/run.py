@@ -48,7 +48,7 @@ def run(
         raise UsageError(
             f"the launcher started {os.environ['WORLD_SIZE']} processes, Accelerate sees {state.num_processes}"
         )
-    folder = _claim_folder(state, loaded, output, resume=resume, smoke=smoke)
+    folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     accelerator = Accelerator(
         cpu=environment.use_cpu(),
         mixed_precision=loaded.recipe.training.mixed_precision,
@@ -111,7 +111,9 @@ class _Run:
         if self.accelerator.is_main_process:
             results = self._finish(decoded, training_seconds)
         self.accelerator.wait_for_everyone()
-        self.accelerator.end_training()
+        # not end_training, which would also end the process group that the next seed needs
+        for tracker in self.accelerator.trackers:
+            tracker.finish()
         return results
 
     # --- before the first step
@@ -402,7 +404,7 @@ class _Run:
         return {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
 
 
-def _claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
+def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
     """Return the run folder, made by the first rank: `output`, or runs/NAME with the next free number."""
     claimed: list[Any] = [None]
     if state.is_main_process:

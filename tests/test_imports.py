@@ -29,10 +29,11 @@ FLOORS = {
     3: ["recipe_file", "data", "data.*", "tasks", "tasks.*", "optim", "loader", "models", "stand_in"],
     4: ["adapters", "evaluation", "checkpoint", "train"],
     5: ["prepare", "tracking"],
-    6: ["inference", "proof", "report", "report.*", "dry_run", "doctor"],
-    7: ["predict", "run"],
-    8: ["cli"],
-    9: ["__main__", "__init__"],
+    6: ["inference", "proof", "report", "report.*", "doctor"],
+    7: ["predict", "run", "dry_run"],
+    8: ["seeds"],
+    9: ["cli"],
+    10: ["__main__", "__init__"],
 }
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "peft", "sklearn"}
 LIGHT = [

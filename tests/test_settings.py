@@ -88,6 +88,7 @@ ELSEWHERE = {
     "task.name": "tests/test_config.py: an unknown task is refused; there is one task so far",
     "model.revision": "tests/test_models.py: a Hub revision goes to the download",
     "model.sha256": "tests/test_cli.py: another file is refused",
+    "training.seeds": "tests/test_seeds.py: a run per seed",
     "training.save_steps": "tests/test_run.py: a killed run resumes from the last of them",
 }
 

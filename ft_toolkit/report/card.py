@@ -8,7 +8,9 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ft_toolkit.files import write_file
 from ft_toolkit.report import facts
+from ft_toolkit.report.background import lost_answers
 from ft_toolkit.report.facts import RunFiles
+from ft_toolkit.report.usage import usage
 
 # More labels than this are counted in the card, not listed; the model's config.json has them all.
 _LISTED_LABELS = 30
@@ -19,7 +21,9 @@ _HUB_METRICS = {
     "spearman": "spearmanr",
     "mean_squared_error": "mse",
     "mean_absolute_error": "mae",
+    "bleu": "sacrebleu",
 }
+_ROUGE = re.compile(r"^rouge_?(1|2|l|lsum)$", re.IGNORECASE)
 _HUB_ID = re.compile(r"^\w[\w.-]*(/\w[\w.-]*)?$", re.ASCII)
 _AVERAGED = re.compile(r"^(?P<metric>f1|precision|recall)_(?P<average>macro|micro|weighted|binary)$")
 
@@ -34,8 +38,11 @@ def write_card(run_folder: Path) -> None:
         hub_model=hub_base_model(run),
         labels=run.results["labels"] if len(run.results["labels"]) <= _LISTED_LABELS else None,
         schema=run.contract.get("schema", {}),
-        max_length=run.contract.get("max_length") or run.recipe.get("data", {}).get("max_length"),
-        pair=any("text_pair" in row for row in run.predictions[:1]),
+        usage=usage(
+            run, pipeline_tag(run), run.contract.get("max_length") or run.recipe.get("data", {}).get("max_length")
+        ),
+        lost=lost_answers(key for found in run.results["data"]["splits"].values() for key in found),
+        lower_is_better=facts.lower_is_better(run),
         verdicts={split: [sentence for _, sentence in facts.verdicts(run, split)] for split in run.splits},
         reference=facts.reference_line(run),
         proof=facts.proof_line(run),
@@ -67,7 +74,9 @@ def card_data(run: RunFiles) -> ModelCardData:
 
 
 def pipeline_tag(run: RunFiles) -> str:
-    """Return the Hub's name of the task."""
+    """Return the Hub's name of the task; for language models it depends on what they were trained to do."""
+    if run.contract.get("schema", {}).get("objective") == "masked":
+        return "fill-mask"
     return str(run.results.get("pipeline_tag") or run.results["task"].replace("_", "-"))
 
 
@@ -107,6 +116,8 @@ def _eval_results(run: RunFiles) -> list[EvalResult]:
 
 def _hub_metric(name: str) -> tuple[str, dict[str, Any] | None]:
     """Return the Hub's id of a metric, and the arguments that make it ours."""
+    if _ROUGE.match(name):
+        return "rouge", None
     if match := _AVERAGED.match(name):
         return match["metric"], {"average": match["average"]}
     return _HUB_METRICS.get(name, name), None

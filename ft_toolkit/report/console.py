@@ -5,13 +5,18 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ft_toolkit.report.facts import number
+
 # Left to the report, so that the console shows what decides.
 _DETAIL = ("precision_", "recall_")
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
-    """Print the main metric and its kin for every evaluated split."""
-    main = results["main_metric"]
+    """Print the main metric and its kin for every evaluated split; of several seeds, mean and spread."""
+    if "seeds" in results:
+        _print_seeds(results, console)
+        return
+    main, lower = results["main_metric"], results["lower_is_better"]
     for split, scores in results["scores"].items():
         baselines = list(scores["baselines"])
         table = Table(f"{split} (n={scores['n']})", "score", "95% interval", *baselines, box=None)
@@ -20,10 +25,10 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         }
         for name, found in shown.items():
             table.add_row(
-                name + (" *" if name == main else ""),
-                _number(found["value"]),
-                f"{_number(found['low'])} to {_number(found['high'])}",
-                *(_number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
+                name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
+                number(found["value"]),
+                f"{number(found['low'])} to {number(found['high'])}",
+                *(number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
             )
         console.print(table)
     if (reference := results["reference"]) is not None:
@@ -40,5 +45,25 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+def _print_seeds(results: dict[str, Any], console: Console) -> None:
+    main, lower = results["main_metric"], results["lower_is_better"]
+    for split, scores in results["scores"].items():
+        table = Table(f"{split} (n={scores['n']})", "mean +- sd", "minimum", "maximum", "seeds", box=None)
+        for name, found in scores["metrics"].items():
+            if not name.startswith(_DETAIL) or name == main:
+                table.add_row(
+                    name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
+                    f"{number(found['mean'])} +- {number(found['sd'])}",
+                    number(found["min"]),
+                    number(found["max"]),
+                    str(found["n"]),
+                )
+        console.print(table)
+    best = results["best"]
+    where = f"{results['folder']}/{best['model']}"
+    console.print(
+        f"best by {best['chosen_by']}: seed {best['seed']} ({number(best['value'])}), {where}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)

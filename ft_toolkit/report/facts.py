@@ -1,7 +1,7 @@
 """What page and card share: the files of a run folder, numbers as text, and the comparison with a baseline."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -39,8 +39,7 @@ class RunFiles:
     @property
     def splits(self) -> list[str]:
         """The evaluated splits, the most trustworthy first."""
-        found: dict[str, Any] = self.results["scores"]
-        return [name for name in _SPLIT_ORDER if name in found] + [name for name in found if name not in _SPLIT_ORDER]
+        return in_order(self.results["scores"])
 
     def main_score(self, split: str) -> dict[str, float | None]:
         """The main metric of a split: value, low, high."""
@@ -56,6 +55,12 @@ class RunFiles:
         # {:.1%} would call 300 trained weights of a large model "0.0%"
         share = trained / total
         return f"{self.results['method']}: {count(trained)} of {count(total)} weights ({share:.{1 if share > 0.001 else 4}%})"
+
+
+def in_order(splits: Iterable[str]) -> list[str]:
+    """Return the names of splits, the most trustworthy first."""
+    found = list(splits)
+    return [name for name in _SPLIT_ORDER if name in found] + [name for name in found if name not in _SPLIT_ORDER]
 
 
 def read_run(folder: Path) -> RunFiles:
@@ -84,10 +89,12 @@ def template(name: str, *, autoescape: bool, **filters: Callable[[Any], str]) ->
 
 
 def number(value: float | None) -> str:
-    """Return a score as text: four decimals, or three digits where those would hide it."""
+    """Return a score as text: four decimals, two for scores that run beyond 10, three digits where those would hide it."""
     if value is None:
         return MISSING
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e5 else f"{value:.3g}"
+    if abs(value) >= 10:
+        return f"{value:,.2f}" if abs(value) < 1e5 else f"{value:.3g}"
+    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3g}"
 
 
 def interval(score: dict[str, float | None]) -> str:
@@ -105,6 +112,12 @@ def count(value: int | float | None) -> str:
 def words(name: str) -> str:
     """Return a metric's or task's name for people: f1_macro becomes 'f1 macro'."""
     return name.replace("_", " ")
+
+
+def lower_is_better(run: RunFiles) -> set[str]:
+    """Return the names of the metrics whose best value is a low one."""
+    known = set(run.results.get("lower_is_better", ()))
+    return known if run.results["greater_is_better"] else known | {run.results["main_metric"]}
 
 
 def compare(lead: dict[str, float | None], *, greater_is_better: bool) -> Outcome:
@@ -136,7 +149,7 @@ def verdicts(run: RunFiles, split: str) -> list[tuple[Outcome, str]]:
     for name, scores in run.results["scores"][split].get("baselines", {}).items():
         lead = scores[metric]["lead"]
         outcome = compare(lead, greater_is_better=greater)
-        found.append((outcome, verdict(outcome, name, lead, greater_is_better=greater)))
+        found.append((outcome, verdict(outcome, words(name), lead, greater_is_better=greater)))
     return found
 
 
@@ -165,7 +178,8 @@ def proof_line(run: RunFiles) -> str | None:
 
 def choice_line(run: RunFiles) -> str:
     """Say what the choice of the best checkpoint on the validation rows does to the scores."""
-    metric = words(run.results["main_metric"])
+    chosen = (run.recipe.get("evaluation") or {}).get("metric_for_best_model")
+    metric = "loss" if chosen == "loss" else words(run.results["main_metric"])
     if "test" in run.splits:
         return f"The best checkpoint was picked by {metric} on validation, so trust test more than validation."
     return f"There are no test rows: the score stands on the rows that picked the checkpoint (by {metric}), which flatters."

@@ -64,6 +64,7 @@ def build(
         "labels": list(getattr(prepared.schema, "labels", ())),
         "main_metric": metric,
         "greater_is_better": prepared.metrics[metric].greater_is_better,
+        "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
         "bootstrap_samples": recipe.evaluation.bootstrap_samples,
         "data": {
             "card": prepared.data.card.name if prepared.data.card and recipe.data.train is None else None,

@@ -258,7 +258,7 @@ def test_errors_of_numbers_are_ordered_by_size_and_show_both_texts(make_run):
 def test_a_long_text_is_shortened_and_says_so():
     row = {"id": 1, "text": "y" * 700, "gold": "a", "label": "b", "score": 0.9, "probabilities": {}}
     (mistake,) = find_mistakes([row], 0.5).worst
-    assert mistake.texts[0][1] == "y" * 600 + "… (100 more characters)"
+    assert mistake.texts[0][1][0].text == "y" * 600 + "… (100 more characters)"
 
 
 def test_a_line_breaks_where_a_value_is_missing():

@@ -1,0 +1,226 @@
+"""A recipe with several seeds: the whole run once per seed, each into a folder of its own, and what they say together."""
+
+import gc
+import json
+import shlex
+import shutil
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from rich.console import Console
+
+from ft_toolkit import checkpoint, environment, files
+from ft_toolkit.errors import Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit.recipe_file import LoadedRecipe
+from ft_toolkit.report import write_report
+from ft_toolkit.report.seeds import write_seeds_report
+from ft_toolkit.run import claim_folder, run
+from ft_toolkit.tracking import Display
+from ft_toolkit.yaml12 import parse_yaml
+
+
+def run_recipe(
+    loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
+) -> dict[str, Any]:
+    """Train, evaluate and document a recipe, once for each of its seeds; return results.json's content and the `folder`.
+
+    Processes that are not the main one get an empty dict. Raises UsageError before anything is trained, NotFiniteError,
+    ReloadError, or Interrupted with a checkpoint saved.
+    """
+    single = loaded.recipe.training.seeds is None
+    results = (run if single else _run_seeds)(
+        loaded, output=output, resume=resume, smoke=smoke, command=command, console=console
+    )
+    PartialState().destroy_process_group()
+    return results
+
+
+def _run_seeds(
+    loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
+) -> dict[str, Any]:
+    seeds = loaded.recipe.training.seeds or []
+    state = PartialState(cpu=environment.use_cpu())
+    folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
+    display = Display(console, enabled=state.is_main_process)
+    for number, seed in enumerate(seeds, 1):
+        one, target = _with_seed(loaded, seed), folder / f"seed_{seed}"
+        plan = _agree(state, partial(_plan, one, target, smoke=smoke))
+        display.say(f"seed {seed} ({number} of {len(seeds)}): {plan}, {target}")
+        if plan == "finished already":
+            continue
+        own_command = _command_of(command, seed, target)
+        try:
+            run(one, output=target, resume=plan == "going on", smoke=smoke, command=own_command, console=console)
+        except Interrupted as stopped:
+            where = str(stopped).partition(";")[0]
+            raise Interrupted(
+                stopped.exit_code - 128,
+                f"{where} of seed {seed} ({number} of {len(seeds)}); a checkpoint is saved, and finished seeds are kept. "
+                f"Go on with:\n  {_resume_command(command, folder)}",
+            ) from None
+        gc.collect()  # the next seed needs the room of this one's model and optimizer
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    if not state.is_main_process:
+        return {}
+    results = summarize(loaded, folder, command)
+    files.write_json(folder / "results.json", results)
+    write_seeds_report(folder)
+    return {**results, "folder": str(folder)}
+
+
+def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
+    """Return the recipe of one seed, as if it had been written with that seed alone."""
+    training = loaded.recipe.training.model_copy(update={"seed": seed, "seeds": None})
+    recipe = loaded.recipe.model_copy(update={"training": training})
+    return replace(loaded, name=f"{loaded.name}_seed_{seed}", recipe=recipe)
+
+
+def _agree(state: PartialState, decide: Callable[[], str]) -> str:
+    """Return what the main process decides, or raise its error, on every process."""
+    decided: list[Any] = [None]
+    state.wait_for_everyone()
+    if state.is_main_process:
+        try:
+            decided = [decide()]
+        except UsageError as error:
+            decided = [error]
+    if state.num_processes > 1:
+        broadcast_object_list(decided)
+    if isinstance(decided[0], UsageError):
+        raise decided[0]
+    return str(decided[0])
+
+
+def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
+    """Say what is to be done for a seed: nothing, going on from its checkpoint, or starting.
+
+    Raises ResumeError when what is there is finished, but was made by a recipe that trains differently, and UsageError when
+    it is no run at all.
+    """
+    if (target / "results.json").is_file():
+        found = json.loads((target / "results.json").read_text(encoding="utf-8"))
+        if bool(found["substitutions"]) != smoke:
+            raise ResumeError(f"{target}: a smoke run and a real one do not go together; start a new run")
+        saved = parse_yaml((target / "recipe.yaml").read_text(encoding="utf-8"))[0]
+        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict())):
+            raise ResumeError(
+                f"{target} was made by another recipe: {'; '.join(changed)}. Undo that, or start a new run"
+            )
+        if not (target / "report.html").is_file():  # stopped between the numbers and the page
+            write_report(target)
+        shutil.rmtree(target / "checkpoints", ignore_errors=True)
+        return "finished already"
+    if files.found_folder(target / "checkpoints" / "last") is not None:
+        return "going on"
+    if target.is_dir():  # stopped before its first checkpoint: nothing to go on from
+        strange = [] if (target / "recipe.yaml").is_file() else sorted(path.name for path in target.iterdir())
+        if set(strange) - {"stand_in_model"}:  # which a smoke run writes first
+            raise UsageError(f"{target} is not a run folder (it holds {one_of(strange[:5])}); choose another --output")
+        shutil.rmtree(target)
+    return "starting"
+
+
+def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> dict[str, Any]:
+    """Return what the runs in seed_1, seed_2 ... say together. Raises ResumeError when they were made from different rows."""
+    seeds = loaded.recipe.training.seeds or []
+    runs = {seed: json.loads((folder / f"seed_{seed}" / "results.json").read_text(encoding="utf-8")) for seed in seeds}
+    first = runs[seeds[0]]
+    if len({one["data"]["fingerprint"] for one in runs.values()}) > 1:
+        raise ResumeError(f"{folder}: the seeds were run on different rows; restore the data, or start a new run")
+    selection = loaded.recipe.evaluation.metric_for_best_model or first["main_metric"]
+    chosen_by = {seed: selection_score(one, selection) for seed, one in runs.items()}
+    greater_is_better = selection != "loss" and selection not in first["lower_is_better"]
+    known = {seed: value for seed, value in chosen_by.items() if value is not None}
+    best = (max if greater_is_better else min)(known, key=lambda seed: known[seed]) if known else seeds[0]
+    kept = ("task", "pipeline_tag", "model", "method", "main_metric", "greater_is_better", "lower_is_better")
+    return {
+        "name": loaded.name,
+        "command": command,
+        **{key: first[key] for key in kept},
+        "substitutions": first["substitutions"],
+        "data": {key: first["data"][key] for key in ("card", "title", "hub", "fingerprint")},
+        "seeds": list(seeds),
+        "best": {
+            "seed": best,
+            "folder": f"seed_{best}",
+            "model": f"seed_{best}/model",
+            "chosen_by": f"validation {selection}",
+            "value": chosen_by[best],
+        },
+        "scores": {split: _spread(runs, split) for split in first["scores"]},
+        "runs": [
+            {
+                "seed": seed,
+                "folder": f"seed_{seed}",
+                "steps": one["training"]["steps"],
+                "best_step": one["training"]["best_step"],
+                f"validation {selection}": chosen_by[seed],
+                "seconds": one["training"]["seconds"],
+                # of the process so far: a later seed shows at least what an earlier one in the same process needed
+                "process_peak_memory_mib": one["training"]["peak_memory_mib"],
+            }
+            for seed, one in runs.items()
+        ],
+        "seconds": round(sum(one["training"]["seconds"] for one in runs.values()), 2),
+    }
+
+
+def selection_score(results: Mapping[str, Any], selection: str) -> float | None:
+    """Return a run's validation score under the metric, or loss, that picked its checkpoint."""
+    if selection != "loss":
+        value: float | None = results["scores"]["validation"]["metrics"][selection]["value"]
+        return value
+    training = results["training"]
+    at_best = [one["validation_loss"] for one in training["evaluations"] if one["step"] == training["best_step"]]
+    return at_best[-1] if at_best else None
+
+
+def _spread(runs: Mapping[int, Mapping[str, Any]], split: str) -> dict[str, Any]:
+    found = [one["scores"][split] for one in runs.values()]
+    return {
+        "n": found[0]["n"],
+        "metrics": {
+            name: {
+                **spread([one["metrics"][name]["value"] for one in found]),
+                "values": {str(seed): one["scores"][split]["metrics"][name] for seed, one in runs.items()},
+            }
+            for name in found[0]["metrics"]
+        },
+    }
+
+
+def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
+    """Return mean, sample standard deviation (None for fewer than two), minimum, maximum and n of the defined values."""
+    known = [value for value in values if value is not None]
+    return {
+        "mean": statistics.fmean(known) if known else None,
+        "sd": statistics.stdev(known) if len(known) > 1 else None,
+        "min": min(known, default=None),
+        "max": max(known, default=None),
+        "n": len(known),
+    }
+
+
+def _command_of(command: str, seed: int, target: Path) -> str:
+    """Return the command that repeats one seed by itself."""
+    words = [word for word in _without_output(command) if word != "--resume" and not word.startswith("training.seed")]
+    return shlex.join([*words, f"training.seed={seed}", "--output", str(target)])
+
+
+def _resume_command(command: str, folder: Path) -> str:
+    words = [word for word in _without_output(command) if word != "--resume"]
+    return shlex.join([*words, "--output", str(folder), "--resume"])
+
+
+def _without_output(command: str) -> list[str]:
+    words = shlex.split(command)
+    at = words.index("--output") if "--output" in words else len(words)
+    return [word for word in (*words[:at], *words[at + 2 :]) if not word.startswith("--output=")]
