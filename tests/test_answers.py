@@ -64,8 +64,7 @@ def test_a_wrong_offset_is_repaired_where_the_answer_stands_once(start):
     found = find_answers({"text": "Graz", "answer_start": start}, CONTEXT, "a.json: row 3 (id q3)")
     assert found.answers == (Answer("Graz", 15),)
     assert found.repaired == (
-        "a.json: row 3 (id q3): the answer 'Graz' stands at character 15, not at character "
-        f"{start} as the row says",
+        f"a.json: row 3 (id q3): the answer 'Graz' stands at character 15, not at character {start} as the row says",
     )
 
 
