@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch.nn import functional
 from transformers import (
-    BartConfig,
-    BartForQuestionAnswering,
+    AutoModelForCausalLM,
     BertConfig,
     BertForQuestionAnswering,
     BertForSequenceClassification,
@@ -62,31 +61,9 @@ class Ready:
         return load_model(Path(self.folder), TASK, self.schema, self.tokenizer, dropout=None, seed=seed).model
 
 
-@pytest.fixture(scope="module")
-def tiny_bart(tmp_path_factory, tiny_gpt2):
-    """A two-layer BART with random weights and the byte-level tokenizer, which marks nothing."""
-    folder = tmp_path_factory.mktemp("bart")
-    tokenizer = load_tokenizer(Path(tiny_gpt2))
-    torch.manual_seed(0)
-    config = BartConfig(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        encoder_layers=2,
-        decoder_layers=2,
-        encoder_attention_heads=4,
-        decoder_attention_heads=4,
-        encoder_ffn_dim=64,
-        decoder_ffn_dim=64,
-        max_position_embeddings=512,
-        pad_token_id=tokenizer.eos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        bos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.eos_token_id,
-        forced_eos_token_id=tokenizer.eos_token_id,
-    )
-    BartForQuestionAnswering(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return str(folder)
+@pytest.fixture
+def tiny_bart(tiny):
+    return tiny("bart")
 
 
 @pytest.fixture(params=["tiny_bert", "tiny_gpt2", "tiny_bart"])
@@ -454,3 +431,13 @@ def test_squad_files_of_both_versions_go_all_the_way(tmp_path, tiny_bert):
         assert ready.schema.has_no_answer == impossible
         assert [TASK.gold(row, ready.schema) for row in ready.rows] == [["Zoë"], []][: 1 + impossible]
         assert math.isfinite(float(np.concatenate(ready.oracle(), axis=1).sum()))
+
+
+def test_the_weights_of_a_llama_are_those_of_the_checkpoint(tiny):
+    """transformers' class calls the body by another name than the checkpoint, and would load nothing."""
+    ready = Ready(tiny("llama"), ROWS)
+    loaded = load_model(Path(ready.folder), TASK, ready.schema, ready.tokenizer, dropout=None, seed=3)
+    assert loaded.new_modules == ("qa_outputs",)
+    saved = AutoModelForCausalLM.from_pretrained(ready.folder, dtype=torch.float32).model.state_dict()
+    own = loaded.model.transformer.state_dict()
+    assert own.keys() == saved.keys() and all(torch.equal(own[name], saved[name]) for name in saved)
