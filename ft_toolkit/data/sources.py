@@ -120,7 +120,7 @@ def _questions(articles: RawRows, path: Path) -> RawRows:
                         "context": paragraph["context"],
                         "question": asked["question"],
                         "answers": answers,
-                        "is_impossible": asked.get("is_impossible", None if answers is None else False),
+                        "is_impossible": asked.get("is_impossible", None if answers is None else not answers),
                     }
                 )
     return rows

@@ -70,9 +70,10 @@ def squad(answers):
     [
         ({"answers": [], "is_impossible": True, "plausible_answers": [{"text": "Ada"}]}, ([], True)),
         ({"answers": [{"text": "slept", "answer_start": 4}]}, ([{"text": "slept", "answer_start": 4}], False)),
+        ({"answers": []}, ([], True)),
         ({}, (None, None)),
     ],
-    ids=["v2", "v1.1", "without answers"],
+    ids=["v2", "v1.1", "empty", "without answers"],
 )
 @pytest.mark.parametrize("wrapped", [True, False], ids=["version and data", "list"])
 def test_squad_files_give_a_row_per_question(write, answers, expected, wrapped):
