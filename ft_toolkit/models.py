@@ -10,7 +10,7 @@ import torch
 import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 from ft_toolkit.config import ModelSection
@@ -154,7 +154,12 @@ def load_model(
     torch.manual_seed(seed)
     try:
         model, info = auto_class.from_pretrained(
-            folder, config=config, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True
+            folder,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            key_mapping=renamed_weights(auto_class, config),
         )
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: {task.auto_class[kind]} cannot load it: {str(error).splitlines()[0]}") from None
@@ -162,6 +167,18 @@ def load_model(
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     missing = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
     return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
+
+
+def renamed_weights(auto_class: Any, config: Any) -> dict[str, str] | None:
+    """Return {pattern: replacement} where the task's class gives the body another name than the checkpoint does.
+
+    The classes for question answering of Llama, Qwen and others call `transformer` what every other class calls `model`;
+    transformers 5.23 would then load none of the checkpoint's weights.
+    """
+    task_class = getattr(auto_class, "_model_mapping", {}).get(type(config), None)
+    body = AutoModel._model_mapping.get(type(config), None)
+    theirs, ours = getattr(body, "base_model_prefix", ""), getattr(task_class, "base_model_prefix", "")
+    return {rf"^{theirs}\.": f"{ours}."} if theirs and ours and theirs != ours else None
 
 
 def empty_model(config: Any, task: Task, kind: Kind) -> Any:

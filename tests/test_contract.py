@@ -130,9 +130,17 @@ def test_gradients_reach_every_trainable_weight(case: Case, method: Any) -> None
         case.task.loss_sum(model(**batch.inputs), batch, case.schema).backward()
         optimizer.step()
     # position embeddings beyond the text and unused vocabulary rows are part of a weight that does get one
-    without = [name for name, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    without = [
+        name for name, p in trained.items() if p.grad is None or not (p.grad.any() or may_cancel(case.task, name))
+    ]
     assert without == []
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+
+
+def may_cancel(task: Task, name: str) -> bool:
+    """Say whether a weight may have gradient 0: what is added to every token's logit cancels in a softmax over the tokens."""
+    return task.name == "question_answering" and name.endswith("bias")
 
 
 @over_all_cases

@@ -85,6 +85,9 @@ CHANGES |= {
 }
 # Fields whose effect another test shows.
 ELSEWHERE = {
+    "task.stride": "tests/tasks/test_question_answering.py: as every setting of the task",
+    "task.max_answer_tokens": "tests/tasks/test_question_answering.py",
+    "task.n_best": "tests/tasks/test_question_answering.py",
     "task.name": "tests/test_config.py: an unknown task is refused; there is one task so far",
     "model.revision": "tests/test_models.py: a Hub revision goes to the download",
     "model.sha256": "tests/test_cli.py: another file is refused",

@@ -32,8 +32,8 @@ def read_file(path: Path) -> RawRows:
     """Return the rows of a local file as dicts; the ending of its name decides the format.
 
     csv and tsv need a header line; tsv has no quoting (IANA text/tab-separated-values), so a quotation mark is a
-    character like any other. json holds a list of objects, or one object with a list under "data"; jsonl one object per
-    line. Raises DataError.
+    character like any other. json holds a list of objects, or one object with a list under "data"; in SQuAD's form, articles
+    of paragraphs of questions, each question becomes a row. jsonl has one object per line. Raises DataError.
     """
     check_file(path)
     try:
@@ -98,7 +98,38 @@ def _read_json(path: Path) -> RawRows:
     rows = document.get("data") if isinstance(document, dict) else document
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path}: a list of objects is needed, or an object with such a list under 'data'")
+    return _questions(rows, path) if rows and all("paragraphs" in row for row in rows) else rows
+
+
+def _questions(articles: RawRows, path: Path) -> RawRows:
+    """Return a row per question of a file in the form of SQuAD v1.1 or v2; without answers where the file has none."""
+    rows: RawRows = []
+    for a, article in enumerate(articles):
+        for p, paragraph in enumerate(_objects(article["paragraphs"], f"{path}: data[{a}].paragraphs")):
+            where = f"{path}: data[{a}].paragraphs[{p}]"
+            if "context" not in paragraph or "qas" not in paragraph:
+                raise DataError(f"{where}: a paragraph needs 'context' and 'qas'; found {one_of(paragraph)}")
+            for q, asked in enumerate(_objects(paragraph["qas"], f"{where}.qas")):
+                if "question" not in asked:
+                    raise DataError(f"{where}.qas[{q}]: no 'question'; found {one_of(asked)}")
+                answers = asked.get("answers")
+                rows.append(
+                    {
+                        "id": asked.get("id", str(len(rows) + 1)),
+                        "title": article.get("title"),
+                        "context": paragraph["context"],
+                        "question": asked["question"],
+                        "answers": answers,
+                        "is_impossible": asked.get("is_impossible", None if answers is None else not answers),
+                    }
+                )
     return rows
+
+
+def _objects(value: Any, where: str) -> list[dict[str, Any]]:
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise DataError(f"{where}: a list of objects is needed")
+    return value
 
 
 def _read_jsonl(path: Path) -> RawRows:

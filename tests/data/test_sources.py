@@ -55,6 +55,43 @@ def test_json_as_a_list_or_under_data(write):
     assert read_file(write("under.json", json.dumps({"version": 1, "data": ROWS}))) == ROWS
 
 
+def squad(answers):
+    """Return two questions on one paragraph, in SQuAD's nesting; `answers` stands in the second."""
+    first = {"id": "q1", "question": "Who?", "answers": [{"text": "Ada", "answer_start": 0}]}
+    second = {"question": "Where?", **answers}
+    return {
+        "version": "v2.0",
+        "data": [{"title": "T", "paragraphs": [{"context": "Ada slept.", "qas": [first, second]}]}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        ({"answers": [], "is_impossible": True, "plausible_answers": [{"text": "Ada"}]}, ([], True)),
+        ({"answers": [{"text": "slept", "answer_start": 4}]}, ([{"text": "slept", "answer_start": 4}], False)),
+        ({"answers": []}, ([], True)),
+        ({}, (None, None)),
+    ],
+    ids=["v2", "v1.1", "empty", "without answers"],
+)
+@pytest.mark.parametrize("wrapped", [True, False], ids=["version and data", "list"])
+def test_squad_files_give_a_row_per_question(write, answers, expected, wrapped):
+    document = squad(answers)
+    rows = read_file(write("a.json", json.dumps(document if wrapped else document["data"])))
+    common = {"title": "T", "context": "Ada slept."}
+    assert rows == [
+        {
+            "id": "q1",
+            **common,
+            "question": "Who?",
+            "answers": [{"text": "Ada", "answer_start": 0}],
+            "is_impossible": False,
+        },
+        {"id": "2", **common, "question": "Where?", "answers": expected[0], "is_impossible": expected[1]},
+    ]
+
+
 def test_jsonl_with_blank_lines_and_line_separators_inside_texts(write):
     rows = [*ROWS, {"text": "a\u2028b\x85c", "label": ["x", "y"]}]
     text = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
@@ -108,6 +145,23 @@ def test_byte_order_marks_line_ends_and_capital_endings_do_not_matter(write, nam
         ("a.json", '{"rows": []}', "a.json: a list of objects is needed"),
         ("a.json", "[1, 2]", "a.json: a list of objects is needed"),
         ("a.json", "[]", "a.json: no rows"),
+        ("a.json", '[{"paragraphs": 1}]', "a.json: data[0].paragraphs: a list of objects is needed"),
+        (
+            "a.json",
+            '{"data": [{"paragraphs": []}, {"paragraphs": [{"text": "x", "qas": []}]}]}',
+            "a.json: data[1].paragraphs[0]: a paragraph needs 'context' and 'qas'; found text, qas",
+        ),
+        (
+            "a.json",
+            '[{"paragraphs": [{"context": "x", "qas": ["y"]}]}]',
+            "a.json: data[0].paragraphs[0].qas: a list of objects is needed",
+        ),
+        (
+            "a.json",
+            '[{"paragraphs": [{"context": "x", "qas": [{"id": "q"}]}]}]',
+            "a.json: data[0].paragraphs[0].qas[0]: no 'question'; found id",
+        ),
+        ("a.json", '[{"paragraphs": []}]', "a.json: no rows"),
         ("a.jsonl", '{"text": "x"}\n\n{"text": "y"\n{"text": "z"}\n', "a.jsonl:3: not valid JSON"),
         ("a.jsonl", '{"text": "x"}\n["y"]\n', "a.jsonl:2: found list; one JSON object per line is needed"),
         ("a.jsonl", "\n\n", "a.jsonl: no rows"),

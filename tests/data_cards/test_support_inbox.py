@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from ft_toolkit.config import DataSection
 from ft_toolkit.data.cards import load_card
+from ft_toolkit.data.load import load_data
 from ft_toolkit.shipped import shipped
 from ft_toolkit.tasks import find_tasks
 
@@ -87,6 +89,15 @@ def test_answers_lie_in_the_text_where_they_say():
     for row in MESSAGES:
         start, answer = row["answer"]["start"], row["answer"]["text"]
         assert row["text"][start : start + len(answer)] == answer == answer.strip() != "", row["id"]
+
+
+def test_the_card_serves_question_answering():
+    data = load_data(DataSection(card="support_inbox"), find_tasks()["question_answering"])
+    assert data.notes == []
+    answers = {row["id"]: row["answers"] for rows in data.splits.values() for row in rows}
+    assert answers == {
+        row["id"]: {"text": [row["answer"]["text"]], "answer_start": [row["answer"]["start"]]} for row in MESSAGES
+    }
 
 
 def test_questions_and_summaries_are_sentences():
