@@ -15,17 +15,19 @@ import ft_toolkit
 PACKAGE = Path(ft_toolkit.__file__).parent
 
 FLOORS = {
-    0: ["errors", "shipped", "yaml12", "files", "stop"],
+    0: ["errors", "shipped", "yaml12", "files", "stop", "windows"],
     1: [
         "tasks.base",
         "metrics",
         "metrics.classification",
         "metrics.regression",
         "metrics.bootstrap",
+        "metrics.spans",
         "batching",
         "run_folder",
+        "words",
     ],
-    2: ["config", "metrics.offline", "environment"],
+    2: ["config", "metrics.offline", "environment", "entities"],
     3: ["recipe_file", "data", "data.*", "tasks", "tasks.*", "optim", "loader", "models", "stand_in"],
     4: ["adapters", "evaluation", "checkpoint", "train"],
     5: ["prepare", "tracking"],
@@ -47,6 +49,10 @@ LIGHT = [
     "metrics.classification",
     "metrics.regression",
     "metrics.bootstrap",
+    "metrics.spans",
+    "windows",
+    "words",
+    "entities",
     "tasks",
     "tasks.base",
     "tasks.text_classification",
