@@ -70,7 +70,7 @@ def test_every_shipped_card_loads_and_is_complete(name):
 def test_an_unknown_card_gets_the_list_and_a_suggestion():
     with pytest.raises(DataError) as caught:
         load_card("support_inbx")
-    assert "no data card 'support_inbx'; allowed: banking77, sst2, support_inbox" in str(caught.value)
+    assert str(caught.value).startswith("no data card 'support_inbx'; allowed: banking77, ")
     assert str(caught.value).endswith("Did you mean 'support_inbox'?")
 
 
