@@ -29,9 +29,9 @@ def windows(n_tokens: int, size: int, overlap: int) -> list[Span]:
 
 
 def best_windows(n_tokens: int, spans: Sequence[Span]) -> np.ndarray:
-    """Return, per token, the window where it has most context: the larger of the smaller of its two sides.
+    """Return, per token, the window in which the shorter of its two sides is longest; ties go to the earlier window.
 
-    Ties go to the earlier window. Shape (n_tokens,).
+    Shape (n_tokens,).
     """
     best = np.zeros(n_tokens, np.int64)
     context = np.full(n_tokens, -1)

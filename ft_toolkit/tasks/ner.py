@@ -28,7 +28,8 @@ class Settings(TaskSettings):
     """What stands under `task:`."""
 
     name: Literal["ner"] = "ner"
-    # Entity types in the order of the model's outputs; null takes the card's, else the sorted types of the training rows.
+    # Entity types in the order of the model's outputs; null takes those of a checkpoint whose head marks these very types,
+    # else the card's, else the sorted types of the training rows.
     labels: Annotated[list[str], Field(min_length=1)] | None = None
     # Tokens that the windows of a text longer than data.max_length share, at most half a window.
     stride: Annotated[int, Field(ge=0)] = 64
@@ -62,9 +63,15 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
 def find_schema(
     settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
 ) -> Schema:
-    """Find the entity types: recipe, else card, else the sorted types of the rows. Raises DataError."""
+    """Find the entity types: recipe, else card, else the sorted types of the rows. Raises DataError.
+
+    Where the checkpoint's head was trained for these very types, its order is taken, so that the head can be kept.
+    """
     types = sorted({entity["label"] for row in rows for entity in row["entities"]})
     labels = tuple(settings.labels or card_labels or types)
+    of_head = _types_of_head(pretrained)
+    if settings.labels is None and sorted(of_head) == sorted(labels):
+        labels = of_head
     if not labels:
         raise DataError("the training rows have no entity at all; there is nothing to learn")
     if len(set(labels)) < len(labels):
@@ -73,6 +80,14 @@ def find_schema(
     schema = Schema(labels, settings.stride, "last" if decoder else "first")
     _check_types(rows, schema, "training row")
     return schema
+
+
+def _types_of_head(pretrained: Pretrained | None) -> tuple[str, ...]:
+    """Return the entity types of a checkpoint's head; none where its outputs are not O, B-X, I-X, B-Y, I-Y ..."""
+    named = dict(pretrained.config.id2label or {}) if pretrained is not None else {}
+    tags = tuple(str(named[index]) for index in sorted(named))
+    labels = tuple(tag[2:] for tag in tags[1::2])
+    return labels if tags == Schema(labels, 0, "first").tags else ()
 
 
 def _check_types(rows: Rows, schema: Schema, what: str) -> None:

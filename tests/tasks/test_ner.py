@@ -16,7 +16,7 @@ from ft_toolkit.data.load import load_data
 from ft_toolkit.entities import read_entity_rows
 from ft_toolkit.errors import DataError, ModelError
 from ft_toolkit.models import load_config, load_tokenizer
-from ft_toolkit.tasks.base import Features, without_answers
+from ft_toolkit.tasks.base import Features, Pretrained, without_answers
 from ft_toolkit.tasks.ner import IGNORED, TASK, Schema, Settings
 
 TYPES = ("LOC", "PER")
@@ -148,6 +148,19 @@ def test_types_come_from_recipe_then_card_then_rows():
         TASK.find_schema(Settings(labels=["PER", "PER"]), rows, None, None)
     with pytest.raises(DataError, match=r"entity type 'PER' is not among the types LOC, PRE\. Did you mean 'PRE'"):
         TASK.find_schema(Settings(labels=["LOC", "PRE"]), rows, None, None)
+
+
+def test_the_order_of_a_head_for_the_same_types_is_kept(tiny_bert):
+    def found(outputs, card=None, **settings):
+        config = transformers.BertConfig(id2label=dict(enumerate(outputs.split())))
+        return TASK.find_schema(Settings(**settings), [FORM], card, Pretrained("encoder", config, None)).labels
+
+    assert (
+        found("O B-PER I-PER B-LOC I-LOC") == found("O B-PER I-PER B-LOC I-LOC", card=["LOC", "PER"]) == ("PER", "LOC")
+    )
+    assert found("O B-PER I-PER B-LOC I-LOC", labels=["LOC", "PER"]) == ("LOC", "PER")
+    for other in ("O B-PER B-LOC I-PER I-LOC", "O B-PER I-PER B-ORG I-ORG", "LABEL_0 LABEL_1", "O"):
+        assert found(other) == ("LOC", "PER")
 
 
 def test_a_type_that_training_lacks_is_refused_before_training(tiny_bert):
