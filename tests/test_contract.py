@@ -32,7 +32,9 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"class_weights": "balanced"},
         {"problem_type": "multi_label_classification"},
         {"problem_type": "regression"},
+        {"long_texts": "windows"},
     ],
+    "ner": [{}, {"stride": 4}],
 }
 METHODS = [
     FullMethod(),

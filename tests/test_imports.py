@@ -15,7 +15,7 @@ import ft_toolkit
 PACKAGE = Path(ft_toolkit.__file__).parent
 
 FLOORS = {
-    0: ["errors", "shipped", "yaml12", "files", "stop"],
+    0: ["errors", "shipped", "yaml12", "files", "stop", "windows"],
     1: [
         "tasks.base",
         "metrics",
@@ -25,10 +25,12 @@ FLOORS = {
         "metrics.squad",
         "answers",
         "answer_windows",
+        "metrics.spans",
         "batching",
         "run_folder",
+        "words",
     ],
-    2: ["config", "metrics.offline", "environment"],
+    2: ["config", "metrics.offline", "environment", "entities"],
     3: ["recipe_file", "data", "data.*", "tasks", "tasks.*", "optim", "loader", "models", "stand_in"],
     4: ["adapters", "evaluation", "checkpoint", "train"],
     5: ["prepare", "tracking"],
@@ -54,6 +56,10 @@ LIGHT = [
     "metrics.squad",
     "answers",
     "answer_windows",
+    "metrics.spans",
+    "windows",
+    "words",
+    "entities",
     "tasks",
     "tasks.base",
     "tasks.text_classification",

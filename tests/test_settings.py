@@ -29,6 +29,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.labels": ([], ["task.labels=[question, praise, complaint]"]),
     "task.class_weights": ([], ["task.class_weights=balanced"]),
     "task.threshold": (["task.problem_type=multi_label_classification"], ["task.threshold=0.3"]),
+    "task.long_texts": (["data.max_length=8"], ["task.long_texts=windows"]),
     "model.name": ([], ["model.name=GPT2"]),
     "model.dropout": (["model.dropout=null"], ["model.dropout=0.4"]),
     "data.card": ([], ["data={card: support_inbox, max_length: 64}"]),
@@ -85,10 +86,10 @@ CHANGES |= {
 }
 # Fields whose effect another test shows.
 ELSEWHERE = {
-    "task.stride": "tests/tasks/test_question_answering.py: as every setting of the task",
     "task.max_answer_tokens": "tests/tasks/test_question_answering.py",
     "task.n_best": "tests/tasks/test_question_answering.py",
-    "task.name": "tests/test_config.py: an unknown task is refused; there is one task so far",
+    "task.name": "tests/test_config.py: an unknown task is refused; tests/test_contract.py runs each",
+    "task.stride": "tests/tasks/test_ner.py and test_question_answering.py: windows share as many tokens",
     "model.revision": "tests/test_models.py: a Hub revision goes to the download",
     "model.sha256": "tests/test_cli.py: another file is refused",
     "training.seeds": "tests/test_seeds.py: a run per seed",

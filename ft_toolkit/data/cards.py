@@ -45,7 +45,7 @@ class SplitFacts(_Block):
 
 
 class TaskFacts(_Block):
-    """How a task reads the data set: its columns, and the label names in order."""
+    """How a task reads the data set: its columns, and the names of the labels (for ner: of the entity types) in order."""
 
     columns: dict[str, str]
     labels: list[str] | None = None

@@ -82,7 +82,12 @@ def load_data(section: DataSection, task: Task, settings: TaskSettings | None = 
             splits[name], remarks = task.read_rows(labelled, settings, origin[name])
             notes += [f"{name}: {remark}" for remark in remarks]
     if "train" not in splits:
-        raise DataError(f"{origin.get('train', 'train')}: no labelled rows to train on")
+        answers = [column for column, facts in task.columns.items() if facts.is_answer]
+        found = one_of(dict.fromkeys(name for row in raw.get("train", []) for name in row))
+        raise DataError(
+            f"{origin.get('train', 'train')}: no labelled rows to train on; {task.name} learns from {' or '.join(answers)}; "
+            f"columns found: {found}. Say which with data.columns.{answers[0] if answers else 'COLUMN'}=NAME"
+        )
     if "validation" not in splits:
         splits = _hold_out(splits, section.validation_fraction, notes)
         origin["validation"] = f"held out of {origin['train']}"

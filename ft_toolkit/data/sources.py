@@ -1,8 +1,9 @@
-"""Read rows from csv, tsv, json, jsonl and parquet files, and from the Hub. Errors name the file and the line."""
+"""Read rows from csv, tsv, json, jsonl, parquet and conll files, and from the Hub. Errors name the file and the line."""
 
 import csv
 import difflib
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ def read_file(path: Path) -> RawRows:
 
     csv and tsv need a header line; tsv has no quoting (IANA text/tab-separated-values), so a quotation mark is a
     character like any other. json holds a list of objects, or one object with a list under "data"; in SQuAD's form, articles
-    of paragraphs of questions, each question becomes a row. jsonl has one object per line. Raises DataError.
+    of paragraphs of questions, each question becomes a row. jsonl has one object per line. conll holds a word per line, its
+    tag in the last column, and gives a row with `tokens` and `tags` per sentence. Raises DataError.
     """
     check_file(path)
     try:
@@ -159,12 +161,39 @@ def _read_parquet(path: Path) -> RawRows:
     return rows
 
 
+def _read_conll(path: Path) -> RawRows:
+    """Return a row per sentence: `tokens` (first column) and `tags` (last column; none where all lines have one column).
+
+    Columns stand between tabs or, in a line without one, spaces; sentences between blank lines. Lines that begin with
+    -DOCSTART-, and those that begin with "# " and do not end in a tag, are skipped.
+    """
+    sentences: list[list[list[str]]] = [[]]
+    lines: dict[int, int] = {}  # number of columns -> first line that has it
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            # not str.strip or split alone: a no-break space may be a word
+            line = line.strip(" \t\r\n")
+            columns = [part.strip(" ") for part in line.split("\t")] if "\t" in line else line.split(" ")
+            columns = [part for part in columns if part]
+            is_comment = line.startswith("# ") and not re.fullmatch("O|[A-Z]-.+", columns[-1])
+            if not columns:
+                sentences.append([])
+            elif not is_comment and not line.startswith("-DOCSTART-"):
+                sentences[-1].append(columns)
+                lines.setdefault(min(len(columns), 2), number)
+    if len(lines) == 2:
+        raise DataError(f"{path}:{lines[1]}: one column; a word and, in the last column, its tag are needed")
+    rows = [{"tokens": [c[0] for c in words], "tags": [c[-1] for c in words]} for words in sentences if words]
+    return rows if 1 not in lines else [{"tokens": row["tokens"]} for row in rows]
+
+
 READERS: dict[str, Callable[[Path], RawRows]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
+    ".conll": _read_conll,
 }
 
 
@@ -177,7 +206,7 @@ class HubRows:
 
 
 def read_hub(repo: str, config: str | None, revision: str | None, split: str) -> HubRows:
-    """Return one split of a data set on the Hub, or from the cache when offline. Class labels become their names.
+    """Return one split of a data set on the Hub, or from the cache when offline. Class labels, and lists of them, become names.
 
     Raises DataError when the data set or the split cannot be had.
     """
@@ -197,15 +226,15 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
             f"data set '{repo}' (split {split}, revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
             f"{reason}. Offline, give local files: data.train=FILE data.validation=FILE"
         ) from None
-    names = {
-        column: feature.names for column, feature in table.features.items() if isinstance(feature, datasets.ClassLabel)
-    }
-    rows = [{column: _class_name(value, names.get(column)) for column, value in row.items()} for row in table]
+    rows = [{column: named(value, table.features[column]) for column, value in row.items()} for row in table]
     return HubRows(rows, commit)
 
 
-def _class_name(value: Any, names: list[str] | None) -> Any:
-    """Return a class label's name; the Hub marks hidden labels with -1, which become None."""
-    if names is None:
+def named(value: Any, feature: Any) -> Any:
+    """Return a class label's name, or the names of a list of them; the Hub marks hidden labels with -1, which become None."""
+    if isinstance(value, list):
+        inner = getattr(feature, "feature", None)
+        return [named(item, inner) for item in value] if hasattr(inner, "names") else value
+    if not hasattr(feature, "names"):
         return value
-    return names[value] if value is not None and value >= 0 else None
+    return feature.names[value] if value is not None and value >= 0 else None

@@ -14,6 +14,7 @@ from pydantic import Field
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.metrics import classification, regression
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.windows import content_span, windows
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,8 @@ class Settings(TaskSettings):
     class_weights: Literal["balanced"] | None = None
     # Multi-label: a label is predicted from this probability on.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    # Texts longer than data.max_length: cut off, or read in overlapping windows. Not for pairs of texts.
+    long_texts: Literal["cut", "windows"] = "cut"
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,18 @@ class Schema:
     labels: tuple[str, ...]
     class_weights: tuple[float, ...] | None
     threshold: float
+    long_texts: Literal["cut", "windows"] = "cut"
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
     """Rebuild a schema from its JSON form."""
     weights = values["class_weights"]
     return Schema(
-        values["problem_type"], tuple(values["labels"]), tuple(weights) if weights else None, values["threshold"]
+        values["problem_type"],
+        tuple(values["labels"]),
+        tuple(weights) if weights else None,
+        values["threshold"],
+        values["long_texts"],
     )
 
 
@@ -78,7 +86,7 @@ def find_schema(
             raise DataError("task.class_weights needs classes; regression has none. Remove it.")
         for number, row in enumerate(rows, 1):
             _target(row["label"], problem_type, (), f"training row {number}")
-        return Schema(problem_type, ("score",), None, settings.threshold)
+        return Schema(problem_type, ("score",), None, settings.threshold, settings.long_texts)
     if problem_type == "single_label_classification" and any(isinstance(row["label"], (list, tuple)) for row in rows):
         raise DataError("the training rows have lists of labels; set task.problem_type=multi_label_classification")
     given = settings.labels or card_labels
@@ -94,7 +102,7 @@ def find_schema(
             raise DataError(f"task.class_weights=balanced: no training row has the label {missing[0]!r}")
         total = sum(counts.values())
         weights = tuple(total / (len(labels) * counts[index]) for index in range(len(labels)))
-    return Schema(problem_type, labels, weights, settings.threshold)
+    return Schema(problem_type, labels, weights, settings.threshold, settings.long_texts)
 
 
 def _check_labels(labels: tuple[str, ...], n_rows: int, problem_type: str, given: bool) -> None:
@@ -160,7 +168,12 @@ def _target(value: Any, problem_type: str, labels: Sequence[str], where: str) ->
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Tokenize each row into one feature of at most max_length tokens."""
+    """Tokenize each row into one feature of at most max_length tokens, or into overlapping windows of that length.
+
+    Each window is a feature of its own with the row's target: a text of three windows weighs three times in the loss.
+    """
+    if schema.long_texts == "windows":
+        return _encode_windows(rows, tokenizer, schema, max_length)
     texts = [str(row["text"]) for row in rows]
     pairs = [str(row["text_pair"]) for row in rows] if rows and "text_pair" in rows[0] else None
     whole = tokenizer(texts, pairs, return_attention_mask=False, verbose=False) if texts else {"input_ids": []}
@@ -183,11 +196,39 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     for i, ids in enumerate(inputs["input_ids"]):
         if not ids:  # GPT-2 adds no special tokens, so an empty text has none at all
             inputs["input_ids"][i] = [tokenizer.pad_token_id]
-    targets = [
+    return Features(inputs, _targets(rows, schema), list(range(len(rows))), cut)
+
+
+def _targets(rows: Rows, schema: Schema) -> list[Any]:
+    return [
         _target(row["label"], schema.problem_type, schema.labels, f"row {number}") if "label" in row else None
         for number, row in enumerate(rows, 1)
     ]
-    return Features(inputs, targets, list(range(len(rows))), cut)
+
+
+def _encode_windows(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
+    """Return windows of at most max_length tokens, special ones included; neighbours share a quarter of their tokens."""
+    if rows and "text_pair" in rows[0]:
+        raise DataError(
+            "task.long_texts=windows reads one text; with pairs it is not clear which to cut. Set it to cut"
+        )
+    features = Features({"input_ids": []}, [], [], [0] * len(rows))
+    if not rows:
+        return features
+    texts = [str(row["text"]) for row in rows]
+    whole = tokenizer(texts, return_special_tokens_mask=True, return_attention_mask=False, verbose=False)
+    special = whole.pop("special_tokens_mask")
+    features.inputs.update({name: [] for name in whole})
+    for i, target in enumerate(_targets(rows, schema)):
+        start, stop = content_span(special[i])
+        size = max_length - len(special[i]) + stop - start
+        for first, end in windows(stop - start, size, size // 4):
+            for name, ids in whole.items():
+                one = [*ids[i][:start], *ids[i][start + first : start + end], *ids[i][stop:]]
+                features.inputs[name].append(one or [tokenizer.pad_token_id])  # an empty text without special tokens
+            features.targets.append(target)
+            features.example_ids.append(i)
+    return features
 
 
 def model_kwargs(schema: Schema) -> dict[str, Any]:
@@ -236,8 +277,17 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return one dict per example: label, score and probabilities; labels and probabilities; or score."""
+    """Return one dict per example: label, score and probabilities; labels and probabilities; or score.
+
+    The logits of a text in several windows are averaged, each window weighing as many as it has tokens.
+    """
     raw = np.stack(values)
+    if schema.long_texts == "windows":
+        weights = np.array(features.lengths, np.float32)[:, None]
+        sums = np.zeros((2, len(rows), raw.shape[1]), np.float32)
+        np.add.at(sums[0], features.example_ids, raw * weights)
+        np.add.at(sums[1], features.example_ids, weights)
+        raw = sums[0] / sums[1]
     if schema.problem_type == "regression":
         return [{"score": float(value)} for value in raw[:, 0]]
     probabilities = _probabilities(raw, schema)

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ft_toolkit.data.sources import READERS, check_file, read_file, read_hub
+from ft_toolkit.data.sources import READERS, check_file, named, read_file, read_hub
 from ft_toolkit.errors import DataError
 
 ROWS = [{"text": "ein Satz", "label": "a"}, {"text": 'with "quotes", a comma\nand a second line', "label": "b"}]
@@ -169,7 +169,13 @@ def test_byte_order_marks_line_ends_and_capital_endings_do_not_matter(write, nam
         ("a.tsv", "text\tlabel\nx\ta\n".encode("utf-16"), "a.tsv:1: not UTF-8 text"),
         ("a.json", b'[\n{"text": "caf\xe9"}]', "a.json:2: not UTF-8 text"),
         ("a.parquet", "text,label\nx,a\n", "a.parquet: not a readable parquet file"),
-        ("a.txt", "x", "a.txt: unknown file type '.txt'; allowed: .csv, .tsv, .json, .jsonl, .parquet"),
+        (
+            "a.conll",
+            "Anna\tB-PER\n\nlives\n",
+            "a.conll:3: one column; a word and, in the last column, its tag are needed",
+        ),
+        ("a.conll", "-DOCSTART- O\n\n", "a.conll: no rows"),
+        ("a.txt", "x", "a.txt: unknown file type '.txt'; allowed: .csv, .tsv, .json, .jsonl, .parquet, .conll"),
         ("a", "x", "a: unknown file type ''; allowed: .csv"),
     ],
 )
@@ -230,7 +236,44 @@ def test_a_very_long_text_is_read(write):
 
 
 def test_every_reader_is_in_these_tests():
-    assert set(READERS) == {".csv", ".tsv", ".json", ".jsonl", ".parquet"}
+    assert set(READERS) == {".csv", ".tsv", ".json", ".jsonl", ".parquet", ".conll"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Anna\tB-PER\nlives\tO\n\n#\tO\nRome\tB-LOC\n",
+        "Anna B-PER\nlives O\n\n# O\nRome B-LOC",
+        "-DOCSTART- -X- O O\n\nAnna NNP I-NP B-PER\nlives VBZ I-VP O\n\n\n# X X O\nRome NNP I-NP B-LOC\n\n",
+        "\ufeff# sent_id = 1\r\nAnna\tB-PER\r\nlives\tO\r\n \t\r\n# id 2 domain=en\r\n#\tO\r\nRome\tB-LOC\r\n",
+        "Anna\tB-PER \n lives\t\tO\t\n\t\n# \tO\nRome \tB-LOC\n\t\n",
+    ],
+    ids=["tabs", "spaces", "four columns", "comments", "stray white space"],
+)
+def test_conll_in_its_varieties(write, text):
+    assert read_file(write("a.conll", text)) == [
+        {"tokens": ["Anna", "lives"], "tags": ["B-PER", "O"]},
+        {"tokens": ["#", "Rome"], "tags": ["O", "B-LOC"]},
+    ]
+
+
+def test_conll_keeps_words_that_look_like_white_space_and_reads_words_alone(write):
+    assert read_file(write("a.conll", "\u00a0\tO\n\u2028\tB-X\n")) == [
+        {"tokens": ["\u00a0", "\u2028"], "tags": ["O", "B-X"]}
+    ]
+    assert read_file(write("b.conll", "Anna\nlives\n\nRome\n")) == [{"tokens": ["Anna", "lives"]}, {"tokens": ["Rome"]}]
+
+
+def test_class_labels_of_the_hub_become_names():
+    """The features of data sets are objects of their own; no download is needed to make some."""
+    import datasets
+
+    tags = datasets.ClassLabel(names=["O", "B-X"])
+    assert named(1, tags) == "B-X" and named(-1, tags) is None and named(None, tags) is None
+    for feature in (datasets.Sequence(tags), datasets.List(tags), datasets.LargeList(tags)):
+        assert named([0, 1, -1], feature) == ["O", "B-X", None] and named(None, feature) is None
+    assert named([3, 4], datasets.Sequence(datasets.Value("int64"))) == [3, 4]
+    assert named("x", datasets.Value("string")) == "x"
 
 
 def test_the_hub_out_of_reach_is_refused_with_a_way_out():

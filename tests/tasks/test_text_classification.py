@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ft_toolkit.errors import DataError
+from ft_toolkit.models import load_tokenizer
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
 
@@ -310,3 +312,53 @@ def test_samples_suit_every_setting(problem_type, labels):
 def test_tfidf_with_nothing_to_fit_answers_as_the_majority(rows):
     schema = TASK.find_schema(Settings(labels=["x", "y"]), rows, None, None)
     assert TASK.baselines["tfidf"](rows, rows, schema, 1) == [{"label": "x"}] * 3
+
+
+# Long texts
+
+
+def encode_long(folder, texts, **settings):
+    """Return features of windows of 8 tokens, and the schema."""
+    rows = [{"id": str(i), "text": text, "label": "xyz"[i % 3]} for i, text in enumerate(texts)]
+    schema = TASK.find_schema(Settings(labels=["x", "y", "z"], **settings), rows, None, None)
+    return TASK.encode(rows, load_tokenizer(Path(folder)), schema, 8), rows, schema
+
+
+@pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2"])
+def test_windows_hold_the_whole_text(model, request):
+    folder = request.getfixturevalue(model)
+    tokenizer = load_tokenizer(Path(folder))
+    texts = ["abc", "", "the lamp " * 9, "a b c d e f g h i j k l m n o p"]
+    features, _, _ = encode_long(folder, texts, long_texts="windows")
+    assert max(features.lengths) <= 8 and features.n_tokens_cut == [0] * 4
+    assert features.example_ids == sorted(features.example_ids) and set(features.example_ids) == {0, 1, 2, 3}
+    assert features.targets == ["xyz".index("xyz"[i % 3]) for i in features.example_ids]
+    for i, text in enumerate(texts):
+        windows = [ids for ids, n in zip(features.inputs["input_ids"], features.example_ids, strict=True) if n == i]
+        content = [[t for t in ids if t not in tokenizer.all_special_ids] for ids in windows]
+        shared = (8 - (2 if model == "tiny_bert" else 0)) // 4
+        joined = content[0] + [token for ids in content[1:] for token in ids[shared:]]
+        assert joined == tokenizer(text, add_special_tokens=False)["input_ids"]
+    cut, _, _ = encode_long(folder, texts)
+    assert len(cut.example_ids) == 4 and cut.n_tokens_cut[2] > 0
+
+
+def test_logits_of_windows_are_averaged_by_their_tokens(tiny_bert):
+    features, rows, schema = encode_long(tiny_bert, ["abc", "the lamp " * 6], long_texts="windows")
+    values = np.random.default_rng(0).normal(size=(len(features.example_ids), 3)).astype(np.float32)
+    found = TASK.decode(list(values), features, rows, schema)
+    plain = dataclasses.replace(schema, long_texts="cut")
+    mean = np.average(values[1:], axis=0, weights=features.lengths[1:]).astype(np.float32)
+    expected = decode([values[0], mean], rows, plain)
+    assert len(values) > 3
+    for one, other in zip(found, expected, strict=True):
+        assert one["label"] == other["label"] and one["probabilities"] == pytest.approx(
+            other["probabilities"], abs=2e-6
+        )
+
+
+def test_windows_of_pairs_are_refused(tiny_bert):
+    rows = [{"text": "a", "text_pair": "b", "label": label} for label in "xy"]
+    schema = TASK.find_schema(Settings(long_texts="windows"), rows, None, None)
+    with pytest.raises(DataError, match="long_texts=windows reads one text"):
+        TASK.encode(rows, load_tokenizer(Path(tiny_bert)), schema, 8)
