@@ -48,7 +48,7 @@ class DataSection(Section):
 
     # A data card: a name under data_cards/, or the path of a card's folder.
     card: Name | None = None
-    # Local files (csv, tsv, json, jsonl, parquet), relative to the current folder. They replace the card's own.
+    # Local files (csv, tsv, json, jsonl, parquet, txt), relative to the current folder. They replace the card's own.
     train: Name | None = None
     validation: Name | None = None
     test: Name | None = None

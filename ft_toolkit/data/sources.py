@@ -1,4 +1,4 @@
-"""Read rows from csv, tsv, json, jsonl and parquet files, and from the Hub. Errors name the file and the line."""
+"""Read rows from csv, tsv, json, jsonl, parquet and txt files, and from the Hub. Errors name the file and the line."""
 
 import csv
 import difflib
@@ -33,7 +33,7 @@ def read_file(path: Path) -> RawRows:
 
     csv and tsv need a header line; tsv has no quoting (IANA text/tab-separated-values), so a quotation mark is a
     character like any other. json holds a list of objects, or one object with a list under "data"; jsonl one object per
-    line. Raises DataError.
+    line; txt a text per line, which becomes the column `text`, empty lines left out. Raises DataError.
     """
     check_file(path)
     try:
@@ -128,12 +128,18 @@ def _read_parquet(path: Path) -> RawRows:
     return rows
 
 
+def _read_txt(path: Path) -> RawRows:
+    with path.open(encoding="utf-8-sig") as file:
+        return [{"text": line.removesuffix("\n")} for line in file if line.strip()]
+
+
 READERS: dict[str, Callable[[Path], RawRows]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
     ".json": _read_json,
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
+    ".txt": _read_txt,
 }
 
 
