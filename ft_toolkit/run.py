@@ -156,7 +156,7 @@ class _Run:
         for line in (
             f"run      {self.folder}",
             f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}",
-            f"model    {recipe.model.name}{new}",
+            f"model    {recipe.model.title}{new}",
             f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
             f"({self.count.share:.1%})",
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",

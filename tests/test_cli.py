@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from ft_toolkit.tasks import find_tasks
+
 HEAVY = ("torch", "transformers", "datasets", "accelerate", "peft", "evaluate", "pandas", "pyarrow")
 
 
@@ -62,8 +64,10 @@ def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
     done = ftk("run", path, "training.seed=-1", "evaluation=5")
     assert done.returncode == 2 and done.stdout == ""
     for expected in (
-        f"{path}:1: task: unknown task 'text_clasification'; allowed: text_classification. Did you mean 'text_classification'?",
-        f"{path}:2: model.revison: unknown key; allowed: name, revision, sha256, dropout. Did you mean 'revision'?",
+        f"{path}:1: task: unknown task 'text_clasification'; allowed: {', '.join(find_tasks())}. "
+        "Did you mean 'text_classification'?",
+        f"{path}:2: model.revison: unknown key; allowed: name, config, tokenizer, revision, sha256, dropout. "
+        "Did you mean 'revision'?",
         f"{path}:3: data.max_length: found 3",
         f"{path}:4: method.r: found 0",
         f"{path}:4: method.target_modules: found 'attenton'",

@@ -30,7 +30,7 @@ FLOORS = {
     ],
     2: ["config", "metrics.offline", "environment"],
     3: ["recipe_file", "data", "data.*", "tasks", "tasks.*", "optim", "loader", "models", "stand_in"],
-    4: ["adapters", "evaluation", "checkpoint", "train"],
+    4: ["new_model", "adapters", "evaluation", "checkpoint", "train"],
     5: ["prepare", "tracking"],
     6: ["inference", "proof", "report", "report.*", "dry_run", "doctor"],
     7: ["predict", "run"],

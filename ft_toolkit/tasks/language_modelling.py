@@ -234,6 +234,10 @@ def _labels(batch: Batch, schema: Schema) -> torch.Tensor:
     )
 
 
+def _chunks(values: torch.Tensor) -> Any:
+    return values.split(CHUNK)  # type: ignore[no-untyped-call]
+
+
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     """Return the cross entropy summed over the targets, computed in float32, a chunk of positions at a time."""
     import torch
@@ -242,7 +246,7 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     logits, labels = outputs.logits.flatten(0, 1), _labels(batch, schema).flatten()
     if schema.objective == "masked":  # most positions predict nothing
         logits, labels = logits[labels != IGNORED], labels[labels != IGNORED]
-    parts = zip(logits.split(CHUNK), labels.split(CHUNK), strict=True)
+    parts = zip(_chunks(logits), _chunks(labels), strict=True)
     losses = [
         functional.cross_entropy(part.float(), some, ignore_index=IGNORED, reduction="sum") for part, some in parts
     ]
@@ -267,7 +271,7 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
     nll, right = torch.zeros(flat.shape, device=flat.device), torch.full(flat.shape, -1.0, device=flat.device)
     places = torch.nonzero(flat != IGNORED).squeeze(1)
     logits = outputs.logits.flatten(0, 1)
-    for some in torch.split(places, CHUNK):
+    for some in _chunks(places):
         part = logits[some].float()
         nll[some] = functional.cross_entropy(part, flat[some], reduction="none")
         right[some] = (part.argmax(-1) == flat[some]).float()
