@@ -69,8 +69,10 @@ def make_config(values: Mapping[str, Any], tokenizer: Any) -> Any:
     }
     if default.is_encoder_decoder:
         # BART and its kin begin a text with its end token, T5 and Marian with padding
-        start = ids["eos_token_id"] if default.decoder_start_token_id == default.eos_token_id else ids["pad_token_id"]
-        known |= {"decoder_start_token_id": start, "forced_eos_token_id": ids["eos_token_id"]}
+        begins_with_end = getattr(default, "decoder_start_token_id", None) == default.eos_token_id
+        known["decoder_start_token_id"] = ids["eos_token_id"] if begins_with_end else ids["pad_token_id"]
+        if hasattr(default, "forced_eos_token_id"):
+            known["forced_eos_token_id"] = ids["eos_token_id"]
         if hasattr(default, "decoder_vocab_size"):
             known["decoder_vocab_size"] = len(tokenizer)
     try:
