@@ -133,7 +133,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     training_rows = data.splits["train"]
     if smoke:
         data = _few_rows(data)
-    if smoke and not _is_local_model(recipe.model.name):
+    if smoke and recipe.model.name is not None and not _is_local_model(recipe.model.name):
         texts = [text for rows in data.splits.values() for row in rows for text in input_texts(row, task)]
         architecture = architecture_of(recipe.model.name)
         folder = make_stand_in(work_folder / "stand_in_model", texts, architecture)
