@@ -23,6 +23,7 @@ from ft_toolkit.tasks.base import Features, Metric, Rows, Task, input_texts
 SMOKE_ROWS = {"train": 32, "validation": 16, "test": 16}
 SMOKE_STEPS = 4
 SMOKE_SAMPLES = 100
+STAND_IN = "stand_in_model"
 # Tokens of the tokenizer that stands in for one that would have to be downloaded.
 SMOKE_VOCABULARY = 400
 
@@ -136,7 +137,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     if smoke and recipe.model.name is not None and not _is_local_model(recipe.model.name):
         texts = [text for rows in data.splits.values() for row in rows for text in input_texts(row, task)]
         architecture = architecture_of(recipe.model.name)
-        folder = make_stand_in(work_folder / "stand_in_model", texts, architecture)
+        folder = make_stand_in(work_folder / STAND_IN, texts, architecture)
         substitutions.append(f"model: a tiny {architecture} with random weights instead of {recipe.model.name}")
         recipe = _with(
             recipe, model=recipe.model.model_copy(update={"name": str(folder), "revision": None, "sha256": None})
@@ -149,6 +150,9 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     tokenizer = load_tokenizer(checkpoint.folder)
     schema = task.find_schema(recipe.task, training_rows, card_labels, read_pretrained(checkpoint.folder, tokenizer))
     limit = min(tokenizer.model_max_length, 10**6)
+    if recipe.data.max_length > limit and checkpoint.folder == work_folder / STAND_IN:
+        recipe = _with(recipe, data=recipe.data.model_copy(update={"max_length": limit}))
+        substitutions.append(f"data.max_length: {limit}, which is all that the stand-in reads")
     if recipe.data.max_length > limit:
         raise UsageError(
             f"data.max_length={recipe.data.max_length}, but {recipe.model.title} reads at most {limit} tokens"
