@@ -184,16 +184,20 @@ def test_a_tokenizer_without_a_config_is_a_mistake(write_recipe: Any) -> None:
         load_recipe(write_recipe(model__tokenizer="x"), [], TASKS)
 
 
-def test_a_run_from_scratch_is_the_same_twice_and_can_be_used(write_recipe: Any, tmp_path: Path) -> None:
-    loaded = recipe_of(write_recipe, "training.max_steps=3")
-    found = []
-    for name in ("one", "two"):
-        results = run(
-            loaded, output=tmp_path / name, resume=False, smoke=False, command="ftk", console=Console(quiet=True)
-        )
-        found.append(((tmp_path / name / "model" / "model.safetensors").read_bytes(), results["scores"]))
-    assert found[0] == found[1]
+def test_what_is_made_from_scratch_is_the_same_twice(write_recipe: Any, tmp_path: Path) -> None:
+    loaded = recipe_of(write_recipe)
+    one, two = (prepare(loaded, smoke=False, work_folder=tmp_path / name) for name in ("one", "two"))
+    assert one.features == two.features and one.schema == two.schema
+    weights, again = (build_model(prepared).model.state_dict() for prepared in (one, two))
+    assert all(torch.equal(value, again[name]) for name, value in weights.items())
+    other = prepare(recipe_of(write_recipe, "training.seed=5"), smoke=False, work_folder=tmp_path / "one")
+    assert any(not torch.equal(value, weights[name]) for name, value in build_model(other).model.state_dict().items())
+
+
+def test_a_run_from_scratch_can_be_used(write_recipe: Any, tmp_path: Path) -> None:
+    folder, loaded = tmp_path / "run", recipe_of(write_recipe, "training.max_steps=3")
+    results = run(loaded, output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
     assert results["model"] == "gpt2 from scratch"
     assert results["scores"]["test"]["baselines"]["bytes"]["perplexity"]["value"] is None
-    (prediction,) = load(tmp_path / "one")(["the lamp is late"])
+    (prediction,) = load(folder)(["the lamp is late"])
     assert prediction["tokens"] > 1 and prediction["bytes"] == 16 and prediction["perplexity"] > 1
