@@ -82,7 +82,7 @@ def recipes() -> None:
         found = load_recipe(path, [], tasks).recipe
         data = found.data.card or found.data.train or ""
         name = path.relative_to(folder).with_suffix("").as_posix()
-        lines.append((name, found.task.name, found.model.name, found.method.name, data))
+        lines.append((name, found.task.name, found.model.title, found.method.name, data))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())

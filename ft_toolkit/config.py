@@ -37,17 +37,52 @@ class Section(BaseModel):
         return self
 
 
+class NewTokenizer(Section):
+    """A byte-level BPE tokenizer that is learned from the training rows."""
+
+    train_on_text: Literal[True]
+    # Tokens, special ones and the 256 bytes included; few rows may give fewer.
+    vocab_size: Annotated[int, Field(ge=300)] = 8000
+
+
 class ModelSection(Section):
-    """The pretrained checkpoint."""
+    """The pretrained checkpoint, or a new model with random weights. Exactly one of `name` and `config` is set."""
 
     # Hub id, folder on disk, or package:NAME/FOLDER for a model that an installed Python package carries.
-    name: Name
+    name: Name | None = None
+    # A new model: values of its transformers config, such as {model_type: gpt2, n_layer: 4}, or the path of a config.json.
+    # The size of the vocabulary and the special tokens come from the tokenizer, the weights from training.seed.
+    config: dict[str, Any] | Name | None = None
+    # The new model's tokenizer: that of a model (Hub id, folder, package:NAME/FOLDER), or {train_on_text: true}.
+    tokenizer: NewTokenizer | Name | None = None
     # Hub branch, tag or commit. The commit it resolved to is recorded in the run folder.
     revision: str | None = None
     # Expected sha256 of model.safetensors; another file is refused.
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    # Replaces every dropout probability of the checkpoint's config; null keeps them.
+    # Replaces every dropout probability of the config; null keeps them.
     dropout: Share | None = None
+
+    @property
+    def title(self) -> str:
+        """What people call the model: its name, or its type when it is new."""
+        if self.name is not None:
+            return self.name
+        return f"{self.config if isinstance(self.config, str) else (self.config or {}).get('model_type')} from scratch"
+
+    def clash(self) -> str | None:
+        if self.name is None and self.config is None:
+            return (
+                "needs a checkpoint (model.name=NAME), or the config of a new model (model.config={model_type: gpt2})"
+            )
+        if self.name is not None and self.config is not None:
+            return "name and config exclude each other; keep one (null unsets the other)"
+        if self.name is not None:
+            return "tokenizer goes with config; a checkpoint has its own. Remove it." if self.tokenizer else None
+        if self.tokenizer is None:
+            return "config needs a tokenizer: model.tokenizer=NAME, or model.tokenizer={train_on_text: true}"
+        if self.revision is not None or self.sha256 is not None:
+            return "revision and sha256 belong to a checkpoint (model.name), not to a new model; remove them"
+        return None
 
 
 class DataSection(Section):
@@ -55,7 +90,7 @@ class DataSection(Section):
 
     # A data card: a name under data_cards/, or the path of a card's folder.
     card: Name | None = None
-    # Local files (csv, tsv, json, jsonl, parquet), relative to the current folder. They replace the card's own.
+    # Local files (csv, tsv, json, jsonl, parquet, txt), relative to the current folder. They replace the card's own.
     train: Name | None = None
     validation: Name | None = None
     test: Name | None = None

@@ -29,7 +29,6 @@ class Predictor:
     schema: Any
     tokenizer: Any
     tokens_per_batch: int
-    seed: int = 0
     alone: bool = False
 
     def predict(self, features: Features, *, loss_only: bool = False) -> tuple[list[Any], float]:
@@ -38,7 +37,7 @@ class Predictor:
         With `loss_only` a task that generates does not, and the values are None. Raises RuntimeError when a feature came
         back twice or not at all.
         """
-        collate = make_collate(features, self.task, self.schema, self.tokenizer.pad_token_id, self.seed)
+        collate = make_collate(features, self.task, self.schema, self.tokenizer.pad_token_id)
         n_ranks, rank = (1, 0) if self.alone else (self.accelerator.num_processes, self.accelerator.process_index)
         plan = plan_evaluation(features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=n_ranks)
         self.model.eval()

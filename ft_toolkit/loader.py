@@ -1,5 +1,6 @@
 """From planned feature ids to padded tensors. No workers; random only what the task corrupts, per feature and epoch."""
 
+import zlib
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -8,7 +9,8 @@ import torch
 
 from ft_toolkit.tasks.base import Batch, Features, Task
 
-# The "epoch" whose corruption every evaluation sees, so that two evaluations ask the same.
+# The "epoch" whose corruption every evaluation sees. It depends on the feature's tokens alone, not on the seed or the place,
+# so that two runs, and a row wherever it stands, are asked the same.
 EVALUATION = 2**32 - 1
 
 
@@ -23,6 +25,9 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
 
     Features without targets (prediction) give an empty targets tensor. What the task corrupts (masked words) depends on
     (seed, epoch, feature) alone, so it is the same however an epoch is split into batches and ranks.
+
+    Packed blocks (`position_ids`) get no attention mask but `use_cache`, a switch that is off: with a cache transformers
+    5.23 takes the position ids of a block for those of one text, and its documents see each other.
     """
     with_targets = task.corrupt is not None or (bool(features.targets) and features.targets[0] is not None)
 
@@ -30,7 +35,8 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
         inputs = {name: values[i] for name, values in features.inputs.items()}
         if task.corrupt is None:
             return inputs, features.targets[i]
-        rng = np.random.default_rng((seed, epoch, i))
+        own = zlib.crc32(np.array(inputs["input_ids"], np.int64).tobytes())
+        rng = np.random.default_rng((EVALUATION, own) if epoch == EVALUATION else (seed, epoch, i))
         return task.corrupt(inputs, features.notes[i], schema, rng)
 
     def collate(feature_ids: Sequence[int], weight: float = 1.0, epoch: int = EVALUATION) -> Batch:
@@ -54,6 +60,8 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
                     inputs[name] = torch.from_numpy(padded)
             if not prefix:
                 own_width = width
+        if "position_ids" in features.inputs:
+            inputs["use_cache"] = torch.tensor(False)
         targets = (
             task.pad_targets([target for _, target in found], own_width, schema) if with_targets else torch.empty(0)
         )
@@ -64,6 +72,9 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on `device`."""
-    inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.inputs.items()}
+    inputs = {
+        name: tensor.to(device, non_blocking=True) if tensor.dim() else tensor  # a switch is asked for by the CPU
+        for name, tensor in batch.inputs.items()
+    }
     targets = batch.targets.to(device, non_blocking=True)
     return Batch(inputs, targets, batch.feature_ids, batch.n_tokens, batch.n_padded, batch.weight)

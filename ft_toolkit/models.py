@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from ft_toolkit.errors import ModelError, one_of
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
 PACKAGE_PREFIX = "package:"
+_TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
+_MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
     Raises ModelError when it cannot be had, or model.safetensors has another sha256 than the recipe says.
     """
     name = section.name
+    assert name is not None, "a new model has no checkpoint"
     if name.startswith(PACKAGE_PREFIX):
         checkpoint = Checkpoint(name, _package_folder(name), None, None)
     elif Path(name).is_dir():
@@ -57,6 +61,13 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
         if found != section.sha256:
             raise ModelError(f"model '{name}': model.safetensors has sha256 {found}; the recipe says {section.sha256}")
     return checkpoint
+
+
+def find_tokenizer_folder(name: str) -> Path:
+    """Return the folder of a tokenizer: a folder, a Python package's, or downloaded from the Hub. Raises ModelError."""
+    if name.startswith(PACKAGE_PREFIX):
+        return _package_folder(name)
+    return Path(name) if Path(name).is_dir() else _from_hub(name, None, patterns=_TOKENIZER_FILES).folder
 
 
 def file_sha256(path: Path) -> str:
@@ -77,11 +88,10 @@ def _package_folder(name: str) -> Path:
     return Path(spec.origin).parent / inner
 
 
-def _from_hub(name: str, revision: str | None) -> Checkpoint:
-    patterns = ["*.json", "*.txt", "*.model", "*.safetensors"]
+def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-        if not any(folder.glob("*.safetensors")):
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+        if patterns == _MODEL_FILES and not any(folder.glob("*.safetensors")):
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*patterns, "*.bin"]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, HFValidationError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
@@ -146,12 +156,24 @@ def load_config(folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: 
 
 
 def load_model(
-    folder: Path, task: Task, schema: Any, tokenizer: Any, *, dropout: float | None, seed: int
+    folder: Path,
+    task: Task,
+    schema: Any,
+    tokenizer: Any,
+    *,
+    dropout: float | None,
+    seed: int,
+    from_scratch: bool = False,
 ) -> LoadedModel:
-    """Load a checkpoint for a task. `seed` decides the initial weights of a new head."""
+    """Load a checkpoint for a task. `seed` decides the initial weights of a new head, or `from_scratch` all weights."""
     config, kind = load_config(folder, task, schema, tokenizer, dropout)
     auto_class = getattr(transformers, task.auto_class[kind])
     torch.manual_seed(seed)
+    if from_scratch:
+        try:
+            return LoadedModel(auto_class.from_config(config, dtype=torch.float32), kind, ())
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
     try:
         model, info = auto_class.from_pretrained(
             folder,

@@ -6,7 +6,7 @@ from typing import Any
 
 from ft_toolkit.adapters import ParameterCount, attach, count_parameters
 from ft_toolkit.batching import Plan, plan_epoch
-from ft_toolkit.config import LoraMethod, Recipe, TrainingSection
+from ft_toolkit.config import LoraMethod, NewTokenizer, Recipe, TrainingSection
 from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
@@ -14,6 +14,7 @@ from ft_toolkit.data.load import fingerprint
 from ft_toolkit.errors import UsageError
 from ft_toolkit.evaluation import applicable_metrics
 from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
+from ft_toolkit.new_model import make_new_model
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import architecture_of, make_stand_in
 from ft_toolkit.tasks.base import Features, Metric, Rows, Task, input_texts
@@ -22,6 +23,9 @@ from ft_toolkit.tasks.base import Features, Metric, Rows, Task, input_texts
 SMOKE_ROWS = {"train": 32, "validation": 16, "test": 16}
 SMOKE_STEPS = 4
 SMOKE_SAMPLES = 100
+STAND_IN = "stand_in_model"
+# Tokens of the tokenizer that stands in for one that would have to be downloaded.
+SMOKE_VOCABULARY = 400
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,7 @@ def build_model(prepared: Prepared) -> BuiltModel:
         prepared.tokenizer,
         dropout=recipe.model.dropout,
         seed=recipe.training.seed,
+        from_scratch=recipe.model.config is not None,
     )
     model = attach(loaded.model, recipe.method, loaded.new_modules, seed=recipe.training.seed)
     return BuiltModel(model, count_parameters(model), loaded.new_modules)
@@ -129,21 +134,28 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     training_rows = data.splits["train"]
     if smoke:
         data = _few_rows(data)
-    if smoke and not _is_local_model(recipe.model.name):
+    if smoke and recipe.model.name is not None and not _is_local_model(recipe.model.name):
         texts = [text for rows in data.splits.values() for row in rows for text in input_texts(row, task)]
         architecture = architecture_of(recipe.model.name)
-        folder = make_stand_in(work_folder / "stand_in_model", texts, architecture)
+        folder = make_stand_in(work_folder / STAND_IN, texts, architecture)
         substitutions.append(f"model: a tiny {architecture} with random weights instead of {recipe.model.name}")
         recipe = _with(
             recipe, model=recipe.model.model_copy(update={"name": str(folder), "revision": None, "sha256": None})
         )
-    checkpoint = find_checkpoint(recipe.model)
+    checkpoint = (
+        find_checkpoint(recipe.model)
+        if recipe.model.config is None
+        else make_new_model(recipe.model, task, data.splits["train"], work_folder / "new_model")
+    )
     tokenizer = load_tokenizer(checkpoint.folder)
     schema = task.find_schema(recipe.task, training_rows, card_labels, read_pretrained(checkpoint.folder, tokenizer))
     limit = min(tokenizer.model_max_length, 10**6)
+    if recipe.data.max_length > limit and checkpoint.folder == work_folder / STAND_IN:
+        recipe = _with(recipe, data=recipe.data.model_copy(update={"max_length": limit}))
+        substitutions.append(f"data.max_length: {limit}, which is all that the stand-in reads")
     if recipe.data.max_length > limit:
         raise UsageError(
-            f"data.max_length={recipe.data.max_length}, but {recipe.model.name} reads at most {limit} tokens"
+            f"data.max_length={recipe.data.max_length}, but {recipe.model.title} reads at most {limit} tokens"
         )
     features = {
         name: task.encode(rows, tokenizer, schema, recipe.data.max_length) for name, rows in data.splits.items()
@@ -170,7 +182,11 @@ def _smoke_recipe(recipe: Recipe) -> tuple[Recipe, list[str]]:
     ):
         method = method.model_copy(update={"target_modules": "attention"})
         changed.append("method.target_modules: attention, since the stand-in has other module names")
-    return _with(recipe, training=training, evaluation=evaluation, method=method, reference=None), changed
+    model = recipe.model
+    if isinstance(model.tokenizer, str) and not _is_local_model(model.tokenizer):
+        model = model.model_copy(update={"tokenizer": NewTokenizer(train_on_text=True, vocab_size=SMOKE_VOCABULARY)})
+        changed.append(f"model.tokenizer: a small one, learned from the rows, instead of {recipe.model.tokenizer}")
+    return _with(recipe, training=training, evaluation=evaluation, method=method, model=model, reference=None), changed
 
 
 def _with(recipe: Recipe, **sections: Any) -> Recipe:
@@ -187,8 +203,8 @@ def _check_packages(recipe: Recipe) -> None:
         )
 
 
-def _is_local_model(name: str) -> bool:
-    return name.startswith(PACKAGE_PREFIX) or Path(name).is_dir()
+def _is_local_model(name: str | None) -> bool:
+    return name is None or name.startswith(PACKAGE_PREFIX) or Path(name).is_dir()
 
 
 def _is_hub_data(recipe: Recipe) -> bool:

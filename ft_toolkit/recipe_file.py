@@ -140,6 +140,10 @@ class _Reader:
         sections: dict[str, Any] = {name: self._read_section(name, kind) for name, kind in _SECTIONS.items()}
         if self._drops_reference():
             sections["reference"] = None
+        if method is not None and method.name != "full" and sections["model"] and sections["model"].config is not None:
+            self._add(
+                ("method",), f"{method.name} adapts a pretrained model, and model.config makes a new one; use full"
+            )
         if task is not None and task_settings is not None:
             self._check_metrics(task, task_settings)
         if task is not None:

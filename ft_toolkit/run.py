@@ -158,7 +158,7 @@ class _Run:
         for line in (
             f"run      {self.folder}",
             f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}",
-            f"model    {recipe.model.name}{new}",
+            f"model    {recipe.model.title}{new}",
             f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
             f"({self.count.share:.1%})",
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
@@ -318,7 +318,6 @@ class _Run:
             self.prepared.schema,
             self.prepared.tokenizer,
             self.prepared.evaluation_tokens(),
-            seed=self.recipe.training.seed,
             alone=alone,
         )
 
@@ -398,7 +397,10 @@ class _Run:
         baselines = {}
         for name in prepared.baselines:
             predict = prepared.task.baselines[name]
-            theirs = score(predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed))
+            predicted = predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed)
+            if not predicted:  # it has no answer to what this kind of checkpoint is asked
+                continue
+            theirs = score(predicted)
             lead = ours.lead_over(theirs)
             baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
         return {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}

@@ -66,7 +66,8 @@ def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
     for expected in (
         f"{path}:1: task: unknown task 'text_clasification'; allowed: {', '.join(find_tasks())}. "
         "Did you mean 'text_classification'?",
-        f"{path}:2: model.revison: unknown key; allowed: name, revision, sha256, dropout. Did you mean 'revision'?",
+        f"{path}:2: model.revison: unknown key; allowed: name, config, tokenizer, revision, sha256, dropout. "
+        "Did you mean 'revision'?",
         f"{path}:3: data.max_length: found 3",
         f"{path}:4: method.r: found 0",
         f"{path}:4: method.target_modules: found 'attenton'",

@@ -226,15 +226,18 @@ def test_a_name_of_the_wrong_type_is_a_mistake(mistakes, section, name):
 
 def test_a_section_of_the_wrong_type_is_a_mistake(mistakes):
     found = mistakes(RECIPE, "model=bert", "training=3", "data=[sst2]")
-    assert found["model"][1] == "found 'bert'; a section with the keys name, revision, sha256, dropout is needed"
+    assert (
+        found["model"][1]
+        == "found 'bert'; a section with the keys name, config, tokenizer, revision, sha256, dropout is needed"
+    )
     assert found["training"][0] == "command line"
     assert "found ['sst2']" in found["data"][1]
 
 
 def test_missing_sections_are_mistakes(mistakes):
     found = mistakes("method: full")
-    assert set(found) == {"task", "model.name", "data", "training"}
-    assert found["task"][1].startswith("missing; allowed: ") and "text_classification" in found["task"][1]
+    assert set(found) == {"task", "model", "data", "training"}
+    assert found["task"][1] == f"missing; allowed: {', '.join(TASKS)}"
     assert all(where == "my.yaml" for where, _ in found.values())
 
 

@@ -23,6 +23,9 @@ from ft_toolkit.tasks import find_tasks
 
 BASE = ["training.num_train_epochs=2", "training.examples_per_batch=16", "model.dropout=0.0"]
 LORA = ["method.name=lora", "model.dropout=0.0"]
+NEW = [
+    "model={config: {model_type: gpt2, n_layer: 2, n_embd: 16, n_head: 2}, tokenizer: {train_on_text: true, vocab_size: 320}}"
+]
 # field -> (settings before, settings after). Every field must stand here or in ELSEWHERE.
 CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.problem_type": ([], ["task.problem_type=multi_label_classification"]),
@@ -30,7 +33,12 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.class_weights": ([], ["task.class_weights=balanced"]),
     "task.threshold": (["task.problem_type=multi_label_classification"], ["task.threshold=0.3"]),
     "task.long_texts": (["data.max_length=8"], ["task.long_texts=windows"]),
+    "task.documents": (["task=language_modelling", "model.name=GPT2"], ["task.documents=joined"]),
+    "task.mask_share": (["task=language_modelling"], ["task.mask_share=0.4"]),
+    "task.whole_words": (["task=language_modelling"], ["task.whole_words=false"]),
     "model.name": ([], ["model.name=GPT2"]),
+    "model.config": (NEW, ["model.config.n_layer=1"]),
+    "model.tokenizer": (NEW, ["model.tokenizer.vocab_size=310"]),
     "model.dropout": (["model.dropout=null"], ["model.dropout=0.4"]),
     "data.card": ([], ["data={card: support_inbox, max_length: 64}"]),
     "data.train": ([], ["data.train=TEST"]),

@@ -1,4 +1,4 @@
-"""Read rows from csv, tsv, json, jsonl, parquet and conll files, and from the Hub. Errors name the file and the line."""
+"""Read rows from csv, tsv, json, jsonl, parquet, conll and txt files, and from the Hub. Errors name file and line."""
 
 import csv
 import difflib
@@ -35,7 +35,8 @@ def read_file(path: Path) -> RawRows:
     csv and tsv need a header line; tsv has no quoting (IANA text/tab-separated-values), so a quotation mark is a
     character like any other. json holds a list of objects, or one object with a list under "data"; in SQuAD's form, articles
     of paragraphs of questions, each question becomes a row. jsonl has one object per line. conll holds a word per line, its
-    tag in the last column, and gives a row with `tokens` and `tags` per sentence. Raises DataError.
+    tag in the last column, and gives a row with `tokens` and `tags` per sentence. txt holds a text per line, which becomes
+    the column `text`, empty lines left out. Raises DataError.
     """
     check_file(path)
     try:
@@ -187,6 +188,11 @@ def _read_conll(path: Path) -> RawRows:
     return rows if 1 not in lines else [{"tokens": row["tokens"]} for row in rows]
 
 
+def _read_txt(path: Path) -> RawRows:
+    with path.open(encoding="utf-8-sig") as file:
+        return [{"text": line.removesuffix("\n")} for line in file if line.strip()]
+
+
 READERS: dict[str, Callable[[Path], RawRows]] = {
     ".csv": _read_csv,
     ".tsv": _read_tsv,
@@ -194,6 +200,7 @@ READERS: dict[str, Callable[[Path], RawRows]] = {
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
     ".conll": _read_conll,
+    ".txt": _read_txt,
 }
 
 

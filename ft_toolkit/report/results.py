@@ -59,7 +59,7 @@ def build(
         "pipeline_tag": prepared.task.pipeline_tag,
         "command": command,
         "substitutions": prepared.substitutions,
-        "model": recipe.model.name,
+        "model": recipe.model.title,
         "method": recipe.method.name,
         "labels": list(getattr(prepared.schema, "labels", ())),
         "main_metric": metric,

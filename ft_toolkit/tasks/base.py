@@ -77,7 +77,8 @@ class Features:
 
     `inputs[name][i]` is a list of token-level ints; names that begin with `decoder_` are padded to a width of their own.
     With `position_ids` a feature is a packed block and gets no attention mask. `targets[i]` is what the task's `pad_targets`
-    takes, None for rows without answers. `example_ids[i]` is the row the window came from, in ascending order.
+    takes, None for rows without answers. `example_ids[i]` is the row the window came from, in ascending order; a packed
+    block holds pieces of several rows: this is the first, and `notes[i]` says which tokens belong to which.
     `n_tokens_cut[row]` counts the row's tokens that no window holds; `answers_cut[name]` counts, per row, what of the
     answers the model cannot see (entities, answers ...). `notes[i]` is what `decode` needs of the window (offsets ...).
     """
@@ -154,7 +155,8 @@ class Task:
     metrics: Callable[[Any], dict[str, Metric]]
     # (predictions, references, schema) -> tables for the report (per class, confusion ...).
     details: Callable[[np.ndarray, np.ndarray, Any], dict[str, Any]]
-    # name -> (training rows, evaluated rows, schema, seed) -> decoded predictions; the first is the recipe's default.
+    # name -> (training rows, evaluated rows, schema, seed) -> decoded predictions, none at all where the baseline cannot be
+    # compared with this kind of checkpoint; the first is the recipe's default.
     baselines: Mapping[str, Callable[[Rows, Rows, Any, int], list[dict[str, Any]]]]
     # pipeline_tag of the Hub, for the model card.
     pipeline_tag: str
@@ -165,7 +167,7 @@ class Task:
     # (model, batch, schema, tokenizer) -> one text per feature, by generation; takes the place of `predict`.
     generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
     # (inputs of one feature, its note, schema, random numbers of this feature and epoch) -> (inputs, target), anew each
-    # epoch: masked language modelling. None takes the features as they are.
+    # epoch: masked language modelling; an evaluation always sees the same. None takes the features as they are.
     corrupt: (
         Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
     ) = None

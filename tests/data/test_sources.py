@@ -175,7 +175,11 @@ def test_byte_order_marks_line_ends_and_capital_endings_do_not_matter(write, nam
             "a.conll:3: one column; a word and, in the last column, its tag are needed",
         ),
         ("a.conll", "-DOCSTART- O\n\n", "a.conll: no rows"),
-        ("a.txt", "x", "a.txt: unknown file type '.txt'; allowed: .csv, .tsv, .json, .jsonl, .parquet, .conll"),
+        (
+            "a.text",
+            "x",
+            "a.text: unknown file type '.text'; allowed: .csv, .tsv, .json, .jsonl, .parquet, .conll, .txt",
+        ),
         ("a", "x", "a: unknown file type ''; allowed: .csv"),
     ],
 )
@@ -236,7 +240,7 @@ def test_a_very_long_text_is_read(write):
 
 
 def test_every_reader_is_in_these_tests():
-    assert set(READERS) == {".csv", ".tsv", ".json", ".jsonl", ".parquet", ".conll"}
+    assert set(READERS) == {".csv", ".tsv", ".json", ".jsonl", ".parquet", ".conll", ".txt"}
 
 
 @pytest.mark.parametrize(
@@ -282,3 +286,12 @@ def test_the_hub_out_of_reach_is_refused_with_a_way_out():
         read_hub("nobody/nothing", None, None, "train")
     assert str(caught.value).endswith("Offline, give local files: data.train=FILE data.validation=FILE")
     assert "\n" not in str(caught.value)
+
+
+def test_a_text_file_has_a_row_per_line_that_is_not_blank(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_bytes(b"\xef\xbb\xbf = A heading = \r\n\n  \nfirst\x0csecond\xc2\x85 \nlast")
+    assert read_file(path) == [{"text": " = A heading = "}, {"text": "first\x0csecond\x85 "}, {"text": "last"}]
+    path.write_text("\n \n")
+    with pytest.raises(DataError, match="no rows"):
+        read_file(path)

@@ -1,0 +1,51 @@
+"""Cutting, packing and masking: every token once, nothing too long."""
+
+import numpy as np
+import pytest
+
+from ft_toolkit.blocks import choose_masked, cut, mask_tokens, pack
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 15, 16, 100])
+def test_pieces_predict_each_token_but_the_first_once(length):
+    pieces = cut(length, 8)
+    assert all(0 < end - start <= 8 for start, end in pieces)
+    assert [place for start, end in pieces for place in range(start + 1, end)] == list(range(1, length))
+
+
+def test_packing_keeps_order_and_fits():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        lengths = rng.integers(1, 12, rng.integers(1, 40)).tolist()
+        groups = pack(lengths, 10)
+        assert [index for group in groups for index in group] == list(range(len(lengths)))
+        assert all(sum(lengths[i] for i in group) <= 10 or len(group) == 1 for group in groups)
+
+
+def test_words_are_masked_whole_about_the_share_and_never_special_tokens():
+    rng = np.random.default_rng(2)
+    words = [-1, *[word for word in range(60) for _ in range(1 + word % 3)], -1]
+    sizes = []
+    for _ in range(200):
+        chosen = choose_masked(words, 0.15, rng)
+        assert 0 not in chosen and len(words) - 1 not in chosen
+        masked = {words[place] for place in chosen}
+        assert chosen == [place for place, word in enumerate(words) if word in masked]
+        sizes.append(len(chosen))
+    assert set(sizes) == {18}
+
+
+def test_something_is_masked_wherever_there_is_a_word():
+    rng = np.random.default_rng(3)
+    assert choose_masked([-1, 0, 0, 0, -1], 0.15, rng) == [1, 2, 3]
+    assert choose_masked([-1, -1], 0.15, rng) == []
+
+
+def test_eighty_ten_ten():
+    rng = np.random.default_rng(4)
+    ids = [7] * 20_000
+    masked = np.array(mask_tokens(ids, range(len(ids)), 4, 50, [0, 1, 2, 3, 4], rng))
+    assert abs((masked == 4).mean() - 0.8) < 0.01
+    assert abs((masked == 7).mean() - 0.1 - 0.1 / 45) < 0.01
+    assert not np.isin(masked, [0, 1, 2, 3]).any()
+    assert mask_tokens([5, 6], [], 4, 50, [], rng) == [5, 6]
