@@ -7,7 +7,7 @@ A window of a BERT-like checkpoint, and one of a decoder, whose tokenizer marks 
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,34 +93,14 @@ class Window:
         return answer[0] - self.first + self.at, answer[1] - self.first + self.at
 
 
-@dataclass(frozen=True)
-class Room:
-    """How the places of a feature are shared: the question's tokens that are kept, the context's per window, the step."""
+def share_room(n_question: int, frame: Frame, max_length: int) -> tuple[int, int]:
+    """Return how many tokens of the question are kept, and how many of the context a window holds.
 
-    question: int
-    context: int
-    step: int
-
-
-def share_room(n_question: int, frame: Frame, max_length: int, stride: int) -> Room:
-    """Give the question what it needs, at most half of what the frame leaves, and the context the rest.
-
-    Windows overlap by `stride` tokens, at most by half a window.
+    The question gets what it needs, at most half of what the frame leaves, and the context the rest.
     """
     free = max(max_length - frame.size, 2)
     question = min(n_question, free // 2)
-    context = free - question
-    return Room(question, context, context - min(stride, context // 2))
-
-
-def make_windows(n_context: int, room: Room) -> Iterator[tuple[int, int]]:
-    """Yield (first token, number of tokens) of each window; together they hold every token of the context."""
-    first = 0
-    while True:
-        yield first, min(room.context, n_context - first)
-        if first + room.context >= n_context:
-            return
-        first += room.step
+    return question, free - question
 
 
 def build_inputs(

@@ -15,10 +15,10 @@ from ft_toolkit.answer_windows import (
     best_spans,
     build_inputs,
     find_frame,
-    make_windows,
     share_room,
 )
 from ft_toolkit.models import load_tokenizer
+from ft_toolkit.windows import windows
 
 
 def pieces(kind):
@@ -83,9 +83,9 @@ def test_windows_are_those_of_the_tokenizer(seed, tiny_bert):
     frame = find_frame(tokenizer, causal=False)
     question_ids = tokenizer(question, add_special_tokens=False)["input_ids"]
     ids = tokenizer(context, add_special_tokens=False)["input_ids"]
-    room = share_room(len(question_ids), frame, length, stride)
-    assert room.question == len(question_ids)
-    ours = [build_inputs(frame, question_ids, ids[first : first + n]) for first, n in make_windows(len(ids), room)]
+    kept, room = share_room(len(question_ids), frame, length)
+    assert kept == len(question_ids)
+    ours = [build_inputs(frame, question_ids, ids[first:stop]) for first, stop in windows(len(ids), room, stride)]
     assert [found[0] for found in ours] == theirs["input_ids"]
     assert [found[1] for found in ours] == theirs["token_type_ids"]
 
@@ -96,13 +96,13 @@ def test_windows_are_those_of_the_tokenizer(seed, tiny_bert):
 @pytest.mark.parametrize("length", [8, 12, 30])
 def test_every_token_is_in_a_window_and_no_window_is_too_long(n, stride, n_question, length, tiny_bert):
     frame = find_frame(load_tokenizer(Path(tiny_bert)), causal=False)
-    room = share_room(n_question, frame, length, stride)
-    assert room.question + room.context + frame.size <= length
-    assert room.question >= min(n_question, (length - frame.size) // 2) and room.step >= 1
-    windows = list(make_windows(n, room))
-    assert {token for first, size in windows for token in range(first, first + size)} == set(range(n))
-    for (first, size), (following, _) in itertools.pairwise(windows):
-        assert first + size - following == min(stride, room.context // 2)
+    kept, room = share_room(n_question, frame, length)
+    assert kept + room + frame.size <= length
+    assert kept >= min(n_question, (length - frame.size) // 2)
+    found = windows(n, room, stride)
+    assert {token for first, stop in found for token in range(first, stop)} == set(range(n))
+    for (_, stop), (following, _) in itertools.pairwise(found):
+        assert stop - following == min(stride, room // 2)
 
 
 def byte_spans(tokenizer, text):

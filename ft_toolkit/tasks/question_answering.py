@@ -17,13 +17,13 @@ from ft_toolkit.answer_windows import (
     best_spans,
     build_inputs,
     find_frame,
-    make_windows,
     share_room,
 )
 from ft_toolkit.answers import FORMS, find_answers
 from ft_toolkit.errors import DataError, ModelError
 from ft_toolkit.metrics import squad
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.windows import windows
 
 if TYPE_CHECKING:
     import torch
@@ -141,13 +141,13 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     unseen: list[int] = []
     for number, row in enumerate(rows):
         (context, spans), (question, _) = contexts[row["context"]], questions[row["question"]]
-        room = share_room(len(question), frame, max_length, schema.stride)
-        cut.append(len(question) - room.question)
+        kept, room = share_room(len(question), frame, max_length)
+        cut.append(len(question) - kept)
         places = _answer_places(row, spans)
         seen = not places
-        for first, n in make_windows(len(context), room):
-            ids, types, at, null = build_inputs(frame, question[: room.question], context[first : first + n])
-            window = Window(first, n, at, null, spans)
+        for first, stop in windows(len(context), room, schema.stride):
+            ids, types, at, null = build_inputs(frame, question[:kept], context[first:stop])
+            window = Window(first, stop - first, at, null, spans)
             inputs["input_ids"].append(ids)
             if frame.has_types:
                 inputs["token_type_ids"].append(types)
