@@ -1,0 +1,122 @@
+"""BLEU, chrF and TER of translations, as sacrebleu computes them (Post 2018, arXiv:1804.08771), 0 to 100 as it prints them.
+
+Each is a function of sums over the examples, so that `statistics` is computed once and a resample only adds up. Texts are
+neither lower-cased nor tokenized beforehand. `signatures` says what was computed: print it beside a score, for BLEU under
+another tokenization differs by several points.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray
+# Columns of `statistics`: BLEU's lengths (2), matches (4) and n-grams (4); chrF's (hypothesis, reference, match) for each
+# order; TER's edits and mean reference length; words; references.
+CHAR_ORDER, BETA = 6, 2
+_BLEU = slice(0, 10)
+_CHRF = slice(10, 10 + 3 * CHAR_ORDER)
+_TER = slice(_CHRF.stop, _CHRF.stop + 2)
+_WORDS, _REFERENCES = _TER.stop, _TER.stop + 1
+# Languages written without spaces, for which BLEU's usual tokenizer (13a) finds no words: sacrebleu's own for Chinese; single
+# characters for the others, since its tokenizers for Japanese and Korean need further packages.
+TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
+
+
+def statistics(
+    predictions: Sequence[str], references: Sequence[Sequence[str]], target_language: str | None = None
+) -> Array:
+    """Return the sums' terms, shape (examples, 32)."""
+    bleu, _, ter = _scorers(target_language)
+    rows = []
+    for prediction, texts in zip(predictions, references, strict=True):
+        found, edits = bleu.sentence_score(prediction, texts), ter.sentence_score(prediction, texts)
+        rows.append(
+            [
+                *(found.sys_len, found.ref_len, *found.counts, *found.totals),
+                *_best_chrf(prediction, texts),
+                *(edits.num_edits, edits.ref_length),
+                *(len(prediction.split()), len(texts)),
+            ]
+        )
+    return np.array(rows, np.float64).reshape(len(rows), _REFERENCES + 1)
+
+
+def _scorers(target_language: str | None) -> tuple[Any, Any, Any]:
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    # effective_order changes no count, and keeps sacrebleu from warning of sentence scores, which are not used
+    bleu = BLEU(tokenize=TOKENIZERS.get(target_language or "", "13a"), effective_order=True, force=True)
+    return bleu, CHRF(char_order=CHAR_ORDER, word_order=0, beta=BETA), TER()
+
+
+def _best_chrf(prediction: str, texts: Sequence[str]) -> list[int]:
+    """Return the character n-gram counts against the reference with the best chrF, the first of equals."""
+    best, best_score = [0] * (3 * CHAR_ORDER), -1.0
+    ours = _char_ngrams(prediction)
+    for text in texts:
+        counts: list[int] = []
+        for mine, theirs in zip(ours, _char_ngrams(text), strict=True):
+            n_theirs = theirs.total()
+            # as sacrebleu: n-grams longer than the reference are not counted against the prediction
+            counts += [mine.total() if n_theirs else 0, n_theirs, (mine & theirs).total()]
+        if (score := _chrf(np.array(counts, np.float64))) > best_score:
+            best, best_score = counts, score
+    return best
+
+
+def _char_ngrams(text: str) -> list[Counter[str]]:
+    """Return the character n-grams of orders 1 to 6 of a text without its white space."""
+    letters = "".join(text.split())
+    return [Counter(letters[i : i + n] for i in range(len(letters) - n + 1)) for n in range(1, CHAR_ORDER + 1)]
+
+
+def _chrf(sums: Array) -> float:
+    """Return chrF of (hypothesis, reference, match) counts per order (Popović 2015), over the orders that both have."""
+    hypothesis, reference, match = sums.reshape(-1, 3).T
+    both = (hypothesis > 0) & (reference > 0)
+    if not both.any():
+        return 0.0
+    precision, recall = (match[both] / hypothesis[both]).mean(), (match[both] / reference[both]).mean()
+    if not precision + recall:
+        return 0.0
+    return float(100 * (1 + BETA**2) * precision * recall / (BETA**2 * precision + recall))
+
+
+def bleu(predictions: Array, references: Array) -> float:
+    """Corpus BLEU with up to four-grams and exponential smoothing (Papineni et al. 2002)."""
+    from sacrebleu.metrics import BLEU
+
+    hyp, ref, *counts = (int(n) for n in predictions[:, _BLEU].sum(0))
+    return float(BLEU.compute_bleu(counts[:4], counts[4:], hyp, ref, smooth_method="exp").score)
+
+
+def chrf(predictions: Array, references: Array) -> float:
+    """Corpus chrF2: character n-grams up to six, recall twice as important (Popović 2015)."""
+    return _chrf(predictions[:, _CHRF].sum(0))
+
+
+def ter(predictions: Array, references: Array) -> float:
+    """Translation edit rate, edits per reference word times 100 (Snover et al. 2006); lower is better, 0 is perfect."""
+    edits, length = predictions[:, _TER].sum(0)
+    return float(100 * edits / length) if length else 100.0 * bool(edits)
+
+
+def mean_words(statistics: Array) -> float:
+    """Return the mean number of words, split at white space, of the texts behind an array of `statistics`."""
+    return float(statistics[:, _WORDS].mean())
+
+
+def signatures(statistics: Array, target_language: str | None) -> dict[str, str]:
+    """Return sacrebleu's signature of each metric for these data: number of references, case, tokenizer, version."""
+    from sacrebleu.metrics import BLEU
+
+    counts = sorted({int(n) for n in statistics[:, _REFERENCES]})
+    streams: list[list[str | None]] = [["x" if i < n else None for n in counts] for i in range(counts[-1])]
+    _, *others = _scorers(target_language)
+    found = {}
+    for metric in (BLEU(tokenize=TOKENIZERS.get(target_language or "", "13a")), *others):
+        metric.corpus_score(["x"] * len(counts), streams)  # it learns the number of references from what it scores
+        found[type(metric).__name__.lower()] = str(metric.get_signature())
+    return found
