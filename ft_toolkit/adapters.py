@@ -60,6 +60,7 @@ def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int)
             lora_dropout=method.dropout,
             target_modules=lora_targets(model, method.target_modules, heads),
             modules_to_save=heads or None,
+            exclude_modules=heads or None,  # new ones inside the blocks may end as targets do
             fan_in_fan_out=conv1d,
             use_dora=method.name == "dora",
         )
@@ -83,6 +84,8 @@ def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> No
         for parameter in module.parameters()
     }
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:  # what no method trains: tables of positions, a pooler that nothing reads
+            continue
         if layers == "all":
             parameter.requires_grad_(any(name.startswith(f"{head}.") for head in heads))
         else:
@@ -202,7 +205,10 @@ def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> No
         config.base_model_name_or_path, config.revision = base.reference, base.commit
         # peft would ask the Hub whether the vocabulary grew; ours never does
         model.save_pretrained(folder, save_embedding_layers=False)
-        model.get_base_model().config.save_pretrained(folder)
+        base_model = model.get_base_model()
+        base_model.config.save_pretrained(folder)
+        if base_model.can_generate():
+            base_model.generation_config.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # peft's generic card; report.card writes ours
 
 

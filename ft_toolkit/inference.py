@@ -16,7 +16,14 @@ from ft_toolkit.config import ModelSection
 from ft_toolkit.environment import use_cpu
 from ft_toolkit.errors import ModelError, UsageError, one_of
 from ft_toolkit.evaluation import Predictor
-from ft_toolkit.models import find_checkpoint, kind_of, load_tokenizer, renamed_weights
+from ft_toolkit.models import (
+    find_checkpoint,
+    kind_of,
+    load_tokenizer,
+    load_weights,
+    read_pretrained,
+    renamed_weights,
+)
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
@@ -68,10 +75,17 @@ class LoadedForInference:
 
     def _load_model(self, folder: Path, base: dict[str, Any] | None) -> Any:
         config = transformers.AutoConfig.from_pretrained(folder)
-        auto_class = getattr(transformers, self.task.auto_class[kind_of(config)])
-        source = folder if base is None else find_checkpoint(ModelSection.model_validate(base)).folder
-        renamed = renamed_weights(auto_class, config)
-        model = auto_class.from_pretrained(source, config=config, dtype=torch.float32, key_mapping=renamed)
+        if base is None:
+            auto_class = getattr(transformers, self.task.auto_class[kind_of(config)])
+            model = auto_class.from_pretrained(
+                folder, config=config, dtype=torch.float32, key_mapping=renamed_weights(auto_class, config)
+            )
+        else:
+            source = find_checkpoint(ModelSection.model_validate(base)).folder
+            kind = read_pretrained(source, self._tokenizer).kind  # an encoder may have become an encoder-decoder
+            model, _ = load_weights(source, self.task.auto_class[kind], config)
+        if self.task.configure is not None:
+            self.task.configure(model, self.schema)
         return model if base is None else load_adapter(model, folder)
 
     def __call__(self, rows: Sequence[Row | str]) -> list[dict[str, Any]]:

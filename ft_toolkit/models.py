@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,10 @@ import transformers
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from transformers import AutoConfig, AutoModel, AutoTokenizer
-from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
 
 from ft_toolkit.config import ModelSection
 from ft_toolkit.errors import ModelError, one_of
@@ -21,6 +25,9 @@ from ft_toolkit.tasks.base import Kind, Pretrained, Task
 PACKAGE_PREFIX = "package:"
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
+# The class of two copies of an encoder, one of them reading the other.
+PAIR = "EncoderDecoderModel"
+_POOLER = "pooler."
 
 
 @dataclass(frozen=True)
@@ -167,27 +174,18 @@ def load_model(
 ) -> LoadedModel:
     """Load a checkpoint for a task. `seed` decides the initial weights of a new head, or `from_scratch` all weights."""
     config, kind = load_config(folder, task, schema, tokenizer, dropout)
-    auto_class = getattr(transformers, task.auto_class[kind])
+    auto_class = task.auto_class[kind]
+    if auto_class == PAIR:
+        config = _pair_config(config, tokenizer)
     torch.manual_seed(seed)
     if from_scratch:
-        try:
-            return LoadedModel(auto_class.from_config(config, dtype=torch.float32), kind, ())
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
-    try:
-        model, info = auto_class.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            key_mapping=renamed_weights(auto_class, config),
-        )
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: {task.auto_class[kind]} cannot load it: {str(error).splitlines()[0]}") from None
+        model, missing = _new_model(auto_class, config), []
+    else:
+        model, missing = load_weights(folder, auto_class, config)
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
-    missing = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    if task.configure is not None:
+        task.configure(model, schema)
     return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
 
 
@@ -201,6 +199,64 @@ def renamed_weights(auto_class: Any, config: Any) -> dict[str, str] | None:
     body = AutoModel._model_mapping.get(type(config), None)
     theirs, ours = getattr(body, "base_model_prefix", ""), getattr(task_class, "base_model_prefix", "")
     return {rf"^{theirs}\.": f"{ours}."} if theirs and ours and theirs != ours else None
+
+
+def _new_model(auto_class: str, config: Any) -> Any:
+    try:
+        if auto_class == PAIR:
+            return transformers.EncoderDecoderModel(config=config)
+        return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
+
+
+def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[str]]:
+    """Return the model of a checkpoint in float32 and the names of the weights that the checkpoint had none for.
+
+    For EncoderDecoderModel the checkpoint is an encoder, which is loaded twice; `config` is that of the pair. The encoder's
+    pooler, which nothing reads, is not trained. Raises ModelError.
+    """
+    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    parts = {"": (auto_class, config)}
+    if auto_class == PAIR:
+        parts = {"encoder": ("AutoModel", config.encoder), "decoder": ("AutoModelForCausalLM", config.decoder)}
+    loaded: dict[str, Any] = {}
+    missing: list[str] = []
+    try:
+        for name, (kind_of_model, its_config) in parts.items():
+            its_class = getattr(transformers, kind_of_model)
+            loaded[name], info = its_class.from_pretrained(
+                folder, config=its_config, key_mapping=renamed_weights(its_class, its_config), **options
+            )
+            keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+            missing += [f"{name}.{key}" if name else key for key in keys]
+        model = loaded[""] if "" in loaded else getattr(transformers, PAIR)(config=config, **loaded)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: {auto_class} cannot load it: {str(error).splitlines()[0]}") from None
+    if "encoder" in loaded:
+        for name, parameter in loaded["encoder"].named_parameters():
+            parameter.requires_grad = not name.startswith(_POOLER)
+        missing = [key for key in missing if not key.startswith(f"encoder.{_POOLER}")]
+    return model, missing
+
+
+def _pair_config(config: Any, tokenizer: Any) -> Any:
+    """Return the config of two copies of an encoder, the second as a decoder. Raises ModelError where it cannot be one."""
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(
+            f"{config.model_type} has no decoder of its own, which generating texts needs; take an encoder such as BERT or "
+            "RoBERTa, an encoder-decoder, or a decoder"
+        )
+    decoder = deepcopy(config)
+    decoder.is_decoder = decoder.add_cross_attention = True
+    eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    return transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
+        deepcopy(config),
+        decoder,
+        decoder_start_token_id=tokenizer.cls_token_id,
+        eos_token_id=eos,
+        pad_token_id=tokenizer.pad_token_id,
+    )
 
 
 def empty_model(config: Any, task: Task, kind: Kind) -> Any:

@@ -35,6 +35,8 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"long_texts": "windows"},
     ],
     "ner": [{}, {"stride": 4}],
+    "summarization": [{"max_target_length": 12}, {"max_target_length": 12, "num_beams": 2}],
+    "translation": [{"max_target_length": 12, "source_language": "en", "target_language": "de"}],
 }
 METHODS = [
     FullMethod(),

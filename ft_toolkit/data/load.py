@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.config import DataSection
-from ft_toolkit.data.cards import Card, SplitName, load_card
+from ft_toolkit.data.cards import Card, SplitName, TaskFacts, load_card
 from ft_toolkit.data.sources import RawRows, check_file, read_file, read_hub
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings, is_labelled
@@ -74,7 +74,7 @@ def load_data(section: DataSection, task: Task, settings: TaskSettings | None = 
     known = card.block.tasks.get(task.name) if card else None
     splits: dict[SplitName, Rows] = {}
     for name, rows in raw.items():
-        mapped = _map_columns(rows, origin[name], task, section.columns, known.columns if known else {})
+        mapped = _map_columns(rows, origin[name], task, section.columns, _other_names(task, settings, known))
         labelled = [row for row in mapped if is_labelled(row, task)]
         if len(labelled) < len(mapped):
             notes.append(f"{name}: {len(mapped) - len(labelled)} of {len(mapped)} rows have no label and were left out")
@@ -134,15 +134,25 @@ def _check_against_card(card: Card, raw: Mapping[SplitName, RawRows]) -> None:
             )
 
 
+def _other_names(task: Task, settings: TaskSettings | None, known: TaskFacts | None) -> dict[str, str]:
+    """Return names that a column may have besides its own: the card's, else what a setting of the task says."""
+    by_setting = {
+        name: value
+        for name, column in task.columns.items()
+        if column.named_by and (value := getattr(settings, column.named_by, None)) is not None
+    }
+    return {**by_setting, **(known.columns if known else {})}
+
+
 def _map_columns(
-    rows: RawRows, where: str, task: Task, wanted: Mapping[str, str], of_card: Mapping[str, str]
+    rows: RawRows, where: str, task: Task, wanted: Mapping[str, str], others: Mapping[str, str]
 ) -> list[Row]:
-    """Return rows with the task's column names: as the recipe says, else of the same name, else as the card says."""
+    """Return rows with the task's column names: as the recipe says, else of the same name, else one of the others."""
     found = list(dict.fromkeys(name for row in rows for name in row))
     source: dict[str, str] = {}
     for column, facts in task.columns.items():
         candidates = (
-            [wanted[column]] if column in wanted else [column, *([of_card[column]] if column in of_card else [])]
+            [wanted[column]] if column in wanted else [column, *([others[column]] if column in others else [])]
         )
         if (present := next((c for c in candidates if c in found), None)) is not None:
             source[column] = present

@@ -42,6 +42,8 @@ class Column:
     meaning: str
     required: bool = True
     is_answer: bool = False
+    # The setting of the task whose value is the column's other name (translation: source_language names it en).
+    named_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class Task:
     text_column: str | None = None
     # (model, batch, schema, tokenizer) -> one text per feature, by generation; takes the place of `predict`.
     generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
+    # (model, schema): sets what the saved model holds beside its weights, such as generation settings.
+    configure: Callable[[Any, Any], None] | None = None
     # (inputs of one feature, its note, schema, random numbers of this feature and epoch) -> (inputs, target), anew each
     # epoch: masked language modelling; an evaluation always sees the same. None takes the features as they are.
     corrupt: (

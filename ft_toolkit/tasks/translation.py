@@ -1,0 +1,201 @@
+"""Translation: a text in one language goes in, the same in another comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from ft_toolkit import generation
+from ft_toolkit.errors import DataError, UsageError, did_you_mean, one_of
+from ft_toolkit.generation import Schema
+from ft_toolkit.metrics import translation as scores
+from ft_toolkit.tasks.base import Column, Features, Metric, Pretrained, Row, Rows, Task
+
+# Names for prefixes and prompts; T5 was trained on the first four. Other codes stand for themselves.
+LANGUAGES = {
+    "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "ar": "Arabic", "cs": "Czech", "da": "Danish",
+    "el": "Greek", "es": "Spanish", "et": "Estonian", "fi": "Finnish", "hi": "Hindi", "hu": "Hungarian", "it": "Italian",
+    "ja": "Japanese", "ko": "Korean", "lt": "Lithuanian", "lv": "Latvian", "nl": "Dutch", "no": "Norwegian",
+    "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
+    "zh": "Chinese",
+}  # fmt: skip
+T5_PREFIX = "translate {source_language} to {target_language}: "
+PROMPT = "{source_language}: {source}\n{target_language}:\n"
+
+
+class Settings(generation.GenerationSettings):
+    """What stands under `task:`; the prompt's place for the text is {source}.
+
+    {source_language} and {target_language} in prefix and prompt become the languages' names.
+    """
+
+    name: Literal["translation"] = "translation"
+    # Codes (en, de); where the rows have no columns source and target, these are the columns' names. NLLB and mBART-50 want
+    # the names of their own language tokens (eng_Latn, en_XX).
+    source_language: str | None = None
+    target_language: str | None = None
+
+
+def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
+    """Check that texts are texts, and take them out of a column that holds a dict by language, as WMT's on the Hub do."""
+    languages = {
+        "source": settings.source_language if settings else None,
+        "target": settings.target_language if settings else None,
+    }
+    read: list[Row] = []
+    for number, row in enumerate(rows, 1):
+        texts = {side: _side(row[side], side, languages[side], where, number) for side in languages if side in row}
+        new = {**{name: value for name, value in row.items() if name != "references"}, **texts}
+        if "target" in row or "references" in row:
+            references = generation.read_answers({**row, **texts}, "target", where, number)
+            new |= {"target": references[0], **({"references": references} if len(references) > 1 else {})}
+        read.append(new)
+    generation.check_texts(read, "source", where)
+    return read, []
+
+
+def _side(value: Any, side: str, language: str | None, where: str, number: int) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    if language is None:
+        raise DataError(f"{where}: row {number}: {one_of(value)} in one column; say which with task.{side}_language=CODE")
+    if language not in value:
+        raise DataError(
+            f"{where}: row {number}: no text in task.{side}_language={language}; found: {one_of(value)}."
+            f"{did_you_mean(language, list(value))}"
+        )
+    return value[language]
+
+
+def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
+    """Find special tokens and the text around a source. Raises UsageError or ModelError, see generation.find_schema."""
+    languages = (settings.source_language, settings.target_language)
+    is_t5 = pretrained.config.model_type == "t5"
+    if None in languages and (pretrained.kind == "decoder" or is_t5) and settings.prefix is None and settings.prompt is None:
+        raise UsageError(
+            "this checkpoint is told in words what to do: set task.source_language and task.target_language (en, de ...), or "
+            + ("task.prefix" if is_t5 else "task.prompt")
+        )
+    prefix, prompt = (_named(text, languages) for text in (T5_PREFIX if is_t5 else "", PROMPT))
+    own = {name: _named(getattr(settings, name), languages) for name in ("prefix", "prompt")}
+    return generation.find_schema(
+        settings.model_copy(update=own), pretrained, prefix=prefix, prompt=prompt, place="{source}", languages=languages
+    )
+
+
+def _named(text: str | None, languages: tuple[str | None, str | None]) -> str | None:
+    """Return a text with the languages' names in their places."""
+    for place, code in zip(("{source_language}", "{target_language}"), languages, strict=True):
+        if text is not None and code is not None:
+            text = text.replace(place, LANGUAGES.get(code, code))
+    return text
+
+
+def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
+    """Tokenize each row into one feature: at most max_length tokens of the source, max_target_length of the target."""
+    answers = [str(row["target"]) for row in rows] if rows and "target" in rows[0] else None
+    sources = [str(row["source"]) for row in rows]
+    return generation.encode(sources, answers, tokenizer, schema, max_length, "target tokens")
+
+
+def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
+    """Return the generated translation of each row."""
+    return [{"translation": text} for text in values]
+
+
+def gold(row: Row, schema: Schema) -> str | list[str]:
+    """Return the true translation, a list where there are several."""
+    texts = generation.references_of(row, "target")
+    return texts[0] if len(texts) == 1 else texts
+
+
+def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+    """Return the counts behind BLEU, chrF and TER of each example, and those of its first reference."""
+    references = [generation.references_of(row, "target") for row in rows]
+    predictions = [str(one["translation"]) for one in decoded]
+    language = schema.target_language
+    return (
+        scores.statistics(predictions, references, language),
+        scores.statistics([several[0] for several in references], references, language),
+    )
+
+
+def metrics(settings: Settings) -> dict[str, Metric]:
+    """Return the corpus metrics, 0 to 100; BLEU comes first, being what translation tables show."""
+    return {
+        "bleu": Metric(scores.bleu, best=100.0),
+        "chrf": Metric(scores.chrf, best=100.0),
+        "ter": Metric(scores.ter, best=0.0, greater_is_better=False),
+    }
+
+
+def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
+    """Return sacrebleu's signatures and mean lengths in words."""
+    return {
+        "mean_words": {"predicted": scores.mean_words(predictions), "reference": scores.mean_words(references)},
+        "signatures": scores.signatures(predictions, schema.target_language),
+    }
+
+
+def copy_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
+    """Return the source untranslated: what names and numbers alone are worth."""
+    return [{"translation": str(row["source"])} for row in rows]
+
+
+_SAMPLES = [
+    ("The lamp in the kitchen is broken.", "Die Lampe in der Küche ist kaputt."),
+    ("My parcel has not arrived yet.", "Mein Paket ist noch nicht angekommen."),
+    ("Two children are playing in the park.", "Zwei Kinder spielen im Park."),
+    ("How long does the battery last?", "Wie lange hält der Akku?"),
+    ("A man is reading a newspaper on the train.", "Ein Mann liest im Zug eine Zeitung."),
+    ("Please send me a new invoice.", "Bitte schicken Sie mir eine neue Rechnung."),
+    ("The dog runs along the beach.", "Der Hund läuft am Strand entlang."),
+    ("She opened the window because it was warm.", "Sie öffnete das Fenster, weil es warm war."),
+    ("The shop is closed on Sundays.", "Das Geschäft ist sonntags geschlossen."),
+    ("Which cable fits the old television?", "Welches Kabel passt zu dem alten Fernseher?"),
+    ("We are waiting for the bus in the rain.", "Wir warten im Regen auf den Bus."),
+    ("The red bicycle belongs to my sister.", "Das rote Fahrrad gehört meiner Schwester."),
+]
+
+
+def sample_rows(settings: Settings) -> list[dict[str, Any]]:
+    """Return twelve sentences in English and German; every third has two translations."""
+    rows: list[dict[str, Any]] = []
+    for number, (source, target) in enumerate(_SAMPLES):
+        row = {"id": str(number + 1), "source": source, "target": target}
+        rows.append(row if number % 3 else {**row, "references": [target, target.replace(" ist ", " war ")]})
+    return rows
+
+
+TASK = Task(
+    name="translation",
+    settings=Settings,
+    columns={
+        "source": Column("the text to be translated", named_by="source_language"),
+        "target": Column("its translation, or a list of several", is_answer=True, named_by="target_language"),
+        "references": Column("a list of translations; all count as right", required=False, is_answer=True),
+    },
+    read_rows=read_rows,
+    find_schema=find_schema,
+    load_schema=generation.load_schema,
+    encode=encode,
+    auto_class=generation.AUTO_CLASS,
+    model_kwargs=generation.model_kwargs,
+    pad_targets=generation.pad_targets,
+    loss_sum=generation.loss_sum,
+    count_targets=generation.count_targets,
+    predict=generation.predict,
+    decode=decode,
+    gold=gold,
+    to_arrays=to_arrays,
+    metrics=metrics,
+    details=details,
+    baselines={"copy_source": copy_baseline},
+    pipeline_tag="translation",
+    sample_rows=sample_rows,
+    text_column="source",
+    generate=generation.generate,
+    configure=generation.configure,
+)
