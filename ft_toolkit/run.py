@@ -153,7 +153,8 @@ class _Run:
     def _announce(self) -> None:
         prepared, recipe = self.prepared, self.recipe
         rows = ", ".join(f"{len(some)} {name}" for name, some in prepared.data.splits.items())
-        new = f"; new: {', '.join(self.new_modules)}" if self.new_modules else ""
+        shown, more = self.new_modules[:3], len(self.new_modules) - 3
+        new = f"; new: {', '.join(shown)}" + (f" and {more} more" if more > 0 else "") if shown else ""
         self.total_steps = prepared.total_steps(self.accelerator.num_processes)
         for line in (
             f"run      {self.folder}",
