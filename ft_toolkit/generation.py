@@ -27,8 +27,15 @@ AUTO_CLASS: dict[Kind, str] = {
     "encoder": "EncoderDecoderModel",
 }
 # What a checkpoint's own generation settings say of its tokens; everything else the recipe decides.
-_KEPT = ("bos_token_id", "forced_bos_token_id", "forced_eos_token_id", "bad_words_ids", "suppress_tokens")
-_KEPT += ("begin_suppress_tokens", "renormalize_logits")
+_KEPT = (
+    "bos_token_id",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "bad_words_ids",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "renormalize_logits",
+)
 
 
 class GenerationSettings(TaskSettings):
@@ -129,7 +136,9 @@ def find_schema(
 def _special_tokens(kind: Kind, config: Any, tokenizer: Any) -> tuple[int, int, int | None]:
     """Return the end token, the pad token and, but for decoders, the decoder's first token."""
     eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
-    start = {"encoder": tokenizer.cls_token_id, "decoder": None}.get(kind, _config_value(config, "decoder_start_token_id"))
+    start = {"encoder": tokenizer.cls_token_id, "decoder": None}.get(
+        kind, _config_value(config, "decoder_start_token_id")
+    )
     if eos is None or tokenizer.pad_token_id is None or (start is None and kind != "decoder"):
         raise ModelError(
             f"a {config.model_type} checkpoint without "
@@ -173,8 +182,15 @@ def read_answers(row: Row, answer: str, where: str, number: int) -> list[str]:
             continue
         texts = list(value) if isinstance(value, (list, tuple)) else [value]
         if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-            raise DataError(f"{where}: row {number}: column '{name}' holds {value!r}; a text is needed, or a list of texts")
-        if name == "references" and isinstance(row.get(answer), str) and row[answer].strip() and row[answer] not in texts:
+            raise DataError(
+                f"{where}: row {number}: column '{name}' holds {value!r}; a text is needed, or a list of texts"
+            )
+        if (
+            name == "references"
+            and isinstance(row.get(answer), str)
+            and row[answer].strip()
+            and row[answer] not in texts
+        ):
             texts = [row[answer], *texts]
         return texts
     raise DataError(f"{where}: row {number}: column '{answer}' is empty")
@@ -228,7 +244,9 @@ def _check_room(schema: Schema, max_length: int) -> None:
 def _tokens(texts: Sequence[str], tokenizer: Any, **options: Any) -> list[list[int]]:
     if not texts:
         return []
-    return [list(ids) for ids in tokenizer(list(texts), return_attention_mask=False, verbose=False, **options)["input_ids"]]
+    return [
+        list(ids) for ids in tokenizer(list(texts), return_attention_mask=False, verbose=False, **options)["input_ids"]
+    ]
 
 
 def _sources(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int) -> tuple[list[list[int]], list[int]]:

@@ -173,12 +173,13 @@ def test_what_a_decoder_learns_is_the_target_alone(folder_of: Any) -> None:
         assert answer == (row["summary"] + "<|endoftext|>" if len(row["summary"]) < 20 else row["summary"][:20])
     whole = [len(row["summary"]) + 1 - 20 for row in ROWS]
     assert case.features.answers_cut == {"summary tokens": [max(n, 0) for n in whole]}
-    with pytest.raises(UsageError, match="the prompt without the text has 14 tokens already"):
+    with pytest.raises(UsageError, match=r"the prompt without the text has 14 tokens already"):
         TASK.encode(ROWS, case.tokenizer, case.schema, 10)
 
 
 @pytest.mark.parametrize(
-    ("name", "start", "before"), [("t5", "[PAD]", ""), ("bart", "[SEP]", "[CLS] "), ("marian", "[PAD]", ""), ("bert", "[CLS]", "")]
+    ("name", "start", "before"),
+    [("t5", "[PAD]", ""), ("bart", "[SEP]", "[CLS] "), ("marian", "[PAD]", ""), ("bert", "[CLS]", "")],
 )
 def test_what_an_encoder_decoder_learns(name: str, start: str, before: str, folder_of: Any) -> None:
     """Labels are the target with its end token, decoder inputs the same one place later behind the first token."""
@@ -223,7 +224,13 @@ METHODS = {
 
 @pytest.mark.parametrize(
     ("name", "method"),
-    [*(("bert", method) for method in METHODS), ("t5", "lora"), ("bart", "full"), ("marian", "merged"), ("llama", "lora")],
+    [
+        *(("bert", method) for method in METHODS),
+        ("t5", "lora"),
+        ("bart", "full"),
+        ("marian", "merged"),
+        ("llama", "lora"),
+    ],
 )
 def test_saved_and_loaded_it_writes_the_same(name: str, method: str, folder_of: Any, tmp_path: Path) -> None:
     """After a few steps, so that adapters and new cross-attention are what they were trained to, not what a seed gives."""
@@ -257,12 +264,18 @@ def test_generation_settings_reach_the_texts(trained: Any) -> None:
     """No dead settings: each changes what is written, with everything else the same."""
     case = trained("bart")
     schema = replace(case.schema, num_beams=3)
-    for change in ({"num_beams": 1}, {"length_penalty": -4.0}, {"no_repeat_ngram_size": 1}, {"max_target_length": 6}, {"min_new_tokens": 15}):
+    for change in (
+        {"num_beams": 1},
+        {"length_penalty": -4.0},
+        {"no_repeat_ngram_size": 1},
+        {"max_target_length": 6},
+        {"min_new_tokens": 15},
+    ):
         written = []
         for case.schema in (schema, replace(schema, **change)):
             written.append(case.texts(4096))
         assert written[0] != written[1], change
-    with pytest.raises(UsageError, match="min_new_tokens=16 leaves no room"):
+    with pytest.raises(UsageError, match=r"min_new_tokens=16 leaves no room"):
         Case(case.folder, min_new_tokens=16)
 
 
@@ -284,13 +297,15 @@ def test_settings_that_cannot_work_are_refused(name: str, settings: Any, message
 def test_an_encoder_that_cannot_be_a_decoder_is_refused(folder_of: Any, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(folder_of("bert"))
     sizes = {"dim": 32, "n_layers": 1, "n_heads": 4, "hidden_dim": 64}
-    transformers.DistilBertModel(transformers.DistilBertConfig(**sizes, vocab_size=len(tokenizer))).save_pretrained(tmp_path)
+    transformers.DistilBertModel(transformers.DistilBertConfig(**sizes, vocab_size=len(tokenizer))).save_pretrained(
+        tmp_path
+    )
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="distilbert has no decoder of its own.*take an encoder such as BERT"):
+    with pytest.raises(ModelError, match=r"distilbert has no decoder of its own.*take an encoder such as BERT"):
         Case(tmp_path)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", [], ["a", 3], 7])
 def test_answers_that_are_none_are_refused(value: Any) -> None:
-    with pytest.raises(DataError, match="here: row 4: column 'summary'"):
+    with pytest.raises(DataError, match=r"here: row 4: column 'summary'"):
         generation.read_answers({"summary": value}, "summary", "here", 4)

@@ -151,9 +151,7 @@ def _map_columns(
     found = list(dict.fromkeys(name for row in rows for name in row))
     source: dict[str, str] = {}
     for column, facts in task.columns.items():
-        candidates = (
-            [wanted[column]] if column in wanted else [column, *([others[column]] if column in others else [])]
-        )
+        candidates = [wanted[column]] if column in wanted else [column, *([others[column]] if column in others else [])]
         if (present := next((c for c in candidates if c in found), None)) is not None:
             source[column] = present
         elif facts.required or column in wanted:

@@ -60,7 +60,9 @@ def _side(value: Any, side: str, language: str | None, where: str, number: int) 
     if not isinstance(value, Mapping):
         return value
     if language is None:
-        raise DataError(f"{where}: row {number}: {one_of(value)} in one column; say which with task.{side}_language=CODE")
+        raise DataError(
+            f"{where}: row {number}: {one_of(value)} in one column; say which with task.{side}_language=CODE"
+        )
     if language not in value:
         raise DataError(
             f"{where}: row {number}: no text in task.{side}_language={language}; found: {one_of(value)}."
@@ -73,22 +75,29 @@ def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | Non
     """Find special tokens and the text around a source. Raises UsageError or ModelError, see generation.find_schema."""
     languages = (settings.source_language, settings.target_language)
     is_t5 = pretrained.config.model_type == "t5"
-    if None in languages and (pretrained.kind == "decoder" or is_t5) and settings.prefix is None and settings.prompt is None:
+    if (
+        None in languages
+        and (pretrained.kind == "decoder" or is_t5)
+        and settings.prefix is None
+        and settings.prompt is None
+    ):
         raise UsageError(
             "this checkpoint is told in words what to do: set task.source_language and task.target_language (en, de ...), or "
             + ("task.prefix" if is_t5 else "task.prompt")
         )
     prefix, prompt = (_named(text, languages) for text in (T5_PREFIX if is_t5 else "", PROMPT))
-    own = {name: _named(getattr(settings, name), languages) for name in ("prefix", "prompt")}
+    own = {
+        name: _named(text, languages) for name in ("prefix", "prompt") if (text := getattr(settings, name)) is not None
+    }
     return generation.find_schema(
         settings.model_copy(update=own), pretrained, prefix=prefix, prompt=prompt, place="{source}", languages=languages
     )
 
 
-def _named(text: str | None, languages: tuple[str | None, str | None]) -> str | None:
+def _named(text: str, languages: tuple[str | None, str | None]) -> str:
     """Return a text with the languages' names in their places."""
     for place, code in zip(("{source_language}", "{target_language}"), languages, strict=True):
-        if text is not None and code is not None:
+        if code is not None:
             text = text.replace(place, LANGUAGES.get(code, code))
     return text
 

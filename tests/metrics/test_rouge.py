@@ -8,7 +8,8 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from ft_toolkit.metrics.rouge import NAMES, mean_of, mean_words, sentences, statistics
 
-WORDS = "The lamp was late . Nobody answers! 3 parcels, broken Screens running a customer’s (blue) one?".split()
+SENTENCE = "The lamp was late . Nobody answers! 3 parcels, broken Screens running a customer’s (blue) one?"
+WORDS = SENTENCE.split()
 
 
 def texts(rng: random.Random, lowest: int = 0) -> str:

@@ -8,7 +8,8 @@ import sacrebleu
 
 from ft_toolkit.metrics import translation
 
-WORDS = "Ein Mann steht , am Herd ! und bereitet das Essen zu . weiß-blau 3,5 „so“ Straße (bald) x".split()
+SENTENCE = "Ein Mann steht , am Herd ! und bereitet das Essen zu . weiß-blau 3,5 „so“ Straße (bald) x"
+WORDS = SENTENCE.split()
 
 
 def corpus(seed: int, n_references: int) -> tuple[list[str], list[list[str]]]:
@@ -29,7 +30,9 @@ def test_scores_are_those_of_sacrebleu(seed: int, n_references: int) -> None:
     predictions, references = corpus(seed, n_references)
     found = translation.statistics(predictions, references)
     streams = [[several[i] for several in references] for i in range(n_references)]
-    assert translation.bleu(found, found) == pytest.approx(sacrebleu.corpus_bleu(predictions, streams, force=True).score)
+    assert translation.bleu(found, found) == pytest.approx(
+        sacrebleu.corpus_bleu(predictions, streams, force=True).score
+    )
     assert translation.chrf(found, found) == pytest.approx(sacrebleu.corpus_chrf(predictions, streams).score)
     assert translation.ter(found, found) == pytest.approx(sacrebleu.corpus_ter(predictions, streams).score)
     some = np.array([0, 3, 3, 7, 20])
@@ -43,7 +46,9 @@ def test_different_numbers_of_references() -> None:
     references = [several[: 1 + i % 3] for i, several in enumerate(references)]
     streams = [[several[i] if i < len(several) else None for several in references] for i in range(3)]
     found = translation.statistics(predictions, references)
-    assert translation.bleu(found, found) == pytest.approx(sacrebleu.corpus_bleu(predictions, streams, force=True).score)
+    assert translation.bleu(found, found) == pytest.approx(
+        sacrebleu.corpus_bleu(predictions, streams, force=True).score
+    )
     assert translation.chrf(found, found) == pytest.approx(sacrebleu.corpus_chrf(predictions, streams).score)
     assert translation.ter(found, found) == pytest.approx(sacrebleu.corpus_ter(predictions, streams).score)
     assert "nrefs:var" in translation.signatures(found, "de")["bleu"]

@@ -1,0 +1,83 @@
+"""Summarization beyond the contract: columns, references, the lead baseline, and what a report shows."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ft_toolkit.errors import DataError
+from ft_toolkit.metrics.rouge import statistics
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.base import is_labelled, without_answers
+
+TASK = find_tasks()["summarization"]
+SETTINGS = TASK.settings()
+
+
+def read(*rows: dict[str, Any]) -> list[Any]:
+    return list(TASK.read_rows(rows, SETTINGS, "rows.jsonl")[0])
+
+
+def test_references_come_from_either_column_and_the_first_is_learned() -> None:
+    only, listed, both, other = read(
+        {"document": "d", "summary": "a"},
+        {"document": "d", "summary": ["a", "b"]},
+        {"document": "d", "summary": "a", "references": ["a", "b"]},
+        {"document": "d", "summary": "c", "references": ["a", "b"]},
+    )
+    assert only == {"document": "d", "summary": "a"}
+    assert listed == both == {"document": "d", "summary": "a", "references": ["a", "b"]}
+    assert other["references"] == ["c", "a", "b"] and other["summary"] == "c"
+    assert [TASK.gold(row, None) for row in (only, both)] == ["a", ["a", "b"]]
+    (missing,) = read({"document": "d", "summary": None, "references": ["a"]})
+    assert missing["summary"] == "a" and "references" not in missing
+    assert not is_labelled({"document": "d", "summary": None}, TASK)
+    assert read(without_answers(both, TASK)) == [{"document": "d"}]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"document": 3, "summary": "a"}, "column 'document' holds 3; text is needed"),
+        ({"document": "d", "summary": ""}, "column 'summary' holds ''; a text is needed, or a list of texts"),
+        ({"document": "d", "summary": "a", "references": "|"[:0]}, "column 'references' holds ''"),
+    ],
+)
+def test_rows_that_will_not_do(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"rows.jsonl: row 1: {message}"):
+        read(row)
+
+
+def test_summaries_that_rouge_cannot_see_are_counted() -> None:
+    rows = [{"document": "d", "summary": text} for text in ("灯坏了", "a lamp", "…")]
+    _, notes = TASK.read_rows(rows, SETTINGS, "x")
+    assert notes == ["2 of 3 summaries have no letter a to z; ROUGE sees nothing else"]
+
+
+def test_the_best_reference_counts_and_details_say_how() -> None:
+    rows = read(
+        {"document": "d", "summary": ["a broken lamp", "the lamp is broken"]}, {"document": "d", "summary": "two words"}
+    )
+    decoded = TASK.decode(["the lamp is broken", "two other words"], None, rows, None)
+    predictions, references = TASK.to_arrays(decoded, rows, None)
+    metrics = TASK.metrics(SETTINGS)
+    assert list(metrics) == ["rougeL", "rouge1", "rouge2", "rougeLsum"]
+    assert metrics["rouge1"].fn(predictions, references) == pytest.approx((100 + 80) / 2)
+    assert metrics["rouge2"].fn(predictions, references) == pytest.approx(50)
+    details = TASK.details(predictions, references, None)
+    assert details["mean_words"] == {"predicted": 3.5, "reference": 2.5} and "Porter" in details["signatures"]["rouge"]
+    resampled = np.array([1, 1])
+    assert metrics["rougeL"].fn(predictions[resampled], references[resampled]) == pytest.approx(80)
+
+
+@pytest.mark.parametrize(
+    ("summaries", "n"), [(["One. Two."] * 3, 2), (["One."] * 3, 1), (["A.\nB.\nC.", "One. Two.", "x"], 2)]
+)
+def test_the_lead_has_as_many_sentences_as_summaries_do(summaries: list[str], n: int) -> None:
+    train = [{"document": "d", "summary": text} for text in summaries]
+    rows = [{"document": "First here. Second there! Third? Last."}, {"document": "Only one"}]
+    found = TASK.baselines["lead"](train, rows, None, 0)
+    assert found == [{"summary": "\n".join(["First here.", "Second there!"][:n])}, {"summary": "Only one"}]
+    assert statistics([found[0]["summary"]], [["First here."]])[0][0, 0] == pytest.approx(
+        100 if n == 1 else 100 * 2 / 3
+    )
