@@ -13,7 +13,7 @@ Array = np.ndarray
 NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 # A sentence ends with . ! or ?, perhaps a closing quotation mark or bracket, and white space before a capital, a digit or an
 # opening mark. Abbreviations before names ("Dr. Lee") end one too many; decimals and "e.g. this" do not.
-_SENTENCE_END = re.compile(r"(?<=[.!?])([\"'”’)\]]*)\s+(?=[A-Z0-9\"'“‘(\[])")
+_SENTENCE_END = re.compile(r"(?<=[.!?])([\"'\u201d\u2019)\]]*)\s+(?=[A-Z0-9\"'\u201c\u2018(\[])")
 
 
 def sentences(text: str) -> list[str]:

@@ -8,7 +8,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from ft_toolkit.metrics.rouge import NAMES, mean_of, mean_words, sentences, statistics
 
-SENTENCE = "The lamp was late . Nobody answers! 3 parcels, broken Screens running a customer’s (blue) one?"
+SENTENCE = "The lamp was late . Nobody answers! 3 parcels, broken Screens running a customer's (blue) one?"
 WORDS = SENTENCE.split()
 
 
@@ -47,6 +47,7 @@ def test_a_reference_against_itself_is_what_the_package_says() -> None:
         ("One line. Two sentences!", ["One line.", "Two sentences!"]),
         ("First line.\nSecond. Still second.\n\n", ["First line.", "Second. Still second."]),
         ('He said "no." Then he left.', ['He said "no."', "Then he left."]),
+        ("He said \u201cno.\u201d Then he left.", ["He said \u201cno.\u201d", "Then he left."]),
         ("It costs 3.50 in all, e.g. there. (Really?) Yes", ["It costs 3.50 in all, e.g. there.", "(Really?)", "Yes"]),
         ("", []),
     ],
