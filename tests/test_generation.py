@@ -103,6 +103,8 @@ class Case:
             optimizer.zero_grad()
             TASK.loss_sum(self.model(**batch.inputs), batch, self.schema).backward()
             optimizer.step()
+        trained = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
+        assert [name for name, p in trained if p.grad is None or not p.grad.any()] == []
         return self
 
     def texts(self, tokens_per_batch: int, *, with_answers: bool = True) -> list[str]:
