@@ -233,6 +233,9 @@ def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[
         model = loaded[""] if "" in loaded else getattr(transformers, PAIR)(config=config, **loaded)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: {auto_class} cannot load it: {str(error).splitlines()[0]}") from None
+    for module in model.modules():  # Marian computes its positions, and reads them without a gradient
+        if "Sinusoidal" in type(module).__name__:
+            module.requires_grad_(False)
     if "encoder" in loaded:
         for name, parameter in loaded["encoder"].named_parameters():
             parameter.requires_grad = not name.startswith(_POOLER)
