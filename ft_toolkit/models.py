@@ -182,6 +182,9 @@ def load_model(
         model, missing = _new_model(auto_class, config), []
     else:
         model, missing = load_weights(folder, auto_class, config)
+    for name, module in model.named_modules():  # Marian computes its positions; nothing reads the pooler of a pair
+        if "Sinusoidal" in type(module).__name__ or (auto_class == PAIR and f"{name}." == f"encoder.{_POOLER}"):
+            module.requires_grad_(False)
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     if task.configure is not None:
@@ -213,8 +216,8 @@ def _new_model(auto_class: str, config: Any) -> Any:
 def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[str]]:
     """Return the model of a checkpoint in float32 and the names of the weights that the checkpoint had none for.
 
-    For EncoderDecoderModel the checkpoint is an encoder, which is loaded twice; `config` is that of the pair. The encoder's
-    pooler, which nothing reads, is not trained. Raises ModelError.
+    For EncoderDecoderModel the checkpoint is an encoder, which is loaded twice; `config` is that of the pair. Its pooler,
+    which nothing reads, is not named. Raises ModelError.
     """
     options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     parts = {"": (auto_class, config)}
@@ -233,14 +236,7 @@ def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[
         model = loaded[""] if "" in loaded else getattr(transformers, PAIR)(config=config, **loaded)
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: {auto_class} cannot load it: {str(error).splitlines()[0]}") from None
-    for module in model.modules():  # Marian computes its positions, and reads them without a gradient
-        if "Sinusoidal" in type(module).__name__:
-            module.requires_grad_(False)
-    if "encoder" in loaded:
-        for name, parameter in loaded["encoder"].named_parameters():
-            parameter.requires_grad = not name.startswith(_POOLER)
-        missing = [key for key in missing if not key.startswith(f"encoder.{_POOLER}")]
-    return model, missing
+    return model, [key for key in missing if not key.startswith(f"encoder.{_POOLER}")]
 
 
 def _pair_config(config: Any, tokenizer: Any) -> Any:
