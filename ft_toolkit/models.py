@@ -178,8 +178,9 @@ def load_model(
     if auto_class == PAIR:
         config = _pair_config(config, tokenizer)
     torch.manual_seed(seed)
+    missing: list[str] = []
     if from_scratch:
-        model, missing = _new_model(auto_class, config), []
+        model = _new_model(auto_class, config)
     else:
         model, missing = load_weights(folder, auto_class, config)
     for name, module in model.named_modules():  # Marian computes its positions; nothing reads the pooler of a pair
