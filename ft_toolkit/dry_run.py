@@ -12,7 +12,7 @@ from rich.table import Table
 from ft_toolkit import environment
 from ft_toolkit.batching import MicroBatch
 from ft_toolkit.loader import make_collate, to_device
-from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
+from ft_toolkit.prepare import BuiltModel, Prepared, build_model, effective_batch, prepare
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report.background import lost_answers
 from ft_toolkit.tracking import check_trackers
@@ -27,6 +27,11 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=loaded.recipe.training.mixed_precision)
     with tempfile.TemporaryDirectory() as scratch:
         prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
+        _show(prepared, accelerator, build_model(prepared), console)
+
+
+def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, console: Console) -> None:
+    """Print rows, warnings, and what the steps will cost."""
     recipe = prepared.recipe
     splits = prepared.facts["splits"]
     lost = lost_answers(key for facts in splits.values() for key in facts)
@@ -37,7 +42,6 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     console.print(table)
     for line in prepared.facts["warnings"]:
         console.print(f"note: {line}", highlight=False)
-    built = build_model(prepared)
     count, labels = built.count, getattr(prepared.schema, "labels", ())
     seeds = recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)

@@ -1,6 +1,7 @@
 """Models from scratch: every kind for its task, the tokenizer's tokens in the config, mistakes in words, the same run twice."""
 
 import json
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from ft_toolkit.config import ModelSection
+from ft_toolkit.dry_run import dry_run
 from ft_toolkit.errors import ModelError, RecipeError
 from ft_toolkit.inference import load
 from ft_toolkit.models import load_model, load_tokenizer, read_pretrained
@@ -201,3 +203,10 @@ def test_a_run_from_scratch_can_be_used(write_recipe: Any, tmp_path: Path) -> No
     assert results["scores"]["test"]["baselines"]["bytes"]["perplexity"]["value"] is None
     (prediction,) = load(folder)(["the lamp is late"])
     assert prediction["tokens"] > 1 and prediction["bytes"] == 16 and prediction["perplexity"] > 1
+
+
+def test_a_dry_run_makes_the_model_too(write_recipe: Any) -> None:
+    path = write_recipe(task="language_modelling", model={"config": GPT2, "tokenizer": TRAINED}, data__max_length=32)
+    console = Console(file=StringIO(), width=120)
+    dry_run(load_recipe(path, [], TASKS), console)
+    assert "nothing was trained or written" in console.file.getvalue()

@@ -100,10 +100,10 @@ ELSEWHERE = {
     "task.stride": "tests/tasks/test_ner.py and test_question_answering.py: windows share as many tokens",
     **dict.fromkeys(
         [f"task.{key}" for key in ("max_target_length", "num_beams", "length_penalty", "no_repeat_ngram_size")],
-        "tests/test_generation.py: generation settings reach the texts",
+        "tests/text/test_generation.py: generation settings reach the texts",
     ),
-    "task.min_new_tokens": "tests/test_generation.py: generation settings reach the texts",
-    "task.prompt": "tests/test_generation.py: what a decoder learns is the target alone",
+    "task.min_new_tokens": "tests/text/test_generation.py: generation settings reach the texts",
+    "task.prompt": "tests/text/test_generation.py: what a decoder learns is the target alone",
     "task.prefix": "tests/tasks/test_translation.py: what stands before a source",
     "task.source_language": "tests/tasks/test_translation.py: what stands before a source",
     "task.target_language": "tests/tasks/test_translation.py: what stands before a source",

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.blocks import choose_masked, cut, mask_tokens, pack
 from ft_toolkit.errors import DataError, ModelError, UsageError
 from ft_toolkit.metrics import language
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.text.blocks import choose_masked, cut, mask_tokens, pack
 
 if TYPE_CHECKING:
     import torch
@@ -357,7 +357,7 @@ def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[d
 
     Returns nothing for masked models, whose numbers cannot be compared with it.
     """
-    from ft_toolkit.byte_model import negative_log_likelihoods
+    from ft_toolkit.text.byte_model import negative_log_likelihoods
 
     if schema.objective == "masked":
         return []

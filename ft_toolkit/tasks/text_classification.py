@@ -14,7 +14,7 @@ from pydantic import Field
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.metrics import classification, regression
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
-from ft_toolkit.windows import content_span, windows
+from ft_toolkit.text.windows import content_span, windows
 
 if TYPE_CHECKING:
     import torch

@@ -7,11 +7,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ft_toolkit import generation
 from ft_toolkit.errors import DataError, UsageError, did_you_mean, one_of
-from ft_toolkit.generation import Schema
 from ft_toolkit.metrics import translation as scores
 from ft_toolkit.tasks.base import Column, Features, Metric, Pretrained, Row, Rows, Task
+from ft_toolkit.text import generation
+from ft_toolkit.text.generation import Schema
 
 # Names for prefixes and prompts; T5 was trained on the first four. Other codes stand for themselves.
 LANGUAGES = {

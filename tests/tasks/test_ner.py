@@ -13,11 +13,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 
 from ft_toolkit.config import DataSection
 from ft_toolkit.data.load import load_data
-from ft_toolkit.entities import read_entity_rows
 from ft_toolkit.errors import DataError, ModelError
 from ft_toolkit.models import load_config, load_tokenizer
 from ft_toolkit.tasks.base import Features, Pretrained, without_answers
 from ft_toolkit.tasks.ner import IGNORED, TASK, Schema, Settings
+from ft_toolkit.text.entities import read_entity_rows
 
 TYPES = ("LOC", "PER")
 WORDS = [
@@ -367,7 +367,7 @@ def test_an_encoder_decoder_is_refused_in_words(tiny_bert, tmp_path):
 def decode(tags, row, probabilities=None):
     """Return what is decoded when the model gives these tags to the words of a row."""
     schema = Schema(TYPES, 4, "first")
-    from ft_toolkit.entities import words_of
+    from ft_toolkit.text.entities import words_of
 
     note = [(start, end, place) for place, (start, end) in enumerate(words_of(row))]
     values = [(np.array([schema.tags.index(t) for t in tags.split()]), np.array(probabilities or [0.5] * len(note)))]

@@ -14,7 +14,6 @@ import torch
 import transformers
 from accelerate import Accelerator
 
-from ft_toolkit import generation
 from ft_toolkit.adapters import attach, head_modules, lora_targets, save_model
 from ft_toolkit.config import FullMethod, LoraMethod
 from ft_toolkit.errors import DataError, ModelError, UsageError
@@ -24,6 +23,7 @@ from ft_toolkit.loader import make_collate
 from ft_toolkit.models import Checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.stand_in import make_stand_in
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.text import generation
 
 TASK = find_tasks()["summarization"]
 ROWS, _ = TASK.read_rows(TASK.sample_rows(TASK.settings()), None, "sample rows")

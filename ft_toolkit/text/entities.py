@@ -8,8 +8,8 @@ from typing import Any
 from ft_toolkit.errors import DataError
 from ft_toolkit.metrics.spans import TAG, find_scheme, read_tags
 from ft_toolkit.tasks.base import Row, Rows
-from ft_toolkit.windows import Span
-from ft_toolkit.words import find_words, place_words
+from ft_toolkit.text.windows import Span
+from ft_toolkit.text.words import find_words, place_words
 
 
 def words_of(row: Row) -> list[Span]:

@@ -5,7 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from ft_toolkit.windows import best_windows, content_span, windows
+from ft_toolkit.text.windows import best_windows, content_span, windows
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 16])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_toolkit.words import Unit, align, cut_words, find_words, place_words
+from ft_toolkit.text.words import Unit, align, cut_words, find_words, place_words
 
 
 @pytest.mark.parametrize(

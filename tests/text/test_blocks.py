@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ft_toolkit.blocks import choose_masked, cut, mask_tokens, pack
+from ft_toolkit.text.blocks import choose_masked, cut, mask_tokens, pack
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 15, 16, 100])

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from ft_toolkit.answers import Answer, find_answers
 from ft_toolkit.errors import DataError
+from ft_toolkit.text.answers import Answer, find_answers
 
 CONTEXT = "Ada met Ben in Graz. Ben left on Monday; Ada stayed."
 

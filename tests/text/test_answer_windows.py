@@ -9,7 +9,8 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from ft_toolkit.answer_windows import (
+from ft_toolkit.models import load_tokenizer
+from ft_toolkit.text.answer_windows import (
     Window,
     answer_tokens,
     best_spans,
@@ -17,8 +18,7 @@ from ft_toolkit.answer_windows import (
     find_frame,
     share_room,
 )
-from ft_toolkit.models import load_tokenizer
-from ft_toolkit.windows import windows
+from ft_toolkit.text.windows import windows
 
 
 def pieces(kind):

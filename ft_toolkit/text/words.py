@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ft_toolkit.windows import Span
+from ft_toolkit.text.windows import Span
 
 # Scripts that put no space between words: each letter is a word of its own, as BERT's tokenizer has it for Chinese. Thai,
 # Lao, Tibetan, Myanmar, Khmer; kana and CJK ideographs with their compatibility forms and extensions.

@@ -1,0 +1,1 @@
+"""Between texts and tokens: what tasks need to cut, pack, align and generate texts."""
