@@ -125,12 +125,12 @@ def point_scores(
 
 
 def full_scores(
-    decoded: list[dict[str, Any]],
+    decoded: Sequence[dict[str, Any]],
+    *,
     rows: Rows,
     task: Task,
     schema: Any,
     metrics: dict[str, Metric],
-    *,
     samples: int,
     seed: int,
 ) -> Scores:

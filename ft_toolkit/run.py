@@ -5,7 +5,7 @@ import os
 import shutil
 import signal
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from rich.console import Console
 from ft_toolkit import adapters, checkpoint, environment, files
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
-from ft_toolkit.evaluation import Predictor, full_scores, point_scores
+from ft_toolkit.evaluation import Predictor, point_scores
 from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
@@ -28,8 +28,8 @@ from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.run_folder import claim, remove_if_bare
+from ft_toolkit.scoring import predict_rows, predict_splits, score_split
 from ft_toolkit.stop import note_stop_signals
-from ft_toolkit.tasks.base import Rows
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
 
@@ -106,7 +106,7 @@ class _Run:
             self._evaluate()
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
         checkpoint.load_weights(self._bare_model(), self._best_folder() / "weights.safetensors")
-        decoded = self._predict_all()
+        self.prepared, decoded = predict_splits(self._predictor(), self.prepared)
         results: dict[str, Any] = {}
         if self.accelerator.is_main_process:
             results = self._finish(decoded, training_seconds)
@@ -311,7 +311,7 @@ class _Run:
 
     # --- after the last step
 
-    def _predictor(self, *, alone: bool = False) -> Predictor:
+    def _predictor(self) -> Predictor:
         return Predictor(
             self.accelerator,
             self._bare_model(),
@@ -319,29 +319,7 @@ class _Run:
             self.prepared.schema,
             self.prepared.tokenizer,
             self.prepared.evaluation_tokens(),
-            alone=alone,
         )
-
-    def _predict_all(self) -> dict[SplitName, list[dict[str, Any]]]:
-        """Return the decoded predictions of every split but train; thresholds are chosen on validation first."""
-        prepared, names = self.prepared, [name for name in self.prepared.data.splits if name != "train"]
-        values = {name: self._predictor().predict(prepared.features[name])[0] for name in names}
-        if prepared.task.tune is not None:
-            rows, features = prepared.data.splits["validation"], prepared.features["validation"]
-            schema = prepared.task.tune(values["validation"], features, rows, prepared.schema)
-            self.prepared = prepared = replace(prepared, schema=schema)
-        return {
-            name: prepared.task.decode(
-                values[name], prepared.features[name], prepared.data.splits[name], prepared.schema
-            )
-            for name in names
-        }
-
-    def _predict_rows(self, rows: Rows) -> list[dict[str, Any]]:
-        """Return the decoded predictions of some rows, on this process alone."""
-        task, schema = self.prepared.task, self.prepared.schema
-        features = task.encode(rows, self.prepared.tokenizer, schema, self.recipe.data.max_length)
-        return task.decode(self._predictor(alone=True).predict(features)[0], features, rows, schema)
 
     def _best_folder(self) -> Path:
         found = files.found_folder(self.folder / "checkpoints" / "best")
@@ -353,13 +331,13 @@ class _Run:
         prepared, recipe = self.prepared, self.recipe
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
         asked = rows_to_prove(prepared)
-        expected = self._predict_rows(asked)
+        expected = predict_rows(self._predictor(), prepared, asked)
         with files.whole_folder(self.folder / "model") as fresh:
             adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
         proof = prove_reload(self.folder / "model", prepared, asked, expected)
-        scores = {name: self._score(name, predicted) for name, predicted in decoded.items()}
+        scores = {name: score_split(prepared, name, predicted) for name, predicted in decoded.items()}
         training = {
             "steps": self.progress.step,
             "planned_steps": self.total_steps,
@@ -380,31 +358,6 @@ class _Run:
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return {**results, "folder": str(self.folder)}
-
-    def _score(self, split: SplitName, decoded: list[dict[str, Any]]) -> dict[str, Any]:
-        """Return a split's part of results.json: metrics with intervals, tables, and each baseline with our lead over it."""
-        prepared, recipe = self.prepared, self.recipe
-        rows = prepared.data.splits[split]
-        score = partial(
-            full_scores,
-            rows=rows,
-            task=prepared.task,
-            schema=prepared.schema,
-            metrics=prepared.metrics,
-            samples=recipe.evaluation.bootstrap_samples,
-            seed=recipe.training.seed,
-        )
-        ours = score(decoded)
-        baselines = {}
-        for name in prepared.baselines:
-            predict = prepared.task.baselines[name]
-            predicted = predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed)
-            if not predicted:  # it has no answer to what this kind of checkpoint is asked
-                continue
-            theirs = score(predicted)
-            lead = ours.lead_over(theirs)
-            baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-        return {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
 
 
 def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:

@@ -34,7 +34,7 @@ FLOORS = {
     3: ["recipe_file", "data", "data.*", "tasks", "tasks.*", "optim", "loader", "models", "stand_in"],
     4: ["new_model", "adapters", "evaluation", "checkpoint", "train"],
     5: ["prepare", "tracking"],
-    6: ["inference", "proof", "report", "report.*", "doctor"],
+    6: ["inference", "proof", "scoring", "report", "report.*", "doctor"],
     7: ["predict", "run", "dry_run"],
     8: ["seeds"],
     9: ["cli"],
