@@ -84,7 +84,7 @@ def template(name: str, *, autoescape: bool, **filters: Callable[[Any], str]) ->
     environment = jinja2.Environment(
         loader=loader, autoescape=autoescape, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=number, interval=interval, count=count, words=words, **filters)
+    environment.filters.update(number=number, interval=interval, count=count, words=words, verb=verb, **filters)
     return environment.get_template(name)
 
 
@@ -107,6 +107,11 @@ def interval(score: dict[str, float | None]) -> str:
 def count(value: int | float | None) -> str:
     """Return a count with thousands separated."""
     return MISSING if value is None else f"{value:,.0f}"
+
+
+def verb(model: str) -> str:
+    """Return what was done to a model: a new one (see `ModelSection.title`) has nothing that could be fine-tuned."""
+    return "trained" if model.endswith(" from scratch") else "fine-tuned"
 
 
 def words(name: str) -> str:

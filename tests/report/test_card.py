@@ -182,3 +182,14 @@ def test_escape_and_code():
     assert escape("a | b\n<i> *c*") == r"a \| b &lt;i&gt; \*c\*"
     assert code("a`b") == "`` a`b ``"
     assert code("plain") == "`plain`"
+
+
+def test_a_new_model_is_not_called_fine_tuned(make_run):
+    folder = make_run("binary")
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps({**results, "model": "gpt2 from scratch"}))
+    write_report(folder)
+    for name in ("README.md", "report.html"):
+        text = (folder / name).read_text()
+        assert "gpt2 from scratch" in text and "fine-tuned" not in text
+    assert ModelCard.load(folder / "README.md").data.base_model is None
