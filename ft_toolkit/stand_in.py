@@ -41,6 +41,20 @@ def _bert_sizes(**more: Any) -> dict[str, Any]:
     }
 
 
+# The decoder begins with token 2: BART's end token, Marian's pad token.
+_BART_SIZES = {
+    "d_model": 32,
+    "encoder_layers": 2,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64,
+    "decoder_ffn_dim": 64,
+    "max_position_embeddings": _POSITIONS,
+    "decoder_start_token_id": 2,
+    "forced_eos_token_id": None,
+}
+
 _BERT = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 _ROBERTA = {"cls": "<s>", "pad": "<pad>", "sep": "</s>", "unk": "<unk>", "mask": "<mask>"}
 _IN_BERT = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
@@ -95,35 +109,13 @@ ARCHITECTURES: dict[str, _Architecture] = {
     ),
     "bart": _Architecture(
         _BOTH,
-        {
-            "d_model": 32,
-            "encoder_layers": 2,
-            "decoder_layers": 2,
-            "encoder_attention_heads": 4,
-            "decoder_attention_heads": 4,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
-            "max_position_embeddings": _POSITIONS,
-            "decoder_start_token_id": 2,
-            "forced_eos_token_id": None,
-        },
+        _BART_SIZES,
         {"bos": "<s>", "pad": "<pad>", "eos": "</s>", "unk": "<unk>", "mask": "<mask>", "cls": "<s>", "sep": "</s>"},
         *_IN_ROBERTA,
     ),
     "marian": _Architecture(
         _BOTH,
-        {
-            "d_model": 32,
-            "encoder_layers": 2,
-            "decoder_layers": 2,
-            "encoder_attention_heads": 4,
-            "decoder_attention_heads": 4,
-            "encoder_ffn_dim": 64,
-            "decoder_ffn_dim": 64,
-            "max_position_embeddings": _POSITIONS,
-            "decoder_start_token_id": 2,
-            "forced_eos_token_id": None,
-        },
+        _BART_SIZES,
         {"eos": "</s>", "unk": "<unk>", "pad": "<pad>"},
         *_IN_T5,
     ),

@@ -2,11 +2,11 @@
 
 import heapq
 import re
-import string
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from ft_toolkit.metrics import squad
 from ft_toolkit.report.mistake import LIMIT, Mark, Mistake, Mistakes, Piece, mark_text, plain_texts, shorten
 
 _KINDS_OF_ENTITY_ERROR = {
@@ -22,9 +22,6 @@ _KINDS_OF_WRONG_ANSWER = {
     "answered without need": "the text holds no answer",
     "not answered": "the text holds an answer",
 }
-# As the SQuAD scorer compares: case, punctuation and articles aside.
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _MAX_GOLD = 3
 
 Entity = dict[str, Any]
@@ -130,18 +127,14 @@ def wrong_answers(rows: Sequence[dict[str, Any]]) -> Mistakes:
 
 def answer_error(gold: Sequence[str], answer: str) -> str | None:
     """Return the kind of error of an answer, None for a right one. No gold answers means that there is none to be found."""
-    said, true = _words(answer), [words for one in gold if (words := _words(one))]
-    if said in true or (not said and not true):
+    exact, f1 = squad.answer_scores(answer, gold)
+    if exact:
         return None
-    if not said:
+    if not squad.words(answer):
         return "not answered"
-    if not true:
+    if not any(map(squad.words, gold)):
         return "answered without need"
-    return "partly right" if any(set(said) & set(words) for words in true) else "other words"
-
-
-def _words(text: str) -> list[str]:
-    return _ARTICLES.sub(" ", text.lower().translate(_NO_PUNCTUATION)).split()
+    return "partly right" if f1 else "other words"
 
 
 def _answer_mistake(row: dict[str, Any], kind: str) -> Mistake:
