@@ -56,12 +56,8 @@ class LoadedForInference:
 
     def __init__(self, folder: Path) -> None:
         """Load the model of a folder that `ftk run` wrote. Raises ModelError."""
-        path = folder / CONTRACT
-        if not path.is_file() and (folder / "model" / CONTRACT).is_file():
-            folder, path = folder / "model", folder / "model" / CONTRACT  # a run folder
-        if not path.is_file():
-            raise ModelError(f"{folder}: no {CONTRACT}; a model folder that 'ftk run' wrote (RUN/model) is needed")
-        contract = json.loads(path.read_text(encoding="utf-8"))
+        folder = _model_folder(folder)
+        contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
         self.task = find_tasks()[contract["task"]]
         self.schema = self.task.load_schema(contract["schema"])
         self.max_length = int(contract["max_length"])
@@ -120,6 +116,18 @@ class LoadedForInference:
                     raise UsageError(f"row {number}: column '{name}' is missing or empty; {meaning} is needed")
         cleaned = [{name: row[name] for name in present} for row in asked]
         return self.task.read_rows(cleaned, None, "input")[0]
+
+
+def _model_folder(folder: Path) -> Path:
+    """Return the model folder itself, a run's, or that of the best seed of a run over several. Raises ModelError."""
+    tried = [folder, folder / "model"]
+    if (folder / "results.json").is_file():
+        best = json.loads((folder / "results.json").read_text(encoding="utf-8")).get("best")
+        tried += [folder / best["model"]] if best else []
+    for path in tried:
+        if (path / CONTRACT).is_file():
+            return path
+    raise ModelError(f"{folder}: no {CONTRACT}; a model folder that 'ftk run' wrote (RUN/model) is needed")
 
 
 def load(path: str | Path) -> LoadedForInference:

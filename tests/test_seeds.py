@@ -17,6 +17,7 @@ from rich.console import Console
 
 from ft_toolkit.cli import find_recipe
 from ft_toolkit.errors import RecipeError, UsageError
+from ft_toolkit.inference import load
 from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
@@ -99,6 +100,8 @@ def test_results_are_those_of_the_seeds(both: Path) -> None:
     validation = {seed: one["scores"]["validation"]["metrics"]["accuracy"]["value"] for seed, one in runs.items()}
     assert results["best"]["value"] == max(validation.values()) == validation[results["best"]["seed"]]
     assert (both / results["best"]["model"] / "inference.json").is_file()
+    text = ["the lamp is late"]
+    assert load(both)(text) == load(both / results["best"]["folder"])(text)
     assert results["seconds"] == pytest.approx(sum(one["training"]["seconds"] for one in runs.values()), abs=0.01)
 
 
