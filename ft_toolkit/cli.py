@@ -173,9 +173,11 @@ def find_recipe(name: str) -> Path:
     folder = shipped("recipes")
     known = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
     wanted = name.removeprefix("recipes/").removesuffix(".yaml")
-    matches = [path for key, path in known.items() if wanted in (key, key.rpartition("/")[2])]
+    matches = [key for key in known if wanted in (key, key.rpartition("/")[2])]
     if len(matches) == 1:
-        return matches[0]
+        return known[matches[0]]
+    if matches:
+        raise UsageError(f"more than one recipe is called '{name}'; say which: {one_of(matches)}")
     hint = did_you_mean(wanted, [*known, *(key.rpartition("/")[2] for key in known)])
     raise UsageError(f"no recipe '{name}': neither a file here nor one of {one_of(known)}.{hint}")
 

@@ -204,3 +204,9 @@ def test_interrupting_before_training_leaves_with_130() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 130 and "interrupted" in done.stderr
+
+
+def test_a_name_that_several_recipes_have_is_refused_with_all_of_them() -> None:
+    done = ftk("run", "support_inbox_full")
+    assert done.returncode == 2
+    assert "say which: ner/support_inbox_full, question_answering/support_inbox_full" in done.stderr
