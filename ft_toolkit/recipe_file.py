@@ -148,6 +148,7 @@ class _Reader:
             self._check_metrics(task, task_settings)
         if task is not None:
             self._check_columns(task)
+            self._check_baselines(task)
         if self.mistakes:
             raise RecipeError(self.mistakes)
         assert task is not None
@@ -258,13 +259,7 @@ class _Reader:
         return f"{problem}; allowed: {one_of(allowed)}.{did_you_mean(key, allowed)}"
 
     def _check_metrics(self, task: Task, settings: TaskSettings) -> None:
-        """Check the names that each task has its own of: metrics and baselines."""
         metrics = task.metrics(settings)
-        baselines = self._written("evaluation", "baselines")
-        for number, name in enumerate(baselines if isinstance(baselines, list) else ()):
-            if isinstance(name, str) and name not in task.baselines:
-                path, hint = ("evaluation", "baselines", str(number)), did_you_mean(name, task.baselines)
-                self._add(path, f"found {name!r}; allowed: {one_of(task.baselines)}.{hint}")
         for section, key in (("evaluation", "metric_for_best_model"), ("reference", "metric")):
             if section == "reference" and self._drops_reference():
                 continue
@@ -273,6 +268,13 @@ class _Reader:
             if isinstance(wanted, str) and wanted not in allowed:
                 hint = did_you_mean(wanted, allowed)
                 self._add((section, key), f"{task.name} has no metric '{wanted}'; allowed: {one_of(allowed)}.{hint}")
+
+    def _check_baselines(self, task: Task) -> None:
+        baselines = self._written("evaluation", "baselines")
+        for number, name in enumerate(baselines if isinstance(baselines, list) else ()):
+            if isinstance(name, str) and name not in task.baselines:
+                path, hint = ("evaluation", "baselines", str(number)), did_you_mean(name, task.baselines)
+                self._add(path, f"found {name!r}; allowed: {one_of(task.baselines)}.{hint}")
 
     def _check_columns(self, task: Task) -> None:
         columns = self._written("data", "columns")

@@ -461,7 +461,8 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
 
 
 def test_a_baseline_that_the_task_does_not_have_is_refused_with_what_there_is(mistakes):
-    found = mistakes(RECIPE, "evaluation.baselines=[majority, tf_idf]")
+    found = mistakes(RECIPE, "evaluation.baselines=[majority, tf_idf]", "task.lables=[a]")
+    assert found.pop("task.lables")  # a mistake in one place does not hide the other
     assert found == {
         "evaluation.baselines.1": ("command line", "found 'tf_idf'; allowed: majority, tfidf. Did you mean 'tfidf'?")
     }

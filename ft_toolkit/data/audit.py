@@ -43,8 +43,9 @@ def audit(data: LoadedData, features: Mapping[SplitName, Features], task: Task, 
             )
         for what in encoded.answers_cut:
             if found[f"{what}_cut"]:
+                loss = "the model does not learn them" if what.endswith("tokens") else "each counts as a miss"
                 facts["warnings"].append(
-                    f"{name}: {found[f'{what}_cut']} {what} lie outside what the model sees; each counts as a miss"
+                    f"{name}: {found[f'{what}_cut']} {what} lie outside what the model sees; {loss}"
                 )
         if found["empty_texts"]:
             facts["warnings"].append(f"{name}: {found['empty_texts']} of {len(rows)} texts are empty")

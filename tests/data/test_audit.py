@@ -1,5 +1,7 @@
 """The facts a person should know before trusting a score."""
 
+import dataclasses
+
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.load import LoadedData
 from ft_toolkit.tasks.base import Features
@@ -67,3 +69,13 @@ def test_the_notes_of_the_data_are_not_changed():
     data = data_of(train=[{"text": ""}])
     assert audit(data, {"train": features_of(1)}, TASK, 8)["warnings"]
     assert data.notes == []
+
+
+def test_what_of_the_answers_is_cut_is_said_as_what_it_means():
+    data = data_of(train=[{"text": "a"}], validation=[{"text": "b"}])
+    cut = dataclasses.replace(features_of(3), answers_cut={"entities": [2], "summary tokens": [5]})
+    said = audit(data, {"train": features_of(3), "validation": cut}, TASK, 16)["warnings"]
+    assert said == [
+        "validation: 2 entities lie outside what the model sees; each counts as a miss",
+        "validation: 5 summary tokens lie outside what the model sees; the model does not learn them",
+    ]
