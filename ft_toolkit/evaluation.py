@@ -64,17 +64,15 @@ class Predictor:
     def _run(self, cpu_batch: Batch, loss_only: bool) -> tuple[Sequence[Any], float]:
         """Return the values of a batch's features and the summed loss."""
         batch = to_device(cpu_batch, self.accelerator.device)
-        loss, values = math.nan, [None] * len(batch.feature_ids)
+        task, loss = self.task, math.nan
+        values: Sequence[Any] = [None] * len(batch.feature_ids)
         with self.accelerator.autocast():
-            if self.task.generate is None or batch.targets.numel():
-                outputs = self.model(**batch.inputs)
-            if self.task.generate is not None and not loss_only:
-                return_texts = self.task.generate(self.model, batch, self.schema, self.tokenizer)
+            outputs = self.model(**batch.inputs) if task.predict is not None or batch.targets.numel() else None
+            if task.generate is not None and not loss_only:
+                values = task.generate(self.model, batch, self.schema, self.tokenizer)
         if batch.targets.numel():
-            loss = float(self.task.loss_sum(outputs, batch, self.schema))
-        if self.task.generate is None:
-            return self.task.predict(outputs, batch, self.schema), loss
-        return values if loss_only else return_texts, loss
+            loss = float(task.loss_sum(outputs, batch, self.schema))
+        return (values if task.predict is None else task.predict(outputs, batch, self.schema)), loss
 
 
 @dataclass(frozen=True)

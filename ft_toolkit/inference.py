@@ -103,11 +103,7 @@ class LoadedForInference:
 
     def _read(self, rows: Sequence[Row | str]) -> Rows:
         """Return rows with the task's input columns, checked."""
-        if any(isinstance(row, str) for row in rows) and self.task.text_column is None:
-            raise UsageError(
-                f"one text is not enough for {self.task.name}; a row needs the columns {one_of(self.columns)}"
-            )
-        asked: list[Row] = [{self.task.text_column: row} if isinstance(row, str) else row for row in rows]  # type: ignore[dict-item]
+        asked = [self._as_row(row) if isinstance(row, str) else row for row in rows]
         present = [name for name in self.columns if any(name in row for row in asked)]
         for number, row in enumerate(asked, 1):
             for name in self.columns:
@@ -116,6 +112,13 @@ class LoadedForInference:
                     raise UsageError(f"row {number}: column '{name}' is missing or empty; {meaning} is needed")
         cleaned = [{name: row[name] for name in present} for row in asked]
         return self.task.read_rows(cleaned, None, "input")[0]
+
+    def _as_row(self, text: str) -> Row:
+        if self.task.text_column is None:
+            raise UsageError(
+                f"one text is not enough for {self.task.name}; a row needs the columns {one_of(self.columns)}"
+            )
+        return {self.task.text_column: text}
 
 
 def _model_folder(folder: Path) -> Path:

@@ -58,13 +58,9 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
                     for row, (tokens, _) in enumerate(found):
                         padded[row, : len(tokens[name])] = tokens[name]
                     inputs[name] = torch.from_numpy(padded)
-            if not prefix:
-                own_width = width
         if "position_ids" in features.inputs:
             inputs["use_cache"] = torch.tensor(False)
-        targets = (
-            task.pad_targets([target for _, target in found], own_width, schema) if with_targets else torch.empty(0)
-        )
+        targets = task.pad_targets([target for _, target in found], width, schema) if with_targets else torch.empty(0)
         return Batch(inputs, targets, tuple(feature_ids), n_tokens, n_padded, weight)
 
     return collate

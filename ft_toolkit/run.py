@@ -27,7 +27,7 @@ from ft_toolkit.proof import prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
-from ft_toolkit.run_folder import claim, remove_if_bare
+from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.scoring import predict_rows, predict_splits, score_split
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
@@ -306,7 +306,7 @@ class _Run:
             raise Interrupted(
                 signum,
                 f"stopped by {signal.Signals(signum).name} after step {self.progress.step}/{self.total_steps}; "
-                f"a checkpoint is saved. Go on with:\n  {_resume_command(self.command, self.folder)}",
+                f"a checkpoint is saved. Go on with:\n  {resume_command(self.command, self.folder)}",
             )
 
     # --- after the last step
@@ -373,11 +373,6 @@ def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None,
     if isinstance(claimed[0], UsageError):
         raise claimed[0]
     return Path(claimed[0])
-
-
-def _resume_command(command: str, folder: Path) -> str:
-    words = [word for word in command.split(" ") if word != "--resume"]
-    return " ".join([*words, *([] if "--output" in words else ["--output", str(folder)]), "--resume"])
 
 
 def _substituted(prepared: Prepared) -> str:

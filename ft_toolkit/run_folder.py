@@ -1,5 +1,6 @@
 """Which folder a run writes to, decided before anything heavy is imported."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -41,3 +42,15 @@ def remove_if_bare(folder: Path) -> None:
     """Take back a folder that this run made and wrote nothing of worth to."""
     if not (folder / "recipe.yaml").exists():
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def resume_command(command: str, folder: Path) -> str:
+    """Return the command that goes on with the run that `command` started in `folder`."""
+    return shlex.join([*without_folder(command), "--output", str(folder), "--resume"])
+
+
+def without_folder(command: str) -> list[str]:
+    """Return the words of a command without --output and --resume."""
+    words = shlex.split(command)
+    at = words.index("--output") if "--output" in words else len(words)
+    return [word for word in (*words[:at], *words[at + 2 :]) if word != "--resume" and not word.startswith("--output=")]

@@ -22,6 +22,7 @@ from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import write_report
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.run import claim_folder, run
+from ft_toolkit.run_folder import resume_command, without_folder
 from ft_toolkit.tracking import Display
 from ft_toolkit.yaml12 import parse_yaml
 
@@ -63,7 +64,7 @@ def _run_seeds(
             raise Interrupted(
                 stopped.exit_code - 128,
                 f"{where} of seed {seed} ({number} of {len(seeds)}); a checkpoint is saved, and finished seeds are kept. "
-                f"Go on with:\n  {_resume_command(command, folder)}",
+                f"Go on with:\n  {resume_command(command, folder)}",
             ) from None
         gc.collect()  # the next seed needs the room of this one's model and optimizer
         if torch.cuda.is_available():
@@ -211,16 +212,5 @@ def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
 
 def _command_of(command: str, seed: int, target: Path) -> str:
     """Return the command that repeats one seed by itself."""
-    words = [word for word in _without_output(command) if word != "--resume" and not word.startswith("training.seed")]
+    words = [word for word in without_folder(command) if not word.startswith("training.seed")]
     return shlex.join([*words, f"training.seed={seed}", "--output", str(target)])
-
-
-def _resume_command(command: str, folder: Path) -> str:
-    words = [word for word in _without_output(command) if word != "--resume"]
-    return shlex.join([*words, "--output", str(folder), "--resume"])
-
-
-def _without_output(command: str) -> list[str]:
-    words = shlex.split(command)
-    at = words.index("--output") if "--output" in words else len(words)
-    return [word for word in (*words[:at], *words[at + 2 :]) if not word.startswith("--output=")]

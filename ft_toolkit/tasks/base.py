@@ -138,15 +138,15 @@ class Task:
     auto_class: Mapping[Kind, str]
     # schema -> keyword arguments for the model's config (num_labels, id2label ...).
     model_kwargs: Callable[[Any], dict[str, Any]]
-    # (targets, padded width, schema) -> tensor.
+    # (targets, padded width of the inputs, or of the decoder's where it has its own, schema) -> tensor.
     pad_targets: Callable[[Sequence[Any], int, Any], torch.Tensor]
     # (model outputs, batch, schema) -> the SUM of the loss over targets, a scalar tensor.
     loss_sum: Callable[[Any, Batch, Any], torch.Tensor]
     # (batch, schema) -> what the sum is divided by.
     count_targets: Callable[[Batch, Any], float]
     # (model outputs, batch, schema) -> one small value per feature, kept until all features of a split are there: never
-    # logits over a vocabulary.
-    predict: Callable[[Any, Batch, Any], Sequence[Any]]
+    # logits over a vocabulary. None for a task that generates.
+    predict: Callable[[Any, Batch, Any], Sequence[Any]] | None
     # (the values of all features, features, rows, schema) -> one JSON-able dict per example: what a user gets.
     decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
     # (row, schema) -> the row's true answer in the words that `decode` uses.

@@ -27,11 +27,11 @@ from ft_toolkit.errors import DataError, ModelError, UsageError
 from ft_toolkit.metrics import language
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
 from ft_toolkit.text.blocks import choose_masked, cut, mask_tokens, pack
+from ft_toolkit.text.token_targets import IGNORED, count_targets, pad_targets
 
 if TYPE_CHECKING:
     import torch
 
-IGNORED = -100
 # Positions whose probabilities over the vocabulary are held in float32 at a time.
 CHUNK = 1024
 # Decoders that transformers keeps from looking across the restarts of position ids (a test packs for each); the rows of
@@ -218,13 +218,6 @@ def model_kwargs(schema: Schema) -> dict[str, Any]:
     return {}
 
 
-def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Tensor:
-    """Return token ids, shape (features, width), -100 where nothing is predicted."""
-    import torch
-
-    return torch.tensor([[*target, *[IGNORED] * (width - len(target))] for target in targets], dtype=torch.long)
-
-
 def _labels(batch: Batch, schema: Schema) -> torch.Tensor:
     """Return what the output at each position is to predict: the next token, or the masked one; shape (features, width)."""
     from torch.nn import functional
@@ -251,11 +244,6 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
         functional.cross_entropy(part.float(), some, ignore_index=IGNORED, reduction="sum") for part, some in parts
     ]
     return torch.stack(losses).sum()
-
-
-def count_targets(batch: Batch, schema: Schema) -> float:
-    """Return the number of predicted tokens."""
-    return float((batch.targets != IGNORED).sum())
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:

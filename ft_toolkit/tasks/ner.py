@@ -14,14 +14,12 @@ from ft_toolkit.errors import DataError, ModelError, did_you_mean, one_of
 from ft_toolkit.metrics import spans
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
 from ft_toolkit.text.entities import entity_spans, read_entity_rows, words_of
+from ft_toolkit.text.token_targets import IGNORED, count_targets, pad_targets
 from ft_toolkit.text.windows import Span, best_windows, content_span, windows
 from ft_toolkit.text.words import Unit, align, cut_words, find_words
 
 if TYPE_CHECKING:
     import torch
-
-# What PyTorch's cross entropy leaves out.
-IGNORED = -100
 
 
 class Settings(TaskSettings):
@@ -214,16 +212,6 @@ def model_kwargs(schema: Schema) -> dict[str, Any]:
     }
 
 
-def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Tensor:
-    """Return tag indices, shape (features, width), IGNORED where no word is tagged."""
-    import torch
-
-    padded = torch.full((len(targets), width), IGNORED, dtype=torch.long)
-    for row, tags in enumerate(targets):
-        padded[row, : len(tags)] = torch.tensor(tags, dtype=torch.long)
-    return padded
-
-
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     """Return the cross entropy summed over the tagged words, computed in float32."""
     from torch.nn import functional
@@ -232,11 +220,6 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     return functional.cross_entropy(
         logits.reshape(-1, logits.shape[-1]), batch.targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
     )
-
-
-def count_targets(batch: Batch, schema: Schema) -> float:
-    """Return the number of tagged words."""
-    return float((batch.targets != IGNORED).sum())
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -12,6 +12,7 @@ from ft_toolkit.metrics import rouge
 from ft_toolkit.tasks.base import Column, Features, Metric, Pretrained, Row, Rows, Task
 from ft_toolkit.text import generation
 from ft_toolkit.text.generation import Schema
+from ft_toolkit.text.token_targets import count_targets, pad_targets
 
 # What T5 was trained with; and what GPT-2's makers found to call for a summary (Radford et al. 2019).
 T5_PREFIX = "summarize: "
@@ -144,10 +145,10 @@ TASK = Task(
     encode=encode,
     auto_class=generation.AUTO_CLASS,
     model_kwargs=generation.model_kwargs,
-    pad_targets=generation.pad_targets,
+    pad_targets=pad_targets,
     loss_sum=generation.loss_sum,
-    count_targets=generation.count_targets,
-    predict=generation.predict,
+    count_targets=count_targets,
+    predict=None,
     decode=decode,
     gold=gold,
     to_arrays=to_arrays,

@@ -15,12 +15,11 @@ from pydantic import Field
 
 from ft_toolkit.errors import DataError, ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, Features, Kind, Pretrained, Row, Rows, TaskSettings
+from ft_toolkit.text.token_targets import IGNORED
 
 if TYPE_CHECKING:
     import torch
 
-# The target of a token that is not one: prompts and padding.
-IGNORED = -100
 AUTO_CLASS: dict[Kind, str] = {
     "encoder-decoder": "AutoModelForSeq2SeqLM",
     "decoder": "AutoModelForCausalLM",
@@ -299,14 +298,6 @@ def _target_ids(answers: Sequence[str], tokenizer: Any, schema: Schema) -> list[
     return [ids if ids[-1:] == [schema.eos_token_id] else [*ids, schema.eos_token_id] for ids in found]
 
 
-def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Tensor:
-    """Return token ids (features, longest target), padded with -100, which the loss leaves out."""
-    import torch
-
-    longest = max(len(target) for target in targets)
-    return torch.tensor([[*target, *[IGNORED] * (longest - len(target))] for target in targets])
-
-
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     """Return the cross entropy summed over the target tokens, in float32."""
     from torch.nn import functional
@@ -318,19 +309,9 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     return functional.cross_entropy(logits[wanted].float(), targets[wanted], reduction="sum")
 
 
-def count_targets(batch: Batch, schema: Schema) -> float:
-    """Return the number of target tokens."""
-    return float((batch.targets != IGNORED).sum())
-
-
 def model_kwargs(schema: Schema) -> dict[str, Any]:
     """Return nothing: the checkpoint's config is as it should be."""
     return {}
-
-
-def predict(outputs: Any, batch: Batch, schema: Schema) -> Sequence[Any]:
-    """Not called: texts come from `generate`."""
-    raise NotImplementedError("a task that generates predicts by generate()")
 
 
 def configure(model: Any, schema: Schema) -> None:
