@@ -110,7 +110,7 @@ def test_wrong_data_files_are_refused_in_words(
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     output = tmp_path / "run"
-    from ft_toolkit.cli import find_recipe
+    from ft_toolkit.cli.shared import find_recipe
     from ft_toolkit.errors import UsageError
     from ft_toolkit.prepare import prepare
     from ft_toolkit.recipe_file import load_recipe

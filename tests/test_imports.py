@@ -37,7 +37,7 @@ FLOORS = {
     6: ["inference", "proof", "scoring", "report", "report.*", "doctor"],
     7: ["predict", "run", "dry_run"],
     8: ["seeds"],
-    9: ["cli"],
+    9: ["cli", "cli.*"],
     10: ["__main__", "__init__"],
 }
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "peft", "sklearn"}
@@ -66,6 +66,10 @@ LIGHT = [
     "data.cards",
     "data.sources",
     "cli",
+    "cli.shared",
+    "cli.recipes",
+    "cli.models",
+    "cli.machine",
 ]
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ft_toolkit.cli import app, find_recipe
+from ft_toolkit.cli import app
+from ft_toolkit.cli.shared import find_recipe
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.tasks import find_tasks
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ft_toolkit.cli import find_recipe
+from ft_toolkit.cli.shared import find_recipe
 from ft_toolkit.errors import RecipeError, UsageError
 from ft_toolkit.inference import load
 from ft_toolkit.recipe_file import LoadedRecipe, load_recipe

@@ -1,0 +1,34 @@
+"""The command line: each verb is a function of a module beside this one. Nothing here imports torch at the top, so that a
+wrong recipe is refused before it is loaded."""
+
+import sys
+
+import typer
+
+from ft_toolkit.cli.machine import doctor
+from ft_toolkit.cli.models import predict
+from ft_toolkit.cli.recipes import copy, recipes, run, show
+from ft_toolkit.errors import FtkError, RecipeError
+
+app = typer.Typer(
+    help="Fine-tune BERT- and GPT-2-class models from a recipe: exact loss, honest scores, models that reload and agree.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for verb in (run, recipes, show, copy, predict, doctor):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command line; print a user's error in words and leave with its exit code."""
+    try:
+        app()
+    except FtkError as error:
+        heading = "" if isinstance(error, RecipeError) else "error: "
+        print(f"{heading}{error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,15 @@
+"""ftk doctor: what works here."""
+
+import typer
+from rich.console import Console
+
+from ft_toolkit.cli.shared import quiet_libraries
+
+
+def doctor() -> None:
+    """Say what works here: versions, devices, Hub, cache."""
+    from ft_toolkit.doctor import examine
+
+    quiet_libraries()
+    if not examine(Console()):
+        raise typer.Exit(1)

@@ -1,0 +1,105 @@
+"""ftk run, recipes, show and copy: what is done with a recipe."""
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, quiet_libraries
+from ft_toolkit.errors import UsageError
+from ft_toolkit.shipped import shipped
+
+
+def run(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The run folder. Default: runs/NAME, with the next free number.")
+    ] = None,
+    smoke: Annotated[
+        bool, typer.Option("--smoke", help="A few steps on a few rows, without the network: for CI.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check all and show rows, steps, weights, memory and time; train nothing.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")] = False,
+) -> None:
+    """Train, evaluate, prove and document one recipe."""
+    from ft_toolkit.data.load import check_sources
+    from ft_toolkit.recipe_file import load_recipe
+    from ft_toolkit.run_folder import check_folder
+    from ft_toolkit.tasks import find_tasks
+
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, overrides or [], find_tasks())
+    if not smoke or loaded.recipe.data.train is not None:
+        check_sources(loaded.recipe.data, loaded.task)
+    if not dry_run:
+        check_folder(output, resume=resume)
+    quiet_libraries()
+    if dry_run:
+        from ft_toolkit.dry_run import dry_run as show_plan
+
+        show_plan(loaded, Console())
+        return
+    from ft_toolkit.report.console import print_results
+    from ft_toolkit.seeds import run_recipe
+
+    command = shlex.join(["ftk", *sys.argv[1:]])
+    results = run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
+    if results:
+        print_results(results, Console())
+
+
+def recipes() -> None:
+    """List the shipped recipes with task, model, method and data."""
+    from ft_toolkit.recipe_file import load_recipe
+    from ft_toolkit.tasks import find_tasks
+
+    tasks, folder = find_tasks(), shipped("recipes")
+    lines = [("recipe", "task", "model", "method", "data")]
+    for path in sorted(folder.rglob("*.yaml")):
+        found = load_recipe(path, [], tasks).recipe
+        data = found.data.card or found.data.train or ""
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        lines.append((name, found.task.name, found.model.title, found.method.name, data))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
+    """Print a recipe resolved to the last default, each value with where it comes from."""
+    from ft_toolkit.recipe_file import load_recipe
+    from ft_toolkit.tasks import find_tasks
+
+    loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())
+    section, pad = "", 0
+    lines = loaded.to_yaml().splitlines()
+    pad = max(len(line) for line in lines) + 2
+    for line in lines:
+        key = line.strip().partition(":")[0]
+        if not line.startswith((" ", "-")):
+            section = key
+        origin = (
+            loaded.origins.get(f"{section}.{key}") if line.startswith("  ") and not line.startswith("   ") else None
+        )
+        print(f"{line:<{pad}}# {origin}" if origin else line)
+
+
+def copy(
+    recipe: RecipeArgument, path: Annotated[Path, typer.Argument(help="The new file, or a folder to put it in.")]
+) -> None:
+    """Copy a shipped recipe, to change it."""
+    source = find_recipe(recipe)
+    target = path / source.name if path.is_dir() else path
+    if target.exists():
+        raise UsageError(f"{target} exists already; choose another name")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder")
+    shutil.copyfile(source, target)
+    print(f"{target}    run it with: ftk run {shlex.quote(str(target))}")

@@ -1,0 +1,46 @@
+"""What several verbs need: the arguments of a recipe, the recipe's file, and quiet libraries."""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ft_toolkit.errors import UsageError, did_you_mean, one_of
+from ft_toolkit.shipped import shipped
+
+RecipeArgument = Annotated[
+    str, typer.Argument(help="A recipe file, or the name of a shipped recipe (see 'ftk recipes').")
+]
+Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value ...; wins over the recipe.")]
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe given by path or by the name of a shipped one. Raises RecipeError."""
+    if Path(name).is_file():
+        return Path(name)
+    folder = shipped("recipes")
+    known = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+    wanted = name.removeprefix("recipes/").removesuffix(".yaml")
+    matches = [key for key in known if wanted in (key, key.rpartition("/")[2])]
+    if len(matches) == 1:
+        return known[matches[0]]
+    if matches:
+        raise UsageError(f"more than one recipe is called '{name}'; say which: {one_of(matches)}")
+    hint = did_you_mean(wanted, [*known, *(key.rpartition("/")[2] for key in known)])
+    raise UsageError(f"no recipe '{name}': neither a file here nor one of {one_of(known)}.{hint}")
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries' bars and advice out of the output; their errors still show."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    # peft 0.21 asks transformers 5.23 for an attribute under its old name; nobody who runs a recipe can act on that
+    warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+    import datasets
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
