@@ -39,8 +39,9 @@ def quiet_libraries() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # peft 0.21 asks transformers 5.23 for an attribute under its old name; nobody who runs a recipe can act on that
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-    import datasets
+    os.environ.setdefault(
+        "HF_DATASETS_DISABLE_PROGRESS_BARS", "1"
+    )  # read when datasets is imported, which predicting is not
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    datasets.disable_progress_bars()

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -80,12 +81,21 @@ def read_run(folder: Path) -> RunFiles:
 
 def template(name: str, *, autoescape: bool, **filters: Callable[[Any], str]) -> jinja2.Template:
     """Return a template of this package; a name it uses and nobody gave is an error, not an empty place."""
-    loader = jinja2.FileSystemLoader(_TEMPLATES)
-    environment = jinja2.Environment(
-        loader=loader, autoescape=autoescape, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = _environment(autoescape)
     environment.filters.update(number=number, interval=interval, count=count, words=words, verb=verb, **filters)
     return environment.get_template(name)
+
+
+@cache
+def _environment(autoescape: bool) -> jinja2.Environment:
+    """Keep what is compiled of the templates: half a second for the page and the card."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=autoescape,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def number(value: float | None) -> str:

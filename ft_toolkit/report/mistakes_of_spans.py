@@ -115,7 +115,7 @@ def wrong_answers(rows: Sequence[dict[str, Any]]) -> Mistakes:
     totals: Counter[str] = Counter()
     found = []
     for row in rows:
-        if (kind := answer_error(row["gold"] or [], row["answer"] or "")) is not None:
+        if (kind := answer_error(row["gold"] or [], row["answer"] or "", str(row.get("context", "")))) is not None:
             totals[kind] += 1
             found.append(_answer_mistake(row, kind))
     worst = heapq.nlargest(LIMIT, found, key=lambda mistake: mistake.weight)
@@ -125,14 +125,15 @@ def wrong_answers(rows: Sequence[dict[str, Any]]) -> Mistakes:
     return Mistakes("Most confident wrong answers", said, worst, len(found), kinds if found else ())
 
 
-def answer_error(gold: Sequence[str], answer: str) -> str | None:
+def answer_error(gold: Sequence[str], answer: str, context: str = "") -> str | None:
     """Return the kind of error of an answer, None for a right one. No gold answers means that there is none to be found."""
-    exact, f1 = squad.answer_scores(answer, gold)
+    by_character = squad.is_unspaced(context)
+    exact, f1 = squad.answer_scores(answer, gold, by_character=by_character)
     if exact:
         return None
-    if not squad.words(answer):
+    if not squad.words(answer, by_character=by_character):
         return "not answered"
-    if not any(map(squad.words, gold)):
+    if not any(squad.words(one, by_character=by_character) for one in gold):
         return "answered without need"
     return "partly right" if f1 else "other words"
 
