@@ -125,7 +125,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     data = (
         _sample_data(task, recipe)
         if sample_data
-        else load_data(recipe.data, task, recipe.task, keep=recipe.evaluation.slices)
+        else load_data(recipe.data, task, recipe.task, keep=[*recipe.evaluation.slices, *recipe.evaluation.groups])
     )
     if sample_data:
         substitutions.append(f"rows: the task's {len(data.splits['train'])} sample rows instead of the Hub's")

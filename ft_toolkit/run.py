@@ -1,6 +1,5 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
-import math
 import os
 import shutil
 import signal
@@ -20,7 +19,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.examples import EXAMPLES, write_examples
-from ft_toolkit.evidence.scores import point_scores
+from ft_toolkit.evidence.scores import finite, point_scores
 from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
@@ -251,7 +250,7 @@ class _Run:
         if name != "loss" or prepared.task.generate is None:
             decoded = prepared.task.decode(values, features, rows, prepared.schema)
             scores |= point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)
-        score, best = _finite(scores[name]), self.history["best"]
+        score, best = finite(scores[name]), self.history["best"]
         greater_is_better = name != "loss" and prepared.metrics[name].greater_is_better
         better = best is None or _is_better(score, best["score"], greater_is_better)
         if better:
@@ -263,7 +262,7 @@ class _Run:
         else:
             self.history["bad_evaluations"] += 1
         record: dict[str, Any] = {"step": self.progress.step, "epoch": self.progress.epoch}
-        record |= {f"validation_{key}": _finite(value) for key, value in scores.items()}
+        record |= {f"validation_{key}": finite(value) for key, value in scores.items()}
         self.history["evaluations"].append(record)
         if self.metrics_file is not None:
             self.metrics_file.write(record)
@@ -384,11 +383,6 @@ def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None,
 def _substituted(prepared: Prepared) -> str:
     notes = "".join(f"# {line}\n" for line in prepared.substitutions)
     return notes + LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()
-
-
-def _finite(value: float) -> float | None:
-    """Return the value, or None where it is undefined, as JSON has no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def _is_better(score: float | None, best: float | None, greater_is_better: bool) -> bool:
