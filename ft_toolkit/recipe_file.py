@@ -273,6 +273,11 @@ class _Reader:
     def _check_classifier(self, task: Task, settings: TaskSettings) -> None:
         """Groups are compared by their labels, and words are credited with one."""
         if task.classifies is not None and task.classifies(settings):
+            if self._written("evaluation", "attributions") and getattr(settings, "long_texts", "cut") == "windows":
+                problem = (
+                    "the words of a text in several windows are not credited; remove it, or set task.long_texts=cut"
+                )
+                self._add(("evaluation", "attributions"), problem)
             return
         for key, what in (("groups", "groups of rows are compared"), ("attributions", "words are credited")):
             if self._written("evaluation", key):

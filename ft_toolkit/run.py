@@ -15,6 +15,7 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from ft_toolkit import adapters, checkpoint, environment, files
+from ft_toolkit.attributions import explain, write_attributions
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor
@@ -28,6 +29,8 @@ from ft_toolkit.proof import prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
+from ft_toolkit.report.facts import read_run
+from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.scoring import predict_rows, predict_splits, score_split
 from ft_toolkit.stop import note_stop_signals
@@ -360,9 +363,19 @@ class _Run:
             self.folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()}
         )
         files.write_json(self.folder / "results.json", results)
+        if recipe.evaluation.attributions:
+            self._explain_mistakes(recipe.evaluation.attributions)
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return {**results, "folder": str(self.folder)}
+
+    def _explain_mistakes(self, limit: int) -> None:
+        """Write what the words of the surest mistakes contributed, for the split that the page shows first."""
+        prepared, found = self.prepared, read_run(self.folder)
+        records = [record for record in found.predictions if record["split"] == found.splits[0]]
+        worst = worst_records(records, found.threshold, limit)
+        explained = explain(self._bare_model(), prepared.tokenizer, prepared.schema, self.recipe.data.max_length, worst)
+        write_attributions(self.folder / "attributions.jsonl", explained)
 
 
 def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:

@@ -35,7 +35,7 @@ def calibration(
     found: dict[str, Any] = {
         "temperature": schema.temperature,
         "fitted_here": fitted_here,
-        "claims": "labels of examples" if truth.ndim == 2 else "most likely labels",
+        "claims": "decisions on a label" if truth.ndim == 2 else "predictions",
     }
     for name in ("ece", "brier", "nll"):
         found[name] = {side: one.scores[name] for side, one in sides.items()}

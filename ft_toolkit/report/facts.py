@@ -30,6 +30,14 @@ class RunFiles:
     recipe_text: str
     records: list[dict[str, Any]]
     predictions: list[dict[str, Any]]
+    attributions: list[dict[str, Any]]
+
+    @property
+    def threshold(self) -> float:
+        """That of a multi-label model; 0.5 for any other."""
+        schema = self.contract.get("schema") or self.results.get("schema") or {}
+        found = schema.get("threshold")
+        return float(found) if isinstance(found, (int, float)) else 0.5
 
     @property
     def is_evaluation(self) -> bool:
@@ -80,6 +88,7 @@ def read_run(folder: Path) -> RunFiles:
         recipe_text=recipe_text,
         records=_lines(folder / "metrics.jsonl"),
         predictions=_lines(folder / "predictions.jsonl"),
+        attributions=_lines(folder / "attributions.jsonl"),
     )
 
 

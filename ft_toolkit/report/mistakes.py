@@ -29,3 +29,10 @@ def find_mistakes(predictions: Sequence[dict[str, Any]], threshold: float) -> Mi
     rows = [row for row in predictions if "gold" in row or "perplexity" in row]
     form = next((show for key, show in _FORMS.items() if rows and key in rows[0]), None)
     return form(rows, threshold) if form is not None else None
+
+
+def worst_records(predictions: Sequence[dict[str, Any]], threshold: float, limit: int) -> list[dict[str, Any]]:
+    """Return the records of the first `limit` mistakes that `find_mistakes` finds, in their order."""
+    found = find_mistakes(predictions, threshold)
+    by_id = {str(row.get("id", "")): row for row in predictions}
+    return [by_id[mistake.example_id] for mistake in found.worst[:limit]] if found is not None else []

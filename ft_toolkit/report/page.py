@@ -7,6 +7,7 @@ from ft_toolkit.files import write_file
 from ft_toolkit.report import background, facts, tables, trust
 from ft_toolkit.report.facts import RunFiles, count, number, words
 from ft_toolkit.report.mistakes import find_mistakes
+from ft_toolkit.report.shading import shade
 from ft_toolkit.report.svg import Dot, Series, interval_chart, line_chart, span_of
 
 
@@ -161,7 +162,6 @@ def _course(points: list[tuple[float, float | None]], name: str) -> str:
 def _split(run: RunFiles, name: str) -> dict[str, Any]:
     """Return the tables of one split."""
     scores = run.results["scores"][name]
-    threshold = (run.contract.get("schema") or run.results.get("schema") or {}).get("threshold")
     predictions = [row for row in run.predictions if row["split"] == name]
     return {
         "name": name,
@@ -176,5 +176,9 @@ def _split(run: RunFiles, name: str) -> dict[str, Any]:
         "calibration": trust.calibration(run, name),
         "groups": trust.groups(run, name),
         "robustness": trust.robustness(run, name),
-        "mistakes": find_mistakes(predictions, float(threshold) if isinstance(threshold, (int, float)) else 0.5),
+        "mistakes": shade(
+            find_mistakes(predictions, run.threshold),
+            predictions,
+            [one for one in run.attributions if one["split"] == name],
+        ),
     }

@@ -48,7 +48,7 @@ def _slice_table(found: dict[str, Any], greater: bool) -> Table:
                 Cell(said),
             ]
         )
-    heads = [found["column"], "n", metric, "95% interval", "score minus the other rows'", "than the other rows"]
+    heads = [found["column"], "n", metric, "95% interval", "difference to the rest", "than the rest"]
     columns = [Cell(name, is_number=0 < i < 5) for i, name in enumerate(heads)]
     notes = []
     if found["left_out"]["values"]:
@@ -96,8 +96,8 @@ def _calibration_said(found: dict[str, Any]) -> list[str]:
     said = []
     if temperature != 1:
         said.append(
-            f"Logits are divided by a temperature of {temperature:.3g}, chosen on the validation rows: the model was {which}. "
-            "This changes probabilities, and the predicted label of no text with one label."
+            f"Logits are divided by a temperature of {temperature:.3g}, chosen on the validation rows, where the model was "
+            f"{which}. That changes how likely a label is said to be, not which label is the most likely."
         )
     if found["fitted_here"]:
         said.append("The temperature was chosen on these very rows, so what follows flatters.")
