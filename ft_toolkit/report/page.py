@@ -6,7 +6,7 @@ from typing import Any
 from ft_toolkit.files import write_file
 from ft_toolkit.report import background, facts, tables, trust
 from ft_toolkit.report.facts import RunFiles, count, number, words
-from ft_toolkit.report.mistakes import find_mistakes
+from ft_toolkit.report.mistakes import find_mistakes, set_aside
 from ft_toolkit.report.shading import shade
 from ft_toolkit.report.svg import Dot, Series, interval_chart, line_chart, span_of
 
@@ -177,7 +177,7 @@ def _split(run: RunFiles, name: str) -> dict[str, Any]:
         "groups": trust.groups(run, name),
         "robustness": trust.robustness(run, name),
         "mistakes": shade(
-            find_mistakes(predictions, run.threshold),
+            set_aside(find_mistakes(predictions, run.threshold), trust.kept_columns(run, name)),
             predictions,
             [one for one in run.attributions if one["split"] == name],
         ),

@@ -187,6 +187,11 @@ def gap_line(found: dict[str, Any], key: str) -> str:
 def _gap_table(gaps: dict[str, Any] | None) -> Table | None:
     if not gaps:
         return None
+    if len(gaps["labels"]) == 1:  # the sentence says the gap: here are the rates behind it
+        (one,) = gaps["labels"]
+        rates = sorted(one["rates"].items(), key=lambda rate: -rate[1])
+        columns = [Cell("group"), Cell(f"rate of {one['label']}", is_number=True)]
+        return Table("", columns, [[Cell(name), Cell(number(rate), is_number=True)] for name, rate in rates])
     heads = ["label", "gap", "95% interval", "highest", "lowest"]
     rows = [
         [
@@ -200,6 +205,12 @@ def _gap_table(gaps: dict[str, Any] | None) -> Table | None:
     more = len(gaps["labels"]) - _LABELS
     note = f"The {_LABELS} largest gaps; results.json has {more:,} more." if more > 0 else ""
     return Table("", [Cell(head, i in (1, 2)) for i, head in enumerate(heads)], rows, note)
+
+
+def kept_columns(run: RunFiles, split: str) -> set[str]:
+    """Return the columns that the model never saw."""
+    scores = run.results["scores"][split]
+    return {found["column"] for key in ("slices", "groups") for found in scores.get(key) or ()}
 
 
 def group_lines(run: RunFiles, split: str) -> list[str]:
