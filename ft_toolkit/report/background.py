@@ -46,7 +46,7 @@ def data_facts(run: RunFiles) -> dict[str, Any]:
                 "Data set": data.get("title") or data.get("card"),
                 "Hub": data.get("hub"),
                 "Commit": data.get("commit"),
-                "Licence": data.get("licence") or "not known to this run",
+                "Licence": data.get("licence") or ("not known to this run" if data else None),
                 "Fingerprint": data.get("fingerprint"),
                 "Length limit": _max_length(run),
                 **{f"{name} rows from": origin for name, origin in data.get("origin", {}).items()},
