@@ -15,6 +15,8 @@ from ft_toolkit.report.tables import Cell, Table
 # Of many labels, those with the largest gaps are shown.
 _LABELS = 10
 _SHOWN_CHARACTERS = 300
+# A temperature this near to 1 changes nothing that could be seen.
+_NEAR_ONE = 0.005
 _SCORES = {
     "ece": "expected calibration error",
     "brier": "Brier score",
@@ -92,9 +94,9 @@ def _gain(one: dict[str, Any]) -> str:
 
 def _calibration_said(found: dict[str, Any]) -> list[str]:
     temperature, ece = found["temperature"], found["ece"]["after"]
-    which = "less sure than it was right to be" if temperature < 1 else "too sure of itself"
     said = []
-    if temperature != 1:
+    if abs(temperature - 1) >= _NEAR_ONE:
+        which = "less sure than it was right to be" if temperature < 1 else "too sure of itself"
         said.append(
             f"Logits are divided by a temperature of {temperature:.3g}, chosen on the validation rows, where the model was "
             f"{which}. That changes how likely a label is said to be, not which label is the most likely."
