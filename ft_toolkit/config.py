@@ -220,6 +220,10 @@ class EvaluationSection(Section):
     baselines: list[str] | None = None
     # Columns of the files by whose values the scores are also shown, such as a source or a year; the model never sees them.
     slices: list[Name] = []
+    # Columns that say which group a row belongs to, such as a dialect: classifiers are tested for treating all alike.
+    groups: list[Name] = []
+    # Of so many of the surest mistakes of a text classifier, the words are shaded by what they contributed (needs captum).
+    attributions: Annotated[int, Field(ge=0, le=20)] = 0
 
 
 class ReferenceSection(Section):

@@ -125,7 +125,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     data = (
         _sample_data(task, recipe)
         if sample_data
-        else load_data(recipe.data, task, recipe.task, keep=recipe.evaluation.slices)
+        else load_data(recipe.data, task, recipe.task, keep=[*recipe.evaluation.slices, *recipe.evaluation.groups])
     )
     if sample_data:
         substitutions.append(f"rows: the task's {len(data.splits['train'])} sample rows instead of the Hub's")
@@ -151,7 +151,13 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         else make_new_model(recipe.model, task, data.splits["train"], work_folder / "new_model")
     )
     tokenizer = load_tokenizer(checkpoint.folder)
-    schema = task.find_schema(recipe.task, training_rows, card_labels, read_pretrained(checkpoint.folder, tokenizer))
+    pretrained = read_pretrained(checkpoint.folder, tokenizer)
+    if recipe.evaluation.attributions and pretrained.kind == "encoder-decoder":
+        raise UsageError(
+            f"evaluation.attributions: {recipe.model.title} is an encoder-decoder, which reads its embeddings twice; words "
+            "are credited for encoders and decoders. Set it to 0"
+        )
+    schema = task.find_schema(recipe.task, training_rows, card_labels, pretrained)
     limit = min(tokenizer.model_max_length, 10**6)
     if recipe.data.max_length > limit and checkpoint.folder == work_folder / STAND_IN:
         recipe = _with(recipe, data=recipe.data.model_copy(update={"max_length": limit}))
@@ -204,6 +210,8 @@ def _check_packages(recipe: Recipe) -> None:
             "evaluation.baselines names tfidf, which needs scikit-learn; pip install scikit-learn, or set "
             "evaluation.baselines=[majority]"
         )
+    if recipe.evaluation.attributions and find_spec("captum") is None:
+        raise UsageError("evaluation.attributions needs captum; pip install 'ft-toolkit[explain]', or set it to 0")
 
 
 def _is_local_model(name: str | None) -> bool:

@@ -146,6 +146,7 @@ class _Reader:
             )
         if task is not None and task_settings is not None:
             self._check_metrics(task, task_settings)
+            self._check_classifier(task, task_settings)
         if task is not None:
             self._check_columns(task)
             self._check_baselines(task)
@@ -268,6 +269,20 @@ class _Reader:
             if isinstance(wanted, str) and wanted not in allowed:
                 hint = did_you_mean(wanted, allowed)
                 self._add((section, key), f"{task.name} has no metric '{wanted}'; allowed: {one_of(allowed)}.{hint}")
+
+    def _check_classifier(self, task: Task, settings: TaskSettings) -> None:
+        """Groups are compared by their labels, and words are credited with one."""
+        if task.classifies is not None and task.classifies(settings):
+            if self._written("evaluation", "attributions") and getattr(settings, "long_texts", "cut") == "windows":
+                problem = (
+                    "the words of a text in several windows are not credited; remove it, or set task.long_texts=cut"
+                )
+                self._add(("evaluation", "attributions"), problem)
+            return
+        for key, what in (("groups", "groups of rows are compared"), ("attributions", "words are credited")):
+            if self._written("evaluation", key):
+                problem = f"{what} by the labels of a text classifier, and this recipe has none; remove it"
+                self._add(("evaluation", key), problem)
 
     def _check_baselines(self, task: Task) -> None:
         baselines = self._written("evaluation", "baselines")

@@ -1,6 +1,5 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
-import math
 import os
 import shutil
 import signal
@@ -16,11 +15,12 @@ from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
 from ft_toolkit import adapters, checkpoint, environment, files
+from ft_toolkit.attributions import explain, write_attributions
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.examples import EXAMPLES, write_examples
-from ft_toolkit.evidence.scores import point_scores
+from ft_toolkit.evidence.scores import finite, point_scores
 from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
@@ -29,6 +29,8 @@ from ft_toolkit.proof import prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
+from ft_toolkit.report.facts import read_run
+from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.scoring import predict_rows, predict_splits, score_split
 from ft_toolkit.stop import note_stop_signals
@@ -251,7 +253,7 @@ class _Run:
         if name != "loss" or prepared.task.generate is None:
             decoded = prepared.task.decode(values, features, rows, prepared.schema)
             scores |= point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)
-        score, best = _finite(scores[name]), self.history["best"]
+        score, best = finite(scores[name]), self.history["best"]
         greater_is_better = name != "loss" and prepared.metrics[name].greater_is_better
         better = best is None or _is_better(score, best["score"], greater_is_better)
         if better:
@@ -263,7 +265,7 @@ class _Run:
         else:
             self.history["bad_evaluations"] += 1
         record: dict[str, Any] = {"step": self.progress.step, "epoch": self.progress.epoch}
-        record |= {f"validation_{key}": _finite(value) for key, value in scores.items()}
+        record |= {f"validation_{key}": finite(value) for key, value in scores.items()}
         self.history["evaluations"].append(record)
         if self.metrics_file is not None:
             self.metrics_file.write(record)
@@ -361,9 +363,19 @@ class _Run:
             self.folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()}
         )
         files.write_json(self.folder / "results.json", results)
+        if recipe.evaluation.attributions:
+            self._explain_mistakes(recipe.evaluation.attributions)
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         return {**results, "folder": str(self.folder)}
+
+    def _explain_mistakes(self, limit: int) -> None:
+        """Write what the words of the surest mistakes contributed, for the split that the page shows first."""
+        prepared, found = self.prepared, read_run(self.folder)
+        records = [record for record in found.predictions if record["split"] == found.splits[0]]
+        worst = worst_records(records, found.threshold, limit)
+        explained = explain(self._bare_model(), prepared.tokenizer, prepared.schema, self.recipe.data.max_length, worst)
+        write_attributions(self.folder / "attributions.jsonl", explained)
 
 
 def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
@@ -384,11 +396,6 @@ def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None,
 def _substituted(prepared: Prepared) -> str:
     notes = "".join(f"# {line}\n" for line in prepared.substitutions)
     return notes + LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()
-
-
-def _finite(value: float) -> float | None:
-    """Return the value, or None where it is undefined, as JSON has no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def _is_better(score: float | None, best: float | None, greater_is_better: bool) -> bool:

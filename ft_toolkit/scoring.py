@@ -9,6 +9,7 @@ import numpy as np
 
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation import Predictor
+from ft_toolkit.evidence.parts import parts
 from ft_toolkit.evidence.scores import full_scores
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks.base import Rows
@@ -72,5 +73,21 @@ def score_split(prepared: Prepared, split: SplitName, decoded: Sequence[dict[str
         theirs = score(predicted)
         lead = ours.lead_over(theirs)
         baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
+    more = parts(
+        decoded,
+        ours.predictions,
+        ours.references,
+        rows=rows,
+        task=prepared.task,
+        settings=recipe.task,
+        schema=prepared.schema,
+        metrics=prepared.metrics,
+        main_metric=prepared.main_metric,
+        slice_by=recipe.evaluation.slices,
+        groups=recipe.evaluation.groups,
+        fitted_here=split == "validation",
+        samples=recipe.evaluation.bootstrap_samples,
+        seed=recipe.training.seed,
+    )
+    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, **more, "baselines": baselines}
     return ScoredSplit(record, ours.predictions, ours.references)

@@ -81,6 +81,8 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "evaluation.bootstrap_samples": ([], ["evaluation.bootstrap_samples=150"]),
     "evaluation.baselines": ([], ["evaluation.baselines=[]"]),
+    "evaluation.slices": ([], ["evaluation.slices=[label]"]),
+    "evaluation.groups": ([], ["evaluation.groups=[label]"]),
     "reference.metric": (
         ["reference={metric: accuracy, value: 0.5, tolerance: 0.1, source: x}"],
         ["reference.metric=f1_macro"],
@@ -109,7 +111,7 @@ ELSEWHERE = {
     "task.target_language": "tests/tasks/test_translation.py: what stands before a source",
     "model.revision": "tests/test_models.py: a Hub revision goes to the download",
     "model.sha256": "tests/test_cli.py: another file is refused",
-    "evaluation.slices": "tests/data/test_load.py: columns that are kept",
+    "evaluation.attributions": "tests/test_attributions.py: the words of the surest mistakes are credited",
     "training.seeds": "tests/test_seeds.py: a run per seed",
     "training.save_steps": "tests/test_run.py: a killed run resumes from the last of them",
 }

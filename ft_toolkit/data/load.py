@@ -88,7 +88,7 @@ def load_data(
         raw, origin, commit = _read_card(card)
         _check_against_card(card, raw)
     known = card.block.tasks.get(task.name) if card else None
-    kept = tuple(name for name in keep if name not in task.columns)
+    kept = tuple(dict.fromkeys(name for name in keep if name not in task.columns))
     splits: dict[SplitName, Rows] = {}
     for name, rows in raw.items():
         mapped = _map_columns(rows, origin[name], task, section.columns, _other_names(task, settings, known), kept)
@@ -187,7 +187,7 @@ def _map_columns(
     for name in kept:
         if name not in found:
             raise DataError(
-                f"{where}: no column '{name}', which evaluation.slices names; columns found: {one_of(found)}."
+                f"{where}: no column '{name}', which the section 'evaluation' names; columns found: {one_of(found)}."
                 f"{did_you_mean(name, found)}"
             )
         source[name] = name

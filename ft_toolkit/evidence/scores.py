@@ -27,10 +27,7 @@ class Scores:
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
         """Return {metric: {value, low, high}}: the value and its 95% interval, None for what is undefined."""
-        return {
-            name: {"value": None if math.isnan(value) else value, **interval(self.resamples[name])}
-            for name, value in self.values.items()
-        }
+        return {name: {"value": finite(value), **interval(self.resamples[name])} for name, value in self.values.items()}
 
     def lead_over(self, other: "Scores") -> dict[str, dict[str, float | None]]:
         """Return {metric: {low, high}}: the 95% interval of this score minus `other`'s, resample by resample.
@@ -38,6 +35,11 @@ class Scores:
         Both must be of the same examples with the same seed. An interval without 0 shows a difference.
         """
         return {name: interval(self.resamples[name] - other.resamples[name]) for name in self.values}
+
+
+def finite(value: float) -> float | None:
+    """Return the value, or None where it is undefined, as JSON has no NaN."""
+    return value if math.isfinite(value) else None
 
 
 def interval(resamples: np.ndarray) -> dict[str, float | None]:

@@ -36,8 +36,8 @@ def lost_answers(facts_of_splits: Iterable[str]) -> list[str]:
 
 def data_facts(run: RunFiles) -> dict[str, Any]:
     """Return the table of the rows' facts per split, and where the rows come from."""
-    data = run.results["data"]
-    splits = data["splits"]
+    data = run.results.get("data") or {}
+    splits = data.get("splits") or {}
     return {
         "splits": list(splits),
         "rows": [(title, list(map(count, values))) for title, values in data_rows(splits)],
@@ -46,7 +46,7 @@ def data_facts(run: RunFiles) -> dict[str, Any]:
                 "Data set": data.get("title") or data.get("card"),
                 "Hub": data.get("hub"),
                 "Commit": data.get("commit"),
-                "Licence": data.get("licence") or "not known to this run",
+                "Licence": data.get("licence") or ("not known to this run" if data else None),
                 "Fingerprint": data.get("fingerprint"),
                 "Length limit": _max_length(run),
                 **{f"{name} rows from": origin for name, origin in data.get("origin", {}).items()},
@@ -59,25 +59,28 @@ def _max_length(run: RunFiles) -> str | None:
     length = run.recipe.get("data", {}).get("max_length")
     if length is None:
         return None
-    cut = any(one.get("rows_cut") for one in run.results["data"]["splits"].values())
+    splits = run.results.get("data", {}).get("splits", {})
+    cut = any(one.get("rows_cut") for one in splits.values())
     return f"{count(length)} tokens" + ("; the rest of a longer text is cut off" if cut else "; no text was cut")
 
 
 def cost(run: RunFiles) -> list[tuple[str, str]]:
     """Return time, steps, speed and memory, as far as they are known."""
-    training, proof = run.results["training"], run.results.get("reload_proof") or {}
-    planned = training.get("planned_steps")
-    share = training.get("padding_share")
-    speed = training.get("tokens_per_second")
-    memory = training.get("peak_memory_mib")
+    training, proof = run.results.get("training") or {}, run.results.get("reload_proof") or {}
+    evaluation = run.results.get("evaluation") or {}
+    planned, steps = training.get("planned_steps"), training.get("steps")
+    share, speed = training.get("padding_share"), training.get("tokens_per_second")
+    memory = training.get("peak_memory_mib") or evaluation.get("peak_memory_mib")
+    rows = evaluation.get("rows_per_second")
+    done = None if steps is None else count(steps)
     return _known(
         {
+            "Evaluation": seconds(evaluation.get("seconds")),
+            "Rows": f"{rows:,.1f} per second" if rows is not None else None,
             "Training, evaluation included": seconds(training.get("seconds")),
             "Of that, optimizer steps": seconds(training.get("step_seconds")),
             "Proof of the saved model": seconds(proof.get("seconds")),
-            "Optimizer steps": f"{count(training['steps'])} of {count(planned)} planned"
-            if planned
-            else count(training["steps"]),
+            "Optimizer steps": f"{done} of {count(planned)} planned" if planned else done,
             "Batch": training.get("batch"),
             "Speed": f"{count(speed)} tokens per second" if speed is not None else None,
             "Padding": f"{share:.1%} of the tokens computed" if share is not None else None,

@@ -31,6 +31,19 @@ class RunFiles:
     recipe_text: str
     records: list[dict[str, Any]]
     predictions: list[dict[str, Any]]
+    attributions: list[dict[str, Any]]
+
+    @property
+    def threshold(self) -> float:
+        """That of a multi-label model; 0.5 for any other."""
+        schema = self.contract.get("schema") or self.results.get("schema") or {}
+        found = schema.get("threshold")
+        return float(found) if isinstance(found, (int, float)) else 0.5
+
+    @property
+    def is_evaluation(self) -> bool:
+        """Whether the folder holds an evaluation of a model that another run trained."""
+        return self.results.get("kind") == "evaluation"
 
     @property
     def is_adapter(self) -> bool:
@@ -76,6 +89,7 @@ def read_run(folder: Path) -> RunFiles:
         recipe_text=recipe_text,
         records=_lines(folder / "metrics.jsonl"),
         predictions=_lines(folder / "predictions.jsonl"),
+        attributions=_lines(folder / "attributions.jsonl"),
     )
 
 
@@ -132,7 +146,7 @@ def words(name: str) -> str:
 def lower_is_better(run: RunFiles) -> set[str]:
     """Return the names of the metrics whose best value is a low one."""
     known = set(run.results.get("lower_is_better", ()))
-    return known if run.results["greater_is_better"] else known | {run.results["main_metric"]}
+    return known if run.results.get("greater_is_better", True) else known | {run.results["main_metric"]}
 
 
 def compare(lead: dict[str, float | None], *, greater_is_better: bool) -> Outcome:
@@ -159,7 +173,7 @@ def verdict(outcome: Outcome, baseline: str, lead: dict[str, float | None], *, g
 
 def verdicts(run: RunFiles, split: str) -> list[tuple[Outcome, str]]:
     """Return outcome and sentence for each baseline of a split."""
-    metric, greater = run.results["main_metric"], bool(run.results["greater_is_better"])
+    metric, greater = run.results["main_metric"], bool(run.results.get("greater_is_better", True))
     found: list[tuple[Outcome, str]] = []
     for name, scores in run.results["scores"][split].get("baselines", {}).items():
         lead = scores[metric]["lead"]
@@ -191,8 +205,10 @@ def proof_line(run: RunFiles) -> str | None:
     )
 
 
-def choice_line(run: RunFiles) -> str:
-    """Say what the choice of the best checkpoint on the validation rows does to the scores."""
+def choice_line(run: RunFiles) -> str | None:
+    """Say what the choice of the best checkpoint on the validation rows does to the scores; an evaluation chooses none."""
+    if run.is_evaluation:
+        return None
     chosen = (run.recipe.get("evaluation") or {}).get("metric_for_best_model")
     metric = "loss" if chosen == "loss" else words(run.results["main_metric"])
     if "test" in run.splits:

@@ -17,11 +17,15 @@ Style = Literal["", "gold", "predicted", "gold predicted"]
 
 @dataclass(frozen=True)
 class Piece:
-    """A stretch of a text: plain, or part of the true answer, of the predicted one, or of both; `note` stands behind it."""
+    """A stretch of a text: plain, or part of the true answer, of the predicted one, or of both; `note` stands behind it.
+
+    `share` is what it contributed to the predicted label, from -1 to 1 of the largest contribution.
+    """
 
     text: str
     style: Style = ""
     note: str = ""
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,8 @@ class Mistake:
 class Mistakes:
     """Examples of a split that are worth a look, best first, with a sentence on how they were chosen.
 
-    `kinds` counts kinds of error: (kind, how often, what it means). `beside` shows gold and predicted as columns of text.
+    `kinds` counts kinds of error: (kind, how often, what it means). `beside` shows gold and predicted as columns of text,
+    `shaded` explains the shades of words.
     """
 
     heading: str
@@ -62,6 +67,7 @@ class Mistakes:
     wrong: int | None = None
     kinds: tuple[tuple[str, int, str], ...] = ()
     beside: bool = False
+    shaded: bool = False
 
 
 def shorten(text: str, limit: int = SHOWN_CHARACTERS) -> str:

@@ -1,6 +1,7 @@
 """The examples of a split that a person should look at; which form they take depends on the keys of the records."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ft_toolkit.report.mistake import Mistakes
@@ -29,3 +30,22 @@ def find_mistakes(predictions: Sequence[dict[str, Any]], threshold: float) -> Mi
     rows = [row for row in predictions if "gold" in row or "perplexity" in row]
     form = next((show for key, show in _FORMS.items() if rows and key in rows[0]), None)
     return form(rows, threshold) if form is not None else None
+
+
+def set_aside(mistakes: Mistakes | None, columns: Collection[str]) -> Mistakes | None:
+    """Return the mistakes with the columns that the model never saw in the remark instead of among the texts."""
+    if mistakes is None:
+        return None
+    worst = []
+    for one in mistakes.worst:
+        aside = [f"{name} {''.join(piece.text for piece in pieces)}" for name, pieces in one.texts if name in columns]
+        texts = tuple(text for text in one.texts if text[0] not in columns)
+        worst.append(replace(one, texts=texts, remark=" · ".join([one.remark, *aside]) if aside else one.remark))
+    return replace(mistakes, worst=worst)
+
+
+def worst_records(predictions: Sequence[dict[str, Any]], threshold: float, limit: int) -> list[dict[str, Any]]:
+    """Return the records of the first `limit` mistakes that `find_mistakes` finds, in their order."""
+    found = find_mistakes(predictions, threshold)
+    by_id = {str(row.get("id", "")): row for row in predictions}
+    return [by_id[mistake.example_id] for mistake in found.worst[:limit]] if found is not None else []

@@ -4,9 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.files import write_file
-from ft_toolkit.report import background, facts, tables
+from ft_toolkit.report import background, facts, tables, trust
 from ft_toolkit.report.facts import RunFiles, count, number, words
-from ft_toolkit.report.mistakes import find_mistakes
+from ft_toolkit.report.mistakes import find_mistakes, set_aside
+from ft_toolkit.report.shading import shade
 from ft_toolkit.report.svg import Dot, Series, interval_chart, line_chart, span_of
 
 
@@ -23,32 +24,40 @@ def write_page(run_folder: Path) -> None:
         data=background.data_facts(run),
         cost=background.cost(run),
         environment=background.environment(run),
-        command=run.results["command"],
+        command=run.results.get("command", ""),
     )
     write_file(run_folder / "report.html", page)
 
 
 def _summary(run: RunFiles) -> dict[str, Any]:
-    results, data = run.results, run.results["data"]
-    rows = data["splits"]["train"]["rows"]
+    results, data = run.results, run.results.get("data") or {}
     cards = _score_cards(run)
-    source = data.get("title") or data.get("card")
+    first = run.splits[0]
+    beyond = [trust.abstain_line(run, first), *trust.group_lines(run, first)]
     return {
         "scores": cards,
-        "lead": {
-            "model": results["model"],
-            "method": run.trained_share(),
-            "rows": count(rows),
-            "source": f" of {source}" if source else "",
-            "steps": count(results["training"]["steps"]),
-        },
+        "lead": _lead(run),
         "marked": any(card["marked"] for card in cards),
         "reference": facts.reference_line(run),
         "proof": facts.proof_line(run),
         "choice": facts.choice_line(run),
+        "beyond": [f"On {first}: {line[0].lower()}{line[1:]}" for line in beyond if line],
         "substitutions": results.get("substitutions", []),
         "warnings": data.get("warnings", []),
     }
+
+
+def _lead(run: RunFiles) -> dict[str, str]:
+    """Return the model's name and what was done with it, in words."""
+    results, data = run.results, run.results.get("data") or {}
+    source = data.get("title") or data.get("card")
+    source = f" of {source}" if source else ""
+    if run.is_evaluation:
+        rows = ", ".join(f"{count(results['scores'][split]['n'])} {split}" for split in run.splits)
+        return {"model": results["model"], "said": f"evaluated on {rows} rows{source}."}
+    rows, steps = count(data["splits"]["train"]["rows"]), count(results["training"]["steps"])
+    said = f"{facts.verb(results['model'])} on {rows} rows{source} in {steps} steps. Method {run.trained_share()}."
+    return {"model": results["model"], "said": said}
 
 
 def _score_cards(run: RunFiles) -> list[dict[str, Any]]:
@@ -103,6 +112,8 @@ def _with_interval(score: dict[str, float | None]) -> str:
 
 def _training(run: RunFiles) -> dict[str, Any] | None:
     """Return the curves; None where nothing was recorded."""
+    if "training" not in run.results:
+        return None
     metric, best = run.results["main_metric"], run.results["training"].get("best_step")
     evaluations = run.results["training"]["evaluations"]
     # A resumed run may have logged a step twice; the last record is the one that led on.
@@ -151,7 +162,6 @@ def _course(points: list[tuple[float, float | None]], name: str) -> str:
 def _split(run: RunFiles, name: str) -> dict[str, Any]:
     """Return the tables of one split."""
     scores = run.results["scores"][name]
-    threshold = run.contract.get("schema", {}).get("threshold")
     predictions = [row for row in run.predictions if row["split"] == name]
     return {
         "name": name,
@@ -161,5 +171,14 @@ def _split(run: RunFiles, name: str) -> dict[str, Any]:
         "per_class": tables.per_class(run, name),
         "confusion": tables.confusion(run, name),
         "details": tables.other_tables(run, name),
-        "mistakes": find_mistakes(predictions, float(threshold) if isinstance(threshold, (int, float)) else 0.5),
+        "detectable": any(one.get("detectable") is not None for one in scores["metrics"].values()),
+        "slices": trust.slices(run, name),
+        "calibration": trust.calibration(run, name),
+        "groups": trust.groups(run, name),
+        "robustness": trust.robustness(run, name),
+        "mistakes": shade(
+            set_aside(find_mistakes(predictions, run.threshold), trust.kept_columns(run, name)),
+            predictions,
+            [one for one in run.attributions if one["split"] == name],
+        ),
     }

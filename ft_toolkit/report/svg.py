@@ -187,3 +187,58 @@ def _ticks(low: float, high: float, wanted: int) -> list[tuple[float, str]]:
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     form = f",.{decimals}f" if 1e-4 <= step < 1e6 else ".3g"
     return [(i * step, format(i * step + 0.0, form)) for i in range(first, last + 1)]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point with an upright interval, and what to say of it; `size` is its radius in pixels."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    text: str
+    style: str
+    size: float = 4.0
+
+
+def share_chart(
+    lines: Sequence[Series],
+    points: Sequence[Point],
+    spans: tuple[tuple[float, float], tuple[float, float]],
+    *,
+    label: str,
+    height: int,
+    guides: Sequence[Series] = (),
+) -> Markup:
+    """Draw lines and points over two axes, `spans` being those of x and y; `guides` are dashed."""
+    across, up = spans
+    parts: list[Markup] = []
+    for tick, text in _ticks(*up, 5):
+        y = round(100 - _percent(tick, up), 3)
+        parts.append(Markup('<line class="grid" x1="0" x2="100%" y1="{0}%" y2="{0}%"/>').format(y))
+        parts.append(
+            Markup('<text class="tick" x="0" y="{}%" dx="-8" dy="4" text-anchor="end">{}</text>').format(y, text)
+        )
+    parts += [_tick_x(_percent(tick, across), text, height) for tick, text in _ticks(*across, 5)]
+    paths = Markup("").join(
+        Markup('<path class="{}" d="{}"/>').format(one.style, _path(one, across, up)) for one in (*guides, *lines)
+    )
+    box = (
+        '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">{}</svg>'
+    )
+    parts.append(Markup(box).format(paths))
+    for point in points:
+        x = _percent(point.x, across)
+        if point.low is not None and point.high is not None:
+            low, high = (round(100 - _percent(value, up), 3) for value in (point.low, point.high))
+            parts.append(
+                Markup('<line class="spread {0}" x1="{1}%" x2="{1}%" y1="{2}%" y2="{3}%"/>').format(
+                    point.style, x, low, high
+                )
+            )
+        y = round(100 - _percent(point.y, up), 3)
+        circle = Markup('<circle class="{}" cx="{}%" cy="{}%" r="{:.1f}"><title>{}</title></circle>')
+        parts.append(circle.format(point.style, x, y, point.size, point.text))
+    chart = Markup('<svg class="chart lines" role="img" aria-label="{}" width="100%" height="{}">{}</svg>')
+    return chart.format(label, height, Markup("").join(parts))

@@ -12,7 +12,10 @@ from ft_toolkit.report.svg import heat_grid
 _READABLE_LABELS = 20
 _TOP_CONFUSIONS = 15
 # Keys of a split's scores that have a place of their own.
-_OWN_PLACE = ("n", "metrics", "baselines", "per_class", "confusion_matrix")
+_OWN_PLACE = (
+    *("n", "metrics", "baselines", "per_class", "confusion_matrix"),
+    *("slices", "calibration", "groups", "robustness"),
+)
 # A task's own table is shown up to here; results.json has it whole.
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CHARACTERS = 50, 10, 300
 _TITLES = {"f1": "F1", "support": "examples"}

@@ -176,8 +176,11 @@ class Task:
         Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
     ) = None
     # (values of all features of the validation rows, features, rows, schema) -> schema, once the best weights are known:
-    # thresholds that are chosen on validation.
+    # thresholds and temperatures that are chosen on validation.
     tune: Callable[[Sequence[Any], Features, Rows, Any], Any] | None = None
+    # settings -> whether the answer of a row is one or more of the schema's labels, each with a probability: what can be
+    # calibrated and held side by side for groups of rows. None where it never is.
+    classifies: Callable[[Any], bool] | None = None
 
 
 def is_labelled(row: Row, task: Task) -> bool:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ft_toolkit.errors import DataError, did_you_mean, one_of
-from ft_toolkit.metrics import classification, regression
+from ft_toolkit.metrics import calibration, classification, regression
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
 from ft_toolkit.text.windows import content_span, windows
 
@@ -33,7 +33,7 @@ class Settings(TaskSettings):
     labels: Annotated[list[str], Field(min_length=2)] | None = None
     # balanced weighs each class by rows / (classes * rows of the class), as scikit-learn does.
     class_weights: Literal["balanced"] | None = None
-    # Multi-label: a label is predicted from this probability on.
+    # Multi-label: a label is predicted from this probability on; at 0.5 the calibration of probabilities changes no label.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     # Texts longer than data.max_length: cut off, or read in overlapping windows. Not for pairs of texts.
     long_texts: Literal["cut", "windows"] = "cut"
@@ -48,6 +48,8 @@ class Schema:
     class_weights: tuple[float, ...] | None
     threshold: float
     long_texts: Literal["cut", "windows"] = "cut"
+    # Logits are divided by it before they become probabilities; chosen on validation by `tune`.
+    temperature: float = 1.0
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
@@ -59,6 +61,7 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
         tuple(weights) if weights else None,
         values["threshold"],
         values["long_texts"],
+        values.get("temperature", 1.0),
     )
 
 
@@ -277,22 +280,14 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return one dict per example: label, score and probabilities; labels and probabilities; or score.
-
-    The logits of a text in several windows are averaged, each window weighing as many as it has tokens.
-    """
-    raw = np.stack(values)
-    if schema.long_texts == "windows":
-        weights = np.array(features.lengths, np.float32)[:, None]
-        sums = np.zeros((2, len(rows), raw.shape[1]), np.float32)
-        np.add.at(sums[0], features.example_ids, raw * weights)
-        np.add.at(sums[1], features.example_ids, weights)
-        raw = sums[0] / sums[1]
+    """Return one dict per example: label, score and probabilities; labels and probabilities; or score."""
+    raw = _logits(values, features, rows, schema)
     if schema.problem_type == "regression":
         return [{"score": float(value)} for value in raw[:, 0]]
-    probabilities = _probabilities(raw, schema)
+    several = schema.problem_type == "multi_label_classification"
+    probabilities = calibration.probabilities_of(raw, several=several, temperature=schema.temperature)
     named = [dict(zip(schema.labels, map(_rounded, row), strict=True)) for row in probabilities.tolist()]
-    if schema.problem_type == "multi_label_classification":
+    if several:
         return [
             {
                 "labels": [label for label, p in zip(schema.labels, row, strict=True) if p >= schema.threshold],
@@ -307,16 +302,33 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     ]
 
 
-def _probabilities(raw: np.ndarray, schema: Schema) -> np.ndarray:
-    raw = raw.astype(np.float64)
-    if schema.problem_type == "multi_label_classification":
-        return np.asarray(1 / (1 + np.exp(-raw)))
-    exponents = np.exp(raw - raw.max(axis=1, keepdims=True))
-    return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
+def _logits(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> np.ndarray:
+    """Return the logits of each example, shape (n, labels).
+
+    Those of a text in several windows are averaged, each window weighing as many as it has tokens.
+    """
+    raw = np.stack(values)
+    if schema.long_texts == "cut":
+        return raw
+    weights = np.array(features.lengths, np.float32)[:, None]
+    sums = np.zeros((2, len(rows), raw.shape[1]), np.float32)
+    np.add.at(sums[0], features.example_ids, raw * weights)
+    np.add.at(sums[1], features.example_ids, weights)
+    return np.asarray(sums[0] / sums[1])
 
 
 def _rounded(probability: float) -> float:
-    return round(probability, 6)
+    """Return six significant digits: a small probability keeps its logarithm."""
+    return float(f"{probability:.6g}")
+
+
+def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Schema:
+    """Choose the temperature with which the probabilities of the validation rows fit their labels best."""
+    if schema.problem_type == "regression":
+        return schema
+    targets = [_target(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)]
+    logits = _logits(values, features, rows, schema)
+    return replace(schema, temperature=calibration.fit_temperature(logits, np.array(targets)))
 
 
 def gold(row: Row, schema: Schema) -> Any:
@@ -496,4 +508,6 @@ TASK = Task(
     pipeline_tag="text-classification",
     sample_rows=sample_rows,
     text_column="text",
+    tune=tune,
+    classifies=lambda settings: settings.problem_type != "regression",
 )

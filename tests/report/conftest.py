@@ -179,3 +179,58 @@ def _write(path: Path, value):
 
 def _write_lines(path: Path, values):
     path.write_text("".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values), encoding="utf-8")
+
+
+def trust_parts():
+    """What a split's record may hold beyond its scores, as the evidence package writes it, and more."""
+    sides = {side: {**score(0.1, 0.05, 0.2), "chance": 0.3} for side in ("before", "after")}
+    losses = {side: score(0.4, 0.3, 0.5) for side in ("before", "after")}
+    change = {"change": {"low": -0.1, "high": 0.1}}
+    bins = [{"n": 3, "confidence": 0.6, "accuracy": 0.5, "low": 0.2, "high": 0.8}]
+    gain = {"share": 0.2, "accuracy": score(0.93, 0.8, 1.0), "of_all": 0.875, "gain": score(0.055, -0.02, 0.1)}
+    value = {"n": 6, "score": 0.5, "low": None, "high": None, "difference": {"low": None, "high": None}}
+    large = {"n": 30, "score": 0.75, "low": 0.6, "high": 0.9, "difference": {"low": -0.3, "high": -0.1}}
+    gaps = {
+        "p_value": 0.01,
+        "shown": True,
+        "labels": [{"label": "good", "gap": 0.3, "low": 0.1, "high": 0.5, "highest": "x", "lowest": "y"}],
+    }
+    gaps["labels"][0]["rates"] = {"x": 0.7, "y": 0.4}
+    flip = {"kind": "typos", "changed": 40, "flipped": 4, "flip_rate": score(0.1, 0.05, 0.2)}
+    flip["metric"] = {**score(0.8, 0.7, 0.9), "difference": {"low": -0.2, "high": 0.0}}
+    flip["examples"] = [
+        {"id": "r1", "before": "awful", "after": "awfl", "answer_before": "bad", "answer_after": "good"}
+    ]
+    return {
+        "slices": [
+            {
+                "column": "source",
+                "metric": "accuracy",
+                "values": [{"value": "mail", **large}, {"value": "web", **value}],
+                "left_out": {"values": 2, "rows": 3},
+            }
+        ],
+        "calibration": {
+            "temperature": 1.5,
+            "fitted_here": False,
+            "claims": "predictions",
+            "ece": sides | change,
+            "brier": losses | change,
+            "nll": losses | change,
+            "bins": {"before": bins, "after": bins},
+            "aurc": {**score(0.05, 0.01, 0.1), "unordered": 0.125, "perfect": 0.01},
+            "risk_coverage": [[0.5, 0.0], [1.0, 0.125]],
+            "abstaining": [gain],
+        },
+        "groups": [
+            {
+                "column": "dialect",
+                "groups": [{"group": name, "n": 20, "compared": True} for name in "xy"],
+                "left_out": {"values": 0, "rows": 0},
+                "labels": ["good"],
+                "demographic_parity": gaps,
+                "equal_opportunity": None,
+            }
+        ],
+        "robustness": [flip],
+    }

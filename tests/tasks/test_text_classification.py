@@ -171,6 +171,31 @@ def test_decoding_one_label_gives_the_best_and_all_probabilities():
     json.dumps([first, second])
 
 
+@pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification"])
+def test_the_temperature_is_chosen_on_validation_and_changes_probabilities_not_labels(problem_type):
+    several = problem_type == "multi_label_classification"
+    schema = Schema(problem_type, ("a", "b"), None, 0.5)
+    # sure of every answer, and wrong in one of four
+    values = [np.array([8.0, -8.0], np.float32) for _ in range(40)]
+    names = ["b" if i % 4 == 0 else "a" for i in range(40)]
+    rows = [{"id": str(i), "label": [name] if several else name} for i, name in enumerate(names)]
+    features = Features({"input_ids": [[1]] * 40}, [None] * 40, list(range(40)), [0] * 40)
+    tuned = TASK.tune(values, features, rows, schema)
+    assert tuned.temperature > 5 and dataclasses.replace(tuned, temperature=1.0) == schema
+    assert TASK.load_schema(json.loads(json.dumps(dataclasses.asdict(tuned)))) == tuned
+    before, after = (TASK.decode(values, features, rows, one)[0] for one in (schema, tuned))
+    key = "labels" if several else "label"
+    assert before[key] == after[key] == (["a"] if several else "a")
+    assert before["probabilities"]["a"] > 0.999 and after["probabilities"]["a"] == pytest.approx(0.75, abs=0.05)
+
+
+def test_a_number_has_no_temperature_and_an_older_model_none_of_its_own():
+    schema = Schema("regression", ("score",), None, 0.5)
+    assert TASK.tune([], None, [], schema) is schema
+    old = {key: value for key, value in dataclasses.asdict(schema).items() if key != "temperature"}
+    assert TASK.load_schema(old) == schema
+
+
 def test_decoding_several_labels_takes_those_from_the_threshold_on():
     raw = np.array([[-20.0, 0.0, 20.0], [-20.0, -0.1, -20.0]])
     schema = Schema(MULTI, ("a", "b", "c"), None, 0.5)
