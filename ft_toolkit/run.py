@@ -30,7 +30,7 @@ from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
-from ft_toolkit.scoring import predict_rows, predict_splits, score_split
+from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
@@ -339,7 +339,19 @@ class _Run:
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
         proof = prove_reload(self.folder / "model", prepared, asked, expected)
-        scored = {name: score_split(prepared, name, predicted) for name, predicted in decoded.items()}
+        scored = {
+            name: score_split(
+                predicted,
+                predict_baselines(prepared, name),
+                rows=prepared.data.splits[name],
+                task=prepared.task,
+                schema=prepared.schema,
+                metrics=prepared.metrics,
+                samples=recipe.evaluation.bootstrap_samples,
+                seed=recipe.training.seed,
+            )
+            for name, predicted in decoded.items()
+        }
         scores = {name: one.record for name, one in scored.items()}
         training = {
             "steps": self.progress.step,

@@ -1,6 +1,6 @@
 """From a trained model to predictions and scores of every split: what stands in results.json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,7 +11,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.scores import full_scores
 from ft_toolkit.prepare import Prepared
-from ft_toolkit.tasks.base import Rows
+from ft_toolkit.tasks.base import Metric, Rows, Task
 
 Decoded = list[dict[str, Any]]
 
@@ -50,27 +50,38 @@ def predict_rows(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decode
     return task.decode(replace(predictor, alone=True).predict(features)[0], features, rows, schema)
 
 
-def score_split(prepared: Prepared, split: SplitName, decoded: Sequence[dict[str, Any]]) -> ScoredSplit:
-    """Return a split's metrics with intervals, its tables, and each baseline with our lead over it."""
-    recipe, rows = prepared.recipe, prepared.data.splits[split]
-    score = partial(
-        full_scores,
-        rows=rows,
-        task=prepared.task,
-        schema=prepared.schema,
-        metrics=prepared.metrics,
-        samples=recipe.evaluation.bootstrap_samples,
-        seed=recipe.training.seed,
-    )
+def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded]:
+    """Return what each baseline that the recipe names predicts for a split, learned from the training rows."""
+    task, splits = prepared.task, prepared.data.splits
+    seed = prepared.recipe.training.seed
+    found = {
+        name: task.baselines[name](splits["train"], splits[split], prepared.schema, seed) for name in prepared.baselines
+    }
+    # one without predictions has no answer to what this kind of checkpoint is asked
+    return {name: predicted for name, predicted in found.items() if predicted}
+
+
+def score_split(
+    decoded: Sequence[dict[str, Any]],
+    baselines: Mapping[str, Decoded],
+    *,
+    rows: Rows,
+    task: Task,
+    schema: Any,
+    metrics: dict[str, Metric],
+    samples: int,
+    seed: int,
+) -> ScoredSplit:
+    """Return a split's metrics with intervals, its tables, and each baseline with our lead over it.
+
+    `decoded` and each of `baselines` hold a prediction per row; `samples` bootstrap resamples are drawn from `seed`.
+    """
+    score = partial(full_scores, rows=rows, task=task, schema=schema, metrics=metrics, samples=samples, seed=seed)
     ours = score(decoded)
-    baselines = {}
-    for name in prepared.baselines:
-        predict = prepared.task.baselines[name]
-        predicted = predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed)
-        if not predicted:  # it has no answer to what this kind of checkpoint is asked
-            continue
+    beside = {}
+    for name, predicted in baselines.items():
         theirs = score(predicted)
         lead = ours.lead_over(theirs)
-        baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
+        beside[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
+    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": beside}
     return ScoredSplit(record, ours.predictions, ours.references)
