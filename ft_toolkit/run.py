@@ -368,7 +368,9 @@ class _Run:
             "peak_memory_mib": environment.peak_memory_mib(),
         }
         results = results_file.build(self.loaded.name, prepared, scores, training, proof, self.command)
-        results_file.write_predictions(self.folder / "predictions.jsonl", prepared, decoded)
+        results_file.write_predictions(
+            self.folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded
+        )
         write_examples(
             self.folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()}
         )

@@ -359,6 +359,7 @@ def test_columns_that_are_kept_stand_in_the_rows_and_leave_the_fingerprints_alon
     ][0]
     assert plain.split_fingerprints == kept.split_fingerprints and plain.fingerprint == kept.fingerprint
     with pytest.raises(
-        DataError, match=r"no column 'sorce', which evaluation.slices names; columns found: .*Did you mean 'source'"
+        DataError,
+        match=r"no column 'sorce', by which the scores are to be sliced; columns found: .*Did you mean 'source'",
     ):
         load_data(section, TASK, keep=["sorce"])
