@@ -26,7 +26,7 @@ from ft_toolkit.models import (
 )
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.tasks.base import Row, Rows
+from ft_toolkit.tasks.base import Features, Row, Rows
 
 CONTRACT = "inference.json"
 # Rows that are predicted together and handed out before the next ones: enough to sort by length.
@@ -42,6 +42,14 @@ def write_contract(folder: Path, prepared: Prepared) -> None:
         "task": prepared.task.name,
         "settings": recipe.task.model_dump(mode="json"),
         "schema": asdict(prepared.schema),
+        # how the run named its columns and scored itself, so that 'ftk evaluate' does alike
+        "evaluation": {
+            "columns": recipe.data.columns,
+            "card_columns": _card_columns(prepared),
+            "main_metric": prepared.main_metric,
+            "bootstrap_samples": recipe.evaluation.bootstrap_samples,
+            "seed": recipe.training.seed,
+        },
         "max_length": recipe.data.max_length,
         "mixed_precision": recipe.training.mixed_precision,
         "tokens_per_batch": prepared.evaluation_tokens(),
@@ -52,6 +60,12 @@ def write_contract(folder: Path, prepared: Prepared) -> None:
     (folder / CONTRACT).write_text(json.dumps(contract, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _card_columns(prepared: Prepared) -> dict[str, str]:
+    card = prepared.data.card
+    known = card.block.tasks.get(prepared.task.name) if card is not None else None
+    return dict(known.columns) if known is not None else {}
+
+
 class LoadedForInference:
     """A finished model. Call it with rows; `columns` names what a row needs."""
 
@@ -60,14 +74,16 @@ class LoadedForInference:
         folder = _model_folder(folder)
         contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
         self.task = find_tasks()[contract["task"]]
+        self.settings = self.task.settings.model_validate(contract["settings"])
         self.schema = self.task.load_schema(contract["schema"])
+        self.contract = contract
         self.max_length = int(contract["max_length"])
         self.columns = [name for name, column in self.task.columns.items() if not column.is_answer]
-        self._tokenizer = load_tokenizer(folder)
+        self.tokenizer = load_tokenizer(folder)
         accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract["mixed_precision"])
         model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
         self._predictor = Predictor(
-            accelerator, model, self.task, self.schema, self._tokenizer, contract["tokens_per_batch"]
+            accelerator, model, self.task, self.schema, self.tokenizer, contract["tokens_per_batch"]
         )
 
     def _load_model(self, folder: Path, base: dict[str, Any] | None) -> Any:
@@ -79,7 +95,7 @@ class LoadedForInference:
             )
         else:
             source = find_checkpoint(ModelSection.model_validate(base)).folder
-            kind = read_pretrained(source, self._tokenizer).kind  # an encoder may have become an encoder-decoder
+            kind = read_pretrained(source, self.tokenizer).kind  # an encoder may have become an encoder-decoder
             model, _ = load_weights(source, self.task.auto_class[kind], config)
         if self.task.configure is not None:
             self.task.configure(model, self.schema)
@@ -98,9 +114,18 @@ class LoadedForInference:
         size = CHUNK if self.task.generate is None else CHUNK_GENERATED
         for start in range(0, len(read), size):
             chunk = read[start : start + size]
-            features = self.task.encode(chunk, self._tokenizer, self.schema, self.max_length)
+            features = self.task.encode(chunk, self.tokenizer, self.schema, self.max_length)
             values, _ = self._predictor.predict(features)
             yield self.task.decode(values, features, chunk, self.schema)
+
+    def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
+        """Return a prediction per row and what the model read, all rows at once, as a run predicts a split.
+
+        The rows are in the form that the task's `read_rows` gives; their answers are checked. Raises DataError.
+        """
+        features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
+        values, _ = self._predictor.predict(features)
+        return self.task.decode(values, features, rows, self.schema), features
 
     def _read(self, rows: Sequence[Row | str]) -> Rows:
         """Return rows with the task's input columns, checked."""

@@ -32,7 +32,7 @@ from ft_toolkit.report import write_report
 from ft_toolkit.report.facts import read_run
 from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
-from ft_toolkit.scoring import predict_rows, predict_splits, score_split
+from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split, scoring_plan
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
@@ -341,7 +341,17 @@ class _Run:
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
         proof = prove_reload(self.folder / "model", prepared, asked, expected)
-        scored = {name: score_split(prepared, name, predicted) for name, predicted in decoded.items()}
+        plan = scoring_plan(prepared)
+        scored = {
+            name: score_split(
+                predicted,
+                prepared.data.splits[name],
+                plan,
+                predict_baselines(prepared, name),
+                fitted_here=name == "validation",
+            )
+            for name, predicted in decoded.items()
+        }
         scores = {name: one.record for name, one in scored.items()}
         training = {
             "steps": self.progress.step,
@@ -358,7 +368,9 @@ class _Run:
             "peak_memory_mib": environment.peak_memory_mib(),
         }
         results = results_file.build(self.loaded.name, prepared, scores, training, proof, self.command)
-        results_file.write_predictions(self.folder / "predictions.jsonl", prepared, decoded)
+        results_file.write_predictions(
+            self.folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded
+        )
         write_examples(
             self.folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()}
         )

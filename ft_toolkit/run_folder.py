@@ -21,15 +21,15 @@ def check_folder(output: Path | None, *, resume: bool) -> None:
         raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
 
 
-def claim(name: str, output: Path | None, *, resume: bool) -> str:
-    """Return the run folder, made: `output`, or runs/NAME with the next free number. Raises UsageError."""
+def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs") -> str:
+    """Return the run folder, made: `output`, or NAME below `beneath` with the next free number. Raises UsageError."""
     check_folder(output, resume=resume)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         return str(output)
     number = 1
     while True:
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        folder = Path(beneath) / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:

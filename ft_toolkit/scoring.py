@@ -1,8 +1,7 @@
 """From a trained model to predictions and scores of every split: what stands in results.json."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.parts import parts
-from ft_toolkit.evidence.scores import full_scores
+from ft_toolkit.evidence.scores import ScoringPlan, full_scores
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks.base import Rows
 
@@ -51,43 +50,47 @@ def predict_rows(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decode
     return task.decode(replace(predictor, alone=True).predict(features)[0], features, rows, schema)
 
 
-def score_split(prepared: Prepared, split: SplitName, decoded: Sequence[dict[str, Any]]) -> ScoredSplit:
-    """Return a split's metrics with intervals, its tables, and each baseline with our lead over it."""
-    recipe, rows = prepared.recipe, prepared.data.splits[split]
-    score = partial(
-        full_scores,
-        rows=rows,
-        task=prepared.task,
-        schema=prepared.schema,
-        metrics=prepared.metrics,
+def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded]:
+    """Return what each baseline that the recipe names predicts for a split, learned from the training rows."""
+    task, splits = prepared.task, prepared.data.splits
+    seed = prepared.recipe.training.seed
+    found = {
+        name: task.baselines[name](splits["train"], splits[split], prepared.schema, seed) for name in prepared.baselines
+    }
+    # one without predictions has no answer to what this kind of checkpoint is asked
+    return {name: predicted for name, predicted in found.items() if predicted}
+
+
+def scoring_plan(prepared: Prepared) -> ScoringPlan:
+    """Return how a run scores itself."""
+    recipe = prepared.recipe
+    return ScoringPlan(
+        prepared.task,
+        recipe.task,
+        prepared.schema,
+        prepared.metrics,
+        prepared.main_metric,
         samples=recipe.evaluation.bootstrap_samples,
         seed=recipe.training.seed,
-    )
-    ours = score(decoded)
-    baselines = {}
-    for name in prepared.baselines:
-        predict = prepared.task.baselines[name]
-        predicted = predict(prepared.data.splits["train"], rows, prepared.schema, recipe.training.seed)
-        if not predicted:  # it has no answer to what this kind of checkpoint is asked
-            continue
-        theirs = score(predicted)
-        lead = ours.lead_over(theirs)
-        baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-    more = parts(
-        decoded,
-        ours.predictions,
-        ours.references,
-        rows=rows,
-        task=prepared.task,
-        settings=recipe.task,
-        schema=prepared.schema,
-        metrics=prepared.metrics,
-        main_metric=prepared.main_metric,
-        slice_by=recipe.evaluation.slices,
+        slices=recipe.evaluation.slices,
         groups=recipe.evaluation.groups,
-        fitted_here=split == "validation",
-        samples=recipe.evaluation.bootstrap_samples,
-        seed=recipe.training.seed,
     )
-    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, **more, "baselines": baselines}
+
+
+def score_split(
+    decoded: Decoded, rows: Rows, plan: ScoringPlan, baselines: Mapping[str, Decoded], *, fitted_here: bool
+) -> ScoredSplit:
+    """Return a split's metrics with intervals, its tables and parts, and each baseline with our lead over it.
+
+    `decoded` and each of `baselines` hold a prediction per row. `fitted_here` says that thresholds and temperatures were
+    chosen on these rows.
+    """
+    ours = full_scores(decoded, rows, plan)
+    beside = {}
+    for name, predicted in baselines.items():
+        theirs = full_scores(predicted, rows, plan)
+        lead = ours.lead_over(theirs)
+        beside[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
+    more = parts(decoded, rows, ours, plan, fitted_here=fitted_here)
+    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, **more, "baselines": beside}
     return ScoredSplit(record, ours.predictions, ours.references)

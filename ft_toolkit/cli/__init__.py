@@ -6,8 +6,9 @@ import sys
 import typer
 
 from ft_toolkit.cli.machine import doctor
-from ft_toolkit.cli.models import predict
-from ft_toolkit.cli.recipes import copy, recipes, run, show
+from ft_toolkit.cli.models import evaluate, predict
+from ft_toolkit.cli.recipes import copy, recipes, reproduce, run, show
+from ft_toolkit.cli.runs import runs
 from ft_toolkit.errors import FtkError, RecipeError
 
 app = typer.Typer(
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, recipes, show, copy, predict, doctor):
+for verb in (run, reproduce, recipes, show, copy, predict, evaluate, runs, doctor):
     app.command()(verb)
 
 

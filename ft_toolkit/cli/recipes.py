@@ -1,4 +1,4 @@
-"""ftk run, recipes, show and copy: what is done with a recipe."""
+"""ftk run, reproduce, recipes, show and copy: what is done with a recipe."""
 
 import shlex
 import shutil
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, quiet_libraries
-from ft_toolkit.errors import UsageError
+from ft_toolkit.errors import GateError, UsageError, one_of
 from ft_toolkit.shipped import shipped
 
 
@@ -53,6 +53,68 @@ def run(
     results = run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
     if results:
         print_results(results, Console())
+
+
+def reproduce(
+    recipe: RecipeArgument,
+    overrides: Overrides = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The run folder. Default: runs/NAME, with the next free number.")
+    ] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", hidden=True)] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")] = False,
+) -> None:
+    """Run a recipe and say whether it reaches its published reference. Exit code 3 where it does not."""
+    from ft_toolkit.data.load import check_sources
+    from ft_toolkit.recipe_file import load_recipe
+    from ft_toolkit.run_folder import check_folder
+    from ft_toolkit.tasks import find_tasks
+
+    if smoke:
+        raise UsageError(
+            f"--smoke: a few steps on a few rows prove nothing about a published result; 'ftk run {recipe} --smoke' "
+            "tries the recipe"
+        )
+    path, tasks = find_recipe(recipe), find_tasks()
+    loaded, published = load_recipe(path, overrides or [], tasks), load_recipe(path, [], tasks).recipe.reference
+    if published is None:
+        raise UsageError(f"{path} has no 'reference:' to reproduce; recipes that have one: {one_of(_with_reference())}")
+    if loaded.recipe.reference != published:
+        raise UsageError(
+            f"the published result belongs to the recipe's own model and rows; with {one_of(overrides or [])} nothing is "
+            "reproduced. Leave out what changes model, data or reference, or use 'ftk run'"
+        )
+    check_sources(loaded.recipe.data, loaded.task)
+    check_folder(output, resume=resume)
+    quiet_libraries()
+    from ft_toolkit.evidence.reference import judge_reference
+    from ft_toolkit.report.console import print_results
+    from ft_toolkit.seeds import run_recipe
+
+    command = shlex.join(["ftk", *sys.argv[1:]])
+    results = run_recipe(loaded, output=output, resume=resume, smoke=False, command=command, console=Console())
+    if not results:
+        return
+    print_results(results, Console())
+    better = loaded.task.metrics(loaded.recipe.task)[published.metric].greater_is_better
+    verdict = judge_reference(published.model_dump(), results, greater_is_better=better)
+    if not verdict.reached:
+        raise GateError(verdict.words)
+    print(verdict.words)
+
+
+def _with_reference() -> list[str]:
+    """Return the shipped recipes that name a published result."""
+    from ft_toolkit.recipe_file import load_recipe
+    from ft_toolkit.tasks import find_tasks
+
+    tasks, folder = find_tasks(), shipped("recipes")
+    paths = sorted(folder.rglob("*.yaml"))
+    return [
+        path.relative_to(folder).with_suffix("").as_posix()
+        for path in paths
+        if load_recipe(path, [], tasks).recipe.reference is not None
+    ]
 
 
 def recipes() -> None:

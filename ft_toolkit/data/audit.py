@@ -14,17 +14,19 @@ def audit(data: LoadedData, features: Mapping[SplitName, Features], task: Task, 
 
     Also the answers that the model cannot see, as the task names them. `warnings` puts into words what would distort a score.
     """
-    seen_in_training = {_text(row, task) for row in data.splits["train"]}
+    seen_in_training = {_text(row, task) for row in data.splits.get("train", ())}
     facts: dict[str, Any] = {"splits": {}, "warnings": list(data.notes)}
     for name, rows in data.splits.items():
         counts = Counter(_text(row, task) for row in rows)
         encoded = features[name]
         lengths, cut = encoded.lengths, encoded.n_tokens_cut
-        found = {
+        also_in_training = 0 if name == "train" else sum(_text(row, task) in seen_in_training for row in rows)
+        found: dict[str, Any] = {
             "rows": len(rows),
             "empty_texts": sum(not any(text.strip() for text in _text(row, task)) for row in rows),
             "repeated_texts": len(rows) - len(counts),
-            "also_in_training": 0 if name == "train" else sum(_text(row, task) in seen_in_training for row in rows),
+            # unknown where the training rows are not at hand
+            "also_in_training": also_in_training if "train" in data.splits else None,
             "tokens": sum(lengths),
             "longest": max(lengths),
             "rows_cut": sum(n > 0 for n in cut),

@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ft_toolkit.config import DataSection
 from ft_toolkit.data.cards import Card, SplitName, TaskFacts, load_card
-from ft_toolkit.data.sources import RawRows, check_file, read_file, read_hub
+from ft_toolkit.data.sources import READERS, RawRows, check_file, read_file, read_hub
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings, is_labelled
 
@@ -49,6 +49,19 @@ class LoadedData:
         """Return a sha256 of all rows of all splits."""
         text = "\n".join(f"{name} {found}" for name, found in self.split_fingerprints.items())
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What the columns of a file may be called, by the task's names for them.
+
+    `asked`: what the user says, and must be there. `usual`: what a model's training rows called them by its recipe, taken
+    where it is there. `others`: the names of the data card that the model was trained with.
+    """
+
+    asked: Mapping[str, str] = field(default_factory=dict)
+    usual: Mapping[str, str] = field(default_factory=dict)
+    others: Mapping[str, str] = field(default_factory=dict)
 
 
 def fingerprint(rows: Rows) -> str:
@@ -92,10 +105,7 @@ def load_data(
     splits: dict[SplitName, Rows] = {}
     for name, rows in raw.items():
         mapped = _map_columns(rows, origin[name], task, section.columns, _other_names(task, settings, known), kept)
-        labelled = [row for row in mapped if is_labelled(row, task)]
-        if len(labelled) < len(mapped):
-            notes.append(f"{name}: {len(mapped) - len(labelled)} of {len(mapped)} rows have no label and were left out")
-        if labelled:
+        if labelled := _labelled(mapped, task, name, notes):
             splits[name], remarks = task.read_rows(labelled, settings, origin[name])
             notes += [f"{name}: {remark}" for remark in remarks]
     if "train" not in splits:
@@ -113,6 +123,62 @@ def load_data(
     return LoadedData({name: splits[name] for name in SPLITS if name in splits}, origin, commit, card, notes, kept)
 
 
+def load_split(
+    source: str, split: SplitName, task: Task, settings: TaskSettings, naming: Naming, keep: Sequence[str] = ()
+) -> LoadedData:
+    """Read the labelled rows of a file, or of one split of a data card, as a run reads them; they are called `split`.
+
+    The same file under the same names gives the same fingerprint as in a run. Raises DataError.
+    """
+    card, commit = None if is_file_name(source) else load_card(source), None
+    if card is None:
+        check_file(Path(source))
+        rows, origin = read_file(Path(source)), source
+    else:
+        naming = replace(naming, others=card.for_task(task.name).columns)
+        check_split(card, split)
+        found, origins, commit = _read_card(card, only=split)
+        _check_against_card(card, found)
+        rows, origin = found[split], origins[split]
+    present = {name for row in rows for name in row}
+    used = {column: name for column, name in naming.usual.items() if name in present and column in task.columns}
+    others = {**_other_names(task, settings, None), **naming.others}
+    kept = tuple(name for name in keep if name not in task.columns)
+    mapped = _map_columns(rows, origin, task, {**used, **naming.asked}, others, kept, "--column ")
+    notes: list[str] = []
+    labelled = _labelled(mapped, task, split, notes)
+    if not labelled:
+        answers = [column for column, facts in task.columns.items() if facts.is_answer]
+        raise DataError(
+            f"{origin}: no row has an answer ({' or '.join(answers)}), so there is nothing to score; columns found: "
+            f"{one_of(sorted(present))}. Say which with --column {answers[0]}=NAME"
+        )
+    read, remarks = task.read_rows(labelled, settings, origin)
+    notes += [f"{split}: {remark}" for remark in remarks]
+    return LoadedData({split: read}, {split: origin}, commit, card, notes, kept)
+
+
+def is_file_name(source: str) -> bool:
+    """Say whether rows are to come from a file rather than from the data card of that name."""
+    return Path(source).is_file() or Path(source).suffix.lower() in READERS
+
+
+def check_split(card: Card, split: SplitName) -> None:
+    """Raise DataError where a card has no such split, or hides its answers."""
+    labelled = [name for name, facts in card.block.splits.items() if facts.labelled]
+    if split not in labelled:
+        hidden = "hides the answers of" if split in card.block.splits else "has no split"
+        raise DataError(f"data card '{card.name}' {hidden} '{split}'; allowed: --split {' or '.join(labelled)}")
+
+
+def _labelled(rows: Sequence[Row], task: Task, split: SplitName, notes: list[str]) -> list[Row]:
+    """Return the rows that have an answer, and note how many have none."""
+    labelled = [row for row in rows if is_labelled(row, task)]
+    if len(labelled) < len(rows):
+        notes.append(f"{split}: {len(rows) - len(labelled)} of {len(rows)} rows have no label and were left out")
+    return labelled
+
+
 def _local_files(section: DataSection) -> dict[SplitName, str]:
     return {name: path for name in SPLITS if (path := getattr(section, name)) is not None}
 
@@ -121,12 +187,14 @@ def _read_local(section: DataSection) -> dict[SplitName, RawRows]:
     return {name: read_file(Path(path)) for name, path in _local_files(section).items()}
 
 
-def _read_card(card: Card) -> tuple[dict[SplitName, RawRows], dict[str, str], str | None]:
+def _read_card(
+    card: Card, only: SplitName | None = None
+) -> tuple[dict[SplitName, RawRows], dict[str, str], str | None]:
     source, commit = card.block.source, None
     raw: dict[SplitName, RawRows] = {}
     origin: dict[str, str] = {}
     for name, facts in card.block.splits.items():
-        if not facts.labelled:
+        if not facts.labelled or only not in (None, name):
             continue
         if source.files is not None:
             raw[name] = read_file(card.folder / source.files[name])
@@ -168,6 +236,7 @@ def _map_columns(
     wanted: Mapping[str, str],
     others: Mapping[str, str],
     kept: Sequence[str],
+    remedy: str = "data.columns.",
 ) -> list[Row]:
     """Return rows with the task's column names: as the recipe says, else of the same name, else one of the others.
 
@@ -182,12 +251,12 @@ def _map_columns(
         elif facts.required or column in wanted:
             raise DataError(
                 f"{where}: no column '{candidates[-1]}' for {task.name}'s '{column}' ({facts.meaning}); columns found: "
-                f"{one_of(found)}.{did_you_mean(candidates[-1], found)} Say which with data.columns.{column}=NAME"
+                f"{one_of(found)}.{did_you_mean(candidates[-1], found)} Say which with {remedy}{column}=NAME"
             )
     for name in kept:
         if name not in found:
             raise DataError(
-                f"{where}: no column '{name}', which the section 'evaluation' names; columns found: {one_of(found)}."
+                f"{where}: no column '{name}', by whose values scores are to be shown; columns found: {one_of(found)}."
                 f"{did_you_mean(name, found)}"
             )
         source[name] = name

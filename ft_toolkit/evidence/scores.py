@@ -12,6 +12,24 @@ from ft_toolkit.tasks.base import Metric, Rows, Task
 
 
 @dataclass(frozen=True)
+class ScoringPlan:
+    """How predictions are scored: by a task with its settings, schema and metrics, of which one stands for all.
+
+    `samples` bootstrap resamples are drawn from `seed`. `slices` and `groups` are columns of the rows (see `parts`).
+    """
+
+    task: Task
+    settings: Any
+    schema: Any
+    metrics: dict[str, Metric]
+    main_metric: str
+    samples: int
+    seed: int
+    slices: Sequence[str] = ()
+    groups: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Scores:
     """All metrics of a split, their values on bootstrap resamples, and the task's tables.
 
@@ -56,22 +74,13 @@ def point_scores(
     return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
 
 
-def full_scores(
-    decoded: Sequence[dict[str, Any]],
-    *,
-    rows: Rows,
-    task: Task,
-    schema: Any,
-    metrics: dict[str, Metric],
-    samples: int,
-    seed: int,
-) -> Scores:
+def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, plan: ScoringPlan) -> Scores:
     """Return metrics through `evaluate`, bootstrap intervals and the task's tables."""
     from ft_toolkit.metrics.offline import compute  # evaluate, which is slow to import
 
-    predictions, references = task.to_arrays(decoded, rows, schema)
-    values = compute(metrics, predictions, references)
-    fns = {name: metric.fn for name, metric in metrics.items()}
-    resamples = resample(fns, predictions, references, samples=samples, seed=seed)
-    details = task.details(predictions, references, schema)
+    predictions, references = plan.task.to_arrays(decoded, rows, plan.schema)
+    values = compute(plan.metrics, predictions, references)
+    fns = {name: metric.fn for name, metric in plan.metrics.items()}
+    resamples = resample(fns, predictions, references, samples=plan.samples, seed=plan.seed)
+    details = plan.task.details(predictions, references, plan.schema)
     return Scores(len(references), values, resamples, details, predictions, references)

@@ -31,18 +31,44 @@ def print_results(results: dict[str, Any], console: Console) -> None:
                 *(number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
             )
         console.print(table)
-    if (reference := results["reference"]) is not None:
+        if scores.get("robustness"):
+            _print_robustness(scores["robustness"], main, console)
+    if (reference := results.get("reference")) is not None:
         verdict = {True: "reached", False: "not reached", None: "not measured"}[reference["reached"]]
         target = f"{reference['metric']} {reference['value']} +- {reference['tolerance']}"
         console.print(f"reference {target}: {verdict} ({reference['source']})", highlight=False)
-    proof = results["reload_proof"]
-    console.print(
-        f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "
-        f"(largest difference {proof['largest_difference']:.1g})",
-        highlight=False,
-        soft_wrap=True,
+    if (proof := results.get("reload_proof")) is not None:
+        console.print(
+            f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "
+            f"(largest difference {proof['largest_difference']:.1g})",
+            highlight=False,
+            soft_wrap=True,
+        )
+    last = results["folder"] if results.get("kind") == "evaluation" else f"{results['folder']}/report.html"
+    console.print(f"report: {last}", highlight=False, soft_wrap=True)
+
+
+def _print_robustness(records: list[dict[str, Any]], main: str, console: Console) -> None:
+    """Print, per kind of change, the answers that flipped among the rows whose change the model sees."""
+    table = Table(
+        "changed", "rows", "flipped", "95% interval", f"{main} before", "after", "95% of difference", box=None
     )
-    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
+    for one in records:
+        rate, metric = one["flip_rate"], one["metric"]
+        if not one["changed"]:
+            unseen = f"none; the model sees no difference in {one['rewritten']}" if one["rewritten"] else "none"
+            table.add_row(one["kind"], unseen)
+            continue
+        table.add_row(
+            one["kind"],
+            str(one["changed"]),
+            f"{one['flipped']} ({rate['value']:.1%})",
+            f"{rate['low']:.1%} to {rate['high']:.1%}",
+            number(metric["plain"]),
+            number(metric["value"]),
+            f"{number(metric['difference']['low'])} to {number(metric['difference']['high'])}",
+        )
+    console.print(table)
 
 
 def _print_seeds(results: dict[str, Any], console: Console) -> None:

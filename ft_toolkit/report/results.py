@@ -10,11 +10,13 @@ from typing import Any
 from accelerate import Accelerator
 
 from ft_toolkit import environment
-from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.cards import Card, SplitName
+from ft_toolkit.data.load import LoadedData
+from ft_toolkit.evidence.reference import is_reached
 from ft_toolkit.files import write_file
 from ft_toolkit.models import file_sha256
 from ft_toolkit.prepare import Prepared, effective_batch
-from ft_toolkit.tasks.base import without_answers
+from ft_toolkit.tasks.base import Task, without_answers
 
 
 def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str, Any]:
@@ -70,21 +72,26 @@ def build(
         "greater_is_better": prepared.metrics[metric].greater_is_better,
         "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
         "bootstrap_samples": recipe.evaluation.bootstrap_samples,
-        "data": {
-            "card": prepared.data.card.name if prepared.data.card and recipe.data.train is None else None,
-            "title": prepared.data.card.title if prepared.data.card and recipe.data.train is None else None,
-            "licence": prepared.data.card.licence if prepared.data.card and recipe.data.train is None else None,
-            "hub": prepared.data.card.block.source.hub if prepared.data.card and recipe.data.train is None else None,
-            "commit": prepared.data.commit,
-            "origin": prepared.data.origin,
-            "fingerprint": prepared.data.fingerprint,
-            "split_fingerprints": prepared.data.split_fingerprints,
-            **prepared.facts,
-        },
+        "data": data_facts(prepared.data, prepared.data.card if recipe.data.train is None else None, prepared.facts),
         "training": training | {"batch": effective_batch(recipe.training, 1)},
         "scores": scores,
         "reference": _reference(prepared, scores),
         "reload_proof": proof,
+    }
+
+
+def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return which rows were read, with what `audit` found in them; `card` is the data card that they came from."""
+    return {
+        "card": card.name if card else None,
+        "title": card.title if card else None,
+        "licence": card.licence if card else None,
+        "hub": card.block.source.hub if card else None,
+        "commit": data.commit,
+        "origin": data.origin,
+        "fingerprint": data.fingerprint,
+        "split_fingerprints": data.split_fingerprints,
+        **facts,
     }
 
 
@@ -95,20 +102,19 @@ def _reference(prepared: Prepared, scores: Mapping[SplitName, dict[str, Any]]) -
         return None
     found = scores.get(reference.split, {}).get("metrics", {}).get(reference.metric, {}).get("value")
     better = prepared.task.metrics(prepared.recipe.task)[reference.metric].greater_is_better
-    reached = None
-    if found is not None:
-        short_by = reference.value - found if better else found - reference.value
-        reached = short_by <= reference.tolerance
+    reached = is_reached(reference.model_dump(), found, greater_is_better=better)
     return {**reference.model_dump(), "found": found, "reached": reached}
 
 
-def write_predictions(path: Path, prepared: Prepared, decoded: dict[SplitName, list[dict[str, Any]]]) -> None:
+def write_predictions(
+    path: Path, data: LoadedData, task: Task, schema: Any, decoded: Mapping[SplitName, list[dict[str, Any]]]
+) -> None:
     """Write one line per evaluated example: split, id, the row, its gold label and the prediction."""
     lines = []
     for split, predictions in decoded.items():
-        for row, prediction in zip(prepared.data.splits[split], predictions, strict=True):
-            shown = {key: value for key, value in without_answers(row, prepared.task).items() if key != "id"}
-            gold = prepared.task.gold(row, prepared.schema)
+        for row, prediction in zip(data.splits[split], predictions, strict=True):
+            shown = {key: value for key, value in without_answers(row, task).items() if key != "id"}
+            gold = task.gold(row, schema)
             record = {"split": split, "id": row["id"], **shown, "gold": gold, **prediction}
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_file(path, "".join(lines))

@@ -360,6 +360,6 @@ def test_columns_that_are_kept_stand_in_the_rows_and_leave_the_fingerprints_alon
     assert plain.split_fingerprints == kept.split_fingerprints and plain.fingerprint == kept.fingerprint
     with pytest.raises(
         DataError,
-        match=r"no column 'sorce', which the section .evaluation. names; columns found: .*Did you mean 'source'",
+        match=r"no column 'sorce', by whose values scores are to be shown; columns found: .*Did you mean 'source'",
     ):
         load_data(section, TASK, keep=["sorce"])

@@ -9,6 +9,7 @@ import pytest
 from ft_toolkit.evidence.calibration import calibration
 from ft_toolkit.evidence.groups import group_gaps
 from ft_toolkit.evidence.parts import parts
+from ft_toolkit.evidence.scores import Scores, ScoringPlan
 from ft_toolkit.evidence.slices import MAX_VALUES, NO_VALUE, length_bands, slices
 from ft_toolkit.metrics import classification
 from ft_toolkit.tasks.base import Metric
@@ -189,20 +190,15 @@ def test_numbers_have_slices_alone() -> None:
     rows = [{"id": str(i), "text": "w " * (i + 1)} for i in range(20)]
     values = np.linspace(0, 1, 20)
     settings = Settings(problem_type="regression")
-    found = parts(
-        [{"score": value} for value in values],
-        values,
-        values[::-1],
-        rows=rows,
-        task=TASK,
-        settings=settings,
-        schema=Schema("regression", ("score",), None, 0.5),
-        metrics=TASK.metrics(settings),
-        main_metric="pearson",
-        slice_by=[],
-        groups=[],
-        fitted_here=False,
+    plan = ScoringPlan(
+        TASK,
+        settings,
+        Schema("regression", ("score",), None, 0.5),
+        TASK.metrics(settings),
+        "pearson",
         samples=100,
         seed=1,
     )
+    scores = Scores(20, {}, {}, {}, values, values[::-1])
+    found = parts([{"score": value} for value in values], rows, scores, plan, fitted_here=False)
     assert found.keys() == {"slices"} and len(found["slices"][0]["values"]) == 4
