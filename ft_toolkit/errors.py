@@ -8,6 +8,7 @@
     │   └── ResumeError              the saved state belongs to other data or another recipe
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
     ├── ReloadError               1  the saved model does not give the predictions it gave in memory
+    ├── GateError                 3  a finished run does not meet a condition of 'ftk gate'
     └── Interrupted         130|143  Ctrl-C or SIGTERM; a checkpoint was saved
 
 Anything else that escapes is a bug of ours and shows its traceback.
@@ -69,6 +70,12 @@ class NotFiniteError(FtkError):
 
 class ReloadError(FtkError):
     """A fresh process that loaded the saved model predicted something else than the run did."""
+
+
+class GateError(FtkError):
+    """A finished run does not meet what 'ftk gate' was told to ask of it; the message says which condition, and by how much."""
+
+    exit_code = 3
 
 
 class Interrupted(FtkError):  # noqa: N818 - not an error of anybody's

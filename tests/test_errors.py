@@ -21,6 +21,7 @@ def test_exit_codes_are_those_of_the_docstring():
         "ResumeError": 2,
         "NotFiniteError": 1,
         "ReloadError": 1,
+        "GateError": 3,
     }
     assert all(name in (errors.__doc__ or "") for name in codes)
 
