@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from ft_toolkit.cli.evidence import compare, gate
 from ft_toolkit.cli.machine import doctor
 from ft_toolkit.cli.models import predict
 from ft_toolkit.cli.recipes import copy, recipes, run, show
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, recipes, show, copy, predict, doctor):
+for verb in (run, recipes, show, copy, predict, compare, gate, doctor):
     app.command()(verb)
 
 

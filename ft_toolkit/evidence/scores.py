@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ft_toolkit.evidence.tests_of_difference import detectable
 from ft_toolkit.metrics.bootstrap import central_95, resample
 from ft_toolkit.tasks.base import Metric, Rows, Task
 
@@ -26,9 +27,17 @@ class Scores:
     references: np.ndarray
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
-        """Return {metric: {value, low, high}}: the value and its 95% interval, None for what is undefined."""
+        """Return {metric: {value, low, high, detectable}}: the value, its 95% interval, None for what is undefined.
+
+        `detectable` is how far another model's score must be from it for these examples to show the difference (at level
+        0.05, with a chance of 0.8), if the two err independently and are equally uncertain: see `tests_of_difference`.
+        """
         return {
-            name: {"value": None if math.isnan(value) else value, **interval(self.resamples[name])}
+            name: {
+                "value": finite_or_none(value),
+                **interval(self.resamples[name]),
+                "detectable": detectable(self.resamples[name], scores=2),
+            }
             for name, value in self.values.items()
         }
 
@@ -38,6 +47,11 @@ class Scores:
         Both must be of the same examples with the same seed. An interval without 0 shows a difference.
         """
         return {name: interval(self.resamples[name] - other.resamples[name]) for name in self.values}
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a score as JSON can hold it: None where it is undefined."""
+    return float(value) if math.isfinite(value) else None
 
 
 def interval(resamples: np.ndarray) -> dict[str, float | None]:
