@@ -5,6 +5,7 @@ import sys
 
 import typer
 
+from ft_toolkit.cli.ci import ci
 from ft_toolkit.cli.evidence import compare, gate
 from ft_toolkit.cli.machine import doctor
 from ft_toolkit.cli.models import predict
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 for verb in (run, recipes, show, copy, predict, compare, gate, doctor):
     app.command()(verb)
+app.add_typer(ci, name="ci")
 
 
 def main() -> None:

@@ -86,15 +86,14 @@ def gate(
     summary: Annotated[Path | None, typer.Option(help="Add a Markdown summary to this file.")] = None,
 ) -> None:
     """Check conditions on a finished run; leaves with 3 when one fails."""
-    from ft_toolkit.evidence.gate import Bound, Drop, check_run
+    from ft_toolkit.evidence.gate import Bound, Drop, Kind, check_run
     from ft_toolkit.evidence.runs import read_runs
     from ft_toolkit.files import write_json
     from ft_toolkit.report.gate import add_summary, write_junit
 
+    asked: dict[Kind, list[str] | None] = {"min": minimum, "min-low": min_low, "max": maximum}
     bounds = [
-        Bound(kind, *_metric_and_value(f"--{kind}", text))
-        for kind, texts in (("min", minimum), ("min-low", min_low), ("max", maximum))
-        for text in texts or []
+        Bound(kind, *_metric_and_value(f"--{kind}", text)) for kind, texts in asked.items() for text in texts or []
     ]
     if not bounds and baseline is None and max_seconds is None and max_size_mb is None:
         raise UsageError("no condition was given, e.g. --min accuracy=0.8, --baseline RUN, --max-seconds 600")

@@ -16,13 +16,15 @@ from ft_toolkit.report.facts import MISSING, interval, number, words
 from ft_toolkit.report.mistake import shorten
 from ft_toolkit.report.svg import Dot, interval_chart, span_of
 
+# A narrower terminal wraps the table's lines itself, which reads better than cells in pieces.
+_WIDTH = 110
 # Keys of a record whose text is the prediction; the first one it has is shown.
 _ANSWERS = ("entities", "answer", "summary", "translation", "labels", "label", "perplexity", "score")
 
 
 def print_comparison(found: Comparison) -> None:
     """Print every run's score, its difference from the base, and whether it is shown."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=max(Console().width, _WIDTH))
     examples, line = found.base.examples, found.main
     better = "" if line.greater_is_better else ", lower is better"
     table = Table(
@@ -75,9 +77,8 @@ def sentences(found: Comparison) -> list[str]:
                 f". Only {run.label} is right on {apart.better:,} examples, only {base.label} on {apart.worse:,}"
             )
         said.append(sentence + ".")
-        spreads = [seed_spread(some, found.metric) for some in (base, run)]
-        if spreads[0] and spreads[1] and None not in (spreads[0]["mean"], spreads[1]["mean"]):
-            ours, theirs = spreads
+        ours, theirs = seed_spread(base, found.metric), seed_spread(run, found.metric)
+        if ours and theirs and None not in (ours["mean"], theirs["mean"]):
             said.append(
                 f"Over seeds: {run.label} {_spread(theirs)}, {base.label} {_spread(ours)}; "
                 f"the means differ by {signed(theirs['mean'] - ours['mean'])}."
@@ -87,7 +88,9 @@ def sentences(found: Comparison) -> list[str]:
 
 def write_comparison(path: Path, found: Comparison, command: str) -> None:
     """Write the page."""
-    tables = [("metrics", "All metrics", found.metrics, "metric", [])]
+    tables: list[tuple[str, str, list[Line], str, list[str]]] = [
+        ("metrics", "All metrics", found.metrics, "metric", [])
+    ]
     tables += [("classes", "Classes, by F1", found.classes, "class", [])] if found.classes else []
     for number_, (column, lines) in enumerate(found.slices.items()):
         tables.append((f"slice-{number_}", f"By {column}", lines, column, found.skipped[column]))
