@@ -68,11 +68,20 @@ LIGHT = [
     "evidence",
     "evidence.examples",
     "evidence.scores",
+    "evidence.by_column",
+    "evidence.tests_of_difference",
+    "evidence.runs",
+    "evidence.compare",
+    "evidence.gate",
+    "report.compare",
+    "report.gate",
     "cli",
     "cli.shared",
     "cli.recipes",
     "cli.models",
     "cli.machine",
+    "cli.evidence",
+    "cli.ci",
 ]
 
 

@@ -210,7 +210,7 @@ def _lines(
     values = {run.label: score(run, inside) for run in runs}
     rng = np.random.default_rng(SEED)
     # a table of many lines needs a p small enough to stand the correction: 2 / resamples is the least there can be
-    samples = max(SAMPLES, 100 * len(names) * (len(runs) - 1))
+    samples = max(SAMPLES, 50 * len(names) * (len(runs) - 1))
     draws: dict[str, list[np.ndarray]] = {run.label: [] for run in runs}
     for _ in range(samples):
         chosen = inside[rng.integers(0, len(inside), len(inside))]

@@ -139,9 +139,9 @@ def _forest(found: Comparison) -> str:
     dots = []
     for run in found.runs[1:]:
         one = found.main.differences[run.label]
-        text = f"{signed(one.value)} ({_interval(one)}), {one.outcome}"
+        text = f"{signed(one.value)} ({_interval(one)})"
         strong = one.outcome in ("better", "worse")
-        dots.append(Dot(f"{run.label} - {found.base.label}", one.value, one.low, one.high, text, strong=strong))
+        dots.append(Dot(run.label, one.value, one.low, one.high, text, strong=strong))
     span = span_of([0.0, *(value for dot in dots for value in (dot.value, dot.low, dot.high))])
     label = "Differences from the base: " + "; ".join(f"{dot.name} {dot.text}" for dot in dots)
     return interval_chart(dots, span, label=label, reference=(0.0, "no difference"))
@@ -200,7 +200,9 @@ def _text(value: Any) -> str:
 
 
 def signed(value: float | None) -> str:
-    """Return a difference with its sign."""
+    """Return a difference with its sign, to four decimals where these show it."""
+    if value is not None and 1e-4 <= abs(value) < 10:
+        return f"{value:+.4f}"
     return MISSING if value is None else ("+" if value > 0 else "") + number(value)
 
 
