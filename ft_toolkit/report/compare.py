@@ -27,10 +27,8 @@ def print_comparison(found: Comparison) -> None:
     console = Console(highlight=False, width=max(Console().width, _WIDTH))
     examples, line = found.base.examples, found.main
     better = "" if line.greater_is_better else ", lower is better"
-    table = Table(
-        f"{found.metric} on {examples.split} (n={line.n}{better})", "score", "95% interval", "difference", "95% interval",
-        "p (Holm)", "outcome", box=None,
-    )  # fmt: skip
+    console.print(f"{found.metric} on {examples.split} (n={line.n}{better})", markup=False)
+    table = Table("run", "score", "95% interval", "difference", "95% interval", "p (Holm)", "outcome", box=None)
     for run in found.runs:
         score, other = line.scores[run.label], line.differences.get(run.label)
         cells = ["base", "", "", ""] if other is None else _cells(other)

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
+from ft_toolkit.evidence.scores import Scores
 from ft_toolkit.evidence.tests_of_difference import bootstrap_p, detectable, holm, judge, mcnemar
+from ft_toolkit.metrics.bootstrap import resample
 
 
 def test_mcnemar_by_hand():
@@ -54,3 +56,14 @@ def test_only_a_small_corrected_p_shows_a_difference():
     assert judge(0.1, 0.049, greater_is_better=False) == "worse"
     assert judge(0.1, 0.05, greater_is_better=True) == "no difference shown"
     assert judge(float("nan"), 0.01, greater_is_better=True) == "unknown"
+
+
+def test_scores_say_what_their_examples_can_show():
+    """About 0.2 for 50 examples at 0.84: 3.96 times the square root of 0.84 * 0.16 / 50."""
+    right = np.arange(50) >= 8
+    fn = {"accuracy": lambda p, r: float((p == r).mean())}
+    moved = resample(fn, right.astype(int), np.ones(50, int), samples=4000, seed=0)
+    found = Scores(50, {"accuracy": 0.84}, moved, {}, right, right).metrics()["accuracy"]
+    assert found["detectable"] == pytest.approx(3.962 * (0.84 * 0.16 / 50) ** 0.5, rel=0.05)
+    perfect = Scores(50, {"accuracy": 1.0}, {"accuracy": np.ones(100)}, {}, right, right).metrics()["accuracy"]
+    assert perfect["detectable"] is None
