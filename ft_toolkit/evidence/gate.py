@@ -1,6 +1,6 @@
 """`ftk gate`: conditions that a finished run must meet, each checked and explained in a line."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -175,9 +175,7 @@ def _drop(drop: Drop, run: Run, smoke: bool) -> Check:
     if metric not in names:
         raise UsageError(f"--metric: no metric '{metric}'; allowed: {one_of(names)}.{did_you_mean(metric, names)}")
     sign = 1.0 if run.examples.metrics[metric].greater_is_better else -1.0
-    score: Callable[[Run], float] = lambda one: one.examples.metrics[metric].fn(  # noqa: E731
-        one.examples.predictions, one.examples.references
-    )
+    before, now = (one.examples.metrics[metric].fn(one.examples.predictions, one.examples.references) for one in both)
     base, ours = (
         resample(
             {"": one.examples.metrics[metric].fn},
@@ -195,7 +193,7 @@ def _drop(drop: Drop, run: Run, smoke: bool) -> Check:
         return Check(name, False, _SMOKE if smoke else f"{drop.baseline.label} is a smoke run", {})
     if not len(drops):
         return Check(name, False, "the score is undefined", {})
-    value = sign * (score(drop.baseline) - score(run))
+    value = sign * (before - now)
     low, high = (float(found) for found in np.quantile(drops, [drop.alpha, 1 - drop.alpha]))
     shown, excluded = low > drop.allowed, high <= drop.allowed
     if shown:
@@ -208,7 +206,7 @@ def _drop(drop: Drop, run: Run, smoke: bool) -> Check:
         )
     level = f"{100 * (1 - drop.alpha):g}%"
     text = (
-        f"{score(run):.4f} against {score(drop.baseline):.4f}, a drop of {value:+.4f}; with {level} confidence it is above "
+        f"{now:.4f} against {before:.4f}, a drop of {value:+.4f}; with {level} confidence it is above "
         f"{low:+.4f}, with {level} below {high:+.4f} (one-sided each): {verdict}"
     )
     figures = {"drop": value, "above": low, "below": high, "allowed": drop.allowed, "alpha": drop.alpha}
