@@ -77,6 +77,13 @@ LIGHT = [
     "evidence.parts",
     "evidence.perturb",
     "evidence.robustness",
+    "evidence.by_column",
+    "evidence.tests_of_difference",
+    "evidence.runs",
+    "evidence.compare",
+    "evidence.gate",
+    "report.compare",
+    "report.gate",
     "cli",
     "cli.shared",
     "cli.recipes",
@@ -87,6 +94,8 @@ LIGHT = [
     "evidence.reference",
     "evidence.word_lists",
     "report.facts",
+    "cli.evidence",
+    "cli.ci",
 ]
 
 

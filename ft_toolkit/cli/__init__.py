@@ -5,6 +5,8 @@ import sys
 
 import typer
 
+from ft_toolkit.cli.ci import ci
+from ft_toolkit.cli.evidence import compare, gate
 from ft_toolkit.cli.machine import doctor
 from ft_toolkit.cli.models import evaluate, predict
 from ft_toolkit.cli.recipes import copy, recipes, reproduce, run, show
@@ -18,8 +20,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, reproduce, recipes, show, copy, predict, evaluate, runs, doctor):
+for verb in (run, reproduce, recipes, show, copy, predict, evaluate, compare, gate, runs, doctor):
     app.command()(verb)
+app.add_typer(ci, name="ci")
 
 
 def main() -> None:

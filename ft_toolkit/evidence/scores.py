@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ft_toolkit.evidence.tests_of_difference import detectable
 from ft_toolkit.metrics.bootstrap import central_95, resample
 from ft_toolkit.tasks.base import Metric, Rows, Task
 
@@ -44,8 +45,19 @@ class Scores:
     references: np.ndarray
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
-        """Return {metric: {value, low, high}}: the value and its 95% interval, None for what is undefined."""
-        return {name: {"value": finite(value), **interval(self.resamples[name])} for name, value in self.values.items()}
+        """Return {metric: {value, low, high, detectable}}: the value, its 95% interval, None for what is undefined.
+
+        `detectable` is how far another model's score must be from it for these examples to show the difference (at level
+        0.05, with a chance of 0.8), if the two err independently and are equally uncertain: see `tests_of_difference`.
+        """
+        return {
+            name: {
+                "value": finite(value),
+                **interval(self.resamples[name]),
+                "detectable": detectable(self.resamples[name], scores=2),
+            }
+            for name, value in self.values.items()
+        }
 
     def lead_over(self, other: "Scores") -> dict[str, dict[str, float | None]]:
         """Return {metric: {low, high}}: the 95% interval of this score minus `other`'s, resample by resample.

@@ -38,7 +38,7 @@ def slices(
     the split's other rows, which are resampled apart. Without one (None) there are too few rows, or all are alike.
     """
     parts = [(column, values, *most_frequent(values)) for column in columns for values in [column_values(rows, column)]]
-    unit, lengths = _lengths(rows, task)
+    unit, lengths = input_lengths(rows, task)
     bands, order = length_bands(lengths)
     if len(order) > 1:
         parts.append((f"length in {unit}", bands, order, {"values": 0, "rows": 0}))
@@ -86,7 +86,7 @@ def length_bands(lengths: Sequence[int]) -> tuple[list[str], list[str]]:
     return [names[number] for number in band.tolist()], list(names.values())
 
 
-def _lengths(rows: Rows, task: Task) -> tuple[str, list[int]]:
+def input_lengths(rows: Rows, task: Task) -> tuple[str, list[int]]:
     """Return the length of each row's input in words, or in characters where most texts are written without spaces."""
     texts = [" ".join(input_texts(row, task)) for row in rows]
     if sum(map(has_unspaced, texts)) > len(texts) / 2:

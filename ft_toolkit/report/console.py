@@ -19,7 +19,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     main, lower = results["main_metric"], results["lower_is_better"]
     for split, scores in results["scores"].items():
         baselines = list(scores["baselines"])
-        table = Table(f"{split} (n={scores['n']})", "score", "95% interval", *baselines, box=None)
+        table = Table(f"{split} (n={scores['n']})", "score", "95% interval", "detectable", *baselines, box=None)
         shown = {
             name: found for name, found in scores["metrics"].items() if not name.startswith(_DETAIL) or name == main
         }
@@ -28,11 +28,13 @@ def print_results(results: dict[str, Any], console: Console) -> None:
                 name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
                 number(found["value"]),
                 f"{number(found['low'])} to {number(found['high'])}",
+                number(found["detectable"]),
                 *(number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
             )
         console.print(table)
         if scores.get("robustness"):
             _print_robustness(scores["robustness"], main, console)
+    console.print("detectable: from which difference on another model's score would show (5% level, power 80%)")
     if (reference := results.get("reference")) is not None:
         verdict = {True: "reached", False: "not reached", None: "not measured"}[reference["reached"]]
         target = f"{reference['metric']} {reference['value']} +- {reference['tolerance']}"

@@ -5,18 +5,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jinja2
 
+from ft_toolkit.evidence.tests_of_difference import Outcome
 from ft_toolkit.yaml12 import parse_yaml
 
 # The split that a reader should trust most comes first: the best checkpoint was picked on validation.
 _SPLIT_ORDER = ("test", "validation")
 _TEMPLATES = Path(__file__).parent / "templates"
 MISSING = "-"
-
-Outcome = Literal["better", "worse", "no difference shown", "unknown"]
 
 
 @dataclass(frozen=True)

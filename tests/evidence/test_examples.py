@@ -1,6 +1,7 @@
 """The numbers per example that a run leaves: its scores come out again, for every task, without the model."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from rich.console import Console
 
 from ft_toolkit.cli.shared import find_recipe
 from ft_toolkit.errors import UsageError
-from ft_toolkit.evidence.examples import EXAMPLES, read_examples
+from ft_toolkit.evidence.compare import compare_runs
+from ft_toolkit.evidence.examples import EXAMPLES, read_examples, write_examples
+from ft_toolkit.evidence.runs import read_runs
+from ft_toolkit.files import write_json
 from ft_toolkit.recipe_file import load_recipe
+from ft_toolkit.report.compare import print_comparison, write_comparison
 from ft_toolkit.run import run
 from ft_toolkit.tasks import find_tasks
 
@@ -53,6 +58,25 @@ def test_the_scores_come_out_again(finished: Path) -> None:
             assert np.isnan(best) or best == pytest.approx(metric.best)
     assert read_examples(finished).split == ("test" if "test" in results["scores"] else "validation")
     assert len(set(results["data"]["split_fingerprints"].values())) >= 2
+
+
+def test_every_task_can_be_compared(finished: Path, tmp_path: Path) -> None:
+    """With a run that is entirely right: it is never the worse one, whichever way a metric counts."""
+    perfect = tmp_path / "perfect"
+    shutil.copytree(finished, perfect)
+    splits = list(json.loads((finished / "results.json").read_text())["scores"])
+    found = {split: read_examples(finished, split) for split in splits}
+    write_examples(perfect / EXAMPLES, {split: (one.references, one.references) for split, one in found.items()})
+    comparison = compare_runs(read_runs([finished, perfect]), metric=None, columns=["length"])
+    for line in comparison.metrics:
+        assert line.differences["perfect"].outcome != "worse", line.name
+        value = line.differences["perfect"].value
+        assert value is None or (value >= 0) == line.greater_is_better or value == 0
+    assert comparison.disagreements["perfect"].worse == 0
+    assert comparison.notes[0].startswith("Smoke runs")
+    write_comparison(tmp_path / "page.html", comparison, "ftk compare")
+    print_comparison(comparison)
+    write_json(tmp_path / "all.json", comparison.as_json())
 
 
 def test_what_is_not_a_finished_run_is_refused(tmp_path: Path) -> None:
