@@ -6,7 +6,7 @@ import sys
 import typer
 
 from ft_toolkit.cli.machine import doctor
-from ft_toolkit.cli.models import predict
+from ft_toolkit.cli.models import predict, push
 from ft_toolkit.cli.recipes import copy, recipes, run, show
 from ft_toolkit.errors import FtkError, RecipeError
 
@@ -17,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, recipes, show, copy, predict, doctor):
+for verb in (run, recipes, show, copy, predict, push, doctor):
     app.command()(verb)
 
 

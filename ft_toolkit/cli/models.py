@@ -1,16 +1,19 @@
-"""ftk predict: what is done with a finished model."""
+"""ftk predict and push: what is done with a finished model."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.shared import quiet_libraries
+from ft_toolkit.cli.shared import quiet_hub, quiet_libraries
 from ft_toolkit.errors import UsageError
+from ft_toolkit.run_folder import is_local
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model folder that 'ftk run' wrote (RUN/model), or the run folder.")],
+    model: Annotated[
+        str, typer.Argument(help="A run folder or its model/, or a pushed model: owner/name, owner/name@revision.")
+    ],
     text: Annotated[
         str | None, typer.Argument(help="One text. Without it: --input, or standard input, a text per line.")
     ] = None,
@@ -34,8 +37,36 @@ def predict(
             raise UsageError(f"--column {pair}: COLUMN=NAME is needed, e.g. text=review")
         columns[key] = name
     prediction.check_output(output)
-    if not model.is_dir():
-        raise UsageError(f"{model}: no such model folder")
+    is_local(model)  # refuses what is neither a folder nor a Hub id
     rows = prediction.read_rows(text, input_file)
     quiet_libraries()
     prediction.predict(model, rows, columns, output)
+
+
+def push(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    repo: Annotated[str, typer.Argument(help="Where to: owner/name.")],
+    private: Annotated[
+        bool,
+        typer.Option("--private/--public", help="Who sees a repository that has to be made; others stay as they are."),
+    ] = True,
+    revision: Annotated[str | None, typer.Option(help="A branch, made if it is not there. Default: main.")] = None,
+    pull_request: Annotated[
+        bool, typer.Option("--pull-request", help="Propose the change instead of making it.")
+    ] = False,
+    tag: Annotated[str | None, typer.Option(help="Call the commit so, e.g. v1.0.")] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Fold the adapter into the weights: needs neither peft nor the base model.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files; send nothing.")] = False,
+) -> None:
+    """Upload a finished run's model and card to the Hub; pushing again uploads only what has changed."""
+    if merged:
+        quiet_libraries()
+    quiet_hub()
+    from ft_toolkit import hub
+
+    to = hub.Destination(repo, private, revision, pull_request, tag)
+    pushed = hub.push(run, to, merged=merged, say=print, dry_run=dry_run)
+    if pushed is not None:
+        print(hub.conclusion(pushed, to))

@@ -53,6 +53,7 @@ def build(
     """Return the content of results.json; `scores` holds, per split, n, metrics, the task's tables and baselines."""
     recipe = prepared.recipe
     metric = prepared.main_metric
+    card = prepared.data.card if recipe.data.train is None else None
     return {
         "name": name,
         "task": prepared.task.name,
@@ -67,10 +68,12 @@ def build(
         "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
         "bootstrap_samples": recipe.evaluation.bootstrap_samples,
         "data": {
-            "card": prepared.data.card.name if prepared.data.card and recipe.data.train is None else None,
-            "title": prepared.data.card.title if prepared.data.card and recipe.data.train is None else None,
-            "licence": prepared.data.card.licence if prepared.data.card and recipe.data.train is None else None,
-            "hub": prepared.data.card.block.source.hub if prepared.data.card and recipe.data.train is None else None,
+            "card": card.name if card else None,
+            "title": card.title if card else None,
+            "licence": card.licence if card else None,
+            "languages": card.languages if card else [],
+            "hub": card.block.source.hub if card else None,
+            "config": card.block.source.config if card else None,
             "commit": prepared.data.commit,
             "origin": prepared.data.origin,
             "fingerprint": prepared.data.fingerprint,
