@@ -22,13 +22,14 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 import ft_toolkit
 from ft_toolkit.config import saves_adapter
 from ft_toolkit.errors import AccessError, FtkError, HubError, UsageError, one_of
-from ft_toolkit.hub_errors import FAILURES, TOKEN_REMEDY, may_pass, reason
+from ft_toolkit.hub_errors import FAILURES, may_pass, reason
 from ft_toolkit.hub_names import owned_id, revision_name
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report.card import planned_card
 from ft_toolkit.run_folder import CONTRACT
 from ft_toolkit.staging import Files, find_run, gather
 
+_REMEDY = "set HF_TOKEN to a token with write access, or log in with: hf auth login"
 # Seconds between tries when the Hub is busy or the connection breaks; huggingface_hub itself does not retry a commit.
 WAITS = (1, 2, 4)
 # What an earlier push may have left that would make another model of this one, such as the adapter of a merged model.
@@ -111,12 +112,12 @@ def check_access(to: Destination, say: Say, *, make: bool = True) -> str:
     if constants.HF_HUB_OFFLINE:
         raise AccessError("HF_HUB_OFFLINE keeps the network off, so nothing can be pushed; unset it")
     if get_token() is None:
-        raise AccessError(f"there is no token for the Hub; {TOKEN_REMEDY}")
+        raise AccessError(f"there is no token for the Hub; {_REMEDY}")
     with _in_words(f"{to.repo}: "):
         me = _patiently(api.whoami, say)
         role = me.get("auth", {}).get("accessToken", {}).get("role")
         if role == "read":
-            raise AccessError(f"the token of {me['name']} can only read; {TOKEN_REMEDY}")
+            raise AccessError(f"the token of {me['name']} can only read; {_REMEDY}")
         try:
             info = _patiently(lambda: api.repo_info(to.repo), say)
         except RepositoryNotFoundError:
@@ -174,10 +175,17 @@ def push(folder: Path, to: Destination, *, merged: bool, say: Say, dry_run: bool
         message = f"Upload {run.resolve().name} with ft_toolkit {ft_toolkit.__version__}"
         with _in_words(f"{to.repo}: "):
             before = _patiently(lambda: _head(api, to, message)[1], say)
+            tagged = _patiently(lambda: _tagged(api, to), say)
+            if tagged not in (None, before):
+                raise UsageError(f"{to.repo}: the tag {to.tag} belongs to commit {tagged} already; choose another")
             page, commit = _patiently(lambda: _commit(api, to, files, message), say)
             pushed = Pushed(page, commit, commit != before)
-            if to.tag is not None:
-                _patiently(lambda: _tag(api, to, commit), say)
+            if tagged not in (None, commit):
+                raise HubError(
+                    f"{to.repo}: pushed as commit {commit}, but the tag {to.tag} stays at {tagged}; push again with another"
+                )
+            if to.tag is not None and tagged is None:
+                _patiently(lambda: api.create_tag(to.repo, tag=str(to.tag), revision=commit, exist_ok=True), say)
     return pushed
 
 
@@ -251,16 +259,11 @@ def _open_pull_request(api: HfApi, repo: str, title: str) -> int | None:
     return next((one.num for one in open_ones if one.title == title), None)
 
 
-def _tag(api: HfApi, to: Destination, commit: str) -> None:
-    assert to.tag is not None
-    known = {ref.name: ref.target_commit for ref in api.list_repo_refs(to.repo).tags}
-    if to.tag not in known:
-        api.create_tag(to.repo, tag=to.tag, revision=commit, exist_ok=True)
-    elif known[to.tag] != commit:
-        raise UsageError(
-            f"{to.repo}: the tag {to.tag} belongs to commit {known[to.tag][:12]}; the model was pushed as {commit[:12]}, "
-            "without a tag. Choose another tag"
-        )
+def _tagged(api: HfApi, to: Destination) -> str | None:
+    """Return the commit that the tag belongs to, None where it is free or not wanted."""
+    if to.tag is None:
+        return None
+    return next((ref.target_commit for ref in api.list_repo_refs(to.repo).tags if ref.name == to.tag), None)
 
 
 def _patiently(ask: Callable[[], T], say: Say) -> T:

@@ -16,7 +16,7 @@ from huggingface_hub.errors import (
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
 # Everything that asking the Hub may raise; Xet's client raises RuntimeError, the checks of names and metadata ValueError.
 FAILURES = (_HTTP_ERROR, HfHubHTTPError, OSError, RuntimeError, ValueError)
-TOKEN_REMEDY = "set HF_TOKEN to a token with write access, or log in with: hf auth login"
+TOKEN_REMEDY = "set HF_TOKEN to a valid token, or log in with: hf auth login"
 _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
@@ -64,13 +64,13 @@ def _known(error: BaseException) -> str | None:
 def _by_status(error: HfHubHTTPError) -> str:
     status, message = error.response.status_code, error.server_message or _first_line(error)
     if status == 401:
-        return f"the Hub does not know the token (401: {message}); {TOKEN_REMEDY}"
+        return f"the Hub does not know the token (401); {TOKEN_REMEDY}"
     if status == 403:
-        return f"the token may not do that (403: {message}); take one with write access to the repository"
+        return f"the token may not do that (403: {message.rstrip('.')})"
     if status == _TOO_MANY:
-        return "too many requests (429); try again later"
+        return "too many requests (429)"
     if status >= _SERVER_ERROR:
-        return f"the Hub answers {status}: it is down or overloaded; try again later"
+        return f"the Hub is down or overloaded (it answers {status})"
     return f"the Hub answers {status}: {message}"
 
 
