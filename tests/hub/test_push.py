@@ -13,9 +13,7 @@ UPLOADS = ("/_lfs/", "/_cas/v1/xorbs", "/commit/")
 
 
 def uploads(hub):
-    return [
-        one.path for one in hub.log if one.method in ("POST", "PUT") and any(part in one.path for part in UPLOADS)
-    ]
+    return [one.path for one in hub.log if one.method in ("POST", "PUT") and any(part in one.path for part in UPLOADS)]
 
 
 def test_a_push_uploads_the_model_once_and_a_second_one_nothing(ftk, server, full_run):
@@ -71,36 +69,47 @@ def test_a_dry_run_lists_the_files_and_sends_nothing(ftk, server, full_run):
     assert server.hub.log == []
 
 
-def test_a_branch_is_made_and_a_tag_is_never_moved(ftk, server, full_run, lora_run):
+@pytest.fixture
+def changed_run(full_run, tmp_path):
+    """The run with another licence in its card."""
+    shutil.copytree(full_run, tmp_path / "changed")
+    text = (full_run / "recipe.yaml").read_text(encoding="utf-8")
+    (tmp_path / "changed" / "recipe.yaml").write_text(
+        text.replace("license: mit", "license: apache-2.0"), encoding="utf-8"
+    )
+    return tmp_path / "changed"
+
+
+def test_a_branch_is_made_and_a_tag_is_never_moved(ftk, server, full_run, changed_run):
     assert ftk("push", full_run, "acme/demo", "--revision", "dev", "--tag", "v1", "--public").returncode == 0
     repo = server.hub.repos["model", "acme/demo"]
     assert not repo.private and repo.files() == [".gitattributes"] and "model.safetensors" in repo.files("dev")
     before = dict(repo.refs)
-    done = ftk("push", lora_run, "acme/demo", "--merged", "--tag", "v1")
+    done = ftk("push", changed_run, "acme/demo", "--tag", "v1")
     assert done.returncode == 2 and "the tag v1 belongs to commit" in done.stderr
     assert repo.refs == before
 
 
-def test_a_pull_request_needs_no_right_to_write_and_is_opened_once(ftk, server, full_run, lora_run, tmp_path):
+def test_a_pull_request_needs_no_right_to_write_and_is_opened_once(ftk, server, full_run, changed_run):
     assert ftk("push", full_run, "alice/demo", "--public").returncode == 0
     repo = server.hub.repos["model", "alice/demo"]
     main = repo.refs["refs/heads/main"]
-    proposal = tmp_path / "other"
-    shutil.copytree(full_run, proposal)
-    (proposal / "recipe.yaml").write_text((full_run / "recipe.yaml").read_text().replace("mit", "apache-2.0"))
     for said in ("pushed: ", "nothing has changed: "):
-        done = ftk("push", proposal, "alice/demo", "--pull-request", token="hf_bob")
+        done = ftk("push", changed_run, "alice/demo", "--pull-request", token="hf_bob")
         assert done.returncode == 0, done.stderr
         assert done.stdout.splitlines()[-1].startswith(f"{said}{server.url}/alice/demo/discussions/1 ")
     assert list(repo.pull_requests) == [1] and repo.refs["refs/heads/main"] == main
     assert b"license: apache-2.0" in server.hub.content("alice/demo", "README.md", "refs/pr/1")
 
 
+@pytest.mark.parametrize("mode", ["xet"], indirect=True)
 def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run):
     refused = ftk("push", lora_run, "alice/demo")
     assert refused.returncode == 2 and "push whole weights with --merged" in refused.stderr
     assert server.hub.repos == {}
-    server.hub.put("model", "alice/demo", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x", "a.txt": b"1"})
+    server.hub.put(
+        "model", "alice/demo", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x", "a.txt": b"1"}
+    )
     assert ftk("push", lora_run, "alice/demo", "--merged").returncode == 0
     files = server.hub.repos["model", "alice/demo"].files()
     assert "model.safetensors" in files and "a.txt" in files and not any("adapter" in name for name in files)
@@ -129,6 +138,9 @@ def test_wrong_names_are_refused_before_anything_is_sent(ftk, server, full_run, 
 
 @pytest.mark.parametrize("mode", ["lfs"], indirect=True)
 def test_only_a_finished_run_can_be_pushed(ftk, full_run, tmp_path):
-    for folder, said in ((tmp_path, "that 'ftk run' finished is needed"), (full_run / "model", f"run folder: {full_run}")):
+    for folder, said in (
+        (tmp_path, "that 'ftk run' finished is needed"),
+        (full_run / "model", f"run folder: {full_run}"),
+    ):
         done = ftk("push", folder, "alice/demo")
         assert done.returncode == 2 and said in done.stderr
