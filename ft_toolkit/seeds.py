@@ -18,6 +18,7 @@ from rich.console import Console
 
 from ft_toolkit import checkpoint, environment, files, hub
 from ft_toolkit.errors import FtkError, Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit.hub_access import check_recipe
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import write_report
 from ft_toolkit.report.console import print_results
@@ -40,7 +41,7 @@ def run_recipe(
     display = Display(console, enabled=state.is_main_process)
     pushing = loaded.recipe.hub.push and not smoke
     if pushing:
-        _agree(state, lambda: hub.check_recipe(loaded, display.say))
+        _agree(state, lambda: check_recipe(loaded, display.say))
     elif loaded.recipe.hub.push:
         display.say("note: a smoke run is not pushed to the Hub")
     single = loaded.recipe.training.seeds is None

@@ -65,8 +65,9 @@ def push(
         quiet_libraries()
     quiet_hub()
     from ft_toolkit import hub
+    from ft_toolkit.hub_access import Destination
 
-    to = hub.Destination(repo, private, revision, pull_request, tag)
+    to = Destination(repo, private, revision, pull_request, tag)
     pushed = hub.push(run, to, merged=merged, say=print, dry_run=dry_run)
     if pushed is not None:
-        print(hub.conclusion(pushed, to))
+        print(hub.conclusion(pushed))

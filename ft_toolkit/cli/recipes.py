@@ -46,7 +46,7 @@ def run(
 
         show_plan(loaded, Console())
         if loaded.recipe.hub.push:
-            from ft_toolkit.hub import check_recipe
+            from ft_toolkit.hub_access import check_recipe
 
             check_recipe(loaded, print, make=False)
         return
