@@ -13,7 +13,7 @@ demo: $(VENV)/.demo
 	$(BIN)/ftk run demo
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -229,6 +229,8 @@ class EvaluationSection(Section):
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     # What the score is held against, by the task's names (tfidf needs scikit-learn); null takes the task's first.
     baselines: list[str] | None = None
+    # Columns of the files by whose values the scores are also shown, such as a source or a year; the model never sees them.
+    slices: list[Name] = []
 
 
 class ReferenceSection(Section):

@@ -1,19 +1,17 @@
-"""Predict every example once, on any number of ranks, and turn predictions into scores with intervals."""
+"""Predict every example once, on any number of ranks."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from ft_toolkit.batching import plan_evaluation
 from ft_toolkit.loader import make_collate, to_device
-from ft_toolkit.metrics.bootstrap import central_95, resample
-from ft_toolkit.tasks.base import Batch, Features, Metric, Rows, Task
+from ft_toolkit.tasks.base import Batch, Features, Task
 
 
 @dataclass(frozen=True)
@@ -73,70 +71,3 @@ class Predictor:
         if batch.targets.numel():
             loss = float(task.loss_sum(outputs, batch, self.schema))
         return (values if task.predict is None else task.predict(outputs, batch, self.schema)), loss
-
-
-@dataclass(frozen=True)
-class Scores:
-    """All metrics of a split, their values on bootstrap resamples, and the task's tables."""
-
-    n: int
-    values: dict[str, float]
-    resamples: dict[str, np.ndarray]
-    details: dict[str, Any]
-
-    def metrics(self) -> dict[str, dict[str, float | None]]:
-        """Return {metric: {value, low, high}}: the value and its 95% interval, None for what is undefined."""
-        return {
-            name: {"value": None if math.isnan(value) else value, **_interval(self.resamples[name])}
-            for name, value in self.values.items()
-        }
-
-    def lead_over(self, other: "Scores") -> dict[str, dict[str, float | None]]:
-        """Return {metric: {low, high}}: the 95% interval of this score minus `other`'s, resample by resample.
-
-        Both must be of the same examples with the same seed. An interval without 0 shows a difference.
-        """
-        return {name: _interval(self.resamples[name] - other.resamples[name]) for name in self.values}
-
-
-def _interval(resamples: np.ndarray) -> dict[str, float | None]:
-    low, high = central_95(resamples) or (None, None)
-    return {"low": low, "high": high}
-
-
-def applicable_metrics(task: Task, settings: Any, schema: Any) -> dict[str, Metric]:
-    """Return the task's metrics that mean something for this data: binary averages need exactly two labels."""
-    labels = getattr(schema, "labels", ())
-    return {
-        name: metric
-        for name, metric in task.metrics(settings).items()
-        if not name.endswith("_binary") or len(labels) == 2
-    }
-
-
-def point_scores(
-    decoded: list[dict[str, Any]], rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]
-) -> dict[str, float]:
-    """Return the metrics without intervals, as the training run needs them between epochs."""
-    predictions, references = task.to_arrays(decoded, rows, schema)
-    return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
-
-
-def full_scores(
-    decoded: Sequence[dict[str, Any]],
-    *,
-    rows: Rows,
-    task: Task,
-    schema: Any,
-    metrics: dict[str, Metric],
-    samples: int,
-    seed: int,
-) -> Scores:
-    """Return metrics through `evaluate`, bootstrap intervals and the task's tables."""
-    from ft_toolkit.metrics.offline import compute
-
-    predictions, references = task.to_arrays(decoded, rows, schema)
-    values = compute(metrics, predictions, references)
-    fns = {name: metric.fn for name, metric in metrics.items()}
-    resamples = resample(fns, predictions, references, samples=samples, seed=seed)
-    return Scores(len(references), values, resamples, task.details(predictions, references, schema))

@@ -43,6 +43,7 @@ def write_contract(folder: Path, prepared: Prepared) -> None:
     contract = {
         "ft_toolkit": ft_toolkit.__version__,
         "task": prepared.task.name,
+        "settings": recipe.task.model_dump(mode="json"),
         "schema": asdict(prepared.schema),
         "max_length": recipe.data.max_length,
         "mixed_precision": recipe.training.mixed_precision,

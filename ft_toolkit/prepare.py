@@ -1,6 +1,6 @@
 """Everything a run needs before the first step: rows, checkpoint, tokenizer, label names, features and facts about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,11 @@ from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.errors import UsageError
-from ft_toolkit.evaluation import applicable_metrics
 from ft_toolkit.models import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.new_model import make_new_model
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import architecture_of, make_stand_in
-from ft_toolkit.tasks.base import Features, Metric, Rows, Task, input_texts
+from ft_toolkit.tasks.base import Features, Metric, Rows, Task, applicable_metrics, input_texts
 
 # --smoke: this many rows of each split, optimizer steps, and bootstrap samples.
 SMOKE_ROWS = {"train": 32, "validation": 16, "test": 16}
@@ -123,7 +122,11 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         recipe, substitutions = _smoke_recipe(recipe)
     _check_packages(recipe)
     sample_data = smoke and _is_hub_data(recipe)
-    data = _sample_data(task, recipe) if sample_data else load_data(recipe.data, task, recipe.task)
+    data = (
+        _sample_data(task, recipe)
+        if sample_data
+        else load_data(recipe.data, task, recipe.task, keep=recipe.evaluation.slices)
+    )
     if sample_data:
         substitutions.append(f"rows: the task's {len(data.splits['train'])} sample rows instead of the Hub's")
     card_labels = (
@@ -224,7 +227,7 @@ def _few_rows(data: LoadedData) -> LoadedData:
     for name, rows in data.splits.items():
         order = sorted(range(len(rows)), key=[fingerprint([row]) for row in rows].__getitem__)
         few[name] = [rows[i] for i in order[: SMOKE_ROWS[name]]]
-    return LoadedData(few, data.origin, data.commit, data.card, data.notes)
+    return replace(data, splits=few)
 
 
 def effective_batch(training: TrainingSection, world_size: int) -> str:

@@ -18,7 +18,9 @@ from rich.console import Console
 from ft_toolkit import adapters, checkpoint, environment, files
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
-from ft_toolkit.evaluation import Predictor, point_scores
+from ft_toolkit.evaluation import Predictor
+from ft_toolkit.evidence.examples import EXAMPLES, write_examples
+from ft_toolkit.evidence.scores import point_scores
 from ft_toolkit.inference import write_contract
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
@@ -339,7 +341,8 @@ class _Run:
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
         proof = prove_reload(self.folder / "model", prepared, asked, expected)
-        scores = {name: score_split(prepared, name, predicted) for name, predicted in decoded.items()}
+        scored = {name: score_split(prepared, name, predicted) for name, predicted in decoded.items()}
+        scores = {name: one.record for name, one in scored.items()}
         training = {
             "steps": self.progress.step,
             "planned_steps": self.total_steps,
@@ -356,6 +359,9 @@ class _Run:
         }
         results = results_file.build(self.loaded.name, prepared, scores, training, proof, self.command)
         results_file.write_predictions(self.folder / "predictions.jsonl", prepared, decoded)
+        write_examples(
+            self.folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()}
+        )
         files.write_json(self.folder / "results.json", results)
         write_report(self.folder)
         shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)

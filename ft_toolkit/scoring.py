@@ -1,16 +1,28 @@
 """From a trained model to predictions and scores of every split: what stands in results.json."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.evaluation import Predictor, full_scores
+from ft_toolkit.evaluation import Predictor
+from ft_toolkit.evidence.scores import full_scores
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks.base import Rows
 
 Decoded = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class ScoredSplit:
+    """A split's part of results.json, and the arrays per example that its scores were computed from."""
+
+    record: dict[str, Any]
+    predictions: np.ndarray
+    references: np.ndarray
 
 
 def predict_splits(predictor: Predictor, prepared: Prepared) -> tuple[Prepared, dict[SplitName, Decoded]]:
@@ -38,8 +50,8 @@ def predict_rows(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decode
     return task.decode(replace(predictor, alone=True).predict(features)[0], features, rows, schema)
 
 
-def score_split(prepared: Prepared, split: SplitName, decoded: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a split's part of results.json: metrics with intervals, tables, and each baseline with our lead over it."""
+def score_split(prepared: Prepared, split: SplitName, decoded: Sequence[dict[str, Any]]) -> ScoredSplit:
+    """Return a split's metrics with intervals, its tables, and each baseline with our lead over it."""
     recipe, rows = prepared.recipe, prepared.data.splits[split]
     score = partial(
         full_scores,
@@ -60,4 +72,5 @@ def score_split(prepared: Prepared, split: SplitName, decoded: Sequence[dict[str
         theirs = score(predicted)
         lead = ours.lead_over(theirs)
         baselines[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-    return {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
+    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, "baselines": baselines}
+    return ScoredSplit(record, ours.predictions, ours.references)

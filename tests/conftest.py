@@ -14,7 +14,10 @@ os.environ.update(
     OMP_NUM_THREADS="1",
 )
 
+import contextlib
+import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -34,6 +37,28 @@ def fresh_accelerate_state() -> Iterator[None]:
         from accelerate.state import AcceleratorState
 
         AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="session")
+def here() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that does what `ftk WORDS` does in this process: a new one takes 5 seconds to import its libraries."""
+    from ft_toolkit.cli import main
+
+    def ftk(*words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        output, errors, code = io.StringIO(), io.StringIO(), 0
+        command = ["ftk", *map(str, words)]
+        with pytest.MonkeyPatch.context() as patch, contextlib.ExitStack() as redirected:
+            patch.setattr(sys, "argv", command)
+            redirected.enter_context(contextlib.redirect_stdout(output))
+            redirected.enter_context(contextlib.redirect_stderr(errors))
+            try:
+                main()
+            except SystemExit as left:
+                code = int(left.code or 0)
+        assert code == 0 or not check, output.getvalue() + errors.getvalue()
+        return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
+
+    return ftk
 
 
 @pytest.fixture(scope="session")

@@ -199,10 +199,12 @@ def unfinished(both: Path, tmp_path: Path) -> Path:
     return tmp_path / "cut"
 
 
-def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(both: Path, unfinished: Path, recipe: Path) -> None:
+def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(
+    both: Path, unfinished: Path, recipe: Path, here: Any
+) -> None:
     (unfinished / "seed_1" / "report.html").unlink()  # stopped between the numbers and the page
-    words = [*WORDS, "run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    words = ["run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume"]
+    process = subprocess.Popen([*WORDS, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log, deadline = unfinished / "seed_2" / "metrics.jsonl", time.monotonic() + 120
     while not log.is_file() or log.read_text().count("\n") < 20:
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
@@ -213,7 +215,7 @@ def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(both: Path, unfinished
     assert "seed 1 (1 of 2): finished already" in output and "seed 2 (2 of 2): starting" in output
     assert "of seed 2 (2 of 2); a checkpoint is saved" in errors
     assert errors.strip().endswith(f"ftk run {recipe} 'training.seeds=[1, 2]' --output {unfinished} --resume")
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    done = here(*words)
     assert "seed 2 (2 of 2): going on" in done.stdout and "resuming after step" in done.stdout
     assert "mean +- sd" in done.stdout
     assert contents(unfinished / "seed_2") == contents(both / "seed_2")
@@ -250,7 +252,16 @@ def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
 
 
 def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: Path, tmp_path: Path) -> None:
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "ft_toolkit"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        "-m",
+        "ft_toolkit",
+    ]
     words = ["run", str(recipe), "training.seeds=[1, 2]", "--smoke", "--output", str(tmp_path / "r")]
     done = subprocess.run([*launcher, *words], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -109,6 +109,7 @@ ELSEWHERE = {
     "task.target_language": "tests/tasks/test_translation.py: what stands before a source",
     "model.revision": "tests/test_models.py: a Hub revision goes to the download",
     "model.sha256": "tests/test_cli.py: another file is refused",
+    "evaluation.slices": "tests/data/test_load.py: columns that are kept",
     "training.seeds": "tests/test_seeds.py: a run per seed",
     "hub.license": "tests/report/test_card.py: licence and language reach the card",
     "hub.language": "tests/report/test_card.py: licence and language reach the card",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,7 +23,8 @@ class LoadedData:
 
     `splits` holds train, validation and, where there is one, test. Each row has the task's columns and `id`, the row's
     own id where these are all different, else its number. `origin` says per split where the rows came from, `commit`
-    which Hub commit, `notes` what was left out or changed, and `card` is the data card, if the recipe names one.
+    which Hub commit, `notes` what was left out or changed, and `card` is the data card, if the recipe names one. `kept`
+    names columns that the rows have besides, for scores by their values; they are not part of a fingerprint.
     """
 
     splits: dict[SplitName, Rows]
@@ -31,11 +32,22 @@ class LoadedData:
     commit: str | None
     card: Card | None
     notes: list[str]
+    kept: tuple[str, ...] = ()
 
     @cached_property
+    def split_fingerprints(self) -> dict[SplitName, str]:
+        """Return a sha256 of the rows of each split; the same rows give the same value on any machine."""
+        rows = {
+            name: [{key: value for key, value in row.items() if key not in self.kept} for row in self.splits[name]]
+            for name in SPLITS
+            if name in self.splits
+        }
+        return {name: fingerprint(some) for name, some in rows.items()}
+
+    @property
     def fingerprint(self) -> str:
-        """Return a sha256 of all rows of all splits; the same rows give the same value on any machine."""
-        text = "\n".join(f"{name} {fingerprint(self.splits[name])}" for name in SPLITS if name in self.splits)
+        """Return a sha256 of all rows of all splits."""
+        text = "\n".join(f"{name} {found}" for name, found in self.split_fingerprints.items())
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -57,8 +69,12 @@ def check_sources(section: DataSection, task: Task) -> None:
         check_file(Path(path))
 
 
-def load_data(section: DataSection, task: Task, settings: TaskSettings | None = None) -> LoadedData:
+def load_data(
+    section: DataSection, task: Task, settings: TaskSettings | None = None, keep: Sequence[str] = ()
+) -> LoadedData:
     """Read, map and check the rows a recipe asks for; `settings` is the recipe's `task:` section.
+
+    `keep` names further columns of the files that the rows shall have under their own names.
 
     Raises DataError when a file, column, label or split is missing, or the rows are not those of the card.
     """
@@ -72,9 +88,10 @@ def load_data(section: DataSection, task: Task, settings: TaskSettings | None = 
         raw, origin, commit = _read_card(card)
         _check_against_card(card, raw)
     known = card.block.tasks.get(task.name) if card else None
+    kept = tuple(name for name in keep if name not in task.columns)
     splits: dict[SplitName, Rows] = {}
     for name, rows in raw.items():
-        mapped = _map_columns(rows, origin[name], task, section.columns, _other_names(task, settings, known))
+        mapped = _map_columns(rows, origin[name], task, section.columns, _other_names(task, settings, known), kept)
         labelled = [row for row in mapped if is_labelled(row, task)]
         if len(labelled) < len(mapped):
             notes.append(f"{name}: {len(mapped) - len(labelled)} of {len(mapped)} rows have no label and were left out")
@@ -93,7 +110,7 @@ def load_data(section: DataSection, task: Task, settings: TaskSettings | None = 
         origin["validation"] = f"held out of {origin['train']}"
     elif section.validation_fraction is not None:
         raise DataError("data.validation_fraction is set, but there are validation rows already; remove it (null)")
-    return LoadedData({name: splits[name] for name in SPLITS if name in splits}, origin, commit, card, notes)
+    return LoadedData({name: splits[name] for name in SPLITS if name in splits}, origin, commit, card, notes, kept)
 
 
 def _local_files(section: DataSection) -> dict[SplitName, str]:
@@ -146,9 +163,17 @@ def _other_names(task: Task, settings: TaskSettings | None, known: TaskFacts | N
 
 
 def _map_columns(
-    rows: RawRows, where: str, task: Task, wanted: Mapping[str, str], others: Mapping[str, str]
+    rows: RawRows,
+    where: str,
+    task: Task,
+    wanted: Mapping[str, str],
+    others: Mapping[str, str],
+    kept: Sequence[str],
 ) -> list[Row]:
-    """Return rows with the task's column names: as the recipe says, else of the same name, else one of the others."""
+    """Return rows with the task's column names: as the recipe says, else of the same name, else one of the others.
+
+    Columns in `kept` stay as they are. Raises DataError for a column that is not there.
+    """
     found = list(dict.fromkeys(name for row in rows for name in row))
     source: dict[str, str] = {}
     for column, facts in task.columns.items():
@@ -160,6 +185,13 @@ def _map_columns(
                 f"{where}: no column '{candidates[-1]}' for {task.name}'s '{column}' ({facts.meaning}); columns found: "
                 f"{one_of(found)}.{did_you_mean(candidates[-1], found)} Say which with data.columns.{column}=NAME"
             )
+    for name in kept:
+        if name not in found:
+            raise DataError(
+                f"{where}: no column '{name}', which evaluation.slices names; columns found: {one_of(found)}."
+                f"{did_you_mean(name, found)}"
+            )
+        source[name] = name
     ids = [str(row.get("id", number)) for number, row in enumerate(rows, 1)]
     if len(set(ids)) < len(rows):  # a column that does not tell rows apart
         ids = [str(number) for number in range(1, len(rows) + 1)]

@@ -1,9 +1,13 @@
 """Exact match and F1 of answer texts, as SQuAD defines them (Rajpurkar et al. 2016 and 2018), between 0 and 1.
 
 Two answers are compared after lowering case, leaving out ASCII punctuation and the articles a, an, the, and splitting at
-white space. A question without an answer has the one true answer "". Where an answer or a true answer holds characters of a
-script that is written without spaces, the pair is compared by characters of that script and by words of any other, without
-punctuation of any script, as is usual for such languages (MLQA, Lewis et al. 2020; CMRC 2018, Cui et al. 2019).
+white space. A question without an answer has the one true answer "". So does SQuAD's script for v2; that for v1.1 differs
+from it only where a true answer has no words, which gets exact match without F1.
+
+Answers to texts in a script that is written without spaces are compared by characters of that script and by words of any
+other, without punctuation of any script and with all articles, as MLQA's script does for Chinese (Lewis et al. 2020); it is
+used here for other such scripts as well. XTREME (Hu et al. 2020) scores XQuAD in Chinese and Thai with SQuAD's script, by
+what stands between spaces: its F1 for these two is lower, and cannot be compared.
 """
 
 import re
@@ -40,6 +44,11 @@ def has_unspaced(text: str) -> bool:
     return _CHARACTER.search(text) is not None
 
 
+def is_unspaced(text: str) -> bool:
+    """Say whether most of a text is in a script without spaces, a character of it counting as much as a word elsewhere."""
+    return has_unspaced(text) and 2 * len(_CHARACTER.findall(text)) > len(words(text, by_character=True))
+
+
 def words(text: str, *, by_character: bool = False) -> list[str]:
     """Return what is compared of an answer: its words, or characters of unspaced scripts and words of others."""
     text = text.lower()
@@ -49,9 +58,14 @@ def words(text: str, *, by_character: bool = False) -> list[str]:
     return _ARTICLES.sub(" ", text.translate(_NO_PUNCTUATION)).split()
 
 
-def pair_scores(prediction: str, truth: str) -> tuple[float, float]:
-    """Return exact match and F1 of one answer and one true answer; where one side has no words, F1 is exact match."""
-    by_character = has_unspaced(prediction) or has_unspaced(truth)
+def pair_scores(prediction: str, truth: str, *, by_character: bool | None = None) -> tuple[float, float]:
+    """Return exact match and F1 of one answer and one true answer; where one side has no words, F1 is exact match.
+
+    `by_character` is what `is_unspaced` says of the text that the question is about. None, where that is not at hand, asks
+    whether either answer holds a character of such a script.
+    """
+    if by_character is None:
+        by_character = has_unspaced(prediction) or has_unspaced(truth)
     said, true = words(prediction, by_character=by_character), words(truth, by_character=by_character)
     same = float(said == true)
     if not said or not true:
@@ -60,10 +74,13 @@ def pair_scores(prediction: str, truth: str) -> tuple[float, float]:
     return same, 2 * shared / (len(said) + len(true))
 
 
-def answer_scores(prediction: str, truths: Sequence[str]) -> tuple[float, float]:
-    """Return the best exact match and the best F1 over the true answers; none, or only wordless ones, means no answer."""
-    worded = [truth for truth in truths if words(truth)] or [""]
-    scores = [pair_scores(prediction, truth) for truth in worded]
+def answer_scores(prediction: str, truths: Sequence[str], *, by_character: bool | None = None) -> tuple[float, float]:
+    """Return the best exact match and the best F1 over the true answers; none, or only wordless ones, means no answer.
+
+    `by_character` as in `pair_scores`.
+    """
+    worded = [truth for truth in truths if words(truth, by_character=bool(by_character))] or [""]
+    scores = [pair_scores(prediction, truth, by_character=by_character) for truth in worded]
     return max(exact for exact, _ in scores), max(f1 for _, f1 in scores)
 
 

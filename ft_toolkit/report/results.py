@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,9 @@ def build(
     return {
         "name": name,
         "task": prepared.task.name,
+        # what the scores can be computed from again, with predictions.jsonl and examples.npz
+        "task_settings": recipe.task.model_dump(mode="json"),
+        "schema": asdict(prepared.schema),
         "pipeline_tag": prepared.task.pipeline_tag,
         "command": command,
         "substitutions": prepared.substitutions,
@@ -77,6 +81,7 @@ def build(
             "commit": prepared.data.commit,
             "origin": prepared.data.origin,
             "fingerprint": prepared.data.fingerprint,
+            "split_fingerprints": prepared.data.split_fingerprints,
             **prepared.facts,
         },
         "training": training | {"batch": effective_batch(recipe.training, 1)},

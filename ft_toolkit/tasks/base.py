@@ -195,3 +195,13 @@ def input_texts(row: Row, task: Task) -> list[str]:
     """Return the texts that the model reads of a row, lists of words joined."""
     values = (row.get(name) for name, column in task.columns.items() if not column.is_answer)
     return [" ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value) for value in values if value]
+
+
+def applicable_metrics(task: Task, settings: Any, schema: Any) -> dict[str, Metric]:
+    """Return the task's metrics that mean something for this data: binary averages need exactly two labels."""
+    labels = getattr(schema, "labels", ())
+    return {
+        name: metric
+        for name, metric in task.metrics(settings).items()
+        if not name.endswith("_binary") or len(labels) == 2
+    }

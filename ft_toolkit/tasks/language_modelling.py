@@ -14,7 +14,6 @@ before, so each token is predicted exactly once, but the first tokens of a piece
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from pydantic import Field
 from ft_toolkit.errors import DataError, ModelError, UsageError
 from ft_toolkit.metrics import language
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
-from ft_toolkit.text.blocks import choose_masked, cut, mask_tokens, pack
+from ft_toolkit.text.blocks import apart, choose_masked, joined, mask_tokens
 from ft_toolkit.text.token_targets import IGNORED, count_targets, pad_targets
 
 if TYPE_CHECKING:
@@ -129,53 +128,16 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     if schema.objective == "masked":
         return _windows(texts, tokenizer, schema, max_length)
     tokens = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
-    encode_tokens = _joined if schema.documents == "joined" else _apart
-    inputs, notes = encode_tokens(tokens, schema, max_length)
+    if schema.documents == "joined":
+        inputs, notes = joined(tokens, schema.start_id, max_length)
+    else:
+        inputs, notes = apart(tokens, schema.start_id, schema.end_id, max_length, packed=schema.packed)
     return Features(inputs, [None] * len(notes), [note[0][0] for note in notes], [0] * len(rows), notes=notes)
 
 
 def _text(row: Row, schema: Schema) -> str:
     text = str(row["text"])
     return text + "\n" if schema.documents == "joined" and not text.endswith("\n") else text
-
-
-def _apart(tokens: list[list[int]], schema: Schema, max_length: int) -> tuple[dict[str, list[list[int]]], list[Any]]:
-    pieces: list[tuple[int, list[int]]] = []
-    for row, ids in enumerate(tokens):
-        whole = [schema.start_id, *ids, schema.end_id]
-        pieces += [(row, whole[start:end]) for start, end in cut(len(whole), max_length)]
-    lengths = [len(ids) for _, ids in pieces]
-    groups = pack(lengths, max_length) if schema.packed else [[index] for index in range(len(pieces))]
-    inputs: dict[str, list[list[int]]] = {"input_ids": [], **({"position_ids": []} if schema.packed else {})}
-    notes = []
-    for group in groups:
-        block: list[int] = []
-        spans: list[tuple[int, int, int]] = []
-        for row, ids in (pieces[index] for index in group):
-            spans.append((row, len(block) + 1, len(block) + len(ids)))
-            block += ids
-        inputs["input_ids"].append(block)
-        if schema.packed:
-            inputs["position_ids"].append([place for index in group for place in range(lengths[index])])
-        notes.append(spans)
-    return inputs, notes
-
-
-def _joined(tokens: list[list[int]], schema: Schema, max_length: int) -> tuple[dict[str, list[list[int]]], list[Any]]:
-    stream = [schema.start_id]
-    owners = [-1]
-    for row, ids in enumerate(tokens):
-        stream += ids
-        owners += [row] * len(ids)
-    if len(stream) == 1:  # nothing to predict: one block, so that there is something to run
-        return {"input_ids": [stream]}, [[(0, 1, 1)]]
-    pieces = cut(len(stream), max_length)
-    notes = []
-    for start, end in pieces:
-        own = np.array(owners[start + 1 : end])
-        edges = [0, *(np.flatnonzero(np.diff(own)) + 1).tolist(), len(own)]
-        notes.append([(int(own[a]), a + 1, b + 1) for a, b in itertools.pairwise(edges)])
-    return {"input_ids": [stream[start:end] for start, end in pieces]}, notes
 
 
 def _windows(texts: list[str], tokenizer: Any, schema: Schema, max_length: int) -> Features:

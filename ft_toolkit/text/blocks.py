@@ -7,9 +7,13 @@
 In each piece every token but the first is predicted from those before it, so all together each token is predicted once.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
+
+# A row and the places in a block, from the first up to but without the last, of its tokens that are predicted.
+Span = tuple[int, int, int]
 
 
 def cut(length: int, size: int) -> list[tuple[int, int]]:
@@ -34,6 +38,52 @@ def pack(lengths: Sequence[int], size: int) -> list[list[int]]:
         groups[-1].append(index)
         total += length
     return groups
+
+
+def apart(
+    rows: Sequence[list[int]], start_id: int, end_id: int, size: int, *, packed: bool
+) -> tuple[dict[str, list[list[int]]], list[list[Span]]]:
+    """Return model inputs, a block each, and the spans of each block: every row is a text of its own.
+
+    With `packed`, several pieces share a block of at most `size` tokens, and each counts its positions from 0.
+    """
+    pieces: list[tuple[int, list[int]]] = []
+    for row, ids in enumerate(rows):
+        whole = [start_id, *ids, end_id]
+        pieces += [(row, whole[start:end]) for start, end in cut(len(whole), size)]
+    lengths = [len(ids) for _, ids in pieces]
+    groups = pack(lengths, size) if packed else [[index] for index in range(len(pieces))]
+    inputs: dict[str, list[list[int]]] = {"input_ids": [], **({"position_ids": []} if packed else {})}
+    spans: list[list[Span]] = []
+    for group in groups:
+        block: list[int] = []
+        own: list[Span] = []
+        for row, ids in (pieces[index] for index in group):
+            own.append((row, len(block) + 1, len(block) + len(ids)))
+            block += ids
+        inputs["input_ids"].append(block)
+        if packed:
+            inputs["position_ids"].append([place for index in group for place in range(lengths[index])])
+        spans.append(own)
+    return inputs, spans
+
+
+def joined(rows: Sequence[list[int]], start_id: int, size: int) -> tuple[dict[str, list[list[int]]], list[list[Span]]]:
+    """Return model inputs, a block each, and the spans of each block: all rows are one text."""
+    stream = [start_id]
+    owners = [-1]
+    for row, ids in enumerate(rows):
+        stream += ids
+        owners += [row] * len(ids)
+    if len(stream) == 1:  # nothing to predict: one block, so that there is something to run
+        return {"input_ids": [stream]}, [[(0, 1, 1)]]
+    pieces = cut(len(stream), size)
+    spans: list[list[Span]] = []
+    for start, end in pieces:
+        own = np.array(owners[start + 1 : end])
+        edges = [0, *(np.flatnonzero(np.diff(own)) + 1).tolist(), len(own)]
+        spans.append([(int(own[a]), a + 1, b + 1) for a, b in itertools.pairwise(edges)])
+    return {"input_ids": [stream[start:end] for start, end in pieces]}, spans
 
 
 def choose_masked(words: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:

@@ -347,3 +347,18 @@ def test_ids_that_repeat_are_replaced_by_row_numbers(tmp_path):
     path.write_text("id,text,label\nu1,a,x\nu1,b,y\n", encoding="utf-8")
     data = load_data(DataSection(train=str(path), validation=str(path)), TASK)
     assert [row["id"] for row in data.splits["train"]] == ["1", "2"]
+
+
+def test_columns_that_are_kept_stand_in_the_rows_and_leave_the_fingerprints_alone(write):
+    section = DataSection(
+        train=write("train.jsonl", rows_of(4, source="web")), validation=write("v.jsonl", rows_of(2, source="mail"))
+    )
+    plain, kept = load_data(section, TASK), load_data(section, TASK, keep=["source"])
+    assert [row["source"] for row in kept.splits["validation"]] == ["mail", "mail"] and "source" not in plain.splits[
+        "train"
+    ][0]
+    assert plain.split_fingerprints == kept.split_fingerprints and plain.fingerprint == kept.fingerprint
+    with pytest.raises(
+        DataError, match=r"no column 'sorce', which evaluation.slices names; columns found: .*Did you mean 'source'"
+    ):
+        load_data(section, TASK, keep=["sorce"])

@@ -36,14 +36,14 @@ def test_every_metric_of_the_task_gives_the_same_through_evaluate(problem_type):
 def test_it_is_an_evaluate_metric_with_the_usual_interface():
     metrics = TASK.metrics(TASK.settings())
     predictions, references = arrays("single_label_classification")
-    metric = OfflineMetric("accuracy", metrics["accuracy"], references)
+    metric = OfflineMetric({"accuracy": metrics["accuracy"]}, references)
     assert isinstance(metric, evaluate.Metric)
     expected = {"accuracy": metrics["accuracy"].fn(predictions, references)}
     assert metric.compute(predictions=predictions.tolist(), references=references.tolist()) == expected
     for start in range(0, len(references), 10):
         metric.add_batch(predictions=predictions[start : start + 10], references=references[start : start + 10])
     assert metric.compute() == expected
-    both = evaluate.combine([metric, OfflineMetric("f1_macro", metrics["f1_macro"], references)])
+    both = evaluate.combine([metric, OfflineMetric({"f1_macro": metrics["f1_macro"]}, references)])
     assert set(both.compute(predictions=predictions, references=references)) == {"accuracy", "f1_macro"}
 
 

@@ -62,6 +62,44 @@ def test_scripts_without_spaces_are_compared_by_character(prediction, truth, exa
     assert squad.has_unspaced(truth) == (truth != "서울시청")
 
 
+@pytest.mark.parametrize(
+    ("prediction", "truth", "by_character", "exact", "f1"),
+    [
+        ("《1992》", "1992", True, 1, 1),  # punctuation of any script goes, though the year alone is in no script
+        ("63％”", "63%", True, 1, 1),  # noqa: RUF001
+        ("a 1985", "1985", True, 0, 2 / 3),  # Chinese has no articles
+        (
+            "大元通制 the Great Yuan",
+            "Great Yuan",
+            False,
+            0,
+            2 * 2 / 5,
+        ),  # Chinese names in English are words like others
+        ("《》", "a", True, 0, 0),
+        ("", "《》", True, 1, 1),  # a true answer without words is none
+    ],
+)
+def test_the_script_of_the_text_decides_where_it_is_known(prediction, truth, by_character, exact, f1):
+    assert squad.answer_scores(prediction, [truth], by_character=by_character) == (exact, pytest.approx(f1))
+
+
+@pytest.mark.parametrize(
+    ("text", "unspaced"),
+    [
+        ("他住在北京。", True),
+        ("IBM (International Business Machines) 公司成立于1911年", True),  # 6 characters, 5 words
+        ("東京タワーは1958年に", True),
+        ("กรุงเทพมหานคร เป็นเมืองหลวง", True),
+        ("The code of the Great Yuan (大元通制)", False),
+        ("서울 시청", False),
+        ("1985", False),
+        ("", False),
+    ],
+)
+def test_whether_a_text_is_written_without_spaces(text, unspaced):
+    assert squad.is_unspaced(text) == unspaced
+
+
 def texts(count, seed):
     rng = random.Random(seed)
     pieces = ["the", "a", "An", "river", "River", "blue", "3.5", "U.S.", "-", "“x”", "北京", "大", "。", "カ", "", "é"]

@@ -16,6 +16,7 @@ from ft_toolkit.evaluation import Predictor
 from ft_toolkit.loader import EVALUATION, make_collate
 from ft_toolkit.models import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks import language_modelling as lm
+from ft_toolkit.text import blocks
 
 TEXTS = ["The cat sat.", "Rain fell on the tin roof all night long, and nobody slept.", "é", "Snow on the pass."]
 ROWS = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]
@@ -132,7 +133,7 @@ def test_these_models_keep_packed_rows_apart(model_type: str) -> None:
     model = AutoModelForCausalLM.from_config(config).eval()
     rows = [torch.randint(3, 60, (n,)).tolist() for n in (11, 17, 2)]
     schema = lm.Schema("causal", "apart", True, 1, 1, 0.15, True, -1, 60, (1,))
-    inputs, notes = lm._apart(rows, schema, 40)
+    inputs, notes = blocks.apart(rows, 1, 1, 40, packed=True)
     features = lm.Features(inputs, [None] * len(notes), [note[0][0] for note in notes], [0] * len(rows), notes=notes)
     batch = make_collate(features, lm.TASK, schema, 0)(range(len(notes)))  # the second block is padded
     assert len(notes) == 1 or batch.inputs["input_ids"].shape[0] == 2

@@ -358,7 +358,7 @@ def test_details_say_how_it_was_scored_and_split_the_score(tiny_bert):
     decoded = [{"answer": "Kent"}, {"answer": ""}, {"answer": "北京。"}]
     predictions, references = TASK.to_arrays(decoded, rows, schema)
     found = TASK.details(predictions, references, schema)
-    assert found["scoring"].endswith("; 1 of 3 examples by character, being in a script without spaces")
+    assert found["scoring"].endswith("; 1 of 3 examples by character as MLQA, on texts in scripts without spaces")
     with_answer, without = found["by_answer"]
     assert (with_answer["support"], with_answer["exact_match"]) == (2, 0.5)
     assert (without["support"], without["f1"]) == (1, 1.0) and found["no_answer_threshold"] == 0.0
@@ -367,6 +367,18 @@ def test_details_say_how_it_was_scored_and_split_the_score(tiny_bert):
     assert set(TASK.details(predictions[chosen], references[chosen], v1)) == {"scoring"}
     assert list(TASK.metrics(Settings())) == ["f1", "exact_match"]
     json.dumps(found)
+
+
+def test_the_context_decides_whether_characters_are_compared(tiny_bert):
+    """As SQuAD's script does for English and MLQA's for Chinese, whatever the single answer is made of."""
+    chinese = {"question": "哪一年？", "context": "他在1992年去了IBM公司，那是一家大公司。", "answers": "1992"}  # noqa: RUF001
+    english = {"question": "Which code?", "context": "The code of the Great Yuan is 大元通制.", "answers": "Great Yuan"}
+    silent = [{**row, "answers": []} for row in (chinese, english)]
+    rows = read([chinese, english, *silent])
+    decoded = [{"answer": "《1992》"}, {"answer": "Great Yuan is 大元通制"}, {"answer": "。"}, {"answer": "《》"}]
+    scored, _ = TASK.to_arrays(decoded, rows, Ready(tiny_bert, [*ROWS, SILENT]).schema)
+    assert scored[:, 3].tolist() == [1, 0, 1, 0]
+    assert scored[:, 0].tolist() == [1, 0, 1, 0] and scored[:, 1].tolist() == pytest.approx([1, 2 * 2 / 6, 1, 0])
 
 
 def test_the_overlap_baseline(tiny_bert):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ft_toolkit.text.blocks import choose_masked, cut, mask_tokens, pack
+from ft_toolkit.text.blocks import apart, choose_masked, cut, joined, mask_tokens, pack
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 15, 16, 100])
@@ -20,6 +20,32 @@ def test_packing_keeps_order_and_fits():
         groups = pack(lengths, 10)
         assert [index for group in groups for index in group] == list(range(len(lengths)))
         assert all(sum(lengths[i] for i in group) <= 10 or len(group) == 1 for group in groups)
+
+
+ROWS = [[1, 2, 3], [4, 5, 6, 7, 8]]
+
+
+def test_rows_apart_are_opened_closed_and_cut():
+    inputs, spans = apart(ROWS, 100, 101, 6, packed=False)
+    assert inputs == {"input_ids": [[100, 1, 2, 3, 101], [100, 4, 5, 6, 7, 8], [8, 101]]}
+    assert spans == [[(0, 1, 5)], [(1, 1, 6)], [(1, 1, 2)]]
+
+
+def test_packed_rows_count_their_own_positions():
+    inputs, spans = apart(ROWS, 100, 101, 12, packed=True)
+    assert inputs == {
+        "input_ids": [[100, 1, 2, 3, 101, 100, 4, 5, 6, 7, 8, 101]],
+        "position_ids": [[0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6]],
+    }
+    assert spans == [[(0, 1, 5), (1, 6, 12)]]
+
+
+def test_joined_rows_are_one_text():
+    assert joined(ROWS, 100, 6) == (
+        {"input_ids": [[100, 1, 2, 3, 4, 5], [5, 6, 7, 8]]},
+        [[(0, 1, 4), (1, 4, 6)], [(1, 1, 4)]],
+    )
+    assert joined([[]], 100, 6) == ({"input_ids": [[100]]}, [[(0, 1, 1)]])
 
 
 def test_words_are_masked_whole_about_the_share_and_never_special_tokens():
