@@ -8,6 +8,9 @@ import yaml
 from huggingface_hub import ModelCard
 from minihub import card_errors
 
+from ft_toolkit import load
+from ft_toolkit.staging import find_run, gather
+
 # Requests that carry contents to a Hub.
 UPLOADS = ("/_lfs/", "/_cas/v1/xorbs", "/commit/")
 
@@ -103,7 +106,7 @@ def test_a_pull_request_needs_no_right_to_write_and_is_opened_once(ftk, server, 
 
 
 @pytest.mark.parametrize("mode", ["xet"], indirect=True)
-def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run):
+def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run, tmp_path):
     refused = ftk("push", lora_run, "alice/demo")
     assert refused.returncode == 2 and "push whole weights with --merged" in refused.stderr
     assert server.hub.repos == {}
@@ -116,6 +119,14 @@ def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run):
     assert json.loads(server.hub.content("alice/demo", "inference.json"))["base_model"] is None
     card = ModelCard(server.hub.content("alice/demo", "README.md").decode())
     assert card.data.library_name == "transformers" and "The adapter is folded into the weights" in card.text
+    (tmp_path / "pulled").mkdir()
+    for name in files:
+        (tmp_path / "pulled" / name).write_bytes(server.hub.content("alice/demo", name))
+    texts = ["good lamp", "broken lamp", "when does the lamp come"]
+    for one, other in zip(load(lora_run)(texts), load(tmp_path / "pulled")(texts), strict=True):
+        assert one["label"] == other["label"] and one["probabilities"] == pytest.approx(
+            other["probabilities"], abs=1e-5
+        )
     again = ftk("push", lora_run, "alice/demo", "--merged")
     assert again.stdout.splitlines()[-1].startswith("nothing has changed")
 
@@ -144,3 +155,11 @@ def test_only_a_finished_run_can_be_pushed(ftk, full_run, tmp_path):
     ):
         done = ftk("push", folder, "alice/demo")
         assert done.returncode == 2 and said in done.stderr
+
+
+def test_of_several_seeds_the_best_is_pushed(full_run, tmp_path):
+    shutil.copytree(full_run, tmp_path / "seed_2")
+    (tmp_path / "results.json").write_text(json.dumps({"best": {"folder": "seed_2", "model": "seed_2/model"}}))
+    assert find_run(tmp_path) == tmp_path / "seed_2"
+    files = gather(find_run(tmp_path), "alice/demo")
+    assert files["model.safetensors"] == tmp_path / "seed_2" / "model" / "model.safetensors"
