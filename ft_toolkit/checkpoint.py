@@ -18,7 +18,7 @@ _FREE_SETTINGS = {
     "evaluation.bootstrap_samples",
     "evaluation.baselines",
 }
-_FREE_SECTIONS = {"reference", "tracking"}
+_FREE_SECTIONS = {"reference", "tracking", "hub"}
 # The rows have a fingerprint of their own, so where they come from may change.
 _FREE_DATA_SETTINGS = {"card", "train", "validation", "test", "columns", "validation_fraction"}
 

@@ -6,7 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from ft_toolkit import hub_names
 from ft_toolkit.tasks.base import TaskSettings
+
+# What the name of a model begins with that an installed Python package carries: package:NAME/FOLDER.
+PACKAGE_PREFIX = "package:"
 
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -157,6 +161,13 @@ class FreezeMethod(Section):
 
 
 Method = FullMethod | LoraMethod | Ia3Method | FreezeMethod
+
+
+def saves_adapter(method: Method) -> bool:
+    """Say whether the model folder will hold an adapter, which needs its base model."""
+    return isinstance(method, (LoraMethod, Ia3Method)) and not method.merge
+
+
 METHODS: dict[str, type[Section]] = {
     "full": FullMethod,
     "lora": LoraMethod,
@@ -247,6 +258,28 @@ class TrackingSection(Section):
     project: str = Field(default="ft_toolkit", min_length=1)
 
 
+class HubSection(Section):
+    """What the model card says that no file knows, and pushing the finished model to the Hub."""
+
+    # The model's licence, by the Hub's identifier; null leaves it out of the card.
+    license: Annotated[str, AfterValidator(hub_names.licence)] | None = None
+    # The languages that the model reads, as ISO 639 codes; null takes those of the data card.
+    language: Annotated[list[Annotated[str, AfterValidator(hub_names.language)]], Field(min_length=1)] | None = None
+    # Push the model when the run is finished. Token, rights and metadata are checked before training.
+    push: bool = False
+    # Where to: owner/name.
+    repo: Annotated[str, AfterValidator(hub_names.owned_id)] | None = None
+    # Whether only its owner sees a repository that the push makes; one that exists stays as it is.
+    private: bool = True
+    # The branch, made if it is not there; null takes main.
+    revision: Annotated[str, AfterValidator(hub_names.revision_name)] | None = None
+    # Push whole weights with the adapter folded in, which need neither peft nor the base model; the run keeps the adapter.
+    merged: bool = False
+
+    def clash(self) -> str | None:
+        return "push needs a repository: hub.repo=OWNER/NAME" if self.push and self.repo is None else None
+
+
 class Recipe(Section):
     """A whole recipe, valid and resolved to the last default."""
 
@@ -258,6 +291,7 @@ class Recipe(Section):
     evaluation: EvaluationSection
     reference: ReferenceSection | None
     tracking: TrackingSection
+    hub: HubSection
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, every default included, in the order of the sections."""

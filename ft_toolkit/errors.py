@@ -5,10 +5,12 @@
     │   ├── RecipeError              every mistake of one recipe, listed at once
     │   ├── DataError                a data file or a data card is not what the recipe says
     │   ├── ModelError               a checkpoint cannot be found or does not fit the task
-    │   └── ResumeError              the saved state belongs to other data or another recipe
+    │   ├── ResumeError              the saved state belongs to other data or another recipe
+    │   └── AccessError              no token for the Hub, or one that may not write there
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
     ├── ReloadError               1  the saved model does not give the predictions it gave in memory
     ├── GateError                 3  a finished run does not meet a condition of 'ftk gate'
+    ├── HubError                  1  the Hub cannot be reached, or did not take what was sent; here nothing is lost
     └── Interrupted         130|143  Ctrl-C or SIGTERM; a checkpoint was saved
 
 Anything else that escapes is a bug of ours and shows its traceback.
@@ -64,6 +66,10 @@ class ResumeError(UsageError):
     """The saved state is missing, or belongs to other data or another recipe."""
 
 
+class AccessError(UsageError):
+    """The Hub knows no token, or not that one, or it may not write there. Nothing was sent."""
+
+
 class NotFiniteError(FtkError):
     """The loss of a step is NaN or infinite. Raised before the update, so the weights are still those of the step before."""
 
@@ -76,6 +82,10 @@ class GateError(FtkError):
     """A finished run does not meet what 'ftk gate' was told to ask of it; the message says which condition, and by how much."""
 
     exit_code = 3
+
+
+class HubError(FtkError):
+    """The Hub cannot be reached, or did not take what was sent; what is on this disk is whole. Asking again may help."""
 
 
 class Interrupted(FtkError):  # noqa: N818 - not an error of anybody's

@@ -16,7 +16,10 @@ from ft_toolkit.config import ModelSection
 from ft_toolkit.environment import use_cpu
 from ft_toolkit.errors import ModelError, UsageError, one_of
 from ft_toolkit.evaluation import Predictor
+from ft_toolkit.files import write_json
+from ft_toolkit.hub_names import split_revision
 from ft_toolkit.models import (
+    download,
     find_checkpoint,
     kind_of,
     load_tokenizer,
@@ -25,10 +28,10 @@ from ft_toolkit.models import (
     renamed_weights,
 )
 from ft_toolkit.prepare import Prepared
+from ft_toolkit.run_folder import CONTRACT, is_local
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features, Row, Rows
 
-CONTRACT = "inference.json"
 # Rows that are predicted together and handed out before the next ones: enough to sort by length.
 CHUNK, CHUNK_GENERATED = 4096, 64
 
@@ -69,9 +72,12 @@ def _card_columns(prepared: Prepared) -> dict[str, str]:
 class LoadedForInference:
     """A finished model. Call it with rows; `columns` names what a row needs."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load the model of a folder that `ftk run` wrote. Raises ModelError."""
-        folder = _model_folder(folder)
+    def __init__(self, name: str) -> None:
+        """Load the model of a folder that `ftk run` wrote, or of the Hub (owner/name, owner/name@revision).
+
+        Raises ModelError.
+        """
+        folder = model_folder(name)
         contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
         self.task = find_tasks()[contract["task"]]
         self.settings = self.task.settings.model_validate(contract["settings"])
@@ -81,9 +87,9 @@ class LoadedForInference:
         self.columns = [name for name, column in self.task.columns.items() if not column.is_answer]
         self.tokenizer = load_tokenizer(folder)
         accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract["mixed_precision"])
-        model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
+        self.model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
         self._predictor = Predictor(
-            accelerator, model, self.task, self.schema, self.tokenizer, contract["tokens_per_batch"]
+            accelerator, self.model, self.task, self.schema, self.tokenizer, contract["tokens_per_batch"]
         )
 
     def _load_model(self, folder: Path, base: dict[str, Any] | None) -> Any:
@@ -147,8 +153,30 @@ class LoadedForInference:
         return {self.task.text_column: text}
 
 
-def _model_folder(folder: Path) -> Path:
-    """Return the model folder itself, a run's, or that of the best seed of a run over several. Raises ModelError."""
+def write_merged(folder: Path, target: Path) -> None:
+    """Write the adapter's model in `folder` to `target` with the adapter folded in: it needs neither peft nor a base model."""
+    loaded = LoadedForInference(str(folder))
+    loaded.model.merge_and_unload().save_pretrained(target)
+    loaded.tokenizer.save_pretrained(target)
+    contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
+    write_json(target / CONTRACT, {**contract, "base_model": None})
+
+
+def model_folder(name: str) -> Path:
+    """Return the folder of a finished model: a model folder, a run's, that of the best of several seeds, or from the Hub.
+
+    Raises ModelError.
+    """
+    if not is_local(name):
+        repo, revision = split_revision(name)
+        folder = download(repo, revision).folder
+        if not (folder / CONTRACT).is_file():
+            raise ModelError(
+                f"{name}: no {CONTRACT} in this repository; a model that 'ftk push' uploaded is needed. Other models can be "
+                f"fine-tuned: ftk run RECIPE model.name={repo}"
+            )
+        return folder
+    folder = Path(name)
     tried = [folder, folder / "model"]
     if (folder / "results.json").is_file():
         best = json.loads((folder / "results.json").read_text(encoding="utf-8")).get("best")
@@ -160,5 +188,8 @@ def _model_folder(folder: Path) -> Path:
 
 
 def load(path: str | Path) -> LoadedForInference:
-    """Load a model folder that `ftk run` wrote: `ft_toolkit.load("runs/demo/model")(["a text"])`."""
-    return LoadedForInference(Path(path))
+    """Load a finished model: `ft_toolkit.load("runs/demo")(["a text"])`.
+
+    `path` is a folder that `ftk run` wrote, or a model that `ftk push` uploaded: owner/name or owner/name@revision.
+    """
+    return LoadedForInference(str(path))

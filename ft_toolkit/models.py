@@ -11,18 +11,17 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
 
-from ft_toolkit.config import ModelSection
+from ft_toolkit.config import PACKAGE_PREFIX, ModelSection
 from ft_toolkit.errors import ModelError, one_of
+from ft_toolkit.hub_errors import FAILURES, reason
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
-PACKAGE_PREFIX = "package:"
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
 # The class of two copies of an encoder, one of them reading the other.
@@ -97,14 +96,22 @@ def _package_folder(name: str) -> Path:
 
 def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
     try:
+        checkpoint = download(name, revision, patterns)
+        if patterns == _MODEL_FILES and not any(checkpoint.folder.glob("*.safetensors")):
+            checkpoint = download(name, checkpoint.commit, [*patterns, "*.bin"])
+    except ModelError as error:
+        raise ModelError(f"{error} Give a folder, or package:NAME/FOLDER, with model.name=...") from None
+    return Checkpoint(name, checkpoint.folder, revision, checkpoint.commit)
+
+
+def download(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
+    """Fetch a model from the Hub into its cache, or find it there without the network. Raises ModelError."""
+    try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
-        if patterns == _MODEL_FILES and not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*patterns, "*.bin"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+    except FAILURES as error:
+        at = f" at revision {revision}" if revision is not None else ""
         raise ModelError(
-            f"model '{name}' is neither a folder here nor to be had from the Hub or its cache: {reason} "
-            "Give a folder, or package:NAME/FOLDER, with model.name=..."
+            f"model '{name}'{at} is neither a folder here nor to be had from the Hub or its cache: {reason(error)}."
         ) from None
     return Checkpoint(name, folder, revision, folder.name)
 

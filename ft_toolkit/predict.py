@@ -44,7 +44,7 @@ def check_output(output: Path | None) -> None:
         raise UsageError(f"{output}: unknown output type '{output.suffix}'; allowed: {one_of(OUTPUT_TYPES)}")
 
 
-def predict(model: Path, rows: list[Row | str], columns: dict[str, str], output: Path | None) -> None:
+def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: Path | None) -> None:
     """Predict and write one record per row, in order: to `output`, whole or not at all, or as jsonl to standard output.
 
     Records are written as they are made; until the last one they stand in a file `.NAME.new` beside `output`. `columns`

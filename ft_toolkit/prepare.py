@@ -6,13 +6,13 @@ from typing import Any
 
 from ft_toolkit.adapters import ParameterCount, attach, count_parameters
 from ft_toolkit.batching import Plan, plan_epoch
-from ft_toolkit.config import LoraMethod, NewTokenizer, Recipe, TrainingSection
+from ft_toolkit.config import PACKAGE_PREFIX, LoraMethod, NewTokenizer, Recipe, TrainingSection
 from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.errors import UsageError
-from ft_toolkit.models import PACKAGE_PREFIX, Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
+from ft_toolkit.models import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.new_model import make_new_model
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import architecture_of, make_stand_in

@@ -16,6 +16,7 @@ from ft_toolkit.config import (
     DataSection,
     EvaluationSection,
     FullMethod,
+    HubSection,
     LoraMethod,
     ModelSection,
     Recipe,
@@ -50,6 +51,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "evaluation": EvaluationSection,
     "reference": ReferenceSection,
     "tracking": TrackingSection,
+    "hub": HubSection,
 }
 
 

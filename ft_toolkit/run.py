@@ -159,11 +159,13 @@ class _Run:
         rows = ", ".join(f"{len(some)} {name}" for name, some in prepared.data.splits.items())
         shown, more = self.new_modules[:3], len(self.new_modules) - 3
         new = f"; new: {', '.join(shown)}" + (f" and {more} more" if more > 0 else "") if shown else ""
+        card = prepared.data.card
+        hub_data = f"; {card.block.source.hub}{_at(prepared.data.commit)}" if card and prepared.data.commit else ""
         self.total_steps = prepared.total_steps(self.accelerator.num_processes)
         for line in (
             f"run      {self.folder}",
-            f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}",
-            f"model    {recipe.model.title}{new}",
+            f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}{hub_data}",
+            f"model    {recipe.model.title}{_at(prepared.checkpoint.commit)}{new}",
             f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
             f"({self.count.share:.1%})",
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
@@ -408,6 +410,10 @@ def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None,
 def _substituted(prepared: Prepared) -> str:
     notes = "".join(f"# {line}\n" for line in prepared.substitutions)
     return notes + LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()
+
+
+def _at(commit: str | None) -> str:
+    return f" at commit {commit}" if commit is not None else ""
 
 
 def _is_better(score: float | None, best: float | None, greater_is_better: bool) -> bool:

@@ -1,10 +1,14 @@
-"""Which folder a run writes to, decided before anything heavy is imported."""
+"""Which folder a run writes to, and where a finished model is, decided before anything heavy is imported."""
 
 import shlex
 import shutil
 from pathlib import Path
 
 from ft_toolkit.errors import UsageError
+from ft_toolkit.hub_names import is_hub_id, split_revision
+
+# The file of a model folder that says how to use the model.
+CONTRACT = "inference.json"
 
 
 def check_folder(output: Path | None, *, resume: bool) -> None:
@@ -54,3 +58,13 @@ def without_folder(command: str) -> list[str]:
     words = shlex.split(command)
     at = words.index("--output") if "--output" in words else len(words)
     return [word for word in (*words[:at], *words[at + 2 :]) if word != "--resume" and not word.startswith("--output=")]
+
+
+def is_local(name: str) -> bool:
+    """Say whether a model is meant to lie on this disk. Raises UsageError when it does not, and is no Hub id either."""
+    if Path(name).exists():
+        return True
+    repo, _ = split_revision(name)
+    if "/" not in repo or not is_hub_id(repo):
+        raise UsageError(f"{name}: no such model folder, nor a model of the Hub (owner/name, owner/name@revision)")
+    return False

@@ -16,10 +16,12 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from ft_toolkit import checkpoint, environment, files
-from ft_toolkit.errors import Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit import checkpoint, environment, files, hub
+from ft_toolkit.errors import FtkError, Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit.hub_access import check_recipe
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import write_report
+from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.run import claim_folder, run
 from ft_toolkit.run_folder import resume_command, without_folder
@@ -33,12 +35,23 @@ def run_recipe(
     """Train, evaluate and document a recipe, once for each of its seeds; return results.json's content and the `folder`.
 
     Processes that are not the main one get an empty dict. Raises UsageError before anything is trained, NotFiniteError,
-    ReloadError, or Interrupted with a checkpoint saved.
+    ReloadError, HubError once all is on this disk, or Interrupted with a checkpoint saved.
     """
+    state = PartialState(cpu=environment.use_cpu())
+    display = Display(console, enabled=state.is_main_process)
+    pushing = loaded.recipe.hub.push and not smoke
+    if pushing:
+        _agree(state, lambda: check_recipe(loaded, display.say))
+    elif loaded.recipe.hub.push:
+        display.say("note: a smoke run is not pushed to the Hub")
     single = loaded.recipe.training.seeds is None
     results = (run if single else _run_seeds)(
         loaded, output=output, resume=resume, smoke=smoke, command=command, console=console
     )
+    if results:
+        print_results(results, console)
+    if results and pushing:
+        hub.push_finished(loaded, Path(results["folder"]), display.say)
     PartialState().destroy_process_group()
     return results
 
@@ -84,18 +97,18 @@ def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
     return replace(loaded, name=f"{loaded.name}_seed_{seed}", recipe=recipe)
 
 
-def _agree(state: PartialState, decide: Callable[[], str]) -> str:
+def _agree(state: PartialState, decide: Callable[[], str | None]) -> str:
     """Return what the main process decides, or raise its error, on every process."""
     decided: list[Any] = [None]
     state.wait_for_everyone()
     if state.is_main_process:
         try:
             decided = [decide()]
-        except UsageError as error:
+        except FtkError as error:
             decided = [error]
     if state.num_processes > 1:
         broadcast_object_list(decided)
-    if isinstance(decided[0], UsageError):
+    if isinstance(decided[0], FtkError):
         raise decided[0]
     return str(decided[0])
 

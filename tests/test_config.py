@@ -95,7 +95,7 @@ training:
   momentum: 0.9
 evaluation: {baselines: [majority, svm]}
 reference: {metric: accuracy, value: 0.9, tolerance: 0.01}
-hub: {}
+hobby: {}
 """,
         "training.mixed_precision=fp16",
         "evaluation.bootstrap_samples=7",
@@ -116,7 +116,7 @@ hub: {}
         "training.mixed_precision": "command line",
         "evaluation.bootstrap_samples": "command line",
         "reference.source": "my.yaml:14",
-        "hub": "my.yaml:15",
+        "hobby": "my.yaml:15",
         "": "command line",
     }
     problems = {key: problem for key, (_, problem) in found.items()}

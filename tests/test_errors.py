@@ -19,9 +19,11 @@ def test_exit_codes_are_those_of_the_docstring():
         "DataError": 2,
         "ModelError": 2,
         "ResumeError": 2,
+        "AccessError": 2,
         "NotFiniteError": 1,
         "ReloadError": 1,
         "GateError": 3,
+        "HubError": 1,
     }
     assert all(name in (errors.__doc__ or "") for name in codes)
 

@@ -113,6 +113,13 @@ ELSEWHERE = {
     "model.sha256": "tests/test_cli.py: another file is refused",
     "evaluation.attributions": "tests/test_attributions.py: the words of the surest mistakes are credited",
     "training.seeds": "tests/test_seeds.py: a run per seed",
+    "hub.license": "tests/report/test_card.py: licence and language reach the card",
+    "hub.language": "tests/report/test_card.py: licence and language reach the card",
+    "hub.push": "tests/hub/test_run.py: from the Hub to the Hub and back",
+    "hub.repo": "tests/hub/test_run.py: from the Hub to the Hub and back",
+    "hub.private": "tests/hub/test_run.py: a push that fails names the options that repeat it",
+    "hub.revision": "tests/hub/test_push.py: a branch is made; tests/hub/test_recipe.py: a recipe's destination",
+    "hub.merged": "tests/hub/test_recipe.py: what the card will say",
     "training.save_steps": "tests/test_run.py: a killed run resumes from the last of them",
 }
 

@@ -1,4 +1,4 @@
-"""ftk predict and evaluate: what is done with a finished model."""
+"""ftk predict, evaluate and push: what is done with a finished model."""
 
 import shlex
 import sys
@@ -8,12 +8,15 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import quiet_libraries
+from ft_toolkit.cli.shared import quiet_hub, quiet_libraries
 from ft_toolkit.errors import UsageError
+from ft_toolkit.run_folder import is_local
 
 
 def predict(
-    model: Annotated[Path, typer.Argument(help="A model folder that 'ftk run' wrote (RUN/model), or the run folder.")],
+    model: Annotated[
+        str, typer.Argument(help="A run folder or its model/, or a pushed model: owner/name, owner/name@revision.")
+    ],
     text: Annotated[
         str | None, typer.Argument(help="One text. Without it: --input, or standard input, a text per line.")
     ] = None,
@@ -32,8 +35,7 @@ def predict(
 
     columns = _columns(column)
     prediction.check_output(output)
-    if not model.is_dir():
-        raise UsageError(f"{model}: no such model folder")
+    is_local(model)  # refuses what is neither a folder nor a Hub id
     rows = prediction.read_rows(text, input_file)
     quiet_libraries()
     prediction.predict(model, rows, columns, output)
@@ -78,8 +80,7 @@ def evaluate(
     else:
         check_split(load_card(data), "test" if split == "test" else "validation")
     check_folder(output, resume=False)
-    if not Path(model).is_dir():
-        raise UsageError(f"{model}: no such model folder")
+    is_local(model)  # refuses what is neither a folder nor a Hub id
     quiet_libraries()
     from ft_toolkit.evaluate_model import evaluate_model
     from ft_toolkit.report.console import print_results
@@ -108,3 +109,33 @@ def _columns(pairs: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--column {pair}: COLUMN=NAME is needed, e.g. text=review")
         columns[key] = name
     return columns
+
+
+def push(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    repo: Annotated[str, typer.Argument(help="Where to: owner/name.")],
+    private: Annotated[
+        bool,
+        typer.Option("--private/--public", help="Who sees a repository that has to be made; others stay as they are."),
+    ] = True,
+    revision: Annotated[str | None, typer.Option(help="A branch, made if it is not there. Default: main.")] = None,
+    pull_request: Annotated[
+        bool, typer.Option("--pull-request", help="Propose the change instead of making it.")
+    ] = False,
+    tag: Annotated[str | None, typer.Option(help="Call the commit so, e.g. v1.0.")] = None,
+    merged: Annotated[
+        bool, typer.Option("--merged", help="Fold the adapter into the weights: needs neither peft nor the base model.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files; send nothing.")] = False,
+) -> None:
+    """Upload a finished run's model and card to the Hub; pushing again uploads only what has changed."""
+    if merged:
+        quiet_libraries()
+    quiet_hub()
+    from ft_toolkit import hub
+    from ft_toolkit.hub_access import Destination
+
+    to = Destination(repo, private, revision, pull_request, tag)
+    pushed = hub.push(run, to, merged=merged, say=print, dry_run=dry_run)
+    if pushed is not None:
+        print(hub.conclusion(pushed))

@@ -45,14 +45,15 @@ def run(
         from ft_toolkit.dry_run import dry_run as show_plan
 
         show_plan(loaded, Console())
+        if loaded.recipe.hub.push:
+            from ft_toolkit.hub_access import check_recipe
+
+            check_recipe(loaded, print, make=False)
         return
-    from ft_toolkit.report.console import print_results
     from ft_toolkit.seeds import run_recipe
 
     command = shlex.join(["ftk", *sys.argv[1:]])
-    results = run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
-    if results:
-        print_results(results, Console())
+    run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
 
 
 def reproduce(

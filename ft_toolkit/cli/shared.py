@@ -32,10 +32,16 @@ def find_recipe(name: str) -> Path:
     raise UsageError(f"no recipe '{name}': neither a file here nor one of {one_of(known)}.{hint}")
 
 
+def quiet_hub() -> None:
+    """Keep huggingface_hub's bars and advice out of the output, which says these things itself."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_HUB_VERBOSITY", "error")
+
+
 def quiet_libraries() -> None:
     """Keep the libraries' bars and advice out of the output; their errors still show."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    quiet_hub()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     # peft 0.21 asks transformers 5.23 for an attribute under its old name; nobody who runs a recipe can act on that
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)

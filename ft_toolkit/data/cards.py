@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ft_toolkit import hub_names
 from ft_toolkit.errors import DataError, did_you_mean, one_of
 from ft_toolkit.shipped import shipped
 from ft_toolkit.yaml12 import YamlError, parse_yaml
@@ -20,7 +21,7 @@ class _Block(BaseModel):
 class Source(_Block):
     """Where the rows are: a Hub data set, or files beside the card."""
 
-    hub: str | None = None
+    hub: Annotated[str, AfterValidator(hub_names.hub_id)] | None = None
     config: str | None = None
     # A commit that is known to exist; null follows the main branch.
     revision: str | None = None
@@ -78,9 +79,13 @@ class Card:
 
     @property
     def licence(self) -> str:
-        """The Hub's licence identifier."""
-        found = self.metadata.get("license", "unknown")
-        return str(found[0] if isinstance(found, list) else found)
+        """The Hub's identifiers of the licences of the rows, joined by commas."""
+        return ", ".join(_listed(self.metadata.get("license"))) or "unknown"
+
+    @property
+    def languages(self) -> list[str]:
+        """The ISO 639 codes of the languages of the rows; none where the card does not say."""
+        return _listed(self.metadata.get("language"))
 
     @property
     def title(self) -> str:
@@ -124,4 +129,15 @@ def load_card(name: str) -> Card:
         keys = ("ft_toolkit", *(str(part) for part in item["loc"]))
         line = next((lines[keys[:end]] for end in range(len(keys), 0, -1) if keys[:end] in lines), 1)
         raise DataError(f"{path}:{line + 1}: {'.'.join(keys)}: {item['msg']}") from None
+    for key, check in (("license", hub_names.licence), ("language", hub_names.language)):
+        for value in _listed(metadata.get(key)):
+            try:
+                check(value)
+            except ValueError as error:
+                raise DataError(f"{path}:{lines[(key,)] + 1}: {key}: {error}") from None
     return Card(folder.resolve().name, folder, metadata, block)
+
+
+def _listed(value: object) -> list[str]:
+    """Return what front matter gives as one value or as a list of them."""
+    return [str(item) for item in (value if isinstance(value, list) else [value]) if item is not None]

