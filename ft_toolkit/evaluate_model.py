@@ -18,6 +18,7 @@ from ft_toolkit.evidence.robustness import Trial, check_offered, judge, kinds_of
 from ft_toolkit.evidence.scores import ScoringPlan
 from ft_toolkit.inference import LoadedForInference, load
 from ft_toolkit.report import results as results_file
+from ft_toolkit.report.page import write_page
 from ft_toolkit.run_folder import claim
 from ft_toolkit.scoring import Decoded, score_split
 from ft_toolkit.tasks.base import Features, Metric, applicable_metrics
@@ -93,6 +94,7 @@ def evaluate_model(
     results_file.write_predictions(folder / "predictions.jsonl", data, task, schema, {split: decoded})
     write_examples(folder / EXAMPLES, {split: (scored.predictions, scored.references)})
     files.write_json(folder / "results.json", results)
+    write_page(folder)
     return {**results, "folder": str(folder)}
 
 

@@ -1,7 +1,7 @@
 """Predict every example once, on any number of ranks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,10 @@ from accelerate.utils import gather_object
 
 from ft_toolkit.batching import plan_evaluation
 from ft_toolkit.loader import make_collate, to_device
-from ft_toolkit.tasks.base import Batch, Features, Task
+from ft_toolkit.tasks.base import Batch, Features, Rows, Task, without_answers
+
+# Rows that are predicted together and handed out before the next ones: enough to sort by length.
+CHUNK, CHUNK_GENERATED = 4096, 64
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,17 @@ class Predictor:
         if batch.targets.numel():
             loss = float(task.loss_sum(outputs, batch, self.schema))
         return (values if task.predict is None else task.predict(outputs, batch, self.schema)), loss
+
+
+def predict_in_chunks(predictor: Predictor, rows: Rows, max_length: int) -> Iterator[list[dict[str, Any]]]:
+    """Yield the decoded predictions of CHUNK rows at a time, in order, as they are made; inside, batches go by length.
+
+    Answers that the rows may have are not looked at, so the same rows are batched alike by whoever asks: in bfloat16 the
+    width of a batch decides near ties (of 300 summaries, 85 came out otherwise in other batches).
+    """
+    task = predictor.task
+    size = CHUNK if task.generate is None else CHUNK_GENERATED
+    for start in range(0, len(rows), size):
+        chunk = [without_answers(row, task) for row in rows[start : start + size]]
+        features = task.encode(chunk, predictor.tokenizer, predictor.schema, max_length)
+        yield task.decode(predictor.predict(features)[0], features, chunk, predictor.schema)

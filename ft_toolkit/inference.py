@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from ft_toolkit.adapters import load_adapter
 from ft_toolkit.config import ModelSection
 from ft_toolkit.environment import use_cpu
 from ft_toolkit.errors import ModelError, UsageError, one_of
-from ft_toolkit.evaluation import Predictor
+from ft_toolkit.evaluation import Predictor, predict_in_chunks
 from ft_toolkit.files import write_json
 from ft_toolkit.hub_names import split_revision
 from ft_toolkit.models import (
@@ -31,9 +32,6 @@ from ft_toolkit.prepare import Prepared
 from ft_toolkit.run_folder import CONTRACT, is_local
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features, Row, Rows
-
-# Rows that are predicted together and handed out before the next ones: enough to sort by length.
-CHUNK, CHUNK_GENERATED = 4096, 64
 
 
 def write_contract(folder: Path, prepared: Prepared) -> None:
@@ -115,21 +113,17 @@ class LoadedForInference:
         return [prediction for chunk in self.stream(rows) for prediction in chunk]
 
     def stream(self, rows: Sequence[Row | str]) -> Iterator[list[dict[str, Any]]]:
-        """Yield the predictions of CHUNK rows at a time, in order, as they are made; inside, batches go by length."""
-        read = self._read(rows)
-        size = CHUNK if self.task.generate is None else CHUNK_GENERATED
-        for start in range(0, len(read), size):
-            chunk = read[start : start + size]
-            features = self.task.encode(chunk, self.tokenizer, self.schema, self.max_length)
-            values, _ = self._predictor.predict(features)
-            yield self.task.decode(values, features, chunk, self.schema)
+        """Yield the predictions of some thousand rows at a time (64 where texts are generated), in order, as they are made."""
+        yield from predict_in_chunks(self._predictor, self._read(rows), self.max_length)
 
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
-        """Return a prediction per row and what the model read, all rows at once, as a run predicts a split.
+        """Return a prediction per row and what the model read, as a run predicts a split.
 
         The rows are in the form that the task's `read_rows` gives; their answers are checked. Raises DataError.
         """
         features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
+        if self.task.generate is not None:
+            return list(chain.from_iterable(predict_in_chunks(self._predictor, rows, self.max_length))), features
         values, _ = self._predictor.predict(features)
         return self.task.decode(values, features, rows, self.schema), features
 

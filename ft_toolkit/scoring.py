@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.evaluation import Predictor
+from ft_toolkit.evaluation import Predictor, predict_in_chunks
 from ft_toolkit.evidence.parts import parts
 from ft_toolkit.evidence.scores import ScoringPlan, full_scores
 from ft_toolkit.prepare import Prepared
@@ -31,6 +32,8 @@ def predict_splits(predictor: Predictor, prepared: Prepared) -> tuple[Prepared, 
     Thresholds are chosen on validation first; the returned `prepared` has the schema that holds them.
     """
     names: list[SplitName] = [name for name in prepared.data.splits if name != "train"]
+    if prepared.task.generate is not None:
+        return prepared, {name: _predicted(predictor, prepared, prepared.data.splits[name]) for name in names}
     values = {name: predictor.predict(prepared.features[name])[0] for name in names}
     if prepared.task.tune is not None:
         rows, features = prepared.data.splits["validation"], prepared.features["validation"]
@@ -45,9 +48,11 @@ def predict_splits(predictor: Predictor, prepared: Prepared) -> tuple[Prepared, 
 
 def predict_rows(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decoded:
     """Return the decoded predictions of some rows, on this process alone."""
-    task, schema = prepared.task, prepared.schema
-    features = task.encode(rows, prepared.tokenizer, schema, prepared.recipe.data.max_length)
-    return task.decode(replace(predictor, alone=True).predict(features)[0], features, rows, schema)
+    return _predicted(replace(predictor, alone=True, schema=prepared.schema), prepared, rows)
+
+
+def _predicted(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decoded:
+    return list(chain.from_iterable(predict_in_chunks(predictor, rows, prepared.recipe.data.max_length)))
 
 
 def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded]:

@@ -87,7 +87,7 @@ def test_the_best_score_comes_first_within_task_and_metric(some_runs: Path) -> N
     by_steps = sort_entries(find_runs([some_runs]), "steps")
     assert [entry.steps for entry in by_steps][:7] == [12, 12, 12, 12, 12, 6, None]
     assert sort_entries(find_runs([some_runs]), "date")[0].kind == "evaluation"
-    with pytest.raises(UsageError, match="--sort scor: allowed: .*Did you mean 'score'"):
+    with pytest.raises(UsageError, match=r"--sort scor: allowed: .*Did you mean 'score'"):
         sort_entries([], "scor")
 
 

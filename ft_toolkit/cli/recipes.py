@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, quiet_libraries
+from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, print_columns, quiet_libraries
 from ft_toolkit.errors import GateError, UsageError, one_of
 from ft_toolkit.shipped import shipped
 
@@ -130,9 +130,7 @@ def recipes() -> None:
         data = found.data.card or found.data.train or ""
         name = path.relative_to(folder).with_suffix("").as_posix()
         lines.append((name, found.task.name, found.model.title, found.method.name, data))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    print_columns(lines)
 
 
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from ft_toolkit.cli.shared import print_columns
 from ft_toolkit.errors import UsageError, one_of
 from ft_toolkit.run_list import Entry, find_runs, sort_entries
+
+_HEADS = ["folder", "task", "model", "method", "metric", "score", "interval", "n", "steps", "s", "date", "state"]
 
 
 def runs(
@@ -39,15 +39,7 @@ def runs(
     if not entries:
         print(f"no runs in {folder or 'runs/ and evaluations/'}; 'ftk run RECIPE' makes one")
         return
-    table = Table(
-        "folder", "task", "model", "method", "metric", "score", "interval", "n", "steps", "s", "date", "state", box=None
-    )
-    for entry in entries:
-        table.add_row(*map(Text, _cells(entry)))
-    # as wide as it needs to be: a cut line would hide the score
-    console = Console()
-    wide = Console(width=max(console.width, console.measure(table).maximum)) if not console.is_terminal else console
-    wide.print(table)
+    print_columns([_HEADS, *map(_cells, entries)])
 
 
 def _cells(entry: Entry) -> list[str]:

@@ -46,8 +46,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
-    last = results["folder"] if results.get("kind") == "evaluation" else f"{results['folder']}/report.html"
-    console.print(f"report: {last}", highlight=False, soft_wrap=True)
+    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
 
 
 def _print_robustness(records: list[dict[str, Any]], main: str, console: Console) -> None:

@@ -58,7 +58,7 @@ def test_slices_classes_and_length(make_run):
     assert [(line.name, line.n) for line in found.slices["source"]] == [("mail", 50), ("chat", 45)]
     assert [line.differences["b"].outcome for line in found.slices["source"]] == ["better", "no difference shown"]
     assert found.skipped["source"] == ["fax"]
-    assert [line.name for line in found.slices["length"]] == ["2 to 2 words"]
+    assert [line.name for line in found.slices["length"]] == ["2 words"]
     assert {line.name: line.n for line in found.classes} == {"bad": 50, "good": 50}
     with pytest.raises(UsageError, match=r"no column 'sorce'.*Did you mean 'source'"):
         compared(a, b, columns=["sorce"])

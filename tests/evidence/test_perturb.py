@@ -19,7 +19,7 @@ def test_gender_words_are_swapped_both_ways() -> None:
     assert changed("gender") == "Maria gave his book to her. His mother, Ms. Smith, saw him and said the book is hers."
     assert changed("gender", "HE LEFT") == "SHE LEFT"
     assert changed("gender", "the heater") == "the heater"
-    assert all(word in GENDERED for word in GENDERED.values())
+    assert {word for word in GENDERED.values() if word not in GENDERED} == {"her", "his"}  # which one, the text decides
 
 
 def test_names_stay_names_of_the_same_gender_and_the_same_wherever_they_stand() -> None:

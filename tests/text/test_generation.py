@@ -213,6 +213,7 @@ def test_saved_and_loaded_it_writes_the_same(name: str, method: str, folder_of: 
     save_model(model, METHODS[method], checkpoint, tmp_path)
     case.tokenizer.save_pretrained(tmp_path)
     contract = {"task": "summarization", "schema": case.schema.__dict__, "max_length": 128, "mixed_precision": "no"}
+    contract["settings"] = {"name": "summarization"}
     base = {"name": str(case.folder), "revision": None, "sha256": None} if method in ("lora", "query") else None
     contract |= {"tokens_per_batch": 4096, "base_model": base}
     (tmp_path / "inference.json").write_text(json.dumps(contract))
