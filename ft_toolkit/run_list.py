@@ -78,7 +78,7 @@ def _json(path: Path) -> Any:
 
 
 def _finished(folder: Path, results: Mapping[str, Any]) -> Entry:
-    split = "test" if "test" in results["scores"] else next(iter(results["scores"]))
+    split = "test" if "test" in results["scores"] else next(iter(results["scores"]), "test")
     found, metric = results["scores"][split], results["main_metric"]
     score = found["metrics"][metric]
     seeds = results.get("seeds")

@@ -44,10 +44,9 @@ def runs(
     )
     for entry in entries:
         table.add_row(*map(Text, _cells(entry)))
-    # as wide as it needs to be: a cut line would hide the score
+    # not cut to the width of a terminal where there is none: a cut line would hide the score
     console = Console()
-    wide = Console(width=max(console.width, console.measure(table).maximum)) if not console.is_terminal else console
-    wide.print(table)
+    (console if console.is_terminal else Console(width=10_000)).print(table)
 
 
 def _cells(entry: Entry) -> list[str]:

@@ -22,7 +22,7 @@ def is_reached(reference: Mapping[str, Any], found: float | None, *, greater_is_
     """Say whether a score is at most the tolerance worse than the published one; None without a score."""
     if found is None:
         return None
-    return short_by(reference, found, greater_is_better=greater_is_better) <= reference["tolerance"]
+    return short_by(reference, found, greater_is_better=greater_is_better) <= float(reference["tolerance"])
 
 
 def judge_reference(reference: Mapping[str, Any], results: Mapping[str, Any], *, greater_is_better: bool) -> Verdict:

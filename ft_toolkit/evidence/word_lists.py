@@ -31,8 +31,8 @@ _PAIRS = """
     daddy mommy, son daughter, sons daughters, brother sister, brothers sisters, husband wife, husbands wives, uncle aunt,
     uncles aunts, nephew niece, nephews nieces, grandfather grandmother, grandfathers grandmothers, grandson granddaughter,
     grandpa grandma, boyfriend girlfriend, boyfriends girlfriends, gentleman lady, gentlemen ladies, king queen,
-    prince princess, actor actress, actors actresses, waiter waitress, hero heroine, male female, males females, widower widow, guy gal,
-    businessman businesswoman, policeman policewoman, spokesman spokeswoman, mr ms
+    prince princess, actor actress, actors actresses, waiter waitress, hero heroine, male female, males females, widower widow,
+    guy gal, businessman businesswoman, policeman policewoman, spokesman spokeswoman, mr ms
 """
 _SPLIT = [_words(pair) for pair in _PAIRS.split(",")]
 GENDERED: dict[str, str] = {
