@@ -12,6 +12,7 @@ from ft_toolkit import environment, files
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load import LoadedData, Naming, load_split
+from ft_toolkit.errors import DataError
 from ft_toolkit.evidence.examples import EXAMPLES, write_examples
 from ft_toolkit.evidence.perturb import perturb
 from ft_toolkit.evidence.robustness import Trial, check_offered, judge, kinds_of
@@ -19,7 +20,7 @@ from ft_toolkit.inference import LoadedForInference, load
 from ft_toolkit.report import results as results_file
 from ft_toolkit.run_folder import claim
 from ft_toolkit.scoring import Decoded, score_split
-from ft_toolkit.tasks.base import Features, Metric, applicable_metrics
+from ft_toolkit.tasks.base import Features, Metric, Rows, applicable_metrics
 
 # Of a model whose inference.json does not say how its run scored itself.
 SAMPLES, SEED = 1000, 13
@@ -57,7 +58,7 @@ def evaluate_model(
     console.print(f"model    {name}: {task.name}", highlight=False, soft_wrap=True)
     console.print(f"data     {len(rows)} rows of {data.origin[split]}", highlight=False, soft_wrap=True)
     started = time.perf_counter()
-    decoded, features = model.predict_split(rows)
+    decoded, features = _predict(model, rows, data.origin[split])
     seconds = time.perf_counter() - started
     scored = score_split(decoded, {}, rows=rows, task=task, schema=schema, metrics=metrics, **draws)
     record = scored.record
@@ -92,6 +93,14 @@ def evaluate_model(
     write_examples(folder / EXAMPLES, {split: (scored.predictions, scored.references)})
     files.write_json(folder / "results.json", results)
     return {**results, "folder": str(folder)}
+
+
+def _predict(model: LoadedForInference, rows: Rows, origin: str) -> tuple[Decoded, Features]:
+    """Predict rows; an answer that the model does not know is refused with the file it stands in. Raises DataError."""
+    try:
+        return model.predict_split(rows)
+    except DataError as error:
+        raise DataError(f"{origin}: {error}. The model was trained without it, so it cannot be scored on it") from None
 
 
 def _robustness(
