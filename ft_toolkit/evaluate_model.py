@@ -12,6 +12,7 @@ from ft_toolkit import environment, files
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load import LoadedData, Naming, load_split
+from ft_toolkit.errors import DataError
 from ft_toolkit.evidence.examples import EXAMPLES, write_examples
 from ft_toolkit.evidence.perturb import perturb
 from ft_toolkit.evidence.robustness import Trial, check_offered, judge, kinds_of
@@ -21,7 +22,7 @@ from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
 from ft_toolkit.run_folder import claim
 from ft_toolkit.scoring import Decoded, score_split
-from ft_toolkit.tasks.base import Features, Metric, applicable_metrics
+from ft_toolkit.tasks.base import Features, Metric, Rows, applicable_metrics
 
 # Of a model whose inference.json does not say how its run scored itself.
 SAMPLES, SEED = 1000, 13
@@ -59,7 +60,7 @@ def evaluate_model(
     console.print(f"model    {name}: {task.name}", highlight=False, soft_wrap=True)
     console.print(f"data     {len(rows)} rows of {data.origin[split]}", highlight=False, soft_wrap=True)
     started = time.perf_counter()
-    decoded, features = model.predict_split(rows)
+    decoded, features = _predict(model, rows, data.origin[split])
     seconds = time.perf_counter() - started
     plan = ScoringPlan(task, model.settings, schema, metrics, main, slices=slices, **draws)
     scored = score_split(decoded, rows, plan, {}, fitted_here=False)
@@ -96,6 +97,14 @@ def evaluate_model(
     files.write_json(folder / "results.json", results)
     write_page(folder)
     return {**results, "folder": str(folder)}
+
+
+def _predict(model: LoadedForInference, rows: Rows, origin: str) -> tuple[Decoded, Features]:
+    """Predict rows; an answer that the model does not know is refused with the file it stands in. Raises DataError."""
+    try:
+        return model.predict_split(rows)
+    except DataError as error:
+        raise DataError(f"{origin}: {error}. The model was trained without it, so it cannot be scored on it") from None
 
 
 def _robustness(

@@ -11,7 +11,7 @@ from ft_toolkit.data.cards import load_card
 from ft_toolkit.files import write_file
 from ft_toolkit.hub_names import is_hub_id
 from ft_toolkit.recipe_file import LoadedRecipe
-from ft_toolkit.report import facts
+from ft_toolkit.report import facts, trust
 from ft_toolkit.report.background import lost_answers
 from ft_toolkit.report.facts import RunFiles
 from ft_toolkit.report.usage import usage
@@ -59,6 +59,8 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         languages=_languages(run),
         lost=lost_answers(key for found in run.results["data"]["splits"].values() for key in found),
         lower_is_better=facts.lower_is_better(run),
+        trust=trust.card_lines(run, run.splits[0]),
+        grouped=any(scores.get("groups") for scores in run.results["scores"].values()),
         verdicts={split: [sentence for _, sentence in facts.verdicts(run, split)] for split in run.splits},
         reference=facts.reference_line(run),
         proof=facts.proof_line(run),

@@ -57,8 +57,7 @@ def _print_robustness(records: list[dict[str, Any]], main: str, console: Console
     for one in records:
         rate, metric = one["flip_rate"], one["metric"]
         if not one["changed"]:
-            unseen = f"none; the model sees no difference in {one['rewritten']}" if one["rewritten"] else "none"
-            table.add_row(one["kind"], unseen)
+            table.add_row(one["kind"], "0", *["-"] * 5)
             continue
         table.add_row(
             one["kind"],
@@ -70,6 +69,9 @@ def _print_robustness(records: list[dict[str, Any]], main: str, console: Console
             f"{number(metric['difference']['low'])} to {number(metric['difference']['high'])}",
         )
     console.print(table)
+    for one in records:
+        if unseen := one["rewritten"] - one["changed"]:
+            console.print(f"{one['kind']}: in {unseen} more rows the tokenizer takes the change back", highlight=False)
 
 
 def _print_seeds(results: dict[str, Any], console: Console) -> None:

@@ -15,6 +15,7 @@ from ft_toolkit.report.tables import Cell, Table
 # Of many labels, those with the largest gaps are shown.
 _LABELS = 10
 _SHOWN_CHARACTERS = 300
+_CURVE_FROM = 0.05
 # A temperature this near to 1 changes nothing that could be seen.
 _NEAR_ONE = 0.005
 _SCORES = {
@@ -136,7 +137,8 @@ def _reliability(found: dict[str, Any]) -> str:
 
 
 def _risk_coverage(found: dict[str, Any]) -> str:
-    points = [(share, error) for share, error in found["risk_coverage"]]
+    # among the first few examples one error more or less is most of the scale
+    points = [(share, error) for share, error in found["risk_coverage"] if share >= _CURVE_FROM]
     errors = found["aurc"]["unordered"]
     top = max([error for _, error in points] + [errors]) * 1.1 or 0.1
     guide = Series("all alike", [(0, errors), (1, errors)], "guide")
@@ -224,6 +226,20 @@ def group_lines(run: RunFiles, split: str) -> list[str]:
             said.append(
                 f"The groups of '{found['column']}' are not treated alike: a gap in {' and '.join(shown)} is shown."
             )
+    return said
+
+
+def card_lines(run: RunFiles, split: str) -> list[str]:
+    """Say for the model card whether probabilities can be believed, and whether groups are treated alike."""
+    scores = run.results["scores"][split]
+    said = []
+    if calibration := scores.get("calibration"):
+        said += _calibration_said(calibration)
+    for found in scores.get("groups") or ():
+        said += [
+            f"Groups of '{found['column']}', {title.lower()}: {gap_line(found, key)}"
+            for key, (title, _) in _GAPS.items()
+        ]
     return said
 
 
