@@ -81,7 +81,7 @@ def test_the_saved_model_gives_the_same_contributions(pairs: Path) -> None:
     records = [json.loads(line) for line in (pairs / "predictions.jsonl").read_text().splitlines()]
     chosen = [next(one for one in records if (one["split"], one["id"]) == (f["split"], f["id"])) for f in found]
     model = load(pairs)
-    again = explain(model._predictor.model, model._tokenizer, model.schema, model.max_length, chosen)
+    again = explain(model._predictor.model, model.tokenizer, model.schema, model.max_length, chosen)
     for one, other in zip(found, again, strict=True):
         assert one["label"] == other["label"] and one["logit"] == pytest.approx(other["logit"], abs=1e-5)
         for name, words in one["texts"].items():
