@@ -266,12 +266,6 @@ def _pair_config(config: Any, tokenizer: Any) -> Any:
     )
 
 
-def empty_model(config: Any, task: Task, kind: Kind) -> Any:
-    """Return the model without weights (on the meta device), to count its parameters."""
-    with torch.device("meta"):
-        return getattr(transformers, task.auto_class[kind]).from_config(config)
-
-
 def read_pretrained(folder: Path, tokenizer: Any) -> Pretrained:
     """Return the checkpoint's kind and config beside its tokenizer. Raises ModelError."""
     config = _config(folder)
