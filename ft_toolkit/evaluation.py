@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 
 from ft_toolkit.batching import plan_evaluation
 from ft_toolkit.loader import make_collate, to_device
+from ft_toolkit.savings.positions import only_at, places_read
 from ft_toolkit.tasks.base import Batch, Features, Rows, Task, without_answers
 
 # Rows that are predicted together and handed out before the next ones: enough to sort by length.
@@ -68,7 +69,10 @@ class Predictor:
         task, loss = self.task, math.nan
         values: Sequence[Any] = [None] * len(batch.feature_ids)
         with self.accelerator.autocast():
-            outputs = self.model(**batch.inputs) if task.predict is not None or batch.targets.numel() else None
+            outputs = None
+            if task.predict is not None or batch.targets.numel():
+                with only_at(self.model, places_read(task, cpu_batch, self.schema)):
+                    outputs = self.model(**batch.inputs)
             if task.generate is not None and not loss_only:
                 values = task.generate(self.model, batch, self.schema, self.tokenizer)
         if batch.targets.numel():

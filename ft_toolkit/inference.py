@@ -30,6 +30,7 @@ from ft_toolkit.models import (
 )
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.run_folder import CONTRACT, is_local
+from ft_toolkit.savings.last_block import shorten_last_block
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features, Row, Rows
 
@@ -86,6 +87,7 @@ class LoadedForInference:
         self.tokenizer = load_tokenizer(folder)
         accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract["mixed_precision"])
         self.model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
+        shorten_last_block(self.model)
         self._predictor = Predictor(
             accelerator, self.model, self.task, self.schema, self.tokenizer, contract["tokens_per_batch"]
         )

@@ -1,6 +1,7 @@
 """Everything a run needs before the first step: rows, checkpoint, tokenizer, label names, features and facts about them."""
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ class Prepared:
         """What the score is held against."""
         wanted = self.recipe.evaluation.baselines
         return list(self.task.baselines)[:1] if wanted is None else wanted
+
+    def training_ids(self) -> set[int] | None:
+        """Return the tokens that the training rows name, padding included; None where the task puts in others."""
+        if self.task.corrupt is not None:
+            return None
+        return set(chain.from_iterable(self.features["train"].inputs["input_ids"])) | {self.tokenizer.pad_token_id}
 
     def plan_epoch(self, epoch: int, world_size: int) -> Plan:
         """Return the batches of an epoch."""

@@ -32,6 +32,9 @@ from ft_toolkit.report import write_report
 from ft_toolkit.report.facts import read_run
 from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
+from ft_toolkit.savings import save_work
+from ft_toolkit.savings import undo as undo_savings
+from ft_toolkit.savings.positions import places_read
 from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split, scoring_plan
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
@@ -110,6 +113,7 @@ class _Run:
             self._evaluate()
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
         checkpoint.load_weights(self._bare_model(), self._best_folder() / "weights.safetensors")
+        undo_savings(self._bare_model())
         self.prepared, decoded = predict_splits(self._predictor(), self.prepared)
         results: dict[str, Any] = {}
         if self.accelerator.is_main_process:
@@ -126,6 +130,7 @@ class _Run:
         training = self.recipe.training
         built = build_model(self.prepared)
         self.count, self.new_modules = built.count, built.new_modules
+        self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids())
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
         model = built.model.to(self.accelerator.device)
         optimizer = make_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
@@ -168,6 +173,7 @@ class _Run:
             f"model    {recipe.model.title}{_at(prepared.checkpoint.commit)}{new}",
             f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
             f"({self.count.share:.1%})",
+            *([f"left out {'; '.join(self.saved_work)}"] if self.saved_work else []),
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
         ):
             self.display.say(line)
@@ -193,6 +199,7 @@ class _Run:
             example_ids=prepared.features["train"].example_ids,
             loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
             count_targets=lambda batch: task.count_targets(batch, schema),
+            places=lambda batch: places_read(task, batch, schema),
             max_grad_norm=training.max_grad_norm,
             seed=training.seed,
         )

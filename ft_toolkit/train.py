@@ -23,6 +23,7 @@ from torch import Tensor
 from ft_toolkit.batching import MicroBatch, Plan
 from ft_toolkit.errors import NotFiniteError
 from ft_toolkit.loader import Collate, to_device
+from ft_toolkit.savings.positions import only_at
 from ft_toolkit.tasks.base import Batch
 
 
@@ -67,6 +68,8 @@ class TrainingPlan:
     example_ids: Sequence[int]
     loss_sum: Callable[[object, Batch], Tensor]
     count_targets: Callable[[Batch], float]
+    # The places of the outputs that the loss reads, as savings.positions counts them; None: all.
+    places: Callable[[Batch], Tensor | None]
     max_grad_norm: float | None
     seed: int
 
@@ -116,7 +119,7 @@ def _step(
         batch = to_device(cpu_batch, accelerator.device)
         synchronizes = index == len(batches) - 1
         with torch.enable_grad() if synchronizes else accelerator.no_sync(model):
-            with accelerator.autocast():
+            with accelerator.autocast(), only_at(model, plan.places(cpu_batch)):
                 outputs = model(**batch.inputs)
             loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
             # DDP averages gradients over ranks, and a sum is wanted

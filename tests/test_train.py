@@ -48,6 +48,7 @@ class Setup:
             ),
             collate=collate or make_collate(self.features, TASK, self.schema, self.tokenizer.pad_token_id),
             loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
+            places=lambda batch: None,
             example_ids=self.features.example_ids,
             count_targets=lambda batch: TASK.count_targets(batch, self.schema),
             max_grad_norm=1.0,

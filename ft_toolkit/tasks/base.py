@@ -175,6 +175,9 @@ class Task:
     corrupt: (
         Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
     ) = None
+    # (batch, schema) -> at which positions loss and prediction read the vocabulary, a bool tensor (features, tokens): the model
+    # need not compute it elsewhere, so its logits may come as (1, positions, vocabulary). None, or None of it: everywhere.
+    reads: Callable[[Batch, Any], torch.Tensor | None] | None = None
     # (values of all features of the validation rows, features, rows, schema) -> schema, once the best weights are known:
     # thresholds and temperatures that are chosen on validation.
     tune: Callable[[Sequence[Any], Features, Rows, Any], Any] | None = None

@@ -189,6 +189,11 @@ def _labels(batch: Batch, schema: Schema) -> torch.Tensor:
     )
 
 
+def reads(batch: Batch, schema: Schema) -> torch.Tensor:
+    """Return where something is predicted."""
+    return _labels(batch, schema) != IGNORED
+
+
 def _chunks(values: torch.Tensor) -> Any:
     return values.split(CHUNK)  # type: ignore[no-untyped-call]
 
@@ -198,13 +203,12 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     import torch
     from torch.nn import functional
 
-    logits, labels = outputs.logits.flatten(0, 1), _labels(batch, schema).flatten()
-    if schema.objective == "masked":  # most positions predict nothing
-        logits, labels = logits[labels != IGNORED], labels[labels != IGNORED]
+    from ft_toolkit.savings.positions import at_places
+
+    wanted = reads(batch, schema)
+    logits, labels = at_places(outputs.logits, wanted), _labels(batch, schema)[wanted]
     parts = zip(_chunks(logits), _chunks(labels), strict=True)
-    losses = [
-        functional.cross_entropy(part.float(), some, ignore_index=IGNORED, reduction="sum") for part, some in parts
-    ]
+    losses = [functional.cross_entropy(part.float(), some, reduction="sum") for part, some in parts]
     return torch.stack(losses).sum()
 
 
@@ -216,13 +220,13 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
     import torch
     from torch.nn import functional
 
-    labels = _labels(batch, schema)
+    from ft_toolkit.savings.positions import at_places, places_of
+
+    labels, wanted = _labels(batch, schema), reads(batch, schema)
     flat = labels.flatten()
     nll, right = torch.zeros(flat.shape, device=flat.device), torch.full(flat.shape, -1.0, device=flat.device)
-    places = torch.nonzero(flat != IGNORED).squeeze(1)
-    logits = outputs.logits.flatten(0, 1)
-    for some in _chunks(places):
-        part = logits[some].float()
+    for some, logits in zip(_chunks(places_of(wanted)), _chunks(at_places(outputs.logits, wanted)), strict=True):
+        part = logits.float()
         nll[some] = functional.cross_entropy(part, flat[some], reduction="none")
         right[some] = (part.argmax(-1) == flat[some]).float()
     both = torch.stack([nll.view_as(labels), right.view_as(labels)], dim=1)
@@ -361,4 +365,5 @@ TASK = Task(
     sample_rows=sample_rows,
     text_column="text",
     corrupt=corrupt,
+    reads=reads,
 )

@@ -147,6 +147,7 @@ TASK = Task(
     model_kwargs=generation.model_kwargs,
     pad_targets=pad_targets,
     loss_sum=generation.loss_sum,
+    reads=generation.reads,
     count_targets=count_targets,
     predict=None,
     decode=decode,

@@ -302,11 +302,27 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     """Return the cross entropy summed over the target tokens, in float32."""
     from torch.nn import functional
 
-    logits, targets = outputs.logits, batch.targets
-    if schema.kind == "decoder":  # what stands at a position is predicted at the one before
-        logits, targets = logits[:, :-1], targets[:, 1:]
-    wanted = targets != IGNORED
-    return functional.cross_entropy(logits[wanted].float(), targets[wanted], reduction="sum")
+    from ft_toolkit.savings.positions import at_places
+
+    if schema.kind == "decoder":
+        wanted = _predicting(batch)
+        logits, targets = at_places(outputs.logits, wanted), batch.targets[:, 1:][wanted[:, :-1]]
+    else:
+        wanted = batch.targets != IGNORED
+        logits, targets = outputs.logits[wanted], batch.targets[wanted]
+    return functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+
+def reads(batch: Batch, schema: Schema) -> torch.Tensor | None:
+    """Return where a decoder predicts; None for an encoder-decoder, whose decoder reads little else."""
+    return _predicting(batch) if schema.kind == "decoder" and batch.targets.numel() else None
+
+
+def _predicting(batch: Batch) -> torch.Tensor:
+    from torch.nn import functional
+
+    # what stands at a position is predicted at the one before
+    return functional.pad(batch.targets[:, 1:], (0, 1), value=IGNORED) != IGNORED
 
 
 def model_kwargs(schema: Schema) -> dict[str, Any]:
