@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ft_toolkit.tasks.base import Batch, Task
+from ft_toolkit.text.token_targets import places_of
 
 
 @contextmanager
@@ -44,14 +44,3 @@ def places_read(task: Task, batch: Batch, schema: Any) -> Tensor | None:
     """Return the places that the task's loss and predictions read of a batch, None for all."""
     wanted = None if task.reads is None else task.reads(batch, schema)
     return None if wanted is None else places_of(wanted)
-
-
-def places_of(wanted: Tensor) -> Tensor:
-    """Return the places of a mask (features, tokens) as `only_at` counts them."""
-    return torch.nonzero(wanted.flatten()).squeeze(1)
-
-
-def at_places(logits: Tensor, wanted: Tensor) -> Tensor:
-    """Return (places, vocabulary) of logits over all positions, or over the wanted ones alone."""
-    flat = logits.flatten(0, 1)
-    return flat if len(flat) == int(wanted.sum()) else flat[wanted.flatten()]

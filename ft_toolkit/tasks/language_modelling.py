@@ -26,7 +26,7 @@ from ft_toolkit.errors import DataError, ModelError, UsageError
 from ft_toolkit.metrics import language
 from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
 from ft_toolkit.text.blocks import apart, choose_masked, joined, mask_tokens
-from ft_toolkit.text.token_targets import IGNORED, count_targets, pad_targets
+from ft_toolkit.text.token_targets import IGNORED, at_places, count_targets, pad_targets, places_of
 
 if TYPE_CHECKING:
     import torch
@@ -203,8 +203,6 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     import torch
     from torch.nn import functional
 
-    from ft_toolkit.savings.positions import at_places
-
     wanted = reads(batch, schema)
     logits, labels = at_places(outputs.logits, wanted), _labels(batch, schema)[wanted]
     parts = zip(_chunks(logits), _chunks(labels), strict=True)
@@ -219,8 +217,6 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
     """
     import torch
     from torch.nn import functional
-
-    from ft_toolkit.savings.positions import at_places, places_of
 
     labels, wanted = _labels(batch, schema), reads(batch, schema)
     flat = labels.flatten()

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ft_toolkit.errors import DataError, ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, Features, Kind, Pretrained, Row, Rows, TaskSettings
-from ft_toolkit.text.token_targets import IGNORED
+from ft_toolkit.text.token_targets import IGNORED, at_places
 
 if TYPE_CHECKING:
     import torch
@@ -301,8 +301,6 @@ def _target_ids(answers: Sequence[str], tokenizer: Any, schema: Schema) -> list[
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     """Return the cross entropy summed over the target tokens, in float32."""
     from torch.nn import functional
-
-    from ft_toolkit.savings.positions import at_places
 
     if schema.kind == "decoder":
         wanted = _predicting(batch)

@@ -24,3 +24,16 @@ def pad_targets(targets: Sequence[Sequence[int]], width: int, schema: Any) -> to
 def count_targets(batch: Batch, schema: Any) -> float:
     """Return the number of tokens that are predicted."""
     return float((batch.targets != IGNORED).sum())
+
+
+def places_of(wanted: torch.Tensor) -> torch.Tensor:
+    """Return the places of a mask (features, tokens) as savings.positions counts them: over the flattened batch."""
+    import torch
+
+    return torch.nonzero(wanted.flatten()).squeeze(1)
+
+
+def at_places(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return (places, vocabulary) of logits over all positions, or over the wanted ones alone."""
+    flat = logits.flatten(0, 1)
+    return flat if len(flat) == int(wanted.sum()) else flat[wanted.flatten()]
