@@ -185,7 +185,7 @@ def _recipe(scratch: Path, source: Source, option: str, arguments: argparse.Name
 
 
 def _some_rows(whole: Prepared, size: Size, seed: int, n_validation: int) -> Prepared:
-    """Return the run on rows drawn by the seed, every label among the training ones; the validation rows are always the same."""
+    """Return the run on rows drawn by the seed, every label among them; the validation rows are always the same."""
     splits = {
         "train": _drawn(whole.data.splits["train"], size.rows, seed),
         "validation": _drawn(whole.data.splits["validation"], n_validation, 0),
@@ -306,9 +306,9 @@ def _write(arguments: argparse.Namespace, records: Sequence[Record]) -> str:
 
 
 def _tables(records: Sequence[Record]) -> str:
-    """Return a table per data set, size and option, and one over all: Markdown; differences are to none, seed by seed."""
+    """Return a table of data sets, sizes and options, and one of the options over all; differences are seed by seed."""
     lines = [
-        "| data | rows x epochs | option | steps | probe, s | training, s | at half the time | at the end | end, difference to none |",
+        "| data | rows x epochs | option | steps | probe, s | training, s | half the time | end | end, difference to none |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for place in dict.fromkeys((one.data, one.rows, one.epochs) for one in records):

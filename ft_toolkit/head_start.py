@@ -98,23 +98,26 @@ def _read(
     if len(chosen) > MOST_FEATURES:
         chosen = np.sort(np.random.default_rng(prepared.recipe.training.seed).permutation(chosen)[:MOST_FEATURES])
     lengths = [features.lengths[i] for i in chosen]
-    found: list[tuple[torch.Tensor, Batch]] = []
-    for places in plan_evaluation(lengths, tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]:
-        batch = to_device(collate([int(chosen[place]) for place in places]), accelerator.device)
+
+    def forward(ids: Sequence[int]) -> tuple[torch.Tensor, Batch]:
+        batch = to_device(collate(ids), accelerator.device)
         # not inference mode, whose tensors no gradient can be taken with
         with torch.no_grad(), accelerator.autocast():
-            handle = layer.register_forward_hook(lambda module, args, output: args[0])
-            try:
-                inputs = model(**batch.inputs).logits.float()
-            finally:
-                handle.remove()
-            if not found and not _gives_logits(layer, inputs, model(**batch.inputs).logits.float()):
-                raise ModelError(
-                    f"training.head_start=probe: the last new layer, {name}, does not give the logits of "
-                    f"{type(model).__name__}; remove it (none)"
-                )
-        found.append((inputs, batch))
-    return found
+            return model(**batch.inputs).logits.float(), batch
+
+    shortest = [int(chosen[place]) for place in np.argsort(lengths, kind="stable")[:2]]
+    logits, _ = forward(shortest)
+    handle = layer.register_forward_hook(lambda module, args, output: args[0])
+    try:
+        if not _gives_logits(layer, forward(shortest)[0], logits):
+            raise ModelError(
+                f"training.head_start=probe: the last new layer, {name}, does not give the logits of {type(model).__name__}; "
+                "remove it (none)"
+            )
+        plan = plan_evaluation(lengths, tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]
+        return [forward([int(chosen[place]) for place in places]) for places in plan]
+    finally:
+        handle.remove()
 
 
 def _gives_logits(layer: torch.nn.Linear, inputs: torch.Tensor, logits: torch.Tensor) -> bool:
