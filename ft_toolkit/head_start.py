@@ -30,7 +30,7 @@ from ft_toolkit.tasks.base import Batch
 # about a third of training on them once.
 MOST_FEATURES = 2048
 # Weight of the squared weights beside the mean loss, on features scaled to variance 1.
-PENALTY = 0.01
+PENALTY = 3.0
 _ITERATIONS = 100
 
 
