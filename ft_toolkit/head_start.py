@@ -8,8 +8,9 @@ several labels and numbers need nothing of their own. Layers of the head before 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,8 +30,11 @@ from ft_toolkit.tasks.base import Batch
 # Features (rows, or windows of long ones) that the probe reads at most, drawn by the seed: one forward pass over them costs
 # about a third of training on them once.
 MOST_FEATURES = 2048
-# Weight of the squared weights beside the mean loss, on features scaled to variance 1.
-PENALTY = 3.0
+# Weights of the squared weights beside the mean loss, on features scaled to variance 1: the one is taken that gives the lowest
+# loss on a fifth of the features, held out. No one value does: MiniLM trained once on 900 rows had 0.77, 0.79, 0.81, 0.81 with
+# these on SST-2, and 0.77, 0.75, 0.55, 0.15 on Banking77's 77 labels (accuracy, mean of 2 seeds).
+PENALTIES = (0.01, 0.1, 1.0, 10.0)
+_HELD_OUT = 5
 _ITERATIONS = 100
 
 
@@ -40,6 +44,7 @@ class HeadStart:
 
     layer: str
     features: int
+    penalty: float
     random_loss: float
     loss: float
     seconds: float
@@ -54,10 +59,12 @@ def start_head(accelerator: Accelerator, model: Any, new_modules: Sequence[str],
     started = time.perf_counter()
     name, layer = _last_new_layer(model, new_modules)
     model.eval()
-    batches = _read(accelerator, model, layer, name, prepared)
-    probe = _Probe(batches, prepared)
+    held, others = _read(accelerator, model, layer, name, prepared)
+    probe = _Probe([*held, *others], prepared)
     random_loss = probe.loss(layer.weight.detach().float(), None if layer.bias is None else layer.bias.detach().float())
-    weight, bias = probe.fit(layer.out_features, with_bias=layer.bias is not None)
+    fit = partial(_Probe.fit, n_outputs=layer.out_features, with_bias=layer.bias is not None)
+    penalty = _choose(_Probe(held, prepared), _Probe(others, prepared), fit)
+    weight, bias = fit(probe, penalty=penalty)
     loss = probe.loss(weight, bias)
     if not np.isfinite(loss):
         raise NotFiniteError(
@@ -68,8 +75,15 @@ def start_head(accelerator: Accelerator, model: Any, new_modules: Sequence[str],
         for own, fitted in ((layer.weight, weight), (layer.bias, bias)):
             if own is not None and fitted is not None:
                 own.copy_(broadcast(fitted) if accelerator.num_processes > 1 else fitted)
-    n_features = sum(len(batch.feature_ids) for _, batch in batches)
-    return HeadStart(name, n_features, random_loss, loss, round(time.perf_counter() - started, 2))
+    n_features = sum(len(batch.feature_ids) for _, batch in probe.batches)
+    return HeadStart(name, n_features, penalty, random_loss, loss, round(time.perf_counter() - started, 2))
+
+
+def _choose(held: "_Probe", others: "_Probe", fit: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> float:
+    """Return the penalty whose fit to the others has the lowest loss on those held out; the middle one where none are."""
+    if not held.count or not others.count:
+        return PENALTIES[len(PENALTIES) // 2]
+    return min(PENALTIES, key=lambda penalty: held.loss(*fit(others, penalty=penalty)))
 
 
 def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.nn.Linear]:
@@ -90,14 +104,16 @@ def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.
 
 def _read(
     accelerator: Accelerator, model: Any, layer: torch.nn.Linear, name: str, prepared: Prepared
-) -> list[tuple[torch.Tensor, Batch]]:
-    """Return, per batch, what would be the logits if the layer gave back its input, and the batch: shape (..., inputs)."""
+) -> tuple[list[tuple[torch.Tensor, Batch]], list[tuple[torch.Tensor, Batch]]]:
+    """Return, per batch, what would be the logits if the layer gave back its input, and the batch: shape (..., inputs).
+
+    The first batches are those of the features held out, a fifth drawn by the seed.
+    """
     features, task = prepared.features["train"], prepared.task
     collate = make_collate(features, task, prepared.schema, prepared.tokenizer.pad_token_id)
-    chosen = np.arange(len(features.lengths))
-    if len(chosen) > MOST_FEATURES:
-        chosen = np.sort(np.random.default_rng(prepared.recipe.training.seed).permutation(chosen)[:MOST_FEATURES])
-    lengths = [features.lengths[i] for i in chosen]
+    lengths = np.array(features.lengths)
+    chosen = np.random.default_rng(prepared.recipe.training.seed).permutation(len(lengths))[:MOST_FEATURES]
+    n_held = len(chosen) // _HELD_OUT
 
     def forward(ids: Sequence[int]) -> tuple[torch.Tensor, Batch]:
         batch = to_device(collate(ids), accelerator.device)
@@ -105,7 +121,13 @@ def _read(
         with torch.no_grad(), accelerator.autocast():
             return model(**batch.inputs).logits.float(), batch
 
-    shortest = [int(chosen[place]) for place in np.argsort(lengths, kind="stable")[:2]]
+    def forward_all(ids: np.ndarray) -> list[tuple[torch.Tensor, Batch]]:
+        if not len(ids):
+            return []
+        plan = plan_evaluation(lengths[ids].tolist(), tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]
+        return [forward([int(ids[place]) for place in places]) for places in plan]
+
+    shortest = chosen[np.argsort(lengths[chosen], kind="stable")[:2]].tolist()
     logits, _ = forward(shortest)
     handle = layer.register_forward_hook(lambda module, args, output: args[0])
     try:
@@ -114,8 +136,7 @@ def _read(
                 f"training.head_start=probe: the last new layer, {name}, does not give the logits of {type(model).__name__}; "
                 "remove it (none)"
             )
-        plan = plan_evaluation(lengths, tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]
-        return [forward([int(chosen[place]) for place in places]) for places in plan]
+        return forward_all(chosen[:n_held]), forward_all(chosen[n_held:])
     finally:
         handle.remove()
 
@@ -148,8 +169,8 @@ class _Probe:
         with torch.no_grad():
             return float(self._mean([inputs for inputs, _ in self.batches], weight, bias))
 
-    def fit(self, n_outputs: int, *, with_bias: bool) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Return weight (outputs, inputs) and bias that minimize the mean loss plus PENALTY / 2 times the squared weights.
+    def fit(self, *, n_outputs: int, with_bias: bool, penalty: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return weight (outputs, inputs) and bias that minimize the mean loss plus penalty / 2 times the squared weights.
 
         The fit starts at zero and sees the features scaled to variance 1 and, where a bias can take it up, mean 0, so the
         penalty means the same for every checkpoint; a feature that never changes gets weight 0.
@@ -171,7 +192,7 @@ class _Probe:
         )
 
         def closure() -> float:
-            loss = self._mean(scaled, weight, bias) + PENALTY / 2 * weight.square().sum()
+            loss = self._mean(scaled, weight, bias) + penalty / 2 * weight.square().sum()
             for parameter, gradient in zip(own, torch.autograd.grad(loss, own), strict=True):
                 parameter.grad = gradient
             return float(loss.detach())

@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ft_toolkit.errors import ModelError, RecipeError
 from ft_toolkit.evaluation import Predictor
-from ft_toolkit.head_start import MOST_FEATURES, PENALTY, HeadStart, start_head
+from ft_toolkit.head_start import MOST_FEATURES, PENALTIES, HeadStart, start_head
 from ft_toolkit.prepare import BuiltModel, Prepared, build_model, prepare
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.tasks import find_tasks
@@ -100,10 +100,13 @@ def test_with_a_method_the_trained_copy_of_the_head_is_fitted_to_the_same_weight
 def test_the_fit_is_that_of_scikit_learn(write_recipe: Any, tmp_path: Path) -> None:
     """An outside reference: the same penalty on the same scaled features gives the same logits."""
     start = Start(write_recipe(), tmp_path)
+    assert start.found.penalty in PENALTIES
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
     scaled = (inputs - inputs.mean(0)) / inputs.std(0)
-    theirs = LogisticRegression(C=1 / (PENALTY * len(targets)), tol=1e-8, max_iter=10_000).fit(scaled, targets)
+    theirs = LogisticRegression(C=1 / (start.found.penalty * len(targets)), tol=1e-8, max_iter=10_000).fit(
+        scaled, targets
+    )
     ours = start.model.classifier
     logits = inputs @ ours.weight.detach().double().numpy().T + ours.bias.detach().double().numpy()
     expected = theirs.predict_log_proba(scaled)
@@ -120,7 +123,7 @@ def test_numbers_give_ridge_regression(write_recipe: Any, rows: list[dict[str, A
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
     scaled = (inputs - inputs.mean(0)) / inputs.std(0)
-    expected = Ridge(alpha=PENALTY * len(targets) / 2).fit(scaled, targets).predict(scaled)
+    expected = Ridge(alpha=start.found.penalty * len(targets) / 2).fit(scaled, targets).predict(scaled)
     assert start.found.loss == pytest.approx(((expected - targets) ** 2).mean(), rel=0.01)
     assert start.found.loss < start.found.random_loss
 
