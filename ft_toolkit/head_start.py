@@ -35,6 +35,9 @@ MOST_FEATURES = 2048
 # these on SST-2, and 0.77, 0.75, 0.55, 0.15 on Banking77's 77 labels (accuracy, mean of 2 seeds).
 PENALTIES = (0.01, 0.1, 1.0, 10.0)
 _HELD_OUT = 5
+# A feature that varies less than this share of its size counts as if it varied so much: its weight would be so large that the
+# first steps of training, which move the feature as a whole, threw the logits about.
+LEAST_SCALE = 0.1
 _ITERATIONS = 100
 
 
@@ -178,7 +181,7 @@ class _Probe:
         inputs = [one for one, _ in self.batches]
         rows = torch.cat([one.reshape(-1, one.shape[-1]) for one in inputs])
         mean = rows.mean(0) if with_bias else torch.zeros_like(rows[0])
-        scale = (rows - mean).square().mean(0).sqrt()
+        scale = torch.maximum((rows - mean).square().mean(0).sqrt(), LEAST_SCALE * rows.square().mean(0).sqrt())
         scale = torch.where(scale > 1e-5 * scale.max(), scale, torch.inf)
         scaled = [(one - mean) / scale for one in inputs]
         weight = torch.zeros(n_outputs, len(mean), device=mean.device, requires_grad=True)

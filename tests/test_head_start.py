@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from ft_toolkit.errors import ModelError, RecipeError
 from ft_toolkit.evaluation import Predictor
-from ft_toolkit.head_start import MOST_FEATURES, PENALTIES, HeadStart, start_head
+from ft_toolkit.head_start import LEAST_SCALE, MOST_FEATURES, PENALTIES, HeadStart, start_head
 from ft_toolkit.prepare import BuiltModel, Prepared, build_model, prepare
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.tasks import find_tasks
@@ -103,7 +103,7 @@ def test_the_fit_is_that_of_scikit_learn(write_recipe: Any, tmp_path: Path) -> N
     assert start.found.penalty in PENALTIES
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
-    scaled = (inputs - inputs.mean(0)) / inputs.std(0)
+    scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), LEAST_SCALE * np.sqrt((inputs**2).mean(0)))
     theirs = LogisticRegression(C=1 / (start.found.penalty * len(targets)), tol=1e-8, max_iter=10_000).fit(
         scaled, targets
     )
@@ -122,7 +122,7 @@ def test_numbers_give_ridge_regression(write_recipe: Any, rows: list[dict[str, A
     start = Start(write_recipe(), tmp_path, *settings)
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
-    scaled = (inputs - inputs.mean(0)) / inputs.std(0)
+    scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), LEAST_SCALE * np.sqrt((inputs**2).mean(0)))
     expected = Ridge(alpha=start.found.penalty * len(targets) / 2).fit(scaled, targets).predict(scaled)
     assert start.found.loss == pytest.approx(((expected - targets) ** 2).mean(), rel=0.01)
     assert start.found.loss < start.found.random_loss
