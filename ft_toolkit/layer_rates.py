@@ -22,12 +22,10 @@ def lr_factors(model: Any, heads: Sequence[str], training: TrainingSection) -> d
     decay, head_rate = training.layerwise_lr_decay, training.head_learning_rate
     head_factor = 1.0 if head_rate is None else head_rate / training.learning_rate
     depths = _depths(model, heads)
-    embeddings = {
-        id(parameter)
-        for module in model.modules()
-        if isinstance(module, torch.nn.Embedding)
-        for parameter in module.parameters()
-    }
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    if hasattr(model, "get_input_embeddings"):  # which may be of a class of its own
+        tables.append(model.get_input_embeddings())
+    embeddings = {id(parameter) for table in tables for parameter in table.parameters()}
     factors: dict[str, float] = {}
     in_head: set[str] = set()
     for name, parameter in trainable_parameters(model):
