@@ -16,6 +16,10 @@ from ft_toolkit.models import Checkpoint
 _BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")
 
 
+# What peft puts around the model's own names, the copy of a trained head included.
+_PEFT_NAMES = re.compile(r"^base_model\.model\.|\.modules_to_save\.default\b")
+
+
 @dataclass(frozen=True)
 class ParameterCount:
     """Numbers of weights."""
@@ -118,7 +122,7 @@ def head_modules(model: Any, new_modules: Sequence[str]) -> list[str]:
     if not hasattr(model, model.base_model_prefix or "-"):  # an encoder-decoder that is made of two models
         heads = [name for name in heads if name in new_modules]
     modules = dict(model.named_modules())
-    inside = [name for name in new_modules if not _is_within(name, heads) and not holds_output(modules[name])]
+    inside = [name for name in new_modules if not is_within(name, heads) and not holds_output(modules[name])]
     return [*heads, *inside]
 
 
@@ -130,7 +134,7 @@ _FEEDFORWARD = re.compile(r"(^|\.)(output\.dense|lin2|fc2|ffn_output|mlp\.c_proj
 
 def ia3_targets(model: Any, heads: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the full names of the layers whose output, and of those whose input is scaled. Raises ModelError."""
-    inner = {name: found for name, found in _inner_names(model).items() if not _is_within(name, heads)}
+    inner = {name: found for name, found in _inner_names(model).items() if not is_within(name, heads)}
     scaled = [name for name, ending in inner.items() if _KEYS_AND_VALUES.search(ending)]
     feedforward = [
         name
@@ -150,7 +154,8 @@ def _inner_names(model: Any) -> dict[str, str]:
     return {name: match["inner"] for name in linear_modules(model) if (match := _BLOCK.match(name))}
 
 
-def _is_within(name: str, modules: Sequence[str]) -> bool:
+def is_within(name: str, modules: Sequence[str]) -> bool:
+    """Say whether a name is one of the modules, or of something inside one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
@@ -160,7 +165,7 @@ def lora_targets(model: Any, wanted: str | list[str], heads: Sequence[str]) -> l
     `attention` takes the projections of the attention inside the repeated blocks, `all-linear` every linear layer there;
     a list is taken as it is. Heads, poolers and embeddings are never among them. Raises ModelError when nothing matches.
     """
-    outside_heads = {name: inner for name, inner in _inner_names(model).items() if not _is_within(name, heads)}
+    outside_heads = {name: inner for name, inner in _inner_names(model).items() if not is_within(name, heads)}
     endings = sorted(set(outside_heads.values()))
     if isinstance(wanted, list):
         for ending in wanted:
@@ -186,6 +191,20 @@ def linear_modules(model: Any) -> list[str]:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) or type(module).__name__ == "Conv1D"
     ]
+
+
+def plain_name(name: str) -> str:
+    """Return the name that a module or weight has without the adapter around the model."""
+    return _PEFT_NAMES.sub("", name)
+
+
+def block_of(name: str) -> tuple[str, int] | None:
+    """Return the stack and the number of the block that a weight is in (encoder.layer and 3, say), None outside blocks."""
+    match = _BLOCK.match(name)
+    if match is None:
+        return None
+    stack, _, number = match["block"].rpartition(".")
+    return stack, int(number)
 
 
 def count_parameters(model: Any) -> ParameterCount:

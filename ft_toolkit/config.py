@@ -193,6 +193,12 @@ class TrainingSection(Section):
     gradient_accumulation_steps: PositiveInt = 1
     # Peak learning rate.
     learning_rate: PositiveFloat = 5e-5
+    # Each block learns at this factor of the rate of the block above it, the embeddings at one factor below the lowest block.
+    layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Peak learning rate of the task's head and of other new modules; null takes learning_rate.
+    head_learning_rate: PositiveFloat | None = None
+    # A new head starts at random, or from a linear probe of the frozen model's features (Kumar et al. 2022, arXiv:2202.10054).
+    head_start: Literal["none", "probe"] = "none"
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     # Largest gradient norm; null does not clip.
     max_grad_norm: PositiveFloat | None = 1.0

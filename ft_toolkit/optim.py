@@ -1,7 +1,7 @@
 """AdamW's parameter groups, and the learning rate as a pure function of the step."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import torch
@@ -24,12 +24,24 @@ def lr_at(step: int, *, total_steps: int, peak: float, warmup_ratio: float, sche
     return peak * (left if schedule == "linear" else 0.5 * (1 + math.cos(math.pi * (1 - left))))
 
 
-def make_optimizer(model: torch.nn.Module, *, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
-    """Return AdamW over the trainable parameters; biases and normalization weights (one dimension) do not decay."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def make_optimizer(
+    model: torch.nn.Module, *, learning_rate: float, weight_decay: float, factors: Mapping[str, float] | None = None
+) -> torch.optim.AdamW:
+    """Return AdamW over the trainable parameters; biases and normalization weights (one dimension) do not decay.
+
+    `factors` gives, by the parameter's name, what its learning rate is multiplied with: each group holds it as `lr_factor`,
+    which the loop applies at every step. None takes 1 for all.
+    """
+    named = [(parameter, 1.0 if factors is None else factors[name]) for name, parameter in trainable_parameters(model)]
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [p for p, its_factor in named if its_factor == factor and (p.ndim > 1) == decays],
+            "weight_decay": weight_decay if decays else 0.0,
+            "lr": learning_rate * factor,
+            "lr_factor": factor,
+        }
+        for factor in sorted({factor for _, factor in named}, reverse=True)
+        for decays in (True, False)
     ]
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, fused=True)
 

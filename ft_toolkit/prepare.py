@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.adapters import ParameterCount, attach, count_parameters
+from ft_toolkit.adapters import ParameterCount, attach, count_parameters, head_modules
 from ft_toolkit.batching import Plan, plan_epoch
 from ft_toolkit.config import PACKAGE_PREFIX, LoraMethod, NewTokenizer, Recipe, TrainingSection
 from ft_toolkit.data import LoadedData, load_data
@@ -94,11 +94,15 @@ class Prepared:
 
 @dataclass(frozen=True)
 class BuiltModel:
-    """The model of a run on the CPU, with gradients where the method wants them."""
+    """The model of a run on the CPU, with gradients where the method wants them.
+
+    `new_modules` are those that the checkpoint had no weights for, `heads` also heads that it had.
+    """
 
     model: Any
     count: ParameterCount
     new_modules: tuple[str, ...]
+    heads: tuple[str, ...]
 
 
 def build_model(prepared: Prepared) -> BuiltModel:
@@ -113,8 +117,9 @@ def build_model(prepared: Prepared) -> BuiltModel:
         seed=recipe.training.seed,
         from_scratch=recipe.model.config is not None,
     )
+    heads = tuple(head_modules(loaded.model, loaded.new_modules))
     model = attach(loaded.model, recipe.method, loaded.new_modules, seed=recipe.training.seed)
-    return BuiltModel(model, count_parameters(model), loaded.new_modules)
+    return BuiltModel(model, count_parameters(model), loaded.new_modules, heads)
 
 
 def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared:

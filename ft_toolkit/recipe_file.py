@@ -15,6 +15,7 @@ from ft_toolkit.config import (
     METHODS,
     DataSection,
     EvaluationSection,
+    FreezeMethod,
     FullMethod,
     HubSection,
     LoraMethod,
@@ -54,6 +55,9 @@ _SECTIONS: dict[str, type[Section]] = {
     "hub": HubSection,
 }
 
+
+# The models whose last linear layer gives the logits, so that a probe can stand in for it (training.head_start).
+PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
 
 # Of settings that take each other's place, the one on the command line wins over that in the file.
 _RIVALS: dict[KeyPath, KeyPath] = {
@@ -149,6 +153,7 @@ class _Reader:
         if task is not None and task_settings is not None:
             self._check_metrics(task, task_settings)
             self._check_classifier(task, task_settings)
+        self._check_training(task, method, sections["model"])
         if task is not None:
             self._check_columns(task)
             self._check_baselines(task)
@@ -285,6 +290,21 @@ class _Reader:
             if self._written("evaluation", key):
                 problem = f"{what} by the labels of a text classifier, and this recipe has none; remove it"
                 self._add(("evaluation", key), problem)
+
+    def _check_training(self, task: Task | None, method: Any, model: Any) -> None:
+        """A probe needs a new head on a pretrained model; rates per layer need weights below the head."""
+        if self._written("training", "head_start") == "probe":
+            if task is not None and not PROBED_CLASSES & set(task.auto_class.values()):
+                problem = f"a probe starts the head of a classifier or tagger, and {task.name} trains none; remove it"
+                self._add(("training", "head_start"), problem)
+            elif model is not None and model.config is not None:
+                problem = "a probe reads what a pretrained model knows, and model.config makes a new one; remove it"
+                self._add(("training", "head_start"), problem)
+        if isinstance(method, FreezeMethod) and method.frozen_layers == "all":
+            for key, neutral in (("layerwise_lr_decay", 1), ("head_learning_rate", None)):
+                if self._written("training", key) not in (None, neutral):
+                    problem = "only the head is trained (method=freeze, frozen_layers=all); use learning_rate alone"
+                    self._add(("training", key), problem)
 
     def _check_baselines(self, task: Task) -> None:
         baselines = self._written("evaluation", "baselines")

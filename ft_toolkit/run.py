@@ -21,7 +21,9 @@ from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.examples import EXAMPLES, write_examples
 from ft_toolkit.evidence.scores import finite, point_scores
+from ft_toolkit.head_start import start_head
 from ft_toolkit.inference import write_contract
+from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
 from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
@@ -100,6 +102,7 @@ class _Run:
         self.meter = Meter()
         # Everything besides weights and optimizer that a resumed run continues with.
         self.history: dict[str, Any] = {"best": None, "bad_evaluations": 0, "evaluations": [], "earlier_seconds": 0.0}
+        self.history["head_start"] = None
 
     def go(self, *, resume: bool) -> dict[str, Any]:
         self._build_model()
@@ -108,6 +111,8 @@ class _Run:
         if self.accelerator.is_main_process:
             self._write_inputs()
         self._announce()
+        if self.recipe.training.head_start == "probe" and not resume:
+            self._start_head()
         self._train()
         if not self.history["evaluations"] or self.history["evaluations"][-1]["step"] != self.progress.step:
             self._evaluate()
@@ -133,7 +138,12 @@ class _Run:
         self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids())
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
         model = built.model.to(self.accelerator.device)
-        optimizer = make_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+        optimizer = make_optimizer(
+            model,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            factors=lr_factors(model, built.heads, training),
+        )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
     def _bare_model(self) -> torch.nn.Module:
@@ -177,6 +187,14 @@ class _Run:
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
         ):
             self.display.say(line)
+
+    def _start_head(self) -> None:
+        found = start_head(self.accelerator, self._bare_model(), self.new_modules, self.prepared)
+        self.history["head_start"] = asdict(found)
+        self.display.say(
+            f"head     {found.layer} starts from a probe of {found.features:,} features: "
+            f"loss {found.random_loss:.4f} before, {found.loss:.4f} after, {found.seconds:.1f} s"
+        )
 
     # --- training
 
@@ -370,6 +388,7 @@ class _Run:
             "trainable_parameters": self.count.trainable,
             "total_parameters": self.count.total,
             "new_modules": list(self.new_modules),
+            "head_start": self.history["head_start"],
             "seconds": round(training_seconds, 2),
             "step_seconds": round(self.meter.seconds, 2),
             "tokens_per_second": round(self.meter.tokens / self.meter.seconds, 1) if self.meter.seconds else None,

@@ -136,7 +136,7 @@ def _step(
         )
     learning_rate = plan.lr_at(progress.step)
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["lr_factor"]
     optimizer.step()
     optimizer.zero_grad()
     return StepReport(

@@ -108,3 +108,14 @@ def test_one_step_without_gradient_shrinks_matrices_only():
 def test_a_model_without_biases_has_one_group():
     optimizer = make_optimizer(torch.nn.Linear(2, 2, bias=False), learning_rate=0.1, weight_decay=0.1)
     assert len(optimizer.param_groups) == 1
+
+
+def test_each_factor_has_its_groups_in_which_matrices_alone_decay():
+    model = Toy()
+    factors = {"linear.weight": 1.0, "linear.bias": 1.0, "norm.weight": 0.5, "norm.bias": 0.5}
+    optimizer = make_optimizer(model, learning_rate=0.1, weight_decay=0.5, factors=factors)
+    found = [(g["lr_factor"], g["weight_decay"], g["lr"], len(g["params"])) for g in optimizer.param_groups]
+    assert found == [(1.0, 0.5, 0.1, 1), (1.0, 0.0, 0.1, 1), (0.5, 0.0, 0.05, 2)]
+    assert all(
+        group["lr_factor"] == 1.0 for group in make_optimizer(model, learning_rate=1.0, weight_decay=0.0).param_groups
+    )

