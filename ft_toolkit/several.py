@@ -33,9 +33,7 @@ class OneOfSeveral:
     command: str
 
 
-def run_several(
-    runs: Sequence[OneOfSeveral], *, what: str, go_on: str, smoke: bool, console: Console
-) -> None:
+def run_several(runs: Sequence[OneOfSeveral], *, what: str, go_on: str, smoke: bool, console: Console) -> None:
     """Run what is not finished yet.
 
     `what` names the runs in the plural, `go_on` is the command that goes on with all of them after an interruption. Raises what

@@ -25,7 +25,9 @@ def take_share(data: LoadedData, fraction: float | None, task: Task, settings: T
     splits = {**data.splits, "train": [rows[i] for i in chosen]}
     if size == len(rows):
         return replace(data, splits=splits)
-    note = f"train: {size:,} of {len(rows):,} rows are trained on (data.train_fraction), chosen by a hash of their content"
+    note = (
+        f"train: {size:,} of {len(rows):,} rows are trained on (data.train_fraction), chosen by a hash of their content"
+    )
     return replace(data, splits=splits, notes=[*data.notes, note])
 
 

@@ -54,9 +54,9 @@ class Curve:
 class ScalingFit:
     """A fitted curve with its uncertainty.
 
-    `curve` is the simplest that fits: without a floor (c = 0) unless one is shown. `resampled` are curves, floor or not, fitted to
-    errors drawn anew: their central 95% is the interval of anything read off the curve. `widened` is what the standard errors
-    were multiplied by, because the points scatter more than these explain (1: they do not).
+    `curve` is the simplest that fits: without a floor (c = 0) unless one is shown. `resampled` are curves, floor or not, that
+    were fitted to errors drawn anew: their central 95% is the interval of anything read off the curve. `widened` is what the
+    standard errors were multiplied by, because the points scatter more than these explain (1: they do not).
     """
 
     points: tuple[ScalePoint, ...]
@@ -98,7 +98,7 @@ class ScalingFit:
 def standard_error(scores: Sequence[Mapping[str, float]], smallest: float) -> float:
     """Return that of the mean of one score per seed, each {value, low, high} with its bootstrap interval.
 
-    The evaluated examples are the same for all seeds, so more seeds do not make their share smaller; the seeds' own share is the
+    The evaluated examples are the same for all seeds, so more seeds do not make their part smaller; that of the seeds is the
     variance over seeds by their number. Never below `smallest`: a score that is perfect on few examples is not certain.
     """
     examples = statistics.fmean(((one["high"] - one["low"]) / (2 * _NORMAL_95)) ** 2 for one in scores)
@@ -120,49 +120,52 @@ def fit_scaling(points: Sequence[ScalePoint], *, samples: int = _RESAMPLES, seed
         np.array([getattr(point, name) for point in points], float) for name in ("rows", "error", "standard_error")
     )
     unit = float(rows[-1])
-    x = (rows[None, :] / unit) ** -_EXPONENTS[:, None]
-    plain, plain_chi2 = _fit(x, errors[None, :], spreads**-2, floor=False)
-    full, full_chi2 = _fit(x, errors[None, :], spreads**-2, floor=True)
+    plain, plain_chi2 = _fit(rows / unit, errors[None, :], spreads**-2, _EXPONENTS, floor=False)
+    full, full_chi2 = _fit(rows / unit, errors[None, :], spreads**-2, _EXPONENTS, floor=True)
     with_floor = len(points) > MINIMUM_POINTS and plain_chi2[0] - full_chi2[0] > _WORTH_IT
     chosen, chi2 = (full, full_chi2[0]) if with_floor else (plain, plain_chi2[0])
-    curve = Curve(*(values[0] for values in chosen), unit)
+    curve = _curve(chosen, unit)
     freedom = len(points) - (3 if with_floor else 2)
     widened = max(1.0, float(np.sqrt(chi2 / freedom)))
     noise = np.random.default_rng(seed).standard_normal((samples, len(points)))
     # Half the draws are around the best curve with a floor, also where the simpler one was chosen: around that alone, the 95%
     # interval of a curve whose floor does not show yet held the truth in as few as 77% of simulations.
-    centres = [Curve(*(values[0] for values in fit), unit) for fit in (plain, full)]
+    centres = [_curve(fit, unit) for fit in (plain, full)]
     around = np.array([[one.at(n) for n in rows] for one in centres])
     drawn = np.repeat(around, [(samples + 1) // 2, samples // 2], axis=0) + noise * spreads * widened
-    again, _ = _fit(x, drawn, spreads**-2, floor=True)
+    again, _ = _fit(rows / unit, drawn, spreads**-2, _EXPONENTS[::2], floor=True)
     return ScalingFit(points, curve, Curve(*again, unit), widened)
 
 
 def _fit(
-    x: np.ndarray, errors: np.ndarray, weights: np.ndarray, *, floor: bool
+    n: np.ndarray, errors: np.ndarray, weights: np.ndarray, exponents: np.ndarray, *, floor: bool
 ) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
     """Return (a, b, c) and chi-square of the best curve for each line of `errors` (draws, points).
 
-    x[i] is n^-b at the points for the i-th exponent. For a given exponent the rest is linear, so that the best of all exponents
-    is the best of all curves: no start value, no local minimum. Without a floor c is 0; with one, it is as good or better.
+    For a given exponent the rest is linear, so that the best of all exponents is the best of all curves: no start value and no
+    local minimum. Without a floor c is 0.
     """
+    x = n[None, :] ** -exponents[:, None]
     s_xx, s_x, s_1 = (x**2) @ weights, x @ weights, weights.sum()
     s_xy, s_y, s_yy = (errors * weights) @ x.T, (errors @ weights)[:, None], ((errors**2) @ weights)[:, None]
     a = np.maximum(s_xy / s_xx, 0.0)
     c = np.zeros_like(a)
     chi2 = s_yy - 2 * a * s_xy + a**2 * s_xx
     if floor:
-        rising = _EXPONENTS > 0
+        rising = exponents > 0
         scale = np.where(rising, s_xx * s_1 - s_x**2, 1.0)
         a_floor, c_floor = (s_1 * s_xy - s_x * s_y) / scale, (s_xx * s_y - s_x * s_xy) / scale
         chi2_floor = s_yy - a_floor * s_xy - c_floor * s_y
         better = rising & (a_floor >= 0) & (c_floor >= 0) & (chi2_floor < chi2)
-        a, c, chi2 = (
-            np.where(better, new, old) for new, old in ((a_floor, a), (c_floor, c), (chi2_floor, chi2))
-        )
+        a, c, chi2 = (np.where(better, new, old) for new, old in ((a_floor, a), (c_floor, c), (chi2_floor, chi2)))
     best = chi2.argmin(axis=1)
     line = np.arange(len(errors))
-    return (a[line, best], _EXPONENTS[best], c[line, best]), np.maximum(chi2[line, best], 0.0)
+    return (a[line, best], exponents[best], c[line, best]), np.maximum(chi2[line, best], 0.0)
+
+
+def _curve(fits: tuple[np.ndarray, np.ndarray, np.ndarray], unit: float) -> Curve:
+    a, b, c = (values[0] for values in fits)
+    return Curve(a, b, c, unit)
 
 
 def _summary(one: np.ndarray, many: np.ndarray) -> dict[str, float]:
@@ -191,7 +194,7 @@ def point_record(scores: Sequence[Mapping[str, Any]], metric: Metric, n: int) ->
 
 
 def fit_record(points: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str, Any] | None:
-    """Return the curve in scores, and what twice the rows should bring, for points with `rows`; None for too few that are defined.
+    """Return the curve in scores, and what twice the rows should bring; None where fewer than three points have a score.
 
     The error of a score whose best is known (1, or 100) is what is missing to it; a loss or a perplexity is taken as it is.
     """

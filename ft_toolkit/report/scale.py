@@ -55,7 +55,9 @@ def gain_sentence(found: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
     """Say what twice the rows should bring, and whether that is certain."""
     change, unit = fit["twice"]["change"], _unit(found)
     value, low, high = (_signed(change[key], found) for key in ("value", "low", "high"))
-    said = f"Twice the rows ({count(fit['twice']['rows'])}) should bring {value} {unit} (95% interval {low} to {high}): "
+    said = (
+        f"Twice the rows ({count(fit['twice']['rows'])}) should bring {value} {unit} (95% interval {low} to {high}): "
+    )
     better = 1 if found["greater_is_better"] else -1
     least, most = sorted(better * float(end) for end in (low, high))
     # judged by what is printed: a gain that rounds to nothing is none
@@ -63,7 +65,9 @@ def gain_sentence(found: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
         return said + "a gain is to be expected."
     if most < 0:
         return said + "no gain is to be expected; more rows made it worse."
-    return said + ("no gain is to be expected." if most == 0 else "not certain, since no gain at all is within the interval.")
+    return said + (
+        "no gain is to be expected." if most == 0 else "not certain, since no gain at all is within the interval."
+    )
 
 
 def notes(found: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
@@ -72,18 +76,19 @@ def notes(found: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
     if fit["floor_shown"]:
         floor = fit["c"]
         said.append(
-            f"A floor is shown: by the curve, an error of {number(floor['value'])} ({interval(floor)}) would stay with any number "
-            "of rows like these."
+            f"A floor is shown: by the curve, an error of {number(floor['value'])} ({interval(floor)}) would stay with any "
+            "number of rows like these."
         )
     else:
         said.append(
-            "The points do not show that the error levels off, so the curve falls to 0 in the end; the interval also allows for "
-            "curves that level off."
+            "The points do not show that the error levels off, so the curve falls to 0 in the end; the interval also allows "
+            "for curves that level off."
         )
     if fit["widened"] > 1:
+        doubt = " They hardly lie on one curve: do not trust the prediction." if fit["widened"] > 2 else ""
         said.append(
-            f"The points scatter more around the curve than their own errors explain, so these were widened {fit['widened']:.2f} "
-            "times" + (". They hardly lie on one curve: do not trust the prediction." if fit["widened"] > 2 else ".")
+            "The points scatter more around the curve than their own errors explain, so these were widened "
+            f"{fit['widened']:.2f} times.{doubt}"
         )
     return said
 
@@ -136,11 +141,15 @@ def _chart(found: Mapping[str, Any]) -> str:
         curve = [(math.log2(one["rows"]), one) for one in fit["curve"]]
         last = math.log2(fit["rows"])
         lines.append(Series(model["model"], [(x, one["value"]) for x, one in curve if x <= last + 1e-9], style))
-        guides.append(Series(model["model"], [(x, one["value"]) for x, one in curve if x >= last - 0.1], f"guide {style}"))
+        guides.append(
+            Series(model["model"], [(x, one["value"]) for x, one in curve if x >= last - 0.1], f"guide {style}")
+        )
         bands.append(Band([(x, one["low"], one["high"]) for x, one in curve], style))
         twice = fit["twice"]
         text = f"{model['model']}, {count(twice['rows'])} rows, predicted: {number(twice['value'])} ({interval(twice)})"
-        points.append(Point(math.log2(twice["rows"]), twice["value"], twice["low"], twice["high"], text, f"{style} open", 5))
+        points.append(
+            Point(math.log2(twice["rows"]), twice["value"], twice["low"], twice["high"], text, f"{style} open", 5)
+        )
     ticks = {point["rows"] for model in found["models"] for point in model["points"]}
     ticks |= {model["fit"]["twice"]["rows"] for model in found["models"] if model["fit"]}
     across = (math.log2(min(ticks)) - 0.15, math.log2(max(ticks)) + 0.15)
