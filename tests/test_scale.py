@@ -187,14 +187,19 @@ def test_small_shares_get_steps_enough_and_no_more_evaluations(recipe: Path, tmp
 
 def test_the_sentence_says_what_the_interval_allows(tmp_path: Path) -> None:
     def said(low: float, value: float, high: float, **changes: Any) -> str:
-        found = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, **changes}
-        return gain_sentence(found, {"twice": {"rows": 3200, "change": {"value": value, "low": low, "high": high}}})
+        found = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
+        change = {"value": value, "low": low, "high": high}
+        return gain_sentence(found, {"twice": {"rows": 3200, "value": 40.0, "change": change}})
 
     begin = "Twice the rows (3,200) should bring "
     uncertain = "not certain, since no gain at all is within the interval."
     assert said(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0): {uncertain}"
     assert said(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0): a gain is to be expected.")
     assert said(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0): {uncertain}")
+    assert said(0.0012, 0.02, 0.03).endswith(
+        "not certain, since a gain of less than one of the 400 examples is within the interval."
+    )
+    assert said(0.0012, 0.02, 0.03, n=1000).endswith("a gain is to be expected.")
     assert said(-0.03, -0.02, -0.01).endswith("no gain is to be expected; more rows made it worse.")
     assert said(-0.0004, 0.0001, 0.0004).endswith("no gain is to be expected.")
     lower = {"metric": "perplexity", "greater_is_better": False}

@@ -53,21 +53,26 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
 
 def gain_sentence(found: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
     """Say what twice the rows should bring, and whether that is certain."""
-    change, unit = fit["twice"]["change"], _unit(found)
+    twice, change, unit = fit["twice"], fit["twice"]["change"], _unit(found)
     value, low, high = (_signed(change[key], found) for key in ("value", "low", "high"))
-    said = (
-        f"Twice the rows ({count(fit['twice']['rows'])}) should bring {value} {unit} (95% interval {low} to {high}): "
-    )
+    said = f"Twice the rows ({count(twice['rows'])}) should bring {value} {unit} (95% interval {low} to {high}): "
     better = 1 if found["greater_is_better"] else -1
-    least, most = sorted(better * float(end) for end in (low, high))
     # judged by what is printed: a gain that rounds to nothing is none
-    if least > 0:
-        return said + "a gain is to be expected."
-    if most < 0:
-        return said + "no gain is to be expected; more rows made it worse."
-    return said + (
-        "no gain is to be expected." if most == 0 else "not certain, since no gain at all is within the interval."
-    )
+    least, most = sorted(better * float(end) for end in (low, high))
+    if most <= 0:
+        return said + (
+            "no gain is to be expected." if most == 0 else "no gain is to be expected; more rows made it worse."
+        )
+    if least <= 0:
+        return said + "not certain, since no gain at all is within the interval."
+    # a curve that levels off at once still gains a trace, so an interval seldom begins at 0
+    example = (found["best"] if found["greater_is_better"] else abs(twice["value"])) / found["n"]
+    if min(better * change[key] for key in ("low", "high")) < example:
+        return (
+            said
+            + f"not certain, since a gain of less than one of the {count(found['n'])} examples is within the interval."
+        )
+    return said + "a gain is to be expected."
 
 
 def notes(found: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
