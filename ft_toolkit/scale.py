@@ -65,7 +65,10 @@ def _one(request: ScaleRequest, plan: PlannedRun, folder: Path) -> OneOfSeveral:
 
 def summarize(request: ScaleRequest, first: Prepared, planned: Sequence[PlannedRun], folder: Path) -> dict[str, Any]:
     """Return what the finished runs say together: a curve per model. Raises ResumeError when they saw different rows."""
-    metric, split = first.metrics[first.main_metric], request.split
+    # the perplexities of models that cut a text into different tokens do not mean the same
+    comparable = len(request.models or ()) > 1 and "bits_per_byte" in first.metrics
+    main = "bits_per_byte" if comparable else first.main_metric
+    metric, split = first.metrics[main], request.split
     n, fingerprint = len(first.data.splits[split]), first.data.split_fingerprints[split]
     curves: dict[str, list[dict[str, Any]]] = {}
     for (model, share), some in groupby(planned, key=lambda plan: (plan.model, plan.share)):
@@ -73,7 +76,7 @@ def summarize(request: ScaleRequest, first: Prepared, planned: Sequence[PlannedR
         results = [read_results(folder / place) for place in places]
         if {one["data"]["split_fingerprints"][split] for one in results} != {fingerprint}:
             raise ResumeError(f"{folder}: the runs were scored on different {split} rows; restore them, or start anew")
-        scores = [one["scores"][split]["metrics"][first.main_metric] for one in results]
+        scores = [one["scores"][split]["metrics"][main] for one in results]
         point = {"share": share, "rows": _training_rows(results[0]), **point_record(scores, metric, n)}
         point |= {
             "steps": results[0]["training"]["steps"],
@@ -84,7 +87,7 @@ def summarize(request: ScaleRequest, first: Prepared, planned: Sequence[PlannedR
     training = first.recipe.training
     return {
         "task": first.task.name,
-        "metric": first.main_metric,
+        "metric": main,
         "greater_is_better": metric.greater_is_better,
         "best": metric.best,
         "split": split,

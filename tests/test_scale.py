@@ -206,6 +206,9 @@ def test_the_sentence_says_what_the_interval_allows(tmp_path: Path) -> None:
     assert said(-5, -3.1, -1.2, **lower).endswith(
         "-3.100 perplexity (95% interval -5.000 to -1.200): a gain is to be expected."
     )
+    assert said(-5, -3.1, -0.03, **lower).endswith(
+        "a gain of less than a thousandth of the perplexity is within the interval."
+    )
     assert said(-5, -3.1, 1.2, **lower).endswith(uncertain)
     bleu = {"metric": "bleu", "best": 100.0}
     assert "+0.8 bleu (95% interval +0.5 to +2.0)" in said(0.5, 0.81, 2, **bleu)

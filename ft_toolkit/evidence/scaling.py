@@ -178,8 +178,8 @@ def point_record(scores: Sequence[Mapping[str, Any]], metric: Metric, n: int) ->
     if any(score[key] is None for score in scores for key in ("value", "low", "high")):
         return dict.fromkeys(("value", "low", "high", "standard_error")) | {"values": [one["value"] for one in scores]}
     value = statistics.fmean(score["value"] for score in scores)
-    # one example more or less
-    smallest = (metric.best if metric.greater_is_better else abs(value)) / n or 1e-9
+    # one example more or less; of a loss, which has no such step, next to nothing
+    smallest = metric.best / n if metric.greater_is_better else 1e-4 * abs(value) or 1e-9
     spread = standard_error(scores, smallest)
     low, high = value - _NORMAL_95 * spread, value + _NORMAL_95 * spread
     if len(scores) == 1:  # the bootstrap's own, which need not be symmetric

@@ -66,12 +66,12 @@ def gain_sentence(found: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
     if least <= 0:
         return said + "not certain, since no gain at all is within the interval."
     # a curve that levels off at once still gains a trace, so an interval seldom begins at 0
-    example = (found["best"] if found["greater_is_better"] else abs(twice["value"])) / found["n"]
-    if min(better * change[key] for key in ("low", "high")) < example:
-        return (
-            said
-            + f"not certain, since a gain of less than one of the {count(found['n'])} examples is within the interval."
-        )
+    if found["greater_is_better"]:
+        trace, what = found["best"] / found["n"], f"one of the {count(found['n'])} examples"
+    else:
+        trace, what = abs(twice["value"]) / 1000, f"a thousandth of the {words(found['metric'])}"
+    if min(better * change[key] for key in ("low", "high")) < trace:
+        return said + f"not certain, since a gain of less than {what} is within the interval."
     return said + "a gain is to be expected."
 
 

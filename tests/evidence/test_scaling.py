@@ -118,6 +118,8 @@ def test_records_are_in_scores_whichever_way_is_better() -> None:
         {"rows": rows, **point_record([{"value": v, "low": v - 1, "high": v + 1}], PERPLEXITY, 400)}
         for rows, v in zip(ladder(4), (80.0, 60.0, 45.0, 34.0), strict=True)
     ]
+    assert all(point["standard_error"] == pytest.approx(1 / 1.96, rel=1e-3) for point in worse)
+    assert point_record([{"value": 80.0, "low": 80.0, "high": 80.0}], PERPLEXITY, 10)["standard_error"] < 0.1
     change = (fit_record(worse, PERPLEXITY) or {})["twice"]["change"]
     assert change["low"] < change["value"] < 0 and change["low"] < change["high"] < 0
 
