@@ -264,6 +264,7 @@ def _steps(
         collate=make_collate(features, task, schema, prepared.tokenizer.pad_token_id, training.seed),
         example_ids=features.example_ids,
         loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
+        places=lambda batch: None,
         count_targets=lambda batch: task.count_targets(batch, schema),
         max_grad_norm=training.max_grad_norm,
         seed=training.seed,

@@ -100,6 +100,9 @@ class DataSection(Section):
     test: Name | None = None
     # Without validation rows: this share of the training rows is held out, chosen by a hash of each row.
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # Train on this share of the training rows, chosen by a hash of each row: a smaller share is part of a larger one. The label
+    # names are still those of all rows, and validation rows are held out before. null: all rows.
+    train_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     # The task's column -> the column's name in the files, e.g. {text: review, label: stars}.
     columns: dict[str, str] = {}
     # Tokens per example, special tokens included; the rest is cut off and counted in the report.

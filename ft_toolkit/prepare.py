@@ -12,6 +12,7 @@ from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
+from ft_toolkit.data.share import take_share
 from ft_toolkit.errors import UsageError
 from ft_toolkit.models import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.new_model import make_new_model
@@ -147,6 +148,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         else data.card.for_task(task.name).labels
     )
     training_rows = data.splits["train"]
+    data = take_share(data, recipe.data.train_fraction, task, recipe.task)
     if smoke:
         data = _few_rows(data)
     if smoke and recipe.model.name is not None and not _is_local_model(recipe.model.name):

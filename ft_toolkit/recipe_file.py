@@ -167,7 +167,9 @@ class _Reader:
         """A published number says nothing about another model or other rows, unless the command line sets it too."""
         if any(key[0] == "reference" for key in self.overridden):
             return False
-        rows = {("data", name) for name in ("card", "train", "validation", "test", "validation_fraction")}
+        rows = {
+            ("data", name) for name in ("card", "train", "validation", "test", "validation_fraction", "train_fraction")
+        }
         return any(key[0] == "model" or key[:2] in rows for key in self.overridden)
 
     def _read_task(self) -> tuple[Task | None, TaskSettings | None]:

@@ -1,32 +1,26 @@
 """A recipe with several seeds: the whole run once per seed, each into a folder of its own, and what they say together."""
 
-import gc
 import json
 import shlex
-import shutil
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from ft_toolkit import checkpoint, environment, files, hub
-from ft_toolkit.errors import FtkError, Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit import environment, files, hub
+from ft_toolkit.errors import ResumeError
 from ft_toolkit.hub_access import check_recipe
 from ft_toolkit.recipe_file import LoadedRecipe
-from ft_toolkit.report import write_report
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.run import claim_folder, run
 from ft_toolkit.run_folder import resume_command, without_folder
+from ft_toolkit.several import OneOfSeveral, agree, run_several
 from ft_toolkit.tracking import Display
-from ft_toolkit.yaml12 import parse_yaml
 
 
 def run_recipe(
@@ -41,7 +35,7 @@ def run_recipe(
     display = Display(console, enabled=state.is_main_process)
     pushing = loaded.recipe.hub.push and not smoke
     if pushing:
-        _agree(state, lambda: check_recipe(loaded, display.say))
+        agree(state, lambda: check_recipe(loaded, display.say))
     elif loaded.recipe.hub.push:
         display.say("note: a smoke run is not pushed to the Hub")
     single = loaded.recipe.training.seeds is None
@@ -62,26 +56,12 @@ def _run_seeds(
     seeds = loaded.recipe.training.seeds or []
     state = PartialState(cpu=environment.use_cpu())
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
-    display = Display(console, enabled=state.is_main_process)
-    for number, seed in enumerate(seeds, 1):
-        one, target = _with_seed(loaded, seed), folder / f"seed_{seed}"
-        plan = _agree(state, partial(_plan, one, target, smoke=smoke))
-        display.say(f"seed {seed} ({number} of {len(seeds)}): {plan}, {target}")
-        if plan == "finished already":
-            continue
-        own_command = _command_of(command, seed, target)
-        try:
-            run(one, output=target, resume=plan == "going on", smoke=smoke, command=own_command, console=console)
-        except Interrupted as stopped:
-            where = str(stopped).partition(";")[0]
-            raise Interrupted(
-                stopped.exit_code - 128,
-                f"{where} of seed {seed} ({number} of {len(seeds)}); a checkpoint is saved, and finished seeds are kept. "
-                f"Go on with:\n  {resume_command(command, folder)}",
-            ) from None
-        gc.collect()  # the next seed needs the room of this one's model and optimizer
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    places = {seed: folder / f"seed_{seed}" for seed in seeds}
+    runs = [
+        OneOfSeveral(f"seed {seed}", _with_seed(loaded, seed), target, _command_of(command, seed, target))
+        for seed, target in places.items()
+    ]
+    run_several(runs, what="seeds", go_on=resume_command(command, folder), smoke=smoke, console=console)
     if not state.is_main_process:
         return {}
     results = summarize(loaded, folder, command)
@@ -95,51 +75,6 @@ def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
     training = loaded.recipe.training.model_copy(update={"seed": seed, "seeds": None})
     recipe = loaded.recipe.model_copy(update={"training": training})
     return replace(loaded, name=f"{loaded.name}_seed_{seed}", recipe=recipe)
-
-
-def _agree(state: PartialState, decide: Callable[[], str | None]) -> str:
-    """Return what the main process decides, or raise its error, on every process."""
-    decided: list[Any] = [None]
-    state.wait_for_everyone()
-    if state.is_main_process:
-        try:
-            decided = [decide()]
-        except FtkError as error:
-            decided = [error]
-    if state.num_processes > 1:
-        broadcast_object_list(decided)
-    if isinstance(decided[0], FtkError):
-        raise decided[0]
-    return str(decided[0])
-
-
-def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
-    """Say what is to be done for a seed: nothing, going on from its checkpoint, or starting.
-
-    Raises ResumeError when what is there is finished, but was made by a recipe that trains differently, and UsageError when
-    it is no run at all.
-    """
-    if (target / "results.json").is_file():
-        found = json.loads((target / "results.json").read_text(encoding="utf-8"))
-        if bool(found["substitutions"]) != smoke:
-            raise ResumeError(f"{target}: a smoke run and a real one do not go together; start a new run")
-        saved = parse_yaml((target / "recipe.yaml").read_text(encoding="utf-8"))[0]
-        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict())):
-            raise ResumeError(
-                f"{target} was made by another recipe: {'; '.join(changed)}. Undo that, or start a new run"
-            )
-        if not (target / "report.html").is_file():  # stopped between the numbers and the page
-            write_report(target)
-        shutil.rmtree(target / "checkpoints", ignore_errors=True)
-        return "finished already"
-    if files.found_folder(target / "checkpoints" / "last") is not None:
-        return "going on"
-    if target.is_dir():  # stopped before its first checkpoint: nothing to go on from
-        strange = [] if (target / "recipe.yaml").is_file() else sorted(path.name for path in target.iterdir())
-        if set(strange) - {"stand_in_model"}:  # which a smoke run writes first
-            raise UsageError(f"{target} is not a run folder (it holds {one_of(strange[:5])}); choose another --output")
-        shutil.rmtree(target)
-    return "starting"
 
 
 def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> dict[str, Any]:

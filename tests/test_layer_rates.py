@@ -151,6 +151,7 @@ def test_a_step_moves_each_weight_by_its_own_rate(
         collate=make_collate(prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id),
         example_ids=prepared.features["train"].example_ids,
         loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
+        places=lambda batch: None,
         count_targets=lambda batch: task.count_targets(batch, schema),
         max_grad_norm=None,
         seed=1,

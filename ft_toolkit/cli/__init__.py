@@ -11,6 +11,7 @@ from ft_toolkit.cli.machine import doctor
 from ft_toolkit.cli.models import evaluate, predict, push
 from ft_toolkit.cli.recipes import copy, recipes, reproduce, run, show
 from ft_toolkit.cli.runs import runs
+from ft_toolkit.cli.scale import scale
 from ft_toolkit.errors import FtkError, RecipeError
 
 app = typer.Typer(
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for verb in (run, reproduce, recipes, show, copy, predict, evaluate, compare, gate, push, runs, doctor):
+for verb in (run, scale, reproduce, recipes, show, copy, predict, evaluate, compare, gate, push, runs, doctor):
     app.command()(verb)
 app.add_typer(ci, name="ci")
 

@@ -280,9 +280,7 @@ def _hold_out(splits: dict[SplitName, Rows], fraction: float | None, notes: list
     train: list[Row] = []
     held_out: list[Row] = []
     for row in splits["train"]:
-        content = {key: value for key, value in row.items() if key != "id"}
-        position = int.from_bytes(hashlib.sha256(_row_bytes(content)).digest()[:8], "big") / 2**64
-        (held_out if position < fraction else train).append(row)
+        (held_out if position_of(row) < fraction else train).append(row)
     if not train or not held_out:
         raise DataError(
             f"data.validation_fraction={fraction} leaves {len(train)} training and {len(held_out)} validation rows"
@@ -291,6 +289,12 @@ def _hold_out(splits: dict[SplitName, Rows], fraction: float | None, notes: list
         f"validation: {len(held_out)} of {len(train) + len(held_out)} training rows held out, by a hash of their content"
     )
     return {**splits, "train": train, "validation": held_out}
+
+
+def position_of(row: Row, leave_out: Sequence[str] = ("id",)) -> float:
+    """Return a number from 0 to 1 that depends on a row's content alone, without the columns left out."""
+    content = {key: value for key, value in row.items() if key not in leave_out}
+    return int.from_bytes(hashlib.sha256(_row_bytes(content)).digest()[:8], "big") / 2**64
 
 
 def _row_bytes(row: Mapping[str, Any]) -> bytes:

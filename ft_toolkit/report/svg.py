@@ -202,6 +202,14 @@ class Point:
     size: float = 4.0
 
 
+@dataclass(frozen=True)
+class Band:
+    """What lies between two lines: (x, low, high) in the order of x. `style` is a CSS class."""
+
+    points: Sequence[tuple[float, float, float]]
+    style: str
+
+
 def share_chart(
     lines: Sequence[Series],
     points: Sequence[Point],
@@ -210,8 +218,10 @@ def share_chart(
     label: str,
     height: int,
     guides: Sequence[Series] = (),
+    bands: Sequence[Band] = (),
+    ticks: Sequence[tuple[float, str]] | None = None,
 ) -> Markup:
-    """Draw lines and points over two axes, `spans` being those of x and y; `guides` are dashed."""
+    """Draw lines and points over two axes, `spans` being those of x and y; `guides` are dashed, `ticks` those of x."""
     across, up = spans
     parts: list[Markup] = []
     for tick, text in _ticks(*up, 5):
@@ -220,9 +230,12 @@ def share_chart(
         parts.append(
             Markup('<text class="tick" x="0" y="{}%" dx="-8" dy="4" text-anchor="end">{}</text>').format(y, text)
         )
-    parts += [_tick_x(_percent(tick, across), text, height) for tick, text in _ticks(*across, 5)]
+    shown = _ticks(*across, 5) if ticks is None else ticks
+    parts += [_tick_x(_percent(tick, across), text, height) for tick, text in shown]
+    drawn = [(one.style, _path(one, across, up)) for one in (*guides, *lines)]
     paths = Markup("").join(
-        Markup('<path class="{}" d="{}"/>').format(one.style, _path(one, across, up)) for one in (*guides, *lines)
+        Markup('<path class="{}" d="{}"/>').format(style, path)
+        for style, path in [*((f"band {band.style}", _outline(band, across, up)) for band in bands), *drawn]
     )
     box = (
         '<svg viewBox="0 0 1000 1000" preserveAspectRatio="none" width="100%" height="100%" overflow="visible">{}</svg>'
@@ -242,3 +255,9 @@ def share_chart(
         parts.append(circle.format(point.style, x, y, point.size, point.text))
     chart = Markup('<svg class="chart lines" role="img" aria-label="{}" width="100%" height="{}">{}</svg>')
     return chart.format(label, height, Markup("").join(parts))
+
+
+def _outline(band: Band, across: tuple[float, float], up: tuple[float, float]) -> str:
+    there = [(x, high) for x, _, high in band.points]
+    back = [(x, low) for x, low, _ in reversed(band.points)]
+    return _path(Series("", [*there, *back], ""), across, up) + " Z"
