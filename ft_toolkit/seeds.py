@@ -2,10 +2,11 @@
 
 import gc
 import json
+import os
 import shlex
 import shutil
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,11 +14,10 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from ft_toolkit import checkpoint, environment, files, hub
-from ft_toolkit.errors import FtkError, Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit import checkpoint, files, hub, ranks
+from ft_toolkit.errors import Interrupted, ResumeError, UsageError, one_of
 from ft_toolkit.hub_access import check_recipe
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import write_report
@@ -35,13 +35,31 @@ def run_recipe(
     """Train, evaluate and document a recipe, once for each of its seeds; return results.json's content and the `folder`.
 
     Processes that are not the main one get an empty dict. Raises UsageError before anything is trained, NotFiniteError,
-    ReloadError, HubError once all is on this disk, or Interrupted with a checkpoint saved.
+    ReloadError, HubError once all is on this disk, LostProcessError, or Interrupted with a checkpoint saved.
     """
-    state = PartialState(cpu=environment.use_cpu())
+    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
+    with ranks.note_loss(state):
+        results = _run_recipe(
+            state, loaded, output=output, resume=resume, smoke=smoke, command=command, console=console
+        )
+    state.destroy_process_group()
+    return results
+
+
+def _run_recipe(
+    state: PartialState,
+    loaded: LoadedRecipe,
+    *,
+    output: Path | None,
+    resume: bool,
+    smoke: bool,
+    command: str,
+    console: Console,
+) -> dict[str, Any]:
     display = Display(console, enabled=state.is_main_process)
     pushing = loaded.recipe.hub.push and not smoke
     if pushing:
-        _agree(state, lambda: check_recipe(loaded, display.say))
+        ranks.agree(state, lambda: check_recipe(loaded, display.say))
     elif loaded.recipe.hub.push:
         display.say("note: a smoke run is not pushed to the Hub")
     single = loaded.recipe.training.seeds is None
@@ -52,7 +70,6 @@ def run_recipe(
         print_results(results, console)
     if results and pushing:
         hub.push_finished(loaded, Path(results["folder"]), display.say)
-    PartialState().destroy_process_group()
     return results
 
 
@@ -60,12 +77,12 @@ def _run_seeds(
     loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
 ) -> dict[str, Any]:
     seeds = loaded.recipe.training.seeds or []
-    state = PartialState(cpu=environment.use_cpu())
+    state = PartialState()
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     display = Display(console, enabled=state.is_main_process)
     for number, seed in enumerate(seeds, 1):
         one, target = _with_seed(loaded, seed), folder / f"seed_{seed}"
-        plan = _agree(state, partial(_plan, one, target, smoke=smoke))
+        plan = ranks.agree(state, partial(_plan, one, target, state.num_processes, smoke=smoke))
         display.say(f"seed {seed} ({number} of {len(seeds)}): {plan}, {target}")
         if plan == "finished already":
             continue
@@ -97,23 +114,7 @@ def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
     return replace(loaded, name=f"{loaded.name}_seed_{seed}", recipe=recipe)
 
 
-def _agree(state: PartialState, decide: Callable[[], str | None]) -> str:
-    """Return what the main process decides, or raise its error, on every process."""
-    decided: list[Any] = [None]
-    state.wait_for_everyone()
-    if state.is_main_process:
-        try:
-            decided = [decide()]
-        except FtkError as error:
-            decided = [error]
-    if state.num_processes > 1:
-        broadcast_object_list(decided)
-    if isinstance(decided[0], FtkError):
-        raise decided[0]
-    return str(decided[0])
-
-
-def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
+def _plan(one: LoadedRecipe, target: Path, processes: int, *, smoke: bool) -> str:
     """Say what is to be done for a seed: nothing, going on from its checkpoint, or starting.
 
     Raises ResumeError when what is there is finished, but was made by a recipe that trains differently, and UsageError when
@@ -124,7 +125,8 @@ def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
         if bool(found["substitutions"]) != smoke:
             raise ResumeError(f"{target}: a smoke run and a real one do not go together; start a new run")
         saved = parse_yaml((target / "recipe.yaml").read_text(encoding="utf-8"))[0]
-        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict())):
+        before = json.loads((target / "environment.json").read_text(encoding="utf-8"))["processes"]
+        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict(), (before, processes))):
             raise ResumeError(
                 f"{target} was made by another recipe: {'; '.join(changed)}. Undo that, or start a new run"
             )
