@@ -146,13 +146,15 @@ def _exit_code(codes: Mapping[int, int], processes: int) -> int:
 def speaks(environ: Mapping[str, str], *, lost_another: bool = False) -> bool:
     """Say whether this process is to report its error: the first to fail of those that a launcher started on this machine.
 
-    With `lost_another`, its error follows from the end of another process, which has two seconds to speak first, and in
-    which the launcher may end this one.
+    With `lost_another`, its error follows from the end of another process. On one machine that process or the launcher
+    says so; from several, it is said here too, after two seconds in which the cause may be reported.
     """
     error_file = environ.get("TORCHELASTIC_ERROR_FILE")
     if not error_file or environ.get("WORLD_SIZE", "1") == "1":
         return True
     if lost_another:
+        if environ.get("LOCAL_WORLD_SIZE") == environ.get("WORLD_SIZE"):
+            return False
         time.sleep(2)
     try:
         # a folder that all processes of this launch on this machine share, and no other

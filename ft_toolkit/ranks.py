@@ -4,6 +4,7 @@ Only the main process writes the run folder and reads from it; the others get wh
 """
 
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -138,12 +139,19 @@ def note_loss(state: PartialState) -> Iterator[None]:
         if state.num_processes == 1 or not _is_loss(error):
             raise
         raise LostProcessError(
-            f"process {state.process_index} lost the connection to another process of this run: {str(error).splitlines()[0]}"
+            f"process {state.process_index} on {platform.node()} lost another process of this run ({_reason(error)}); what "
+            "was reported first is the cause. A run with a checkpoint goes on with --output FOLDER --resume"
         ) from error
 
 
 def _is_loss(error: RuntimeError) -> bool:
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
+
+
+def _reason(error: RuntimeError) -> str:
+    """Return the reason without the place in PyTorch's source and its advice."""
+    first = str(error).splitlines()[0].partition(". This is typically")[0]
+    return re.sub(r"^\[\S*?:\d+\] ", "", first)
 
 
 def _portable(error: FtkError, prefix: str = "") -> FtkError:
