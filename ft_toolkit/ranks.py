@@ -21,8 +21,8 @@ from ft_toolkit.errors import FtkError, LostProcessError, UsageError, one_of
 
 T = TypeVar("T")
 # How long one process may wait for another, which downloads and tokenizes first, and proves and scores last. A process that
-# dies is noticed at once, by its connections; a machine that vanishes without a word after this time.
-PATIENCE = timedelta(hours=2)
+# dies is noticed at once, by its connections; a machine that vanishes without a word, or never comes, after this time.
+PATIENCE = timedelta(minutes=30)
 # Bytes that are sent at once.
 _CHUNK = 2**26
 

@@ -43,7 +43,8 @@ def run(
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, overrides or [], find_tasks())
-    if not smoke or loaded.recipe.data.train is not None:
+    # one of several processes finds missing rows together with the others, who would wait for it in vain
+    if not is_launched(os.environ) and (not smoke or loaded.recipe.data.train is not None):
         check_sources(loaded.recipe.data, loaded.task)
     check_launcher(os.environ, processes=processes, mixed_precision=loaded.recipe.training.mixed_precision)
     if not dry_run:
