@@ -69,7 +69,9 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
             "...); restore the data, or start a new run"
         )
     if changed := changes(state["recipe"], recipe, (state["processes"], processes)):
-        raise ResumeError(f"{found} was saved for another training: {'; '.join(changed)}. Undo that, or start a new run")
+        raise ResumeError(
+            f"{found} was saved for another training: {'; '.join(changed)}. Undo that, or start a new run"
+        )
     return found, state
 
 

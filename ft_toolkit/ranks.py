@@ -17,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list, gather_object
 
 from ft_toolkit import environment
-from ft_toolkit.errors import FtkError, LostProcessError, UsageError, one_of
+from ft_toolkit.errors import FtkError, LostProcessError, UsageError
 
 T = TypeVar("T")
 # How long one process may wait for another, which downloads and tokenizes first, and proves and scores last. A process that
@@ -77,17 +77,18 @@ def main_first(state: PartialState, do: Callable[[], T], between: Callable[[], N
 
 
 def check_same(state: PartialState, facts: Mapping[str, str]) -> None:
-    """Raise UsageError on every process when they do not all have the same facts, which are named as people call them."""
+    """Raise UsageError on every process when they do not all have the same facts. What follows from others
+    stands after them: the first that differs is named."""
     if state.num_processes == 1:
         return
     found: list[tuple[str, dict[str, str]]] = gather_object([(platform.node(), dict(facts))])
     host, first = found[0]
     for rank, (other, theirs) in enumerate(found):
-        if different := [name for name in first if first[name] != theirs[name]]:
-            shown = "; ".join(f"{name}: {first[name]} and {theirs[name]}" for name in different)
+        name = next((name for name in first if first[name] != theirs[name]), None)
+        if name is not None:
             raise UsageError(
-                f"process 0 on {host} and process {rank} on {other} would not train the same: {shown}. Give every machine "
-                f"the same {one_of(different)}"
+                f"process 0 on {host} and process {rank} on {other} would not train the same: {name} {first[name]} and "
+                f"{theirs[name]}. Give every machine the same {name}"
             )
 
 

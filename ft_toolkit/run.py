@@ -83,8 +83,8 @@ def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bo
     ranks.check_same(
         state,
         {
-            "rows": prepared.data.fingerprint[:12],
             "recipe": loaded.recipe.sha256()[:12],
+            "rows": prepared.data.fingerprint[:12],
             "tokenizer": f"{zlib.crc32(lengths):08x}",
         },
     )
