@@ -1,11 +1,13 @@
 """Save and restore a run, only for the data and the recipe it was saved for."""
 
+import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from ft_toolkit.errors import ResumeError
 from ft_toolkit.files import found_folder, whole_folder, write_json
@@ -21,6 +23,10 @@ _FREE_SETTINGS = {
 _FREE_SECTIONS = {"reference", "tracking", "hub"}
 # The rows have a fingerprint of their own, so where they come from may change.
 _FREE_DATA_SETTINGS = {"card", "train", "validation", "test", "columns", "validation_fraction"}
+# How the rows of an optimizer step are split is free, which rows they are is not; see `_step_size`.
+_SPLIT = {"training.examples_per_batch", "training.gradient_accumulation_steps"}
+# How a file of a checkpoint is read: by the main process alone where there are several.
+Read = Callable[[Path], bytes]
 
 
 def save_weights(model: torch.nn.Module, path: Path) -> None:
@@ -28,9 +34,9 @@ def save_weights(model: torch.nn.Module, path: Path) -> None:
     save_file({name: parameter.detach().contiguous() for name, parameter in trainable_parameters(model)}, path)
 
 
-def load_weights(model: torch.nn.Module, path: Path) -> None:
+def load_weights(model: torch.nn.Module, path: Path, read: Read = Path.read_bytes) -> None:
     """Put saved trainable weights back, exactly. Raises ResumeError when they belong to another model."""
-    saved = load_file(path)
+    saved = load(read(path))
     own = dict(trainable_parameters(model))
     if saved.keys() != own.keys() or any(saved[name].shape != own[name].shape for name in own):
         raise ResumeError(f"{path}: the saved weights do not fit this model; was the model or the method changed?")
@@ -50,8 +56,8 @@ def save_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: dict
 def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes: int) -> tuple[Path, dict[str, Any]]:
     """Return where the checkpoint `folder` lies and its state.
 
-    Raises ResumeError when there is none, or it was saved for other data, for a recipe that trains
-    differently, or on another number of processes.
+    The number of processes may have changed where a step still has the same rows. Raises ResumeError when there is no
+    checkpoint, or it was saved for other data, or for a recipe or a number of processes that trains differently.
     """
     found = found_folder(folder)
     if found is None:
@@ -62,23 +68,25 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
             f"{found} was saved for other rows (fingerprint {state['fingerprint'][:12]}..., now {fingerprint[:12]}"
             "...); restore the data, or start a new run"
         )
-    if state["processes"] != processes:
+    if changed := changes(state["recipe"], recipe, (state["processes"], processes)):
         raise ResumeError(
-            f"{found} was saved by {state['processes']} processes, now there are {processes}; start as many again"
+            f"{found} was saved for another training: {'; '.join(changed)}. Undo that, or start a new run"
         )
-    if changed := changes(state["recipe"], recipe):
-        raise ResumeError(f"{found} was saved for another recipe: {'; '.join(changed)}. Undo that, or start a new run")
     return found, state
 
 
-def load_state(folder: Path, model: torch.nn.Module, optimizer: Any) -> None:
+def load_state(folder: Path, model: torch.nn.Module, optimizer: Any, read: Read = Path.read_bytes) -> None:
     """Put weights and optimizer state of a checkpoint back."""
-    load_weights(model, folder / "weights.safetensors")
-    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+    load_weights(model, folder / "weights.safetensors", read)
+    state = io.BytesIO(read(folder / "optimizer.pt"))
+    optimizer.load_state_dict(torch.load(state, weights_only=True, map_location="cpu"))
 
 
-def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return in words which settings that a weight depends on differ between two recipes."""
+def changes(saved: dict[str, Any], now: dict[str, Any], processes: tuple[int, int] = (1, 1)) -> list[str]:
+    """Return in words which settings that a weight depends on differ between two recipes.
+
+    `processes` says how many there were and are: with the settings of `_SPLIT` they decide which rows a step has.
+    """
     found = []
     for section in now:
         before, after = saved.get(section) or {}, now[section] or {}
@@ -86,9 +94,41 @@ def changes(saved: dict[str, Any], now: dict[str, Any]) -> list[str]:
             name = f"{section}.{key}"
             free = (
                 section in _FREE_SECTIONS
-                or name in _FREE_SETTINGS
+                or name in _FREE_SETTINGS | _SPLIT
                 or (section == "data" and key in _FREE_DATA_SETTINGS)
             )
             if not free and before.get(key) != after.get(key):
                 found.append(f"{name} was {before.get(key)!r}, now {after.get(key)!r}")
+    found += _other_steps(saved.get("training") or {}, now.get("training") or {}, processes)
     return found
+
+
+def _other_steps(saved: dict[str, Any], now: dict[str, Any], processes: tuple[int, int]) -> list[str]:
+    """Return in words, and with the remedy, that an optimizer step had another size; nothing when it had not."""
+    before, after = _step_size(saved, processes[0]), _step_size(now, processes[1])
+    if before == after:
+        return []
+    text = f"an optimizer step had {_in_words(saved, processes[0])}, now it has {_in_words(now, processes[1])}"
+    accumulate = before * (now.get("gradient_accumulation_steps") or 1) / after
+    if accumulate >= 1 and accumulate == int(accumulate):
+        text += f"; set training.gradient_accumulation_steps={int(accumulate)}"
+    return [text]
+
+
+def _step_size(training: dict[str, Any], processes: int) -> int:
+    """Return the examples of an optimizer step, or with `tokens_per_batch` its micro-batches over all processes.
+
+    Either way, steps of the same size have the same rows, however they are split (see `batching.plan_epoch`).
+    """
+    micros: int = (training.get("gradient_accumulation_steps") or 1) * processes
+    examples: int = training.get("examples_per_batch") or 1
+    return micros * examples
+
+
+def _in_words(training: dict[str, Any], processes: int) -> str:
+    examples, accumulate = training.get("examples_per_batch"), training.get("gradient_accumulation_steps") or 1
+    split = (
+        f"{accumulate} micro-batch{'es' if accumulate > 1 else ''} x {processes} process{'es' if processes > 1 else ''}"
+    )
+    size = _step_size(training, processes)
+    return f"{size} examples ({examples} x {split})" if examples else f"{size} micro-batches ({split})"

@@ -8,6 +8,7 @@
     │   ├── ResumeError              the saved state belongs to other data or another recipe
     │   └── AccessError              no token for the Hub, or one that may not write there
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
+    ├── LostProcessError          1  another process of the run is gone, and so the run
     ├── ReloadError               1  the saved model does not give the predictions it gave in memory
     ├── GateError                 3  a finished run does not meet a condition of 'ftk gate'
     ├── HubError                  1  the Hub cannot be reached, or did not take what was sent; here nothing is lost
@@ -72,6 +73,10 @@ class AccessError(UsageError):
 
 class NotFiniteError(FtkError):
     """The loss of a step is NaN or infinite. Raised before the update, so the weights are still those of the step before."""
+
+
+class LostProcessError(FtkError):
+    """Another process of the run has ended or cannot be reached. Its own message, if it had one, says why."""
 
 
 class ReloadError(FtkError):

@@ -24,7 +24,8 @@ from ft_toolkit.tasks.base import Features, Metric, Rows, Task, applicable_metri
 SMOKE_ROWS = {"train": 32, "validation": 16, "test": 16}
 SMOKE_STEPS = 4
 SMOKE_SAMPLES = 100
-STAND_IN = "stand_in_model"
+# Where in the work folder a model is put that is made here: the tiny one of a smoke run, and one from scratch.
+STAND_IN, NEW_MODEL = "stand_in_model", "new_model"
 # Tokens of the tokenizer that stands in for one that would have to be downloaded.
 SMOKE_VOCABULARY = 400
 
@@ -162,7 +163,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     checkpoint = (
         find_checkpoint(recipe.model)
         if recipe.model.config is None
-        else make_new_model(recipe.model, task, data.splits["train"], work_folder / "new_model")
+        else make_new_model(recipe.model, task, data.splits["train"], work_folder / NEW_MODEL)
     )
     tokenizer = load_tokenizer(checkpoint.folder)
     pretrained = read_pretrained(checkpoint.folder, tokenizer)

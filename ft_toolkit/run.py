@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import time
+import zlib
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from ft_toolkit import adapters, checkpoint, environment, files
+from ft_toolkit import adapters, checkpoint, environment, files, ranks
 from ft_toolkit.attributions import explain, write_attributions
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
@@ -26,7 +26,7 @@ from ft_toolkit.inference import write_contract
 from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
-from ft_toolkit.prepare import Prepared, build_model, effective_batch, prepare
+from ft_toolkit.prepare import NEW_MODEL, STAND_IN, Prepared, build_model, effective_batch, prepare
 from ft_toolkit.proof import prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
@@ -52,11 +52,7 @@ def run(
     """
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
-    state = PartialState(cpu=environment.use_cpu())
-    if state.num_processes != int(os.environ.get("WORLD_SIZE", "1")):
-        raise UsageError(
-            f"the launcher started {os.environ['WORLD_SIZE']} processes, Accelerate sees {state.num_processes}"
-        )
+    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     accelerator = Accelerator(
         cpu=environment.use_cpu(),
@@ -65,16 +61,39 @@ def run(
         project_dir=str(folder),  # file-based trackers write there
     )
     display = Display(console, enabled=accelerator.is_main_process)
-    try:
-        with accelerator.main_process_first():
-            prepared = prepare(loaded, smoke=smoke, work_folder=folder)
-    except UsageError:
-        if accelerator.is_main_process and not resume:
-            remove_if_bare(folder)
-        raise
-    for line in (*prepared.substitutions, *prepared.facts["warnings"]):
-        display.say(f"note: {line}")
-    return _Run(accelerator, prepared, loaded, folder, display, command, started).go(resume=resume)
+    with ranks.seen_folder(folder) as work:
+        try:
+            prepared = _prepare(state, loaded, work, apart=work != folder, smoke=smoke)
+        except UsageError:
+            if accelerator.is_main_process and not resume:
+                remove_if_bare(folder)
+            raise
+        for line in (*prepared.substitutions, *prepared.facts["warnings"]):
+            display.say(f"note: {line}")
+        return _Run(accelerator, prepared, loaded, folder, display, command, started).go(resume=resume)
+
+
+def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bool, smoke: bool) -> Prepared:
+    """Prepare on every process, the main one first, and check that all have the same.
+
+    A model that is made here, the main process makes for all: with `apart`, this one does not see the run folder.
+    """
+
+    def share() -> None:
+        for name in (STAND_IN, NEW_MODEL):
+            ranks.share_folder(state, work / name, missing=apart)
+
+    prepared = ranks.main_first(state, lambda: prepare(loaded, smoke=smoke, work_folder=work), between=share)
+    lengths = repr([features.lengths for features in prepared.features.values()]).encode()
+    ranks.check_same(
+        state,
+        {
+            "recipe": loaded.recipe.sha256()[:12],
+            "rows": prepared.data.fingerprint[:12],
+            "tokenizer": f"{zlib.crc32(lengths):08x}",
+        },
+    )
+    return prepared
 
 
 class _Run:
@@ -91,6 +110,7 @@ class _Run:
         started: float,
     ) -> None:
         self.accelerator = accelerator
+        self.state = PartialState()
         self.prepared = prepared
         self.recipe = prepared.recipe
         self.loaded = loaded
@@ -117,7 +137,9 @@ class _Run:
         if not self.history["evaluations"] or self.history["evaluations"][-1]["step"] != self.progress.step:
             self._evaluate()
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
-        checkpoint.load_weights(self._bare_model(), self._best_folder() / "weights.safetensors")
+        best = ranks.agree(self.state, lambda: files.found_folder(self.folder / "checkpoints" / "best"))
+        assert best is not None, "an evaluation always writes the first best checkpoint"
+        checkpoint.load_weights(self._bare_model(), best / "weights.safetensors", partial(ranks.read_bytes, self.state))
         undo_savings(self._bare_model())
         self.prepared, decoded = predict_splits(self._predictor(), self.prepared)
         results: dict[str, Any] = {}
@@ -158,16 +180,23 @@ class _Run:
         files.write_json(self.folder / "environment.json", results_file.environment_facts(prepared, self.accelerator))
 
     def _restore(self) -> None:
-        found, state = checkpoint.read_state(
-            self.folder / "checkpoints" / "last",
-            self.recipe.as_dict(),
-            self.prepared.data.fingerprint,
-            self.accelerator.num_processes,
+        processes = self.accelerator.num_processes
+        found, state = ranks.agree(
+            self.state,
+            lambda: checkpoint.read_state(
+                self.folder / "checkpoints" / "last", self.recipe.as_dict(), self.prepared.data.fingerprint, processes
+            ),
         )
-        checkpoint.load_state(found, self._bare_model(), self.optimizer)
+        checkpoint.load_state(found, self._bare_model(), self.optimizer, partial(ranks.read_bytes, self.state))
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         self.display.say(f"resuming after step {self.progress.step}")
+        if state["processes"] != processes:
+            dropout = "; with dropout, other neurons are dropped" if _drops_out(self._bare_model()) else ""
+            self.display.say(
+                f"note: {processes} process{'es' if processes > 1 else ''} instead of {state['processes']}: the same rows in "
+                f"each step, so the same losses to rounding{dropout}"
+            )
 
     def _announce(self) -> None:
         prepared, recipe = self.prepared, self.recipe
@@ -352,11 +381,6 @@ class _Run:
             self.prepared.evaluation_tokens(),
         )
 
-    def _best_folder(self) -> Path:
-        found = files.found_folder(self.folder / "checkpoints" / "best")
-        assert found is not None, "an evaluation always writes the first best checkpoint"
-        return found
-
     def _finish(self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float) -> dict[str, Any]:
         """Save the model, prove it, score it, and write results, predictions, report and card."""
         prepared, recipe = self.prepared, self.recipe
@@ -420,17 +444,7 @@ class _Run:
 
 def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
     """Return the run folder, made by the first rank: `output`, or runs/NAME with the next free number."""
-    claimed: list[Any] = [None]
-    if state.is_main_process:
-        try:
-            claimed = [claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)]
-        except UsageError as error:
-            claimed = [error]
-    if state.num_processes > 1:
-        broadcast_object_list(claimed)
-    if isinstance(claimed[0], UsageError):
-        raise claimed[0]
-    return Path(claimed[0])
+    return Path(ranks.agree(state, lambda: claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)))
 
 
 def _substituted(prepared: Prepared) -> str:
@@ -440,6 +454,14 @@ def _substituted(prepared: Prepared) -> str:
 
 def _at(commit: str | None) -> str:
     return f" at commit {commit}" if commit is not None else ""
+
+
+def _drops_out(model: torch.nn.Module) -> bool:
+    """Say whether training draws random numbers for dropout, which differ from rank to rank."""
+    found = [
+        getattr(module, "p" if isinstance(module, torch.nn.Dropout) else "dropout", 0) for module in model.modules()
+    ]
+    return any(isinstance(share, float) and share > 0 for share in found)
 
 
 def _is_better(score: float | None, best: float | None, greater_is_better: bool) -> bool:

@@ -1,6 +1,7 @@
 """A recipe with several seeds: the whole run once per seed, each into a folder of its own, and what they say together."""
 
 import json
+import os
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from accelerate import PartialState
 from rich.console import Console
 
-from ft_toolkit import environment, files, hub
+from ft_toolkit import files, hub, ranks
 from ft_toolkit.errors import ResumeError
 from ft_toolkit.hub_access import check_recipe
 from ft_toolkit.recipe_file import LoadedRecipe
@@ -19,7 +20,7 @@ from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.run import claim_folder, run
 from ft_toolkit.run_folder import resume_command, without_folder
-from ft_toolkit.several import OneOfSeveral, agree, run_several
+from ft_toolkit.several import OneOfSeveral, run_several
 from ft_toolkit.tracking import Display
 
 
@@ -29,13 +30,31 @@ def run_recipe(
     """Train, evaluate and document a recipe, once for each of its seeds; return results.json's content and the `folder`.
 
     Processes that are not the main one get an empty dict. Raises UsageError before anything is trained, NotFiniteError,
-    ReloadError, HubError once all is on this disk, or Interrupted with a checkpoint saved.
+    ReloadError, HubError once all is on this disk, LostProcessError, or Interrupted with a checkpoint saved.
     """
-    state = PartialState(cpu=environment.use_cpu())
+    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
+    with ranks.note_loss(state):
+        results = _run_recipe(
+            state, loaded, output=output, resume=resume, smoke=smoke, command=command, console=console
+        )
+    state.destroy_process_group()
+    return results
+
+
+def _run_recipe(
+    state: PartialState,
+    loaded: LoadedRecipe,
+    *,
+    output: Path | None,
+    resume: bool,
+    smoke: bool,
+    command: str,
+    console: Console,
+) -> dict[str, Any]:
     display = Display(console, enabled=state.is_main_process)
     pushing = loaded.recipe.hub.push and not smoke
     if pushing:
-        agree(state, lambda: check_recipe(loaded, display.say))
+        ranks.agree(state, lambda: check_recipe(loaded, display.say))
     elif loaded.recipe.hub.push:
         display.say("note: a smoke run is not pushed to the Hub")
     single = loaded.recipe.training.seeds is None
@@ -46,7 +65,6 @@ def run_recipe(
         print_results(results, console)
     if results and pushing:
         hub.push_finished(loaded, Path(results["folder"]), display.say)
-    PartialState().destroy_process_group()
     return results
 
 
@@ -54,7 +72,7 @@ def _run_seeds(
     loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
 ) -> dict[str, Any]:
     seeds = loaded.recipe.training.seeds or []
-    state = PartialState(cpu=environment.use_cpu())
+    state = PartialState()
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     places = {seed: folder / f"seed_{seed}" for seed in seeds}
     runs = [

@@ -3,19 +3,17 @@
 import gc
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
 from rich.console import Console
 
-from ft_toolkit import checkpoint, environment, files
-from ft_toolkit.errors import FtkError, Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit import checkpoint, files, ranks
+from ft_toolkit.errors import Interrupted, ResumeError, UsageError, one_of
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import write_report
 from ft_toolkit.run import run
@@ -39,11 +37,11 @@ def run_several(runs: Sequence[OneOfSeveral], *, what: str, go_on: str, smoke: b
     `what` names the runs in the plural, `go_on` is the command that goes on with all of them after an interruption. Raises what
     `run` raises, and what `_plan` finds wrong in a folder.
     """
-    state = PartialState(cpu=environment.use_cpu())
+    state = PartialState()
     display = Display(console, enabled=state.is_main_process)
     for number, one in enumerate(runs, 1):
         title = f"{one.title} ({number} of {len(runs)})"
-        plan = agree(state, partial(_plan, one.loaded, one.folder, smoke=smoke))
+        plan = ranks.agree(state, partial(_plan, one.loaded, one.folder, state.num_processes, smoke=smoke))
         display.say(f"{title}: {plan}, {one.folder}")
         if plan == "finished already":
             continue
@@ -61,23 +59,7 @@ def run_several(runs: Sequence[OneOfSeveral], *, what: str, go_on: str, smoke: b
             torch.cuda.empty_cache()
 
 
-def agree(state: PartialState, decide: Callable[[], str | None]) -> str:
-    """Return what the main process decides, or raise its error, on every process."""
-    decided: list[Any] = [None]
-    state.wait_for_everyone()
-    if state.is_main_process:
-        try:
-            decided = [decide()]
-        except FtkError as error:
-            decided = [error]
-    if state.num_processes > 1:
-        broadcast_object_list(decided)
-    if isinstance(decided[0], FtkError):
-        raise decided[0]
-    return str(decided[0])
-
-
-def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
+def _plan(one: LoadedRecipe, target: Path, processes: int, *, smoke: bool) -> str:
     """Say what is to be done for a run: nothing, going on from its checkpoint, or starting.
 
     Raises ResumeError when what is there is finished, but was made by a recipe that trains differently, and UsageError when
@@ -88,7 +70,8 @@ def _plan(one: LoadedRecipe, target: Path, *, smoke: bool) -> str:
         if bool(found["substitutions"]) != smoke:
             raise ResumeError(f"{target}: a smoke run and a real one do not go together; start a new run")
         saved = parse_yaml((target / "recipe.yaml").read_text(encoding="utf-8"))[0]
-        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict())):
+        before = json.loads((target / "environment.json").read_text(encoding="utf-8"))["processes"]
+        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict(), (before, processes))):
             raise ResumeError(
                 f"{target} was made by another recipe: {'; '.join(changed)}. Undo that, or start a new run"
             )

@@ -143,7 +143,9 @@ def architecture_of(name: str) -> str:
 
 
 def make_stand_in(folder: Path, texts: Iterable[str], architecture: str = "bert", seed: int = 0) -> Path:
-    """Write a two-layer model of `architecture` with a vocabulary from `texts` to `folder` and return it."""
+    """Write a two-layer model of `architecture` with a vocabulary from `texts` to `folder`, unless it is there; return it."""
+    if (folder / "model.safetensors").is_file():  # written last
+        return folder
     made = ARCHITECTURES[architecture]
     torch.manual_seed(seed)
     tokenizer = _tokenizer(made, texts)
@@ -151,8 +153,8 @@ def make_stand_in(folder: Path, texts: Iterable[str], architecture: str = "bert"
     known = {"pad_token_id": ids.get("pad_token_id"), "bos_token_id": None, "eos_token_id": None} | ids
     config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **known | made.sizes)
     model = getattr(transformers, made.auto_class).from_config(config)
-    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
     return folder
 
 

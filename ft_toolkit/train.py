@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor
 
 from ft_toolkit.batching import MicroBatch, Plan
@@ -129,10 +130,11 @@ def _step(
     norm = accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm or float("inf"))
     grad_norm = float(norm) if norm is not None else float("nan")
     if not np.isfinite(loss_value) or not np.isfinite(grad_norm):
-        ids = sorted({plan.example_ids[i] for micro in micros for i in micro.features})
+        own = [plan.example_ids[i] for micro in micros for i in micro.features]
+        ids = sorted(set(gather_object(own) if accelerator.num_processes > 1 else own))
         raise NotFiniteError(
             f"step {progress.step + 1}: the loss is {loss_value} and the gradient norm {grad_norm}; stopped before the update. "
-            f"Rows of this step{_on(accelerator)} (counted from 0): {ids}. Look at these rows, or lower training.learning_rate"
+            f"Rows of this step (counted from 0): {ids}. Look at these rows, or lower training.learning_rate"
         )
     learning_rate = plan.lr_at(progress.step)
     for group in optimizer.param_groups:
@@ -175,7 +177,3 @@ def _count(accelerator: Accelerator, plan: TrainingPlan, batches: list[Batch]) -
         counts = accelerator.reduce(counts.to(accelerator.device), reduction="sum").cpu()
     targets, examples, tokens, padded = counts.tolist()
     return targets, int(examples), int(tokens), int(padded)
-
-
-def _on(accelerator: Accelerator) -> str:
-    return f" on rank {accelerator.process_index}" if accelerator.num_processes > 1 else ""

@@ -52,7 +52,7 @@ def test_another_setting_other_rows_or_processes_are_refused_in_words(tmp_path: 
         checkpoint.read_state(tmp_path / "none", RECIPE, "f", 1)
     with pytest.raises(ResumeError, match="saved for other rows"):
         checkpoint.read_state(target, RECIPE, "g", 1)
-    with pytest.raises(ResumeError, match="saved by 1 processes, now there are 2"):
+    with pytest.raises(ResumeError, match=r"an optimizer step had 1 micro-batches .* now it has 2"):
         checkpoint.read_state(target, RECIPE, "f", 2)
     changed = {**RECIPE, "training": {"seed": 2, "logging_steps": 5}}
     with pytest.raises(ResumeError, match=r"training\.seed was 1, now 2"):
@@ -67,3 +67,17 @@ def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError):
         files.write_json(path, {"a": float("nan")})
     assert path.read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_steps_may_be_split_otherwise_but_not_have_other_rows() -> None:
+    def recipe(**training: int) -> dict[str, dict[str, int]]:
+        return {"training": training}
+
+    eight = recipe(examples_per_batch=8, gradient_accumulation_steps=1)
+    assert not checkpoint.changes(eight, recipe(examples_per_batch=4, gradient_accumulation_steps=1), (2, 4))
+    assert not checkpoint.changes(eight, recipe(examples_per_batch=8, gradient_accumulation_steps=2), (2, 1))
+    assert checkpoint.changes(eight, eight, (2, 1))[0].endswith("set training.gradient_accumulation_steps=2")
+    assert "set training" not in checkpoint.changes(eight, eight, (2, 4))[0]
+    tokens = recipe(tokens_per_batch=512, gradient_accumulation_steps=1)
+    assert not checkpoint.changes(tokens, recipe(tokens_per_batch=512, gradient_accumulation_steps=2), (2, 1))
+    assert checkpoint.changes(tokens, recipe(tokens_per_batch=1024, gradient_accumulation_steps=1), (2, 1))

@@ -36,6 +36,8 @@ FLOORS = {
     2: ["config", "run_folder", "metrics.offline", "environment", "text", "text.*"],
     3: [
         "recipe_file",
+        "launch",
+        "ranks",
         "data",
         "data.*",
         "savings",
@@ -63,6 +65,7 @@ LIGHT = [
     "yaml12",
     "files",
     "run_folder",
+    "launch",
     "hub_names",
     "hub_errors",
     "staging",

@@ -1,7 +1,9 @@
 """The command line: each verb is a function of a module beside this one. Nothing here imports torch at the top, so that a
 wrong recipe is refused before it is loaded."""
 
+import os
 import sys
+from types import TracebackType
 
 import typer
 
@@ -12,7 +14,8 @@ from ft_toolkit.cli.models import evaluate, predict, push
 from ft_toolkit.cli.recipes import copy, recipes, reproduce, run, show
 from ft_toolkit.cli.runs import runs
 from ft_toolkit.cli.scale import scale
-from ft_toolkit.errors import FtkError, RecipeError
+from ft_toolkit.errors import FtkError, LostProcessError, RecipeError
+from ft_toolkit.launch import speaks
 
 app = typer.Typer(
     help="Fine-tune BERT- and GPT-2-class models from a recipe: exact loss, honest scores, models that reload and agree.",
@@ -27,13 +30,25 @@ app.add_typer(ci, name="ci")
 
 
 def main() -> None:
-    """Run the command line; print a user's error in words and leave with its exit code."""
+    """Run the command line; print a user's error in words and leave with its exit code.
+
+    Of several processes, the first to fail speaks.
+    """
+    sys.excepthook = _show_traceback
     try:
         app()
     except FtkError as error:
         heading = "" if isinstance(error, RecipeError) else "error: "
-        print(f"{heading}{error}", file=sys.stderr)
+        if speaks(os.environ, lost_another=isinstance(error, LostProcessError)):
+            print(f"{heading}{error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
+        if speaks(os.environ):
+            print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
         sys.exit(130)
+
+
+def _show_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Show the traceback of a bug, unless another process of this run failed first."""
+    if speaks(os.environ):
+        sys.__excepthook__(kind, error, traceback)

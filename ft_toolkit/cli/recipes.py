@@ -1,5 +1,6 @@
 """ftk run, reproduce, recipes, show and copy: what is done with a recipe."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -11,7 +12,12 @@ from rich.console import Console
 
 from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, print_columns, quiet_libraries
 from ft_toolkit.errors import GateError, UsageError, one_of
+from ft_toolkit.launch import check_launcher, is_launched, own_command, start
 from ft_toolkit.shipped import shipped
+
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Train in so many processes on this machine, each with the whole model.")
+]
 
 
 def run(
@@ -27,6 +33,7 @@ def run(
         bool, typer.Option("--dry-run", help="Check all and show rows, steps, weights, memory and time; train nothing.")
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")] = False,
+    processes: Processes = None,
 ) -> None:
     """Train, evaluate, prove and document one recipe."""
     from ft_toolkit.data.load import check_sources
@@ -36,10 +43,13 @@ def run(
 
     path = find_recipe(recipe)
     loaded = load_recipe(path, overrides or [], find_tasks())
-    if not smoke or loaded.recipe.data.train is not None:
+    # one of several processes finds missing rows together with the others, who would wait for it in vain
+    if not is_launched(os.environ) and (not smoke or loaded.recipe.data.train is not None):
         check_sources(loaded.recipe.data, loaded.task)
+    check_launcher(os.environ, processes=processes, mixed_precision=loaded.recipe.training.mixed_precision)
     if not dry_run:
         check_folder(output, resume=resume)
+        _start_processes(processes)
     quiet_libraries()
     if dry_run:
         from ft_toolkit.dry_run import dry_run as show_plan
@@ -52,8 +62,14 @@ def run(
         return
     from ft_toolkit.seeds import run_recipe
 
-    command = shlex.join(["ftk", *sys.argv[1:]])
+    command = own_command(sys.argv[1:], os.environ)
     run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
+
+
+def _start_processes(processes: int | None) -> None:
+    """Leave this process to start `processes` others that do the same as this was to do, if several are wanted."""
+    if processes is not None and processes > 1 and not is_launched(os.environ):
+        sys.exit(start(processes, sys.argv[1:]))
 
 
 def reproduce(
@@ -64,6 +80,7 @@ def reproduce(
     ] = None,
     smoke: Annotated[bool, typer.Option("--smoke", hidden=True)] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")] = False,
+    processes: Processes = None,
 ) -> None:
     """Run a recipe and say whether it reaches its published reference. Exit code 3 where it does not."""
     from ft_toolkit.data.load import check_sources
@@ -86,13 +103,15 @@ def reproduce(
             "reproduced. Leave out what changes model, data or reference, or use 'ftk run'"
         )
     check_sources(loaded.recipe.data, loaded.task)
+    check_launcher(os.environ, processes=processes, mixed_precision=loaded.recipe.training.mixed_precision)
     check_folder(output, resume=resume)
+    _start_processes(processes)
     quiet_libraries()
     from ft_toolkit.evidence.reference import judge_reference
     from ft_toolkit.report.console import print_results
     from ft_toolkit.seeds import run_recipe
 
-    command = shlex.join(["ftk", *sys.argv[1:]])
+    command = own_command(sys.argv[1:], os.environ)
     results = run_recipe(loaded, output=output, resume=resume, smoke=False, command=command, console=Console())
     if not results:
         return
