@@ -304,7 +304,7 @@ def report(given: argparse.Namespace, records: list[dict[str, Any]]) -> str:
         f"{datetime.now(UTC):%Y-%m-%d}; {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB; "
         f"Python {platform.python_version()}; " + ", ".join(f"{name} {version}" for name, version in versions.items()),
         "",
-        f"Model {given.model}; medians over the rounds. What the columns mean stands at the top of benchmarks/against_peers.py.",
+        f"Model {given.model}; medians over the rounds. The columns are explained at the top of benchmarks/against_peers.py.",
     ]
     for task in SETTINGS:
         for method in ("full", "lora"):
@@ -321,7 +321,10 @@ def table(given: argparse.Namespace, task: str, method: str, records: list[dict[
     good = {name: [one for one in records if one["contender"] == name and "failed" not in one] for name in names}
     rounds = min(len(found) for found in good.values() if found)
     rows = given.rows or setting.rows
-    yield f"## {task}, {method}: {rows} rows, batch {setting.batch}, at most {setting.max_length} tokens, 1 epoch, {rounds} rounds"
+    yield (
+        f"## {task}, {method}: {rows} rows, batch {setting.batch}, at most {setting.max_length} tokens, 1 epoch, "
+        f"{rounds} rounds"
+    )
     yield ""
     yield "| | whole s | | train s | | eval s | | start s | tokens/s | limit | memory MiB | score |"
     yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
@@ -354,7 +357,8 @@ def table(given: argparse.Namespace, task: str, method: str, records: list[dict[
     padded = [one["padding_share"] for found in good.values() for one in found if one.get("padding_share") is not None]
     if padded:
         yield ""
-        yield f"Padding in ours: {statistics.median(padded):.1%}. Matrix product: {middle(records, 'gflops'):.0f} GFLOP/s in float32."
+        rate = middle(records, "gflops")
+        yield f"Padding in ours: {statistics.median(padded):.1%}. Matrix product: {rate:.0f} GFLOP/s in float32."
 
 
 def useful_weights(given: argparse.Namespace) -> int:

@@ -208,8 +208,9 @@ class TrainingSection(Section):
     # Share of the steps in which the learning rate rises from 0.
     warmup_ratio: Share = 0.06
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
-    # bf16 computes the forward pass in bfloat16 under autocast; weights and optimizer stay float32.
-    mixed_precision: Literal["no", "bf16"] = "no"
+    # bf16 computes the forward pass in bfloat16 under autocast; weights and optimizer stay float32. auto takes it where the
+    # hardware multiplies bfloat16 itself and the model is wide enough to gain by it; the run says which, and records that.
+    mixed_precision: Literal["auto", "no", "bf16"] = "auto"
     # Steps between two progress records in metrics.jsonl.
     logging_steps: PositiveInt = 10
     # Steps between two checkpoints; one is also written at each evaluation.

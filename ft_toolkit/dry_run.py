@@ -15,6 +15,8 @@ from ft_toolkit.loader import make_collate, to_device
 from ft_toolkit.prepare import BuiltModel, Prepared, build_model, effective_batch, prepare
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report.background import lost_answers
+from ft_toolkit.savings import save_work
+from ft_toolkit.savings.positions import only_at, places_read
 from ft_toolkit.tracking import check_trackers
 
 
@@ -24,9 +26,9 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     The estimate comes from a real forward and backward pass over the largest and over a middling batch. Raises UsageError.
     """
     check_trackers(loaded.recipe.tracking)
-    accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=loaded.recipe.training.mixed_precision)
     with tempfile.TemporaryDirectory() as scratch:
         prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
+        accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=prepared.recipe.training.mixed_precision)
         _show(prepared, accelerator, build_model(prepared), console)
 
 
@@ -45,6 +47,7 @@ def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, conso
     count, labels = built.count, getattr(prepared.schema, "labels", ())
     seeds = recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
+    save_work(built.model, accelerator.device, prepared.training_ids())
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
         *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
@@ -77,7 +80,8 @@ def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepare
     def pass_over(micro: MicroBatch) -> float:
         started = time.perf_counter()
         batch = to_device(collate(micro.features, 1.0), accelerator.device)
-        with accelerator.autocast():
+        places = places_read(prepared.task, batch, prepared.schema)
+        with accelerator.autocast(), only_at(model, places):
             outputs = model(**batch.inputs)
         accelerator.backward(prepared.task.loss_sum(outputs, batch, prepared.schema))
         if accelerator.device.type == "cuda":

@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,23 @@ def use_cpu() -> bool:
     return (
         os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes") or not torch.accelerator.is_available()
     )
+
+
+def multiplies_bfloat16() -> bool:
+    """Return whether what training runs on has instructions for products of bfloat16 numbers."""
+    import torch
+
+    if use_cpu():
+        found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
+        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))  # the last is ARM's
+    return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def seconds_since_start() -> float:
+    """Return for how long this process has been running."""
+    import psutil
+
+    return time.time() - float(psutil.Process().create_time())
 
 
 def peak_memory_mib() -> int:

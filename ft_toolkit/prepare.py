@@ -13,6 +13,7 @@ from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.data.share import take_share
+from ft_toolkit.environment import multiplies_bfloat16
 from ft_toolkit.errors import UsageError
 from ft_toolkit.models import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.new_model import make_new_model
@@ -28,6 +29,8 @@ SMOKE_SAMPLES = 100
 STAND_IN, NEW_MODEL = "stand_in_model", "new_model"
 # Tokens of the tokenizer that stands in for one that would have to be downloaded.
 SMOKE_VOCABULARY = 400
+# From this width of the model on, bfloat16 products gain more than the conversions around them cost.
+BF16_WIDTH = 256
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
     features = {
         name: task.encode(rows, tokenizer, schema, recipe.data.max_length) for name, rows in data.splits.items()
     }
+    recipe = _with(recipe, training=_with_precision(recipe.training, pretrained.config))
     metrics = applicable_metrics(task, recipe.task, schema)
     wanted = recipe.evaluation.metric_for_best_model
     if wanted is not None and wanted != "loss" and wanted not in metrics:
@@ -192,6 +196,14 @@ def prepare(loaded: LoadedRecipe, *, smoke: bool, work_folder: Path) -> Prepared
         )
     facts = audit(data, features, task, recipe.data.max_length)
     return Prepared(recipe, task, data, checkpoint, tokenizer, schema, features, metrics, facts, substitutions)
+
+
+def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:
+    """Return the section with a precision in the place of auto."""
+    if training.mixed_precision != "auto":
+        return training
+    wide = getattr(config, "hidden_size", 0) >= BF16_WIDTH
+    return training.model_copy(update={"mixed_precision": "bf16" if wide and multiplies_bfloat16() else "no"})
 
 
 def _smoke_recipe(recipe: Recipe) -> tuple[Recipe, list[str]]:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
 from rich.console import Console
 
 from ft_toolkit import adapters, checkpoint, environment, files, ranks
@@ -54,22 +56,23 @@ def run(
     check_trackers(loaded.recipe.tracking)
     state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
-    accelerator = Accelerator(
-        cpu=environment.use_cpu(),
-        mixed_precision=loaded.recipe.training.mixed_precision,
-        log_with=list(loaded.recipe.tracking.trackers) or None,
-        project_dir=str(folder),  # file-based trackers write there
-    )
-    display = Display(console, enabled=accelerator.is_main_process)
+    display = Display(console, enabled=state.is_main_process)
     with ranks.seen_folder(folder) as work:
         try:
             prepared = _prepare(state, loaded, work, apart=work != folder, smoke=smoke)
         except UsageError:
-            if accelerator.is_main_process and not resume:
+            if state.is_main_process and not resume:
                 remove_if_bare(folder)
             raise
         for line in (*prepared.substitutions, *prepared.facts["warnings"]):
             display.say(f"note: {line}")
+        AcceleratorState._reset_state()  # a run before in this process may have had another precision
+        accelerator = Accelerator(
+            cpu=environment.use_cpu(),
+            mixed_precision=prepared.recipe.training.mixed_precision,
+            log_with=list(loaded.recipe.tracking.trackers) or None,
+            project_dir=str(folder),  # file-based trackers write there
+        )
         return _Run(accelerator, prepared, loaded, folder, display, command, started).go(resume=resume)
 
 
@@ -91,6 +94,7 @@ def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bo
             "recipe": loaded.recipe.sha256()[:12],
             "rows": prepared.data.fingerprint[:12],
             "tokenizer": f"{zlib.crc32(lengths):08x}",
+            "training.mixed_precision": prepared.recipe.training.mixed_precision,
         },
     )
     return prepared
@@ -213,6 +217,7 @@ class _Run:
             f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
             f"({self.count.share:.1%})",
             *([f"left out {'; '.join(self.saved_work)}"] if self.saved_work else []),
+            f"numbers  {self._numbers()}",
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
         ):
             self.display.say(line)
@@ -224,6 +229,17 @@ class _Run:
             f"head     {found.layer} starts from a probe of {found.features:,} features: "
             f"loss {found.random_loss:.4f} before, {found.loss:.4f} after, {found.seconds:.1f} s"
         )
+
+    def _numbers(self) -> str:
+        """Return in what precision this run computes, and whether that chose itself."""
+        chosen = self.loaded.recipe.training.mixed_precision == "auto"
+        return {
+            "no": "float32",
+            "bf16": "bfloat16 products, float32 weights"
+            + (
+                ": this hardware multiplies bfloat16 itself (training.mixed_precision=no for float32)" if chosen else ""
+            ),
+        }[self.recipe.training.mixed_precision]
 
     # --- training
 
@@ -258,6 +274,7 @@ class _Run:
         self.metrics_file = (
             MetricsFile(self.folder / "metrics.jsonl", self.progress.step) if self.accelerator.is_main_process else None
         )
+        self.startup_seconds = round(environment.seconds_since_start(), 2)
         self.display.start(self.progress.step, self.total_steps)
         try:
             with note_stop_signals() as stop:
@@ -304,7 +321,9 @@ class _Run:
         prepared = self.prepared
         rows = prepared.data.splits["validation"]
         features, name = prepared.features["validation"], prepared.selection
+        started = time.perf_counter()
         values, loss = self._predictor().predict(features, loss_only=name == "loss")
+        seconds = round(time.perf_counter() - started, 2)
         scores = {"loss": loss}
         if name != "loss" or prepared.task.generate is None:
             decoded = prepared.task.decode(values, features, rows, prepared.schema)
@@ -322,7 +341,7 @@ class _Run:
             self.history["bad_evaluations"] += 1
         record: dict[str, Any] = {"step": self.progress.step, "epoch": self.progress.epoch}
         record |= {f"validation_{key}": finite(value) for key, value in scores.items()}
-        self.history["evaluations"].append(record)
+        self.history["evaluations"].append({**record, "seconds": seconds})
         if self.metrics_file is not None:
             self.metrics_file.write(record)
         if self.recipe.tracking.trackers:
@@ -391,18 +410,20 @@ class _Run:
             adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
             prepared.tokenizer.save_pretrained(fresh)
             write_contract(fresh, prepared)
-        proof = prove_reload(self.folder / "model", prepared, asked, expected)
-        plan = scoring_plan(prepared)
-        scored = {
-            name: score_split(
-                predicted,
-                prepared.data.splits[name],
-                plan,
-                predict_baselines(prepared, name),
-                fitted_here=name == "validation",
-            )
-            for name, predicted in decoded.items()
-        }
+        with ThreadPoolExecutor(1) as pool:  # the fresh process loads its libraries while the scores are computed here
+            proving = pool.submit(prove_reload, self.folder / "model", prepared, asked, expected)
+            plan = scoring_plan(prepared)
+            scored = {
+                name: score_split(
+                    predicted,
+                    prepared.data.splits[name],
+                    plan,
+                    predict_baselines(prepared, name),
+                    fitted_here=name == "validation",
+                )
+                for name, predicted in decoded.items()
+            }
+            proof = proving.result()
         scores = {name: one.record for name, one in scored.items()}
         training = {
             "steps": self.progress.step,
@@ -414,6 +435,8 @@ class _Run:
             "new_modules": list(self.new_modules),
             "head_start": self.history["head_start"],
             "seconds": round(training_seconds, 2),
+            # from the start of this process, which may have run other seeds before
+            "startup_seconds": self.startup_seconds,
             "step_seconds": round(self.meter.seconds, 2),
             "tokens_per_second": round(self.meter.tokens / self.meter.seconds, 1) if self.meter.seconds else None,
             "padding_share": round(1 - self.meter.tokens / self.meter.padded, 4) if self.meter.padded else None,

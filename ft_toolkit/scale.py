@@ -1,5 +1,6 @@
 """`ftk scale`: a recipe trained on growing shares of its training rows, and whether labelling more of them should help."""
 
+import os
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 from accelerate import PartialState
 from rich.console import Console
 
-from ft_toolkit import environment, files
+from ft_toolkit import files, ranks
 from ft_toolkit.errors import ResumeError
 from ft_toolkit.evidence.examples import read_results
 from ft_toolkit.evidence.scaling import fit_record, point_record
@@ -32,7 +33,16 @@ def run_scale(
     Processes that are not the main one get an empty dict. Every model and all rows are checked before anything is trained.
     Raises UsageError, and what a run raises.
     """
-    state = PartialState(cpu=environment.use_cpu())
+    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
+    with ranks.note_loss(state):
+        found = _run_scale(state, request, output=output, resume=resume, command=command, console=console)
+    state.destroy_process_group()
+    return found
+
+
+def _run_scale(
+    state: PartialState, request: ScaleRequest, *, output: Path | None, resume: bool, command: str, console: Console
+) -> dict[str, Any]:
     loaded = list(load_models(request).values())
     prepared: list[Prepared] = []
     for one in loaded:
@@ -54,7 +64,6 @@ def run_scale(
         print_scale(found, folder, console)
     else:
         found = {}
-    state.destroy_process_group()
     return {**found, "folder": str(folder)} if found else {}
 
 

@@ -131,7 +131,7 @@ hobby: {}
     assert problems["training.learning_rate"] == "found 'fast'; input should be a valid number"
     assert "found 0.0003" in problems["training.seed"]
     assert problems["training.momentum"].startswith("unknown key; allowed: seed, seeds, num_train_epochs")
-    assert "allowed: 'no' or 'bf16'" in problems["training.mixed_precision"]
+    assert "allowed: 'auto', 'no' or 'bf16'" in problems["training.mixed_precision"]
     assert problems["reference.source"] == "missing; it has no default"
     assert problems[""] == "'nonsense' is not of the form section.key=value"
 
