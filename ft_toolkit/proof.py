@@ -8,7 +8,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import ReloadError
@@ -35,8 +35,39 @@ def _split(prepared: Prepared) -> SplitName:
     return "test" if "test" in prepared.data.splits else "validation"
 
 
+class FreshProcess:
+    """A process that has loaded its libraries, and nothing of this one, and waits for the words of one `ftk` command."""
+
+    _WAIT = "import sys, json, ft_toolkit.inference; from ft_toolkit.cli import main; sys.argv = json.loads(input()); main()"
+
+    def __init__(self) -> None:
+        """Start it: what it loads takes seconds, in which this process has other work."""
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", self._WAIT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=_plain_environment(),
+        )
+
+    def run(self, *words: str) -> None:
+        """Run `ftk WORDS` there to its end. Raises ReloadError with what it says when it fails."""
+        _, errors = self._process.communicate(json.dumps(["ftk", *words]) + "\n")
+        if self._process.returncode != 0:
+            raise ReloadError(f"the saved model cannot be loaded by a fresh process:\n{errors.strip()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End the process if it still waits."""
+        self._process.kill()
+        self._process.communicate()
+
+
 def prove_reload(
-    model_folder: Path, prepared: Prepared, asked: Rows, expected: Sequence[dict[str, Any]]
+    process: FreshProcess, model_folder: Path, prepared: Prepared, asked: Rows, expected: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
     """Predict rows with `ftk predict` in a fresh, offline process and compare with `expected`.
 
@@ -44,7 +75,7 @@ def prove_reload(
     evaluated: before an adapter was folded in. Raises ReloadError.
     """
     started = time.perf_counter()
-    found = _predict_afresh(model_folder, asked)
+    found = _predict_afresh(process, model_folder, asked)
     difference, others = 0.0, 0
     for ours, theirs in zip(expected, found, strict=True):
         gap = _difference(ours, {key: value for key, value in theirs.items() if key != "id"})
@@ -68,16 +99,12 @@ def prove_reload(
     }
 
 
-def _predict_afresh(model_folder: Path, rows: Rows) -> list[dict[str, Any]]:
-    """Return what `ftk predict` says to rows in a process of its own."""
+def _predict_afresh(process: FreshProcess, model_folder: Path, rows: Rows) -> list[dict[str, Any]]:
+    """Return what `ftk predict` says to rows there."""
     with tempfile.TemporaryDirectory() as scratch:
         asked, answered = Path(scratch) / "rows.jsonl", Path(scratch) / "predictions.jsonl"
         asked.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        words = [sys.executable, "-m", "ft_toolkit", "predict", str(model_folder)]
-        words += ["--input", str(asked), "--output", str(answered)]
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env=_plain_environment())
-        if done.returncode != 0:
-            raise ReloadError(f"the saved model cannot be loaded by a fresh process:\n{done.stderr.strip()}")
+        process.run("predict", str(model_folder), "--input", str(asked), "--output", str(answered))
         return [json.loads(line) for line in answered.read_text(encoding="utf-8").splitlines()]
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,7 @@ from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at, make_optimizer
 from ft_toolkit.prepare import NEW_MODEL, STAND_IN, Prepared, build_model, effective_batch, prepare
-from ft_toolkit.proof import prove_reload, rows_to_prove
+from ft_toolkit.proof import FreshProcess, prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
@@ -124,6 +125,8 @@ class _Run:
         self.started = started
         self.progress = Progress()
         self.meter = Meter()
+        # What the model of the last evaluation predicts for the validation features, if that is known.
+        self.last_values: dict[SplitName, list[Any]] = {}
         # Everything besides weights and optimizer that a resumed run continues with.
         self.history: dict[str, Any] = {"best": None, "bad_evaluations": 0, "evaluations": [], "earlier_seconds": 0.0}
         self.history["head_start"] = None
@@ -145,10 +148,12 @@ class _Run:
         assert best is not None, "an evaluation always writes the first best checkpoint"
         checkpoint.load_weights(self._bare_model(), best / "weights.safetensors", partial(ranks.read_bytes, self.state))
         undo_savings(self._bare_model())
-        self.prepared, decoded = predict_splits(self._predictor(), self.prepared)
         results: dict[str, Any] = {}
-        if self.accelerator.is_main_process:
-            results = self._finish(decoded, training_seconds)
+        with FreshProcess() if self.accelerator.is_main_process else nullcontext() as fresh:
+            known = self.last_values if self.history["best"]["step"] == self.progress.step else {}
+            self.prepared, decoded = predict_splits(self._predictor(), self.prepared, known)
+            if fresh is not None:
+                results = self._finish(decoded, training_seconds, fresh)
         self.accelerator.wait_for_everyone()
         # not end_training, which would also end the process group that the next seed needs
         for tracker in self.accelerator.trackers:
@@ -324,8 +329,10 @@ class _Run:
         started = time.perf_counter()
         values, loss = self._predictor().predict(features, loss_only=name == "loss")
         seconds = round(time.perf_counter() - started, 2)
+        generates = prepared.task.generate is not None
+        self.last_values = {} if generates else {"validation": values}
         scores = {"loss": loss}
-        if name != "loss" or prepared.task.generate is None:
+        if name != "loss" or not generates:
             decoded = prepared.task.decode(values, features, rows, prepared.schema)
             scores |= point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)
         score, best = finite(scores[name]), self.history["best"]
@@ -400,18 +407,20 @@ class _Run:
             self.prepared.evaluation_tokens(),
         )
 
-    def _finish(self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float) -> dict[str, Any]:
+    def _finish(
+        self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float, fresh: FreshProcess
+    ) -> dict[str, Any]:
         """Save the model, prove it, score it, and write results, predictions, report and card."""
         prepared, recipe = self.prepared, self.recipe
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
         asked = rows_to_prove(prepared)
         expected = predict_rows(self._predictor(), prepared, asked)
-        with files.whole_folder(self.folder / "model") as fresh:
-            adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, fresh)
-            prepared.tokenizer.save_pretrained(fresh)
-            write_contract(fresh, prepared)
+        with files.whole_folder(self.folder / "model") as new:
+            adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, new)
+            prepared.tokenizer.save_pretrained(new)
+            write_contract(new, prepared)
         with ThreadPoolExecutor(1) as pool:  # the fresh process loads its libraries while the scores are computed here
-            proving = pool.submit(prove_reload, self.folder / "model", prepared, asked, expected)
+            proving = pool.submit(prove_reload, fresh, self.folder / "model", prepared, asked, expected)
             plan = scoring_plan(prepared)
             scored = {
                 name: score_split(

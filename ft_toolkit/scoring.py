@@ -1,6 +1,6 @@
 """From a trained model to predictions and scores of every split: what stands in results.json."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -26,15 +26,18 @@ class ScoredSplit:
     references: np.ndarray
 
 
-def predict_splits(predictor: Predictor, prepared: Prepared) -> tuple[Prepared, dict[SplitName, Decoded]]:
+def predict_splits(
+    predictor: Predictor, prepared: Prepared, known: Mapping[SplitName, Sequence[Any]]
+) -> tuple[Prepared, dict[SplitName, Decoded]]:
     """Return the decoded predictions of every split but train.
 
-    Thresholds are chosen on validation first; the returned `prepared` has the schema that holds them.
+    `known` holds what the model is known to predict for the features of a split, which then is not asked again. Thresholds
+    are chosen on validation first; the returned `prepared` has the schema that holds them.
     """
     names: list[SplitName] = [name for name in prepared.data.splits if name != "train"]
     if prepared.task.generate is not None:
         return prepared, {name: _predicted(predictor, prepared, prepared.data.splits[name]) for name in names}
-    values = {name: predictor.predict(prepared.features[name])[0] for name in names}
+    values = {name: known.get(name) or predictor.predict(prepared.features[name])[0] for name in names}
     if prepared.task.tune is not None:
         rows, features = prepared.data.splits["validation"], prepared.features["validation"]
         schema = prepared.task.tune(values["validation"], features, rows, prepared.schema)
