@@ -95,8 +95,8 @@ SETTINGS = {
     "language_modelling": Setting(
         "wikitext2/train.txt",
         "wikitext2/test.txt",
-        1200,
-        400,
+        600,
+        100,
         128,
         1e-4,
         {"whole_words": False},

@@ -7,7 +7,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.examples import EXAMPLES, write_examples
 from ft_toolkit.evidence.scores import finite, point_scores
+from ft_toolkit.fit_memory import can_run_out, fit_memory
 from ft_toolkit.head_start import start_head
 from ft_toolkit.inference import write_contract
 from ft_toolkit.layer_rates import lr_factors
@@ -272,6 +273,17 @@ class _Run:
             seed=training.seed,
         )
 
+    def _fitted_plan(self) -> TrainingPlan:
+        plan = self._training_plan()
+        if not can_run_out(self.accelerator):
+            return plan
+        fit = fit_memory(
+            self.accelerator, self.model, plan, self.prepared.features["train"].lengths, self.progress.epoch
+        )
+        if fit.words is not None:
+            self.display.say(f"memory   {fit.words}")
+        return replace(plan, pieces=fit.pieces)
+
     def _train(self) -> None:
         recipe = self.recipe
         if recipe.tracking.trackers:
@@ -292,7 +304,7 @@ class _Run:
         window = Meter()
         if self._stopped_early():
             return
-        for report in train(self.accelerator, self.model, self.optimizer, self._training_plan(), self.progress):
+        for report in train(self.accelerator, self.model, self.optimizer, self._fitted_plan(), self.progress):
             self.display.step(report)
             self.meter.add(report)
             window.add(report)

@@ -73,6 +73,8 @@ class TrainingPlan:
     places: Callable[[Batch], Tensor | None]
     max_grad_norm: float | None
     seed: int
+    # Micro-batches pass in so many pieces each, where they do not fit into memory whole (fit_memory.py).
+    pieces: int = 1
 
 
 def train(
@@ -113,19 +115,13 @@ def _step(
     started = time.perf_counter()
     model.train()
     torch.manual_seed(step_seed(plan.seed, progress.step, accelerator.process_index))
-    batches = [plan.collate(micro.features, micro.weight, progress.epoch) for micro in micros]
+    batches = collate_pieces(plan, micros, progress.epoch)
     n_targets, n_examples, n_tokens, n_padded = _count(accelerator, plan, batches)
     total = torch.zeros((), device=accelerator.device)
-    for index, cpu_batch in enumerate(batches):
-        batch = to_device(cpu_batch, accelerator.device)
+    for index, batch in enumerate(batches):
         synchronizes = index == len(batches) - 1
         with torch.enable_grad() if synchronizes else accelerator.no_sync(model):
-            with accelerator.autocast(), only_at(model, plan.places(cpu_batch)):
-                outputs = model(**batch.inputs)
-            loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
-            # DDP averages gradients over ranks, and a sum is wanted
-            accelerator.backward(loss * accelerator.num_processes)
-        total += loss.detach()
+            total += backward(accelerator, model, plan, batch, n_targets)
     loss_value = float(accelerator.reduce(total, reduction="sum"))
     norm = accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm or float("inf"))
     grad_norm = float(norm) if norm is not None else float("nan")
@@ -154,6 +150,29 @@ def _step(
         n_padded=n_padded,
         seconds=time.perf_counter() - started,
     )
+
+
+def collate_pieces(plan: TrainingPlan, micros: list[MicroBatch], epoch: int) -> list[Batch]:
+    """Return the batches of micro-batches, each in plan.pieces pieces, as even as its features allow."""
+    batches = []
+    for micro in micros:
+        size = -(-len(micro.features) // plan.pieces)
+        parts = [micro.features[start : start + size] for start in range(0, len(micro.features), size)]
+        batches += [plan.collate(part, micro.weight, epoch) for part in parts]
+    return batches
+
+
+def backward(
+    accelerator: Accelerator, model: torch.nn.Module, plan: TrainingPlan, cpu_batch: Batch, n_targets: float
+) -> Tensor:
+    """Add the gradient of a batch's part in the loss of a step with `n_targets` targets; return that part, detached."""
+    batch = to_device(cpu_batch, accelerator.device)
+    with accelerator.autocast(), only_at(model, plan.places(cpu_batch)):
+        outputs = model(**batch.inputs)
+    loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
+    # DDP averages gradients over ranks, and a sum is wanted
+    accelerator.backward(loss * accelerator.num_processes)
+    return loss.detach()
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:

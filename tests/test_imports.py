@@ -51,7 +51,7 @@ FLOORS = {
     ],
     4: ["new_model", "adapters", "evaluation", "evidence", "evidence.*", "checkpoint", "train"],
     5: ["prepare", "tracking", "layer_rates", "scale_plan"],
-    6: ["attributions", "head_start", "inference", "proof", "scoring", "report", "report.*", "doctor"],
+    6: ["attributions", "fit_memory", "head_start", "inference", "proof", "scoring", "report", "report.*", "doctor"],
     7: ["predict", "run", "dry_run", "evaluate_model", "staging", "hub_access"],
     8: ["hub", "several"],
     9: ["seeds", "scale"],

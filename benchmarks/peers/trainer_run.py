@@ -84,8 +84,8 @@ def question_answering(job: Job, train: Dataset, validation: Dataset, tokenizer:
         rows_of, offsets = found.pop("overflow_to_sample_mapping"), found.pop("offset_mapping")
         starts, ends = [], []
         for number, row in enumerate(rows_of):
-            answer = rows["answers"][row]
-            first, last = answer["answer_start"][0], answer["answer_start"][0] + len(answer["text"][0])
+            answer = rows["answers"][row][0]
+            first, last = answer["answer_start"], answer["answer_start"] + len(answer["text"])
             inside = [i for i, which in enumerate(found.sequence_ids(number)) if which == 1]
             held = [i for i in inside if offsets[number][i][1] > first and offsets[number][i][0] < last]
             whole = held and offsets[number][inside[0]][0] <= first and offsets[number][inside[-1]][1] >= last
@@ -174,6 +174,7 @@ def main(job: Job) -> None:
         disable_tqdm=True,
         bf16=job["bf16"],
         use_cpu=job["cpu"],
+        prediction_loss_only=job["task"] not in ("text_classification", "summarization"),
         train_sampling_strategy="group_by_length" if job["padding"] == "grouped" else "random",
         **({"predict_with_generate": True} if generates else {}),
     )

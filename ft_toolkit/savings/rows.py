@@ -58,7 +58,7 @@ def train_only_rows(model: Any, ids: Collection[int]) -> tuple[int, int] | None:
     holders = [name for name, one in model.named_parameters(remove_duplicate=False) if one is whole.weight]
     if len(holders) > 1 or len(ids) >= whole.num_embeddings:
         return None
-    model.set_input_embeddings(EmbeddingRows(whole, torch.tensor(sorted(ids))))
+    _put(model, whole, EmbeddingRows(whole, torch.tensor(sorted(ids))))
     return len(ids), whole.num_embeddings
 
 
@@ -66,4 +66,11 @@ def whole_table(model: Any) -> None:
     """Undo `train_only_rows`."""
     rows = model.get_input_embeddings()
     if isinstance(rows, EmbeddingRows):
-        model.set_input_embeddings(rows.whole())
+        _put(model, rows, rows.whole())
+
+
+def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Put a module in the place of another; a model of two models has no set_input_embeddings."""
+    name = next(name for name, module in model.named_modules() if module is old)
+    parent, _, own = name.rpartition(".")
+    setattr(model.get_submodule(parent), own, new)

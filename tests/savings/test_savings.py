@@ -130,6 +130,18 @@ def test_trained_rows_come_back_in_their_places() -> None:
     assert "bert.embeddings.word_embeddings.weight" in model.state_dict()
 
 
+def test_the_table_of_a_model_of_two_models_is_found() -> None:
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
+        config_of("BertModel"), config_of("BertLMHeadModel")
+    )
+    model = transformers.EncoderDecoderModel(config)
+    assert train_only_rows(model, range(NAMED)) == (NAMED, VOCABULARY)
+    assert isinstance(model.encoder.embeddings.word_embeddings, EmbeddingRows)
+    assert type(model.decoder.get_input_embeddings()) is torch.nn.Embedding
+    undo(model)
+    assert type(model.encoder.embeddings.word_embeddings) is torch.nn.Embedding
+
+
 def test_the_padding_row_gets_no_gradient() -> None:
     model = model_of("BertForTokenClassification")
     train_only_rows(model, range(NAMED))
