@@ -1,0 +1,118 @@
+"""What each saving of ft_toolkit/savings is worth: optimizer steps with none, with each alone, and with all of them.
+
+    python benchmarks/savings.py RECIPE [section.key=value ...] [--rounds 5] [--steps 12]
+
+Every variant trains a model of its own on the same batches; the variants take turns, and what is printed is the median over
+rounds of real tokens per second, with the ratio to the plain model. A profile of the plain and of the last variant follows.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch.profiler import ProfilerActivity, profile
+
+from ft_toolkit import environment
+from ft_toolkit.loader import make_collate
+from ft_toolkit.optim import make_optimizer
+from ft_toolkit.prepare import Prepared, build_model, prepare
+from ft_toolkit.recipe_file import load_recipe
+from ft_toolkit.savings.dropout import use_cheap_dropout
+from ft_toolkit.savings.last_block import shorten_last_block
+from ft_toolkit.savings.positions import places_read
+from ft_toolkit.savings.rows import train_only_rows
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.train import Progress, TrainingPlan, train
+
+NAMES = ("last block", "embedding rows", "cheaper dropout", "vocabulary where it is read")
+
+
+class Variant:
+    """A model with some of the savings, ready to train."""
+
+    def __init__(self, prepared: Prepared, accelerator: Accelerator, names: tuple[str, ...], steps: int) -> None:
+        built, ids = build_model(prepared), prepared.training_ids()
+        if "last block" in names:
+            shorten_last_block(built.model)
+        if "embedding rows" in names and ids is not None:
+            train_only_rows(built.model, ids)
+        if "cheaper dropout" in names:
+            use_cheap_dropout(built.model)
+        self.accelerator = accelerator
+        self.model, self.optimizer = accelerator.prepare(
+            built.model.to(accelerator.device), make_optimizer(built.model, learning_rate=1e-5, weight_decay=0.01)
+        )
+        task, schema = prepared.task, prepared.schema
+        where = partial(places_read, task, schema=schema) if NAMES[3] in names else (lambda batch: None)
+        self.plan = TrainingPlan(
+            plan_epoch=partial(prepared.plan_epoch, world_size=1),
+            total_steps=steps,
+            lr_at=lambda step: 1e-5,
+            collate=make_collate(prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id, 1),
+            example_ids=prepared.features["train"].example_ids,
+            loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
+            count_targets=lambda batch: task.count_targets(batch, schema),
+            places=where,
+            max_grad_norm=1.0,
+            seed=1,
+        )
+
+    def tokens_per_second(self) -> float:
+        """Train the steps once more, from the first batch."""
+        started, tokens = time.perf_counter(), 0
+        for report in train(self.accelerator, self.model, self.optimizer, self.plan, Progress()):
+            tokens += report.n_tokens
+        return tokens / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=12)
+    given = parser.parse_args()
+    loaded = load_recipe(given.recipe, given.overrides, find_tasks())
+    with tempfile.TemporaryDirectory() as scratch:
+        prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
+        precision = prepared.recipe.training.mixed_precision
+        accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
+        chosen = {"nothing left out": (), **{name: (name,) for name in NAMES}, "all": NAMES}
+        variants = {title: Variant(prepared, accelerator, names, given.steps) for title, names in chosen.items()}
+    rates: dict[str, list[float]] = {title: [] for title in variants}
+    for number in range(given.rounds + 1):
+        for title, variant in variants.items() if number % 2 else reversed(variants.items()):
+            rate = variant.tokens_per_second()
+            if number:  # the first round warms up
+                rates[title].append(rate)
+    plain = statistics.median(rates["nothing left out"])
+    print(f"{prepared.task.name}, {prepared.recipe.model.title}, {precision}, {environment.machine()['processor']}\n")
+    print("| left out | tokens/s | ratio |\n|---|---|---|")
+    for title, found in rates.items():
+        print(f"| {title} | {statistics.median(found):,.0f} | {statistics.median(found) / plain:.2f} |")
+    for title in ("nothing left out", "all"):
+        print(f"\nWhere the time goes, {title}:\n\n{profiled(variants[title].tokens_per_second)}")
+
+
+def profiled(work: Callable[[], Any], rows: int = 8) -> str:
+    """Return the operators that take the most time, with their shares."""
+    with profile(activities=[ProfilerActivity.CPU]) as found:
+        work()
+    averages = [one for one in found.key_averages() if one.self_cpu_time_total > 0]
+    total = sum(one.self_cpu_time_total for one in averages)
+    most = sorted(averages, key=lambda one: -one.self_cpu_time_total)[:rows]
+    lines = [f"| {one.key} | {one.self_cpu_time_total / total:.1%} |" for one in most]
+    return "\n".join(["| operator | share |", "|---|---|", *lines])
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()
