@@ -6,7 +6,6 @@ import signal
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -150,11 +149,10 @@ class _Run:
         checkpoint.load_weights(self._bare_model(), best / "weights.safetensors", partial(ranks.read_bytes, self.state))
         undo_savings(self._bare_model())
         results: dict[str, Any] = {}
-        with FreshProcess() if self.accelerator.is_main_process else nullcontext() as fresh:
-            known = self.last_values if self.history["best"]["step"] == self.progress.step else {}
-            self.prepared, decoded = predict_splits(self._predictor(), self.prepared, known)
-            if fresh is not None:
-                results = self._finish(decoded, training_seconds, fresh)
+        known = self.last_values if self.history["best"]["step"] == self.progress.step else {}
+        self.prepared, decoded = predict_splits(self._predictor(), self.prepared, known)
+        if self.accelerator.is_main_process:
+            results = self._finish(decoded, training_seconds)
         self.accelerator.wait_for_everyone()
         # not end_training, which would also end the process group that the next seed needs
         for tracker in self.accelerator.trackers:
@@ -419,19 +417,18 @@ class _Run:
             self.prepared.evaluation_tokens(),
         )
 
-    def _finish(
-        self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float, fresh: FreshProcess
-    ) -> dict[str, Any]:
+    def _finish(self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float) -> dict[str, Any]:
         """Save the model, prove it, score it, and write results, predictions, report and card."""
         prepared, recipe = self.prepared, self.recipe
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
         asked = rows_to_prove(prepared)
         expected = predict_rows(self._predictor(), prepared, asked)
-        with files.whole_folder(self.folder / "model") as new:
-            adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, new)
-            prepared.tokenizer.save_pretrained(new)
-            write_contract(new, prepared)
-        with ThreadPoolExecutor(1) as pool:  # the fresh process loads its libraries while the scores are computed here
+        # only now: beside another process, products on all cores take a multiple of their time
+        with FreshProcess() as fresh, ThreadPoolExecutor(1) as pool:
+            with files.whole_folder(self.folder / "model") as new:
+                adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, new)
+                prepared.tokenizer.save_pretrained(new)
+                write_contract(new, prepared)
             proving = pool.submit(prove_reload, fresh, self.folder / "model", prepared, asked, expected)
             plan = scoring_plan(prepared)
             scored = {
