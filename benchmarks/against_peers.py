@@ -319,23 +319,19 @@ def table(given: argparse.Namespace, task: str, method: str, records: list[dict[
     setting = SETTINGS[task]
     names = [name for name in CONTENDERS if any(one["contender"] == name for one in records)]
     good = {name: [one for one in records if one["contender"] == name and "failed" not in one] for name in names}
-    rounds = min(len(found) for found in good.values() if found)
     rows = given.rows or setting.rows
-    yield (
-        f"## {task}, {method}: {rows} rows, batch {setting.batch}, at most {setting.max_length} tokens, 1 epoch, "
-        f"{rounds} rounds"
-    )
+    yield (f"## {task}, {method}: {rows} rows, batch {setting.batch}, at most {setting.max_length} tokens, 1 epoch")
     yield ""
-    yield "| | whole s | | train s | | eval s | | start s | tokens/s | limit | memory MiB | score |"
-    yield "|---|---|---|---|---|---|---|---|---|---|---|---|"
+    yield "| | runs | whole s | | train s | | eval s | | start s | tokens/s | limit | memory MiB | score |"
+    yield "|---|---|---|---|---|---|---|---|---|---|---|---|---|"
     first = next((name for name in names if good[name]), None)
     weights = useful_weights(given)
     for name in names:
         if not good[name]:
             failure = next(one["failed"] for one in records if one["contender"] == name)
-            yield f"| {name} | failed: {failure} | | | | | | | | | | |"
+            yield f"| {name} | | failed: {failure} | | | | | | | | | | |"
             continue
-        cells = [name]
+        cells = [name, str(len(good[name]))]
         for key in ("whole_seconds", "train_seconds", "evaluation_seconds"):
             value, best = middle(good[name], key), middle(good[first], key) if first else None
             cells += [shown(value), f"{value / best:.2f}x" if value and best else ""]
