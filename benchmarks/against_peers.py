@@ -115,7 +115,6 @@ CONTENDERS: dict[str, dict[str, Any]] = {
     "Trainer, grouped, bf16": {"program": "trainer", "padding": "grouped", "bf16": True},
     "simpletransformers": {"program": "simple"},
 }
-STOCK_SCRIPTS = ("max_length", "dynamic")  # what the last table's ratios are named after
 
 
 def main() -> None:
@@ -315,7 +314,7 @@ def report(given: argparse.Namespace, records: list[dict[str, Any]]) -> str:
 
 
 def table(given: argparse.Namespace, task: str, method: str, records: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield the lines of one table; the times of the others stand beside how often ours fits into them."""
+    """Yield the lines of one table; beside each time stands how often the first contender's fits into it."""
     setting = SETTINGS[task]
     names = [name for name in CONTENDERS if any(one["contender"] == name for one in records)]
     good = {name: [one for one in records if one["contender"] == name and "failed" not in one] for name in names}
@@ -378,15 +377,16 @@ def shown(value: float | None) -> str:
 
 
 def score(records: list[dict[str, Any]]) -> str:
-    """Return the mean accuracy over rounds (each with its seed) and its 95% interval over the rows, or the mean loss."""
-    if records[0].get("right"):
-        import numpy as np
+    """Return the mean accuracy over rounds (each with its seed) and half its 95% interval over the rows, or the mean loss.
 
-        right = np.array([one["right"] for one in records], float)
-        per_row, means = right.mean(0), right.mean(1)
-        half = 1.96 * float(per_row.std(ddof=1)) / len(per_row) ** 0.5
-        spread = f", sd over seeds {means.std(ddof=1):.3f}" if len(means) > 1 else ""
-        return f"{per_row.mean():.3f} ± {half:.3f}{spread}"
+    Trainer returns predictions in an order of its own where it groups by length, so rows are not matched over rounds.
+    """
+    if records[0].get("right"):
+        means = [statistics.fmean(one["right"]) for one in records]
+        mean = statistics.fmean(means)
+        half = 1.96 * (mean * (1 - mean) / len(records[0]["right"])) ** 0.5
+        spread = f", sd over seeds {statistics.stdev(means):.3f}" if len(means) > 1 else ""
+        return f"{mean:.3f} ± {half:.3f}{spread}"
     losses = [one["loss"] for one in records if one.get("loss") is not None]
     return f"loss {statistics.fmean(losses):.3f}" if losses else ""
 

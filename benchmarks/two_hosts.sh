@@ -45,7 +45,7 @@ both() {
 }
 errors() { for host in "${hosts[@]}"; do grep -h -A1 '^error' "$work/$host.log" | grep -v '^[EW][0-9]\|^Traceback\|^--' | sed "s/^/  $host says: /" || true; done; }
 
-settings=(run demo training.max_steps=12 training.logging_steps=1 training.examples_per_batch=8 model.dropout=0.0
+settings=(run demo training.max_steps=12 training.mixed_precision=no training.logging_steps=1 training.examples_per_batch=8 model.dropout=0.0
   evaluation.bootstrap_samples=100 evaluation.baselines='[majority]')
 
 echo "== one process, 2 micro-batches of 8"
