@@ -85,7 +85,8 @@ def main() -> None:
         prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
         precision = prepared.recipe.training.mixed_precision
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
-        chosen = {"nothing left out": (), **{name: (name,) for name in NAMES}, "all": NAMES}
+        names = NAMES if prepared.task.reads is not None else NAMES[:3]
+        chosen = {"nothing left out": (), **{name: (name,) for name in names}, "all": names}
         variants = {title: Variant(prepared, accelerator, names, given.steps) for title, names in chosen.items()}
     rates: dict[str, list[float]] = {title: [] for title in variants}
     for number in range(given.rounds + 1):
