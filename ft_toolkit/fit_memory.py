@@ -88,7 +88,8 @@ def _passes(accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: Mi
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     held: list[Any] = []
     try:
-        held = [torch.empty_like(parameter) for parameter in trained for _ in range(2)]
+        # AdamW's two moments, and once more for what clipping and the update need
+        held = [torch.empty_like(parameter) for parameter in trained for _ in range(3)]
         model.train()
         with accelerator.no_sync(model):
             for batch in collate_pieces(plan, [widest], epoch):
