@@ -101,9 +101,8 @@ def test_a_wide_batch_is_cut_until_it_fits(tiny_bert: str, rows: list[dict[str, 
         assert can_run_out(setup.accelerator)
         fit = setup.fit()
         assert "pieces" in (fit.words or "")
-        reports = list(
-            train(setup.accelerator, setup.model, setup.optimizer, replace(setup.plan, pieces=fit.pieces), Progress())
-        )
+    plan = replace(setup.plan, pieces=fit.pieces)
+    reports = list(train(setup.accelerator, setup.model, setup.optimizer, plan, Progress()))
     assert 1 < fit.pieces <= 512
     assert [report.n_examples for report in reports] == [3072, 3072]
 
