@@ -24,6 +24,7 @@ import contextlib
 import json
 import os
 import platform
+import shutil
 import statistics
 import subprocess
 import sys
@@ -55,19 +56,16 @@ class Setting:
     max_length: int
     learning_rate: float
     recipe_task: dict[str, Any]
-    columns: dict[str, str]
+    columns: tuple[str, ...]
     batch: int = 32
     metric: str | None = None
-    max_target: int = 0
 
 
 SETTINGS = {
     "text_classification": Setting(
-        "sst2/train.tsv", "sst2/validation.tsv", 2000, 872, 128, 5e-5, {}, {"text": "text", "label": "label"}
+        "sst2/train.tsv", "sst2/validation.tsv", 2000, 872, 128, 5e-5, {}, ("text", "label")
     ),
-    "ner": Setting(
-        "wnut17/train.conll", "wnut17/validation.conll", 1500, 500, 128, 1e-4, {}, {"tokens": "tokens", "tags": "tags"}
-    ),
+    "ner": Setting("wnut17/train.conll", "wnut17/validation.conll", 1500, 500, 128, 1e-4, {}, ("tokens", "tags")),
     "question_answering": Setting(
         "xquad_en/train.json",
         "xquad_en/validation.json",
@@ -76,7 +74,7 @@ SETTINGS = {
         256,
         1e-4,
         {},
-        {"question": "question", "context": "context", "answers": "answers"},
+        ("question", "context", "answers"),
         batch=16,
     ),
     "summarization": Setting(
@@ -87,10 +85,9 @@ SETTINGS = {
         256,
         1e-4,
         {"max_target_length": 32, "num_beams": 1},
-        {"document": "document", "summary": "summary"},
+        ("document", "summary"),
         batch=16,
         metric="loss",
-        max_target=32,
     ),
     "language_modelling": Setting(
         "wikitext2/train.txt",
@@ -100,7 +97,7 @@ SETTINGS = {
         128,
         1e-4,
         {"whole_words": False},
-        {"text": "text"},
+        ("text",),
         batch=16,
         metric="loss",
     ),
@@ -184,7 +181,7 @@ def run_one(given: argparse.Namespace, task: str, method: str, contender: str, n
         **{name: str(path) for name, path in files.items()},
         "model": model_folder(given.model),
         "max_length": setting.max_length,
-        "max_target": setting.max_target,
+        "max_target": setting.recipe_task.get("max_target_length"),
         "batch": setting.batch,
         "learning_rate": setting.learning_rate * (4 if method == "lora" else 1),
         "epochs": 1,
@@ -202,7 +199,7 @@ def run_one(given: argparse.Namespace, task: str, method: str, contender: str, n
         script = HERE / "peers" / f"{what['program']}_run.py"
         python = given.simpletransformers_python if what["program"] == "simple" else sys.executable
         command = [python, str(script), str(folder / "job.json")]
-    subprocess.run(["rm", "-rf", job["output"]], check=True)
+    shutil.rmtree(job["output"], ignore_errors=True)
     rate = matrix_product_rate()
     with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
         started = time.perf_counter()

@@ -11,7 +11,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,15 @@ from accelerate import Accelerator
 from torch.profiler import ProfilerActivity, profile
 
 from ft_toolkit import environment
-from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import Prepared, build_model, prepare
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.savings.dropout import use_cheap_dropout
 from ft_toolkit.savings.last_block import shorten_last_block
-from ft_toolkit.savings.positions import places_read
 from ft_toolkit.savings.rows import train_only_rows
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.train import Progress, TrainingPlan, train
+from ft_toolkit.train import Progress, train
+from ft_toolkit.training_plan import training_plan
 
 NAMES = ("last block", "embedding rows", "cheaper dropout", "vocabulary where it is read")
 
@@ -38,31 +37,19 @@ class Variant:
     """A model with some of the savings, ready to train."""
 
     def __init__(self, prepared: Prepared, accelerator: Accelerator, names: tuple[str, ...], steps: int) -> None:
-        built, ids = build_model(prepared), prepared.training_ids()
+        built = build_model(prepared)
         if "last block" in names:
             shorten_last_block(built.model)
-        if "embedding rows" in names and ids is not None:
-            train_only_rows(built.model, ids)
+        if "embedding rows" in names:
+            train_only_rows(built.model, prepared.training_ids)
         if "cheaper dropout" in names:
             use_cheap_dropout(built.model)
         self.accelerator = accelerator
         self.model, self.optimizer = accelerator.prepare(
             built.model.to(accelerator.device), make_optimizer(built.model, learning_rate=1e-5, weight_decay=0.01)
         )
-        task, schema = prepared.task, prepared.schema
-        where = partial(places_read, task, schema=schema) if NAMES[3] in names else (lambda batch: None)
-        self.plan = TrainingPlan(
-            plan_epoch=partial(prepared.plan_epoch, world_size=1),
-            total_steps=steps,
-            lr_at=lambda step: 1e-5,
-            collate=make_collate(prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id, 1),
-            example_ids=prepared.features["train"].example_ids,
-            loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
-            count_targets=lambda batch: task.count_targets(batch, schema),
-            places=where,
-            max_grad_norm=1.0,
-            seed=1,
-        )
+        plan = training_plan(prepared, total_steps=steps, world_size=1)
+        self.plan = plan if NAMES[3] in names else replace(plan, places=lambda batch: None)
 
     def tokens_per_second(self) -> float:
         """Train the steps once more, from the first batch."""

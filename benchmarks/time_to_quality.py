@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +31,13 @@ from ft_toolkit.evaluation import Predictor
 from ft_toolkit.evidence.scores import point_scores
 from ft_toolkit.head_start import start_head
 from ft_toolkit.layer_rates import lr_factors
-from ft_toolkit.loader import make_collate
-from ft_toolkit.optim import lr_at, make_optimizer
+from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import Prepared, build_model, prepare
 from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
-from ft_toolkit.train import Progress, TrainingPlan, train
+from ft_toolkit.train import Progress, train
+from ft_toolkit.training_plan import training_plan
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -249,26 +248,7 @@ def _steps(
     accelerator: Accelerator, model: Any, optimizer: Any, prepared: Prepared, total_steps: int
 ) -> Iterator[tuple[int, float]]:
     """Train, yielding the number of steps so far, from 0, and the seconds of the last one."""
-    training, task, schema = prepared.recipe.training, prepared.task, prepared.schema
-    features = prepared.features["train"]
-    plan = TrainingPlan(
-        plan_epoch=partial(prepared.plan_epoch, world_size=1),
-        total_steps=total_steps,
-        lr_at=partial(
-            lr_at,
-            total_steps=total_steps,
-            peak=training.learning_rate,
-            warmup_ratio=training.warmup_ratio,
-            schedule=training.lr_scheduler_type,
-        ),
-        collate=make_collate(features, task, schema, prepared.tokenizer.pad_token_id, training.seed),
-        example_ids=features.example_ids,
-        loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
-        places=lambda batch: None,
-        count_targets=lambda batch: task.count_targets(batch, schema),
-        max_grad_norm=training.max_grad_norm,
-        seed=training.seed,
-    )
+    plan = training_plan(prepared, total_steps=total_steps, world_size=1)
     yield 0, 0.0
     for report in train(accelerator, model, optimizer, plan, Progress()):
         yield report.step, report.seconds

@@ -11,13 +11,13 @@ from rich.table import Table
 
 from ft_toolkit import environment
 from ft_toolkit.batching import MicroBatch
-from ft_toolkit.loader import make_collate, to_device
 from ft_toolkit.prepare import BuiltModel, Prepared, build_model, effective_batch, prepare
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report.background import lost_answers
 from ft_toolkit.savings import save_work
-from ft_toolkit.savings.positions import only_at, places_read
 from ft_toolkit.tracking import check_trackers
+from ft_toolkit.train import backward
+from ft_toolkit.training_plan import training_plan
 
 
 def dry_run(loaded: LoadedRecipe, console: Console) -> None:
@@ -47,7 +47,7 @@ def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, conso
     count, labels = built.count, getattr(prepared.schema, "labels", ())
     seeds = recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
-    save_work(built.model, accelerator.device, prepared.training_ids())
+    save_work(built.model, accelerator.device, prepared.training_ids)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
         *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
@@ -69,21 +69,16 @@ def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, conso
 
 def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepared, trainable: int) -> tuple[float, int]:
     """Return the seconds of a middling optimizer step and the expected peak memory in MiB."""
-    collate = make_collate(prepared.features["train"], prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
     lengths = prepared.features["train"].lengths
-    plan = prepared.plan_epoch(0, accelerator.num_processes)
+    plan = training_plan(prepared, total_steps=1, world_size=accelerator.num_processes)
     micros = sorted(
-        (micro for step in plan for micro in step[0] if micro.weight),
+        (micro for step in plan.plan_epoch(0) for micro in step[0] if micro.weight),
         key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features),
     )
 
     def pass_over(micro: MicroBatch) -> float:
         started = time.perf_counter()
-        batch = to_device(collate(micro.features, 1.0), accelerator.device)
-        places = places_read(prepared.task, batch, prepared.schema)
-        with accelerator.autocast(), only_at(model, places):
-            outputs = model(**batch.inputs)
-        accelerator.backward(prepared.task.loss_sum(outputs, batch, prepared.schema))
+        backward(accelerator, model, plan, plan.collate(micro.features, 1.0), 1.0)
         if accelerator.device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - started

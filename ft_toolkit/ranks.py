@@ -3,6 +3,7 @@
 Only the main process writes the run folder and reads from it; the others get what it read.
 """
 
+import os
 import platform
 import re
 import tempfile
@@ -27,12 +28,29 @@ PATIENCE = timedelta(minutes=30)
 _CHUNK = 2**26
 
 
-def join(world_size: int) -> PartialState:
+def join() -> PartialState:
     """Join the other processes of this run. Raises UsageError when they are not as many as the launcher started."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
     state = PartialState(cpu=environment.use_cpu(), **InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs())
     if state.num_processes != world_size:
         raise UsageError(f"the launcher started {world_size} processes, Accelerate sees {state.num_processes}")
     return state
+
+
+@contextmanager
+def joined() -> Iterator[PartialState]:
+    """Join the other processes and leave them at the end; raise LostProcessError for what PyTorch raises when one is gone."""
+    state = join()
+    try:
+        yield state
+    except (torch.distributed.DistError, RuntimeError) as error:
+        if state.num_processes == 1 or not _is_loss(error):
+            raise
+        raise LostProcessError(
+            f"process {state.process_index} on {platform.node()} lost another process of this run ({_reason(error)}); what "
+            "was reported first is the cause. A run with a checkpoint goes on with --output FOLDER --resume"
+        ) from error
+    state.destroy_process_group()
 
 
 def agree(state: PartialState, decide: Callable[[], T]) -> T:
@@ -129,20 +147,6 @@ def share_folder(state: PartialState, folder: Path, *, missing: bool) -> None:
         if missing:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-
-
-@contextmanager
-def note_loss(state: PartialState) -> Iterator[None]:
-    """Raise LostProcessError for what PyTorch raises when another process of the run is gone."""
-    try:
-        yield
-    except (torch.distributed.DistError, RuntimeError) as error:
-        if state.num_processes == 1 or not _is_loss(error):
-            raise
-        raise LostProcessError(
-            f"process {state.process_index} on {platform.node()} lost another process of this run ({_reason(error)}); what "
-            "was reported first is the cause. A run with a checkpoint goes on with --output FOLDER --resume"
-        ) from error
 
 
 def _is_loss(error: RuntimeError) -> bool:

@@ -1,6 +1,5 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
-import os
 import shutil
 import signal
 import time
@@ -27,8 +26,7 @@ from ft_toolkit.fit_memory import can_run_out, fit_memory
 from ft_toolkit.head_start import start_head
 from ft_toolkit.inference import write_contract
 from ft_toolkit.layer_rates import lr_factors
-from ft_toolkit.loader import make_collate
-from ft_toolkit.optim import lr_at, make_optimizer
+from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import NEW_MODEL, STAND_IN, Prepared, build_model, effective_batch, prepare
 from ft_toolkit.proof import FreshProcess, prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
@@ -39,11 +37,11 @@ from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.savings import save_work
 from ft_toolkit.savings import undo as undo_savings
-from ft_toolkit.savings.positions import places_read
 from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split, scoring_plan
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
+from ft_toolkit.training_plan import training_plan
 
 
 def run(
@@ -55,7 +53,7 @@ def run(
     """
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
-    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
+    state = ranks.join()
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     display = Display(console, enabled=state.is_main_process)
     with ranks.seen_folder(folder) as work:
@@ -128,8 +126,13 @@ class _Run:
         # What the model of the last evaluation predicts for the validation features, if that is known.
         self.last_values: dict[SplitName, list[Any]] = {}
         # Everything besides weights and optimizer that a resumed run continues with.
-        self.history: dict[str, Any] = {"best": None, "bad_evaluations": 0, "evaluations": [], "earlier_seconds": 0.0}
-        self.history["head_start"] = None
+        self.history: dict[str, Any] = {
+            "best": None,
+            "bad_evaluations": 0,
+            "evaluations": [],
+            "earlier_seconds": 0.0,
+            "head_start": None,
+        }
 
     def go(self, *, resume: bool) -> dict[str, Any]:
         self._build_model()
@@ -165,7 +168,7 @@ class _Run:
         training = self.recipe.training
         built = build_model(self.prepared)
         self.count, self.new_modules = built.count, built.new_modules
-        self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids())
+        self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids)
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
         model = built.model.to(self.accelerator.device)
         optimizer = make_optimizer(
@@ -247,32 +250,8 @@ class _Run:
 
     # --- training
 
-    def _training_plan(self) -> TrainingPlan:
-        prepared, training = self.prepared, self.recipe.training
-        task, schema = prepared.task, prepared.schema
-        return TrainingPlan(
-            plan_epoch=partial(prepared.plan_epoch, world_size=self.accelerator.num_processes),
-            total_steps=self.total_steps,
-            lr_at=partial(
-                lr_at,
-                total_steps=self.total_steps,
-                peak=training.learning_rate,
-                warmup_ratio=training.warmup_ratio,
-                schedule=training.lr_scheduler_type,
-            ),
-            collate=make_collate(
-                prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id, training.seed
-            ),
-            example_ids=prepared.features["train"].example_ids,
-            loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
-            count_targets=lambda batch: task.count_targets(batch, schema),
-            places=lambda batch: places_read(task, batch, schema),
-            max_grad_norm=training.max_grad_norm,
-            seed=training.seed,
-        )
-
     def _fitted_plan(self) -> TrainingPlan:
-        plan = self._training_plan()
+        plan = training_plan(self.prepared, total_steps=self.total_steps, world_size=self.accelerator.num_processes)
         if not can_run_out(self.accelerator):
             return plan
         fit = fit_memory(

@@ -1,6 +1,5 @@
 """`ftk scale`: a recipe trained on growing shares of its training rows, and whether labelling more of them should help."""
 
-import os
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -33,11 +32,8 @@ def run_scale(
     Processes that are not the main one get an empty dict. Every model and all rows are checked before anything is trained.
     Raises UsageError, and what a run raises.
     """
-    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
-    with ranks.note_loss(state):
-        found = _run_scale(state, request, output=output, resume=resume, command=command, console=console)
-    state.destroy_process_group()
-    return found
+    with ranks.joined() as state:
+        return _run_scale(state, request, output=output, resume=resume, command=command, console=console)
 
 
 def _run_scale(

@@ -1,7 +1,6 @@
 """A recipe with several seeds: the whole run once per seed, each into a folder of its own, and what they say together."""
 
 import json
-import os
 import shlex
 import statistics
 from collections.abc import Mapping, Sequence
@@ -32,13 +31,8 @@ def run_recipe(
     Processes that are not the main one get an empty dict. Raises UsageError before anything is trained, NotFiniteError,
     ReloadError, HubError once all is on this disk, LostProcessError, or Interrupted with a checkpoint saved.
     """
-    state = ranks.join(int(os.environ.get("WORLD_SIZE", "1")))
-    with ranks.note_loss(state):
-        results = _run_recipe(
-            state, loaded, output=output, resume=resume, smoke=smoke, command=command, console=console
-        )
-    state.destroy_process_group()
-    return results
+    with ranks.joined() as state:
+        return _run_recipe(state, loaded, output=output, resume=resume, smoke=smoke, command=command, console=console)
 
 
 def _run_recipe(

@@ -1,6 +1,7 @@
 """Which weight learns how fast: factors computed by hand for BERT, GPT-2 and an encoder-decoder, and what training does."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import build_model, prepare
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.train import Progress, train
+from ft_toolkit.training_plan import training_plan
 
 RATES = ["training.learning_rate=0.001", "training.layerwise_lr_decay=0.5", "training.head_learning_rate=0.003"]
 
@@ -130,32 +133,17 @@ def test_a_step_moves_each_weight_by_its_own_rate(
     write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     """Adam's first step has the length of the rate, whatever the gradient: the largest change is learning rate x factor."""
-    from functools import partial
-
-    from ft_toolkit.loader import make_collate
-    from ft_toolkit.train import Progress, TrainingPlan, train
-
     settings = [*RATES, "training.weight_decay=0.0", "model.dropout=0.0"]
     prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), smoke=False, work_folder=tmp_path)
-    built, task, schema = build_model(prepared), prepared.task, prepared.schema
+    built = build_model(prepared)
     factors = lr_factors(built.model, built.heads, prepared.recipe.training)
     before = {name: parameter.detach().clone() for name, parameter in built.model.named_parameters()}
     accelerator = Accelerator()
     model, optimizer = accelerator.prepare(
         built.model, make_optimizer(built.model, learning_rate=0.001, weight_decay=0.0, factors=factors)
     )
-    plan = TrainingPlan(
-        plan_epoch=partial(prepared.plan_epoch, world_size=1),
-        total_steps=1,
-        lr_at=lambda step: 0.001,
-        collate=make_collate(prepared.features["train"], task, schema, prepared.tokenizer.pad_token_id),
-        example_ids=prepared.features["train"].example_ids,
-        loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
-        places=lambda batch: None,
-        count_targets=lambda batch: task.count_targets(batch, schema),
-        max_grad_norm=None,
-        seed=1,
-    )
+    plan = training_plan(prepared, total_steps=1, world_size=1)
+    plan = replace(plan, lr_at=lambda step: 0.001, max_grad_norm=None)
     assert [report.learning_rate for report in train(accelerator, model, optimizer, plan, Progress())] == [0.001]
     for name in (
         "bert.embeddings.LayerNorm.bias",

@@ -252,18 +252,17 @@ def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
 
 
 def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: Path, tmp_path: Path) -> None:
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
+    words = [
+        "run",
+        str(recipe),
+        "training.seeds=[1, 2]",
+        "--smoke",
+        "--output",
+        str(tmp_path / "r"),
+        "--processes",
         "2",
-        "-m",
-        "ft_toolkit",
     ]
-    words = ["run", str(recipe), "training.seeds=[1, 2]", "--smoke", "--output", str(tmp_path / "r")]
-    done = subprocess.run([*launcher, *words], capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run([*WORDS, *words], capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(f"report: {tmp_path}") == 1 and done.stdout.count("seed 1 (1 of 2): starting") == 1
     results = read(tmp_path / "r")

@@ -139,7 +139,7 @@ def padding(job: Job) -> str | bool:
     return "max_length" if job["padding"] == "max_length" else False
 
 
-def with_lora(model: Any, task: str) -> Any:
+def with_lora(model: Any) -> Any:
     from peft import LoraConfig, get_peft_model
 
     heads = [name for name, _ in model.named_children() if name in ("classifier", "qa_outputs", "cls")]
@@ -148,14 +148,8 @@ def with_lora(model: Any, task: str) -> Any:
     )
 
 
-def main(job: Job) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(job["model"])
-    transformers.set_seed(job["seed"])
-    files = {name: job[name] for name in ("train", "validation")}
-    rows = load_dataset("json", data_files=files, cache_dir=str(Path(job["output"]) / "cache"))
-    parts = TASKS[job["task"]](job, rows["train"], rows["validation"], tokenizer)
-    model = with_lora(parts["model"], job["task"]) if job["method"] == "lora" else parts["model"]
-    encoded = rows.map(parts["encode"], batched=True, remove_columns=rows["train"].column_names)
+def arguments_of(job: Job) -> tuple[TrainingArguments, type[Trainer]]:
+    """Return the settings of a training and the class that runs it."""
     generates = job["task"] == "summarization"
     arguments_class, trainer_class = (
         (Seq2SeqTrainingArguments, Seq2SeqTrainer) if generates else (TrainingArguments, Trainer)
@@ -178,6 +172,18 @@ def main(job: Job) -> None:
         train_sampling_strategy="group_by_length" if job["padding"] == "grouped" else "random",
         **({"predict_with_generate": True} if generates else {}),
     )
+    return arguments, trainer_class
+
+
+def main(job: Job) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(job["model"])
+    transformers.set_seed(job["seed"])
+    files = {name: job[name] for name in ("train", "validation")}
+    rows = load_dataset("json", data_files=files, cache_dir=str(Path(job["output"]) / "cache"))
+    parts = TASKS[job["task"]](job, rows["train"], rows["validation"], tokenizer)
+    model = with_lora(parts["model"]) if job["method"] == "lora" else parts["model"]
+    encoded = rows.map(parts["encode"], batched=True, remove_columns=rows["train"].column_names)
+    arguments, trainer_class = arguments_of(job)
     fixed = job["padding"] == "max_length" and job["task"] in ("text_classification", "ner", "question_answering")
     collator = default_data_collator if fixed else parts["collator"]
     trainer = trainer_class(

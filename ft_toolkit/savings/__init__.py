@@ -8,25 +8,24 @@
 `save_work` puts them into a model, `undo` takes out those that a saved model must not know of.
 """
 
-from collections.abc import Collection
 from typing import Any
 
 import torch
 
 from ft_toolkit.savings.dropout import use_cheap_dropout, use_stock_dropout
 from ft_toolkit.savings.last_block import shorten_last_block
-from ft_toolkit.savings.rows import train_only_rows, whole_table
+from ft_toolkit.savings.rows import TrainingIds, train_only_rows, whole_table
 
 
-def save_work(model: Any, device: torch.device, training_ids: Collection[int] | None) -> list[str]:
+def save_work(model: Any, device: torch.device, training_ids: TrainingIds) -> list[str]:
     """Leave out what is computed for nobody when this model is trained, in place; return in words what was left out.
 
-    `training_ids` are the tokens that the training rows name, None where any may come. Call it before the optimizer is made.
+    `training_ids` gives the tokens that the training rows name, None where any may come. Call it before the optimizer is made.
     """
     done = []
     if shorten_last_block(model):
         done.append("last block for the one token that is read")
-    if training_ids is not None and (count := train_only_rows(model, training_ids)):
+    if count := train_only_rows(model, training_ids):
         done.append(f"{count[0]:,} of {count[1]:,} embedding rows, which are all that the training rows name")
     if device.type == "cpu" and use_cheap_dropout(model):
         done.append("dropout from cheaper random numbers")

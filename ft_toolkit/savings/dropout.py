@@ -5,6 +5,7 @@ bfloat16. Here one 64-bit number of SFC64 serves four elements, each with the pr
 torch's generator, so what is a function of torch's seed stays one.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def kept_elements(shape: tuple[int, ...], p: float) -> tuple[Tensor, float]:
     """Return a bool mask that is true with probability 1 - p, p rounded to 1/65536, and what the kept are multiplied with."""
     threshold = min(round(p * _STEPS), _STEPS - 1)
     seed = int(torch.randint(2**62, ()))
-    n = int(np.prod(shape))
+    n = math.prod(shape)
     draws = np.random.SFC64(seed).random_raw(-(-n // 4)).view(np.uint16)[:n]
     return torch.from_numpy(draws >= threshold).view(shape), _STEPS / (_STEPS - threshold)
 

@@ -5,12 +5,14 @@ tokens some thousand sentences name a sixth, and the other rows never get a grad
 weight decay alone. Here they stay as the checkpoint has them.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+TrainingIds = Callable[[], Collection[int] | None]
 
 
 class EmbeddingRows(nn.Module):
@@ -47,16 +49,17 @@ class EmbeddingRows(nn.Module):
         return found
 
 
-def train_only_rows(model: Any, ids: Collection[int]) -> tuple[int, int] | None:
-    """Train only these rows of the model's input embeddings; return (rows, vocabulary), None where that saves nothing.
+def train_only_rows(model: Any, named: TrainingIds) -> tuple[int, int] | None:
+    """Train only the named rows of the model's input embeddings; return (rows, vocabulary), None where that saves nothing.
 
     It does not where the table is frozen, an adapter's, or shared with an output layer, which gives every row a gradient.
+    `named` goes over all training rows, so it is asked last.
     """
     whole = model.get_input_embeddings()
     if type(whole) is not nn.Embedding or not whole.weight.requires_grad or whole.max_norm or whole.scale_grad_by_freq:
         return None
     holders = [name for name, one in model.named_parameters(remove_duplicate=False) if one is whole.weight]
-    if len(holders) > 1 or len(ids) >= whole.num_embeddings:
+    if len(holders) > 1 or (ids := named()) is None or len(ids) >= whole.num_embeddings:
         return None
     _put(model, whole, EmbeddingRows(whole, torch.tensor(sorted(ids))))
     return len(ids), whole.num_embeddings
