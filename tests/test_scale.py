@@ -200,7 +200,7 @@ def test_the_sentence_says_what_the_interval_allows(tmp_path: Path) -> None:
         "not certain, since a gain of less than one of the 400 examples is within the interval."
     )
     assert said(0.0012, 0.02, 0.03, n=1000).endswith("a gain is to be expected.")
-    assert said(-0.03, -0.02, -0.01).endswith("no gain is to be expected; more rows made it worse.")
+    assert said(-0.03, -0.02, -0.01).endswith("no gain is to be expected.")
     assert said(-0.0004, 0.0001, 0.0004).endswith("no gain is to be expected.")
     lower = {"metric": "perplexity", "greater_is_better": False}
     assert said(-5, -3.1, -1.2, **lower).endswith(
@@ -222,4 +222,9 @@ def test_a_page_without_a_curve_says_why(ladder: tuple[Path, str], tmp_path: Pat
     write_scale_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: the accuracy is defined at fewer than three numbers of rows." in page
+    found["models"][0]["points"] = read(ladder[0] / "scale.json")["models"][0]["points"]
+    (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
+    write_scale_page(tmp_path)
+    page = (tmp_path / "scale.html").read_text(encoding="utf-8")
+    assert "No curve: more rows made it worse" in page and "predicted for twice" not in page
     assert page.count("<circle") == 2

@@ -194,7 +194,10 @@ def point_record(scores: Sequence[Mapping[str, Any]], metric: Metric, n: int) ->
 
 
 def fit_record(points: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str, Any] | None:
-    """Return the curve in scores, and what twice the rows should bring; None where fewer than three points have a score.
+    """Return the curve in scores, and what twice the rows should bring.
+
+    None where fewer than three points have a score, or where it is shown that more rows gave a larger error: no law of
+    learning says how that goes on.
 
     The error of a score whose best is known (1, or 100) is what is missing to it; a loss or a perplexity is taken as it is.
     """
@@ -206,6 +209,9 @@ def fit_record(points: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str,
     fit = fit_scaling(
         [ScalePoint(point["rows"], base + to_error * point["value"], point["standard_error"]) for point in known]
     )
+
+    if fit.drop()["high"] < 0:
+        return None
 
     def score(rows: float) -> dict[str, float]:
         return _turned(fit.error(rows), base, to_error)

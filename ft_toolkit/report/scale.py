@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from ft_toolkit.evidence.scaling import MINIMUM_POINTS
 from ft_toolkit.files import write_file
 from ft_toolkit.report import facts
 from ft_toolkit.report.background import seconds
@@ -44,10 +45,15 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     for model in found["models"]:
         name = f"{model['model']}: " if len(found["models"]) > 1 else ""
         fit = model["fit"]
-        if fit is None:
+        if fit is not None:
+            said.append(name + gain_sentence(found, fit))
+        elif sum(point["value"] is not None for point in model["points"]) < MINIMUM_POINTS:
             said.append(f"{name}No curve: the {words(found['metric'])} is defined at fewer than three numbers of rows.")
-            continue
-        said.append(name + gain_sentence(found, fit))
+        else:
+            said.append(
+                f"{name}No curve: more rows made it worse, and no law of learning says how that goes on. A small share is gone "
+                "through more often than all rows are: train longer (training.num_train_epochs), then ask again."
+            )
     return said
 
 
@@ -60,9 +66,7 @@ def gain_sentence(found: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
     # judged by what is printed: a gain that rounds to nothing is none
     least, most = sorted(better * float(end) for end in (low, high))
     if most <= 0:
-        return said + (
-            "no gain is to be expected." if most == 0 else "no gain is to be expected; more rows made it worse."
-        )
+        return said + "no gain is to be expected."
     if least <= 0:
         return said + "not certain, since no gain at all is within the interval."
     # a curve that levels off at once still gains a trace, so an interval seldom begins at 0
@@ -84,6 +88,8 @@ def notes(found: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
             f"A floor is shown: by the curve, an error of {number(floor['value'])} ({interval(floor)}) would stay with any "
             "number of rows like these."
         )
+    elif fit["b"]["value"] <= 0:
+        said.append("The points do not show that more rows help: by the curve that fits them best, they do not.")
     else:
         said.append(
             "The points do not show that the error levels off, so the curve falls to 0 in the end; the interval also allows "

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,6 +123,18 @@ def test_records_are_in_scores_whichever_way_is_better() -> None:
     assert point_record([{"value": 80.0, "low": 80.0, "high": 80.0}], PERPLEXITY, 10)["standard_error"] < 0.1
     change = (fit_record(worse, PERPLEXITY) or {})["twice"]["change"]
     assert change["low"] < change["value"] < 0 and change["low"] < change["high"] < 0
+
+
+def test_scores_that_get_worse_with_more_rows_have_no_law() -> None:
+    def points(*values: float) -> list[dict[str, Any]]:
+        return [
+            {"rows": rows, "value": v, "standard_error": 0.04} for rows, v in zip((42, 84, 167), values, strict=True)
+        ]
+
+    assert fit_record(points(0.82, 0.70, 0.51), ACCURACY) is None
+    noisy = fit_record(points(0.72, 0.70, 0.71), ACCURACY)
+    assert noisy is not None
+    assert noisy["b"]["low"] < 0 < noisy["b"]["high"]
 
 
 def test_a_score_that_is_undefined_is_left_out_and_too_few_give_no_curve() -> None:
