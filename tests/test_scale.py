@@ -222,9 +222,9 @@ def test_a_page_without_a_curve_says_why(ladder: tuple[Path, str], tmp_path: Pat
     write_scale_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: the accuracy is defined at fewer than three numbers of rows." in page
+    assert page.count("<circle") == 2
     found["models"][0]["points"] = read(ladder[0] / "scale.json")["models"][0]["points"]
     (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
     write_scale_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: more rows made it worse" in page and "predicted for twice" not in page
-    assert page.count("<circle") == 2
