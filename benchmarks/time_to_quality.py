@@ -7,8 +7,8 @@
 
 Each option trains the same model on the same rows with the same seeds. Without any option it trains so many epochs; what that
 took is the time of all others. A probe's seconds are taken out of it: the run has so many steps fewer, and a schedule that
-ends with them. Scores are read at equal shares of that time, evaluations not counted. One process; prints Markdown, and
-keeps every number in FOLDER/time_to_quality.json.
+ends with them. Scores are read at equal shares of that time, evaluations not counted. Precision and savings are those of a
+run. One process; prints Markdown, and keeps every number in FOLDER/time_to_quality.json.
 """
 
 import argparse
@@ -25,6 +25,7 @@ import numpy as np
 import transformers
 import yaml
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from ft_toolkit import environment
 from ft_toolkit.evaluation import Predictor
@@ -34,6 +35,7 @@ from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import Prepared, build_model, prepare
 from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
+from ft_toolkit.savings import save_work
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.train import Progress, train
@@ -89,7 +91,6 @@ def main() -> None:
     arguments = _arguments()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    accelerator = Accelerator(cpu=environment.use_cpu())
     arguments.output.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
     started, done = time.perf_counter(), 0.0
@@ -98,6 +99,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as scratch:
             recipes = {option: _recipe(Path(scratch), source, option, arguments) for option in arguments.options}
             whole = prepare(recipes["none"], smoke=False, work_folder=Path(scratch))
+        AcceleratorState._reset_state()  # the data set before may have had another precision
+        precision = whole.recipe.training.mixed_precision
+        accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
+        print(f"{source.name}: mixed_precision {precision}", flush=True)
         for size in arguments.sizes:
             for seed in arguments.seeds:
                 some = _some_rows(whole, size, seed, arguments.validation_rows)
@@ -159,7 +164,7 @@ def _cost(size: Size) -> float:
 
 
 def _recipe(scratch: Path, source: Source, option: str, arguments: argparse.Namespace) -> LoadedRecipe:
-    values = dict(OPTIONS[option])
+    values = {"head_start": "none", **OPTIONS[option]}
     if "head_learning_rate" in values:
         values["head_learning_rate"] *= arguments.learning_rate
     content = {
@@ -220,6 +225,7 @@ def _measure(
     training = loaded.recipe.training.model_copy(update={"seed": seed, "num_train_epochs": size.epochs})
     prepared = replace(some, recipe=loaded.recipe.model_copy(update={"training": training}))
     built = build_model(prepared)
+    save_work(built.model, accelerator.device, prepared.training_ids)
     model = built.model.to(accelerator.device)
     optimizer = make_optimizer(
         model,
@@ -227,9 +233,8 @@ def _measure(
         weight_decay=training.weight_decay,
         factors=lr_factors(model, built.heads, training),
     )
-    probe_seconds = 0.0
-    if training.head_start == "probe":
-        probe_seconds = start_head(accelerator, model, built.new_modules, prepared).seconds
+    probe = start_head(accelerator, model, built.new_modules, prepared)
+    probe_seconds = 0.0 if probe is None else probe.seconds
     steps = prepared.total_steps(1)
     lost = 0 if step_seconds is None else round(probe_seconds / step_seconds)
     due = [max(round(steps * share) - lost, 0) for share in (0.5, 1.0)]

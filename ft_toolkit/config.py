@@ -200,8 +200,9 @@ class TrainingSection(Section):
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     # Peak learning rate of the task's head and of other new modules; null takes learning_rate.
     head_learning_rate: PositiveFloat | None = None
-    # A new head starts at random, or from a linear probe of the frozen model's features (Kumar et al. 2022, arXiv:2202.10054).
-    head_start: Literal["none", "probe"] = "none"
+    # A new head starts at random (none), or from a linear probe of the frozen model's features (Kumar et al. 2022,
+    # arXiv:2202.10054). auto probes where a classifier or tagger gets a new head on a pretrained model.
+    head_start: Literal["auto", "none", "probe"] = "auto"
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     # Largest gradient norm; null does not clip.
     max_grad_norm: PositiveFloat | None = 1.0

@@ -83,6 +83,13 @@ def seconds_since_start() -> float:
     return time.time() - float(psutil.Process().create_time())
 
 
+def free_memory_bytes() -> int:
+    """Return the memory of this machine that is free for use now."""
+    import psutil
+
+    return int(psutil.virtual_memory().available)
+
+
 def peak_memory_mib() -> int:
     """Return the largest resident size of this process so far, in MiB; 0 where the system does not tell."""
     try:

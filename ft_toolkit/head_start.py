@@ -25,10 +25,11 @@ from ft_toolkit.batching import plan_evaluation
 from ft_toolkit.errors import ModelError, NotFiniteError
 from ft_toolkit.loader import make_collate, to_device
 from ft_toolkit.prepare import Prepared
+from ft_toolkit.recipe_file import PROBED_CLASSES
 from ft_toolkit.tasks.base import Batch
 
 # Features (rows, or windows of long ones) that the probe reads at most, drawn by the seed: one forward pass over them costs
-# about a third of training on them once.
+# about a third of training on them once. Never more than training reads.
 MOST_FEATURES = 2048
 # Weights of the squared weights beside the mean loss, on features scaled to variance 1: the one is taken that gives the lowest
 # loss on a fifth of the features, held out. No one value does: MiniLM trained once on 900 rows had 0.77, 0.79, 0.81, 0.81 with
@@ -38,7 +39,8 @@ _HELD_OUT = 5
 # A feature that varies less than this share of its size counts as if it varied so much: its weight would be so large that the
 # first steps of training, which move the feature as a whole, threw the logits about.
 LEAST_SCALE = 0.1
-_ITERATIONS = 100
+# Of L-BFGS; a fit that only has to say which penalty is best is as good after fewer.
+_ITERATIONS, _ITERATIONS_TO_CHOOSE = 100, 25
 
 
 @dataclass(frozen=True)
@@ -53,16 +55,32 @@ class HeadStart:
     seconds: float
 
 
-def start_head(accelerator: Accelerator, model: Any, new_modules: Sequence[str], prepared: Prepared) -> HeadStart:
+def start_head(
+    accelerator: Accelerator, model: Any, new_modules: Sequence[str], prepared: Prepared
+) -> HeadStart | None:
     """Fit the last linear layer of the new modules to training rows, and write its weights into `model`.
 
-    Every process computes the same, and takes the first one's weights. Raises ModelError where there is no new head whose
-    last layer gives the logits, NotFiniteError where the features or the fit are not finite.
+    Returns None, and changes nothing, where the recipe wants no probe or leaves it open (auto) and there is nothing to start:
+    no new head on a pretrained model, or none whose last layer gives the logits. Every process computes the same, and
+    takes the first one's weights. Raises ModelError where the recipe wants a probe and there is nothing to start,
+    NotFiniteError where the features or the fit are not finite.
     """
-    started = time.perf_counter()
-    name, layer = _last_new_layer(model, new_modules)
+    setting, started = prepared.recipe.training.head_start, time.perf_counter()
+    if setting == "none" or (setting == "auto" and not _can_have_one(prepared)):
+        return None
+    found = _last_new_layer(model, new_modules)
     model.eval()
-    held, others = _read(accelerator, model, layer, name, prepared)
+    read = None if found is None else _read(accelerator, model, found[1], prepared)
+    if found is None or read is None:
+        if setting == "auto":
+            return None
+        raise ModelError(
+            "training.head_start=probe: nothing to start, the checkpoint has a trained head of its own; remove it (auto)"
+            if found is None
+            else f"training.head_start=probe: the last new layer, {found[0]}, does not give the logits of "
+            f"{type(model).__name__}; remove it (auto)"
+        )
+    (name, layer), (held, others) = found, read
     probe = _Probe([*held, *others], prepared)
     random_loss = probe.loss(layer.weight.detach().float(), None if layer.bias is None else layer.bias.detach().float())
     fit = partial(_Probe.fit, n_outputs=layer.out_features, with_bias=layer.bias is not None)
@@ -71,7 +89,7 @@ def start_head(accelerator: Accelerator, model: Any, new_modules: Sequence[str],
     loss = probe.loss(weight, bias)
     if not np.isfinite(loss):
         raise NotFiniteError(
-            f"training.head_start=probe: the loss on {name}'s features is {loss}; the checkpoint gives features that are "
+            f"training.head_start: the loss on {name}'s features is {loss}; the checkpoint gives features that are "
             "not finite, or too large. Set it to none, and look at the checkpoint"
         )
     with torch.no_grad():
@@ -86,11 +104,16 @@ def _choose(held: "_Probe", others: "_Probe", fit: Callable[..., tuple[torch.Ten
     """Return the penalty whose fit to the others has the lowest loss on those held out; the middle one where none are."""
     if not held.count or not others.count:
         return PENALTIES[len(PENALTIES) // 2]
-    return min(PENALTIES, key=lambda penalty: held.loss(*fit(others, penalty=penalty)))
+    return min(PENALTIES, key=lambda penalty: held.loss(*fit(others, penalty=penalty, iterations=_ITERATIONS_TO_CHOOSE)))
 
 
-def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.nn.Linear]:
-    """Return name and layer; with an adapter, the copy of the head that is trained."""
+def _can_have_one(prepared: Prepared) -> bool:
+    """Say whether a head of this task can be probed, and the model below it is pretrained."""
+    return bool(PROBED_CLASSES & set(prepared.task.auto_class.values())) and prepared.recipe.model.config is None
+
+
+def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.nn.Linear] | None:
+    """Return name and layer, None where there is none; with an adapter, the copy of the head that is trained."""
     found = [
         (plain_name(name), module)
         for name, module in model.named_modules()
@@ -98,24 +121,22 @@ def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.
         and module.weight.requires_grad
         and is_within(plain_name(name), new_modules)
     ]
-    if not found:
-        raise ModelError(
-            "training.head_start=probe: nothing to start, the checkpoint has a trained head of its own; remove it (none)"
-        )
-    return found[-1]
+    return found[-1] if found else None
 
 
 def _read(
-    accelerator: Accelerator, model: Any, layer: torch.nn.Linear, name: str, prepared: Prepared
-) -> tuple[list[tuple[torch.Tensor, Batch]], list[tuple[torch.Tensor, Batch]]]:
+    accelerator: Accelerator, model: Any, layer: torch.nn.Linear, prepared: Prepared
+) -> tuple[list[tuple[torch.Tensor, Batch]], list[tuple[torch.Tensor, Batch]]] | None:
     """Return, per batch, what would be the logits if the layer gave back its input, and the batch: shape (..., inputs).
 
-    The first batches are those of the features held out, a fifth drawn by the seed.
+    The first batches are those of the features held out, a fifth drawn by the seed. None where the layer's output is not the
+    logits.
     """
     features, task = prepared.features["train"], prepared.task
     collate = make_collate(features, task, prepared.schema, prepared.tokenizer.pad_token_id)
     lengths = np.array(features.lengths)
-    chosen = np.random.default_rng(prepared.recipe.training.seed).permutation(len(lengths))[:MOST_FEATURES]
+    most = min(MOST_FEATURES, _features_trained_on(prepared, accelerator.num_processes))
+    chosen = np.random.default_rng(prepared.recipe.training.seed).permutation(len(lengths))[:most]
     n_held = len(chosen) // _HELD_OUT
 
     def forward(ids: Sequence[int]) -> tuple[torch.Tensor, Batch]:
@@ -135,13 +156,16 @@ def _read(
     handle = layer.register_forward_hook(lambda module, args, output: args[0])
     try:
         if not _gives_logits(layer, forward(shortest)[0], logits):
-            raise ModelError(
-                f"training.head_start=probe: the last new layer, {name}, does not give the logits of {type(model).__name__}; "
-                "remove it (none)"
-            )
+            return None
         return forward_all(chosen[:n_held]), forward_all(chosen[n_held:])
     finally:
         handle.remove()
+
+
+def _features_trained_on(prepared: Prepared, world_size: int) -> int:
+    """Return how many features the steps of the first epoch read: a run of a few steps gets a small probe."""
+    steps = prepared.plan_epoch(0, world_size)[: prepared.total_steps(world_size)]
+    return sum(len(micro.features) for step in steps for micros in step for micro in micros if micro.weight)
 
 
 def _gives_logits(layer: torch.nn.Linear, inputs: torch.Tensor, logits: torch.Tensor) -> bool:
@@ -172,7 +196,9 @@ class _Probe:
         with torch.no_grad():
             return float(self._mean([inputs for inputs, _ in self.batches], weight, bias))
 
-    def fit(self, *, n_outputs: int, with_bias: bool, penalty: float) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def fit(
+        self, *, n_outputs: int, with_bias: bool, penalty: float, iterations: int = _ITERATIONS
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return weight (outputs, inputs) and bias that minimize the mean loss plus penalty / 2 times the squared weights.
 
         The fit starts at zero and sees the features scaled to variance 1 and, where a bias can take it up, mean 0, so the
@@ -189,8 +215,9 @@ class _Probe:
         own = [weight] if bias is None else [weight, bias]
         optimizer: torch.optim.Optimizer = torch.optim.LBFGS(
             own,
-            max_iter=_ITERATIONS,
+            max_iter=iterations,
             tolerance_grad=1e-5,
+            tolerance_change=1e-7,
             line_search_fn="strong_wolfe",
         )
 

@@ -1,17 +1,15 @@
 """The reload proof: a fresh process loads the saved model and must predict what the run predicted."""
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import ReloadError
+from ft_toolkit.fresh_process import FreshProcess
 from ft_toolkit.prepare import Prepared
 from ft_toolkit.tasks.base import Rows, without_answers
 
@@ -33,37 +31,6 @@ def rows_to_prove(prepared: Prepared) -> Rows:
 
 def _split(prepared: Prepared) -> SplitName:
     return "test" if "test" in prepared.data.splits else "validation"
-
-
-class FreshProcess:
-    """A process that has loaded its libraries, and nothing of this one, and waits for the words of one `ftk` command."""
-
-    _WAIT = "import sys, json, ft_toolkit.inference; from ft_toolkit.cli import main; sys.argv = json.loads(input()); main()"
-
-    def __init__(self) -> None:
-        """Start it: what it loads takes seconds, in which this process has other work."""
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", self._WAIT],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=_plain_environment(),
-        )
-
-    def run(self, *words: str) -> None:
-        """Run `ftk WORDS` there to its end. Raises ReloadError with what it says when it fails."""
-        _, errors = self._process.communicate(json.dumps(["ftk", *words]) + "\n")
-        if self._process.returncode != 0:
-            raise ReloadError(f"the saved model cannot be loaded by a fresh process:\n{errors.strip()}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        """End the process if it still waits."""
-        self._process.kill()
-        self._process.communicate()
 
 
 def prove_reload(
@@ -120,14 +87,3 @@ def _difference(ours: Any, theirs: Any) -> float | None:
         return 0.0 if ours == theirs else None
     known = [gap for gap in gaps if gap is not None]
     return None if len(known) < len(gaps) else max(known, default=0.0)
-
-
-def _plain_environment() -> dict[str, str]:
-    """Return the environment without what makes a process one of several ranks, and without the network."""
-    launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
-    kept = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in launcher and not key.startswith(("TORCHELASTIC_", "ACCELERATE_"))
-    }
-    return {**kept, "HF_HUB_OFFLINE": "1"}

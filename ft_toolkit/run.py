@@ -15,7 +15,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from rich.console import Console
 
-from ft_toolkit import adapters, checkpoint, environment, files, ranks
+from ft_toolkit import adapters, checkpoint, environment, files, fresh_process, ranks
 from ft_toolkit.attributions import explain, write_attributions
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
@@ -28,7 +28,7 @@ from ft_toolkit.inference import write_contract
 from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import NEW_MODEL, STAND_IN, Prepared, build_model, effective_batch, prepare
-from ft_toolkit.proof import FreshProcess, prove_reload, rows_to_prove
+from ft_toolkit.proof import prove_reload, rows_to_prove
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
@@ -37,6 +37,8 @@ from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.savings import save_work
 from ft_toolkit.savings import undo as undo_savings
+from ft_toolkit.savings.dropout import drops_out
+from ft_toolkit.savings.frozen import FrozenOutputs, keep_frozen
 from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split, scoring_plan
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
@@ -141,7 +143,7 @@ class _Run:
         if self.accelerator.is_main_process:
             self._write_inputs()
         self._announce()
-        if self.recipe.training.head_start == "probe" and not resume:
+        if not resume:
             self._start_head()
         self._train()
         if not self.history["evaluations"] or self.history["evaluations"][-1]["step"] != self.progress.step:
@@ -169,6 +171,7 @@ class _Run:
         built = build_model(self.prepared)
         self.count, self.new_modules = built.count, built.new_modules
         self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids)
+        self.frozen = self._keep_frozen(built.model)
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
         model = built.model.to(self.accelerator.device)
         optimizer = make_optimizer(
@@ -178,6 +181,20 @@ class _Run:
             factors=lr_factors(model, built.heads, training),
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+
+    def _keep_frozen(self, model: torch.nn.Module) -> FrozenOutputs | None:
+        """Keep what frozen blocks give, where a later epoch reads the same features again."""
+        task, processes = self.prepared.task, self.accelerator.num_processes
+        again = self.prepared.total_steps(processes) > len(self.prepared.plan_epoch(0, processes))
+        if task.corrupt is not None or not again:
+            return None
+        free = environment.free_memory_bytes() // processes
+        kept, words = keep_frozen(model, tokens=sum(self.prepared.features["train"].lengths), free_bytes=free)
+        if kept is not None and words is not None:
+            self.saved_work.append(words)
+        elif words is not None:
+            self.display.say(f"note: {words}")
+        return kept
 
     def _bare_model(self) -> torch.nn.Module:
         model: torch.nn.Module = self.accelerator.unwrap_model(self.model)
@@ -203,7 +220,7 @@ class _Run:
         self.history = state["history"]
         self.display.say(f"resuming after step {self.progress.step}")
         if state["processes"] != processes:
-            dropout = "; with dropout, other neurons are dropped" if _drops_out(self._bare_model()) else ""
+            dropout = "; with dropout, other neurons are dropped" if drops_out(self._bare_model().modules()) else ""
             self.display.say(
                 f"note: {processes} process{'es' if processes > 1 else ''} instead of {state['processes']}: the same rows in "
                 f"each step, so the same losses to rounding{dropout}"
@@ -231,6 +248,8 @@ class _Run:
 
     def _start_head(self) -> None:
         found = start_head(self.accelerator, self._bare_model(), self.new_modules, self.prepared)
+        if found is None:
+            return
         self.history["head_start"] = asdict(found)
         self.display.say(
             f"head     {found.layer} starts from a probe of {found.features:,} features: "
@@ -252,14 +271,13 @@ class _Run:
 
     def _fitted_plan(self) -> TrainingPlan:
         plan = training_plan(self.prepared, total_steps=self.total_steps, world_size=self.accelerator.num_processes)
-        if not can_run_out(self.accelerator):
-            return plan
-        fit = fit_memory(
-            self.accelerator, self.model, plan, self.prepared.features["train"].lengths, self.progress.epoch
-        )
-        if fit.words is not None:
-            self.display.say(f"memory   {fit.words}")
-        return replace(plan, pieces=fit.pieces)
+        lengths = self.prepared.features["train"].lengths
+        if can_run_out(self.accelerator):
+            fit = fit_memory(self.accelerator, self.model, plan, lengths, self.progress.epoch)
+            if fit.words is not None:
+                self.display.say(f"memory   {fit.words}")
+            plan = replace(plan, pieces=fit.pieces)
+        return plan if self.frozen is None else replace(plan, reused=partial(self.frozen.reused, lengths))
 
     def _train(self) -> None:
         recipe = self.recipe
@@ -402,8 +420,8 @@ class _Run:
         self.display.say("saving the model, proving it in a fresh process, computing intervals")
         asked = rows_to_prove(prepared)
         expected = predict_rows(self._predictor(), prepared, asked)
-        # only now: beside another process, products on all cores take a multiple of their time
-        with FreshProcess() as fresh, ThreadPoolExecutor(1) as pool:
+        # if it is not waiting already, only now: beside another process, products on all cores take a multiple of their time
+        with fresh_process.take() as fresh, ThreadPoolExecutor(1) as pool:
             with files.whole_folder(self.folder / "model") as new:
                 adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, new)
                 prepared.tokenizer.save_pretrained(new)
@@ -474,14 +492,6 @@ def _substituted(prepared: Prepared) -> str:
 
 def _at(commit: str | None) -> str:
     return f" at commit {commit}" if commit is not None else ""
-
-
-def _drops_out(model: torch.nn.Module) -> bool:
-    """Say whether training draws random numbers for dropout, which differ from rank to rank."""
-    found = [
-        getattr(module, "p" if isinstance(module, torch.nn.Dropout) else "dropout", 0) for module in model.modules()
-    ]
-    return any(isinstance(share, float) and share > 0 for share in found)
 
 
 def _is_better(score: float | None, best: float | None, greater_is_better: bool) -> bool:

@@ -13,6 +13,7 @@ What makes it exact:
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,6 +74,8 @@ class TrainingPlan:
     places: Callable[[Batch], Tensor | None]
     max_grad_norm: float | None
     seed: int
+    # Inside, a pass over these features takes from an earlier epoch what does not change (savings.frozen).
+    reused: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
     # Micro-batches pass in so many pieces each, where they do not fit into memory whole (fit_memory.py).
     pieces: int = 1
 
@@ -167,7 +170,7 @@ def backward(
 ) -> Tensor:
     """Add the gradient of a batch's part in the loss of a step with `n_targets` targets; return that part, detached."""
     batch = to_device(cpu_batch, accelerator.device)
-    with accelerator.autocast(), only_at(model, plan.places(cpu_batch)):
+    with accelerator.autocast(), only_at(model, plan.places(cpu_batch)), plan.reused(batch.feature_ids):
         outputs = model(**batch.inputs)
     loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
     # DDP averages gradients over ranks, and a sum is wanted

@@ -22,7 +22,9 @@ from ft_toolkit.prepare import BuiltModel, Prepared, build_model, prepare
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.tasks import find_tasks
 
-PROBE = "training.head_start=probe"
+PROBE, AUTO = "training.head_start=probe", "training.head_start=auto"
+# What Start finds where nothing was started.
+NOTHING = HeadStart("", 0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Start:
@@ -34,7 +36,7 @@ class Start:
         built: BuiltModel = build_model(self.prepared)
         self.model = built.model
         self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.found: HeadStart = start_head(Accelerator(), self.model, built.new_modules, self.prepared)
+        self.found = start_head(Accelerator(), self.model, built.new_modules, self.prepared) or NOTHING
 
     def changed(self) -> set[str]:
         """Return the names of the weights that the probe wrote."""
@@ -224,12 +226,44 @@ def test_a_stopped_run_resumes_without_a_second_probe_to_bitwise_the_same_weight
     assert start_of(cut) | {"seconds": 0} == start_of(whole) | {"seconds": 0}
 
 
-def test_a_checkpoint_with_a_head_of_its_own_is_refused(write_recipe: Any, tmp_path: Path) -> None:
+def test_a_new_head_is_probed_unless_the_recipe_says_otherwise(write_recipe: Any, tmp_path: Path) -> None:
+    probed, auto, none = (
+        Start(write_recipe(), tmp_path, setting) for setting in (PROBE, AUTO, "training.head_start=none")
+    )
+    assert load_recipe(write_recipe(), [], find_tasks()).recipe.training.head_start == "auto"
+    assert auto.found.loss == probed.found.loss and auto.changed() == probed.changed() != set()
+    assert none.found == NOTHING and none.changed() == set()
+
+
+def test_a_checkpoint_with_a_head_of_its_own_keeps_it(write_recipe: Any, tmp_path: Path) -> None:
     start = Start(write_recipe(), tmp_path)
     start.model.save_pretrained(tmp_path / "trained")
     start.prepared.tokenizer.save_pretrained(tmp_path / "trained")
+    trained = f"model.name={tmp_path / 'trained'}"
+    auto = Start(write_recipe(), tmp_path, trained, AUTO)
+    assert auto.found == NOTHING and auto.changed() == set()
     with pytest.raises(ModelError, match="nothing to start, the checkpoint has a trained head of its own"):
-        Start(write_recipe(), tmp_path, f"model.name={tmp_path / 'trained'}")
+        Start(write_recipe(), tmp_path, trained)
+
+
+def test_a_run_of_a_few_steps_gets_a_small_probe(write_recipe: Any, tmp_path: Path) -> None:
+    settings = ["training.examples_per_batch=8", "training.gradient_accumulation_steps=1"]
+    assert Start(write_recipe(), tmp_path, *settings, "training.max_steps=2").found.features == 16
+    assert Start(write_recipe(), tmp_path, *settings, "training.max_steps=40").found.features == 32
+
+
+@pytest.mark.parametrize("name", ["question_answering", "language_modelling", "text_classification"])
+def test_where_there_is_nothing_to_probe_none_is_made(name: str, write_recipe: Any, tmp_path: Path) -> None:
+    """Tasks without such a head, and a model from scratch."""
+    task, path = find_tasks()[name], tmp_path / "rows.jsonl"
+    rows = task.sample_rows(task.settings())
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    settings = [f"task={name}", *(f"data.{split}={path}" for split in ("train", "validation", "test"))]
+    if name == "text_classification":
+        config = "{model_type: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2}"
+        settings.append(f"model={{config: {config}, tokenizer: {{train_on_text: true, vocab_size: 300}}}}")
+    start = Start(write_recipe(), tmp_path, *settings, AUTO)
+    assert start.found == NOTHING and start.changed() == set()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ft_toolkit.cli.recipes import copy, recipes, reproduce, run, show
 from ft_toolkit.cli.runs import runs
 from ft_toolkit.cli.scale import scale
 from ft_toolkit.errors import FtkError, LostProcessError, RecipeError
+from ft_toolkit.fresh_process import end_early
 from ft_toolkit.launch import speaks
 
 app = typer.Typer(
@@ -46,6 +47,8 @@ def main() -> None:
         if speaks(os.environ):
             print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
         sys.exit(130)
+    finally:
+        end_early()
 
 
 def _show_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -3,13 +3,13 @@
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import quiet_libraries
+from ft_toolkit.cli.shared import load_libraries
 
 
 def doctor() -> None:
     """Say what works here: versions, devices, Hub, cache."""
     from ft_toolkit.doctor import examine
 
-    quiet_libraries()
+    load_libraries()
     if not examine(Console()):
         raise typer.Exit(1)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import quiet_hub, quiet_libraries
+from ft_toolkit.cli.shared import quiet_hub, load_libraries
 from ft_toolkit.errors import UsageError
 from ft_toolkit.run_folder import is_local
 
@@ -37,7 +37,7 @@ def predict(
     prediction.check_output(output)
     is_local(model)  # refuses what is neither a folder nor a Hub id
     rows = prediction.read_rows(text, input_file)
-    quiet_libraries()
+    load_libraries()
     prediction.predict(model, rows, columns, output)
 
 
@@ -81,7 +81,7 @@ def evaluate(
         check_split(load_card(data), "test" if split == "test" else "validation")
     check_folder(output, resume=False)
     is_local(model)  # refuses what is neither a folder nor a Hub id
-    quiet_libraries()
+    load_libraries()
     from ft_toolkit.evaluate_model import evaluate_model
     from ft_toolkit.report.console import print_results
 
@@ -130,7 +130,7 @@ def push(
 ) -> None:
     """Upload a finished run's model and card to the Hub; pushing again uploads only what has changed."""
     if merged:
-        quiet_libraries()
+        load_libraries()
     quiet_hub()
     from ft_toolkit import hub
     from ft_toolkit.hub_access import Destination

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, print_columns, quiet_libraries
+from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, print_columns, load_libraries
 from ft_toolkit.errors import GateError, UsageError, one_of
+from ft_toolkit.fresh_process import start_early
 from ft_toolkit.launch import check_launcher, is_launched, own_command, start
 from ft_toolkit.shipped import shipped
 
@@ -50,7 +51,8 @@ def run(
     if not dry_run:
         check_folder(output, resume=resume)
         _start_processes(processes)
-    quiet_libraries()
+        start_early()
+    load_libraries()
     if dry_run:
         from ft_toolkit.dry_run import dry_run as show_plan
 
@@ -106,7 +108,8 @@ def reproduce(
     check_launcher(os.environ, processes=processes, mixed_precision=loaded.recipe.training.mixed_precision)
     check_folder(output, resume=resume)
     _start_processes(processes)
-    quiet_libraries()
+    start_early()
+    load_libraries()
     from ft_toolkit.evidence.reference import judge_reference
     from ft_toolkit.report.console import print_results
     from ft_toolkit.seeds import run_recipe

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, quiet_libraries
+from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, load_libraries
 from ft_toolkit.errors import UsageError
 
 
@@ -51,7 +51,7 @@ def scale(
     for loaded in load_models(request).values():
         check_sources(loaded.recipe.data, loaded.task)
     check_folder(output, resume=resume)
-    quiet_libraries()
+    load_libraries()
     from ft_toolkit.scale import run_scale
 
     run_scale(request, output=output, resume=resume, command=shlex.join(["ftk", *sys.argv[1:]]), console=Console())

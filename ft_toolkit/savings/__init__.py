@@ -2,10 +2,11 @@
 
     rows         an embedding table is trained where the training rows name a token, and nowhere else
     last_block   a classifier reads one token of the last block: the others stop at their keys and values
+    frozen       what frozen lower blocks give is computed once, and taken again in later epochs
     positions    a language model's vocabulary is computed where something is predicted
     dropout      the same law of dropout from cheaper random numbers, on a CPU
 
-`save_work` puts them into a model, `undo` takes out those that a saved model must not know of.
+`save_work` puts those into a model that hold for every training, `undo` takes out those that a saved model must not know of.
 """
 
 from typing import Any

@@ -6,6 +6,7 @@ torch's generator, so what is a function of torch's seed stays one.
 """
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -113,6 +114,12 @@ def use_stock_dropout(model: Any) -> None:
     _replace(model, CheapDropout, nn.Dropout)
     if model.config._attn_implementation == ATTENTION:
         model.set_attn_implementation("sdpa")
+
+
+def drops_out(modules: Iterable[Any]) -> bool:
+    """Say whether training draws random numbers in one of these modules."""
+    found = [getattr(module, "p" if isinstance(module, nn.Dropout) else "dropout", 0) for module in modules]
+    return any(isinstance(share, float) and share > 0 for share in found)
 
 
 def _replace(model: nn.Module, old: type[nn.Dropout], new: type[nn.Dropout]) -> bool:
