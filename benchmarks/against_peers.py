@@ -102,10 +102,11 @@ SETTINGS = {
         metric="loss",
     ),
 }
-# name -> what it changes. The precision of "ours" chooses itself, as a user gets it.
+# name -> what it changes. The precision of "ours" chooses itself, as a user gets it; its head starts at random, as theirs do.
 CONTENDERS: dict[str, dict[str, Any]] = {
-    "ours": {"program": "ours", "mixed_precision": "auto"},
-    "ours, float32": {"program": "ours", "mixed_precision": "no"},
+    "ours": {"program": "ours", "mixed_precision": "auto", "head_start": "none"},
+    "ours, head from a probe": {"program": "ours", "mixed_precision": "auto", "head_start": "auto"},
+    "ours, float32": {"program": "ours", "mixed_precision": "no", "head_start": "none"},
     "Trainer, padded to max_length": {"program": "trainer", "padding": "max_length", "bf16": False},
     "Trainer, dynamic padding": {"program": "trainer", "padding": "dynamic", "bf16": False},
     "Trainer, grouped by length": {"program": "trainer", "padding": "grouped", "bf16": False},
@@ -252,6 +253,7 @@ def recipe_of(job: dict[str, Any], model: str, setting: Setting) -> dict[str, An
             "learning_rate": job["learning_rate"],
             "seed": job["seed"],
             "mixed_precision": job["mixed_precision"],
+            "head_start": job["head_start"],
         },
         "evaluation": {"metric_for_best_model": setting.metric},
     }

@@ -15,6 +15,8 @@ from ft_toolkit.models import Checkpoint
 # A block is what a model repeats: a module path with a number in it, e.g. encoder.layer.0 or h.11.
 _BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")
 
+# What belongs to the embeddings by its name: their norm, and what maps them to the width of the blocks (ELECTRA, ALBERT).
+_EMBEDDING = re.compile(r"(^|\.)embedding")
 
 # What peft puts around the model's own names, the copy of a trained head included.
 _PEFT_NAMES = re.compile(r"^base_model\.model\.|\.modules_to_save\.default\b")
@@ -95,7 +97,7 @@ def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> No
         else:
             match = _BLOCK.match(name)
             low = match is not None and int(match["block"].rpartition(".")[2]) < layers
-            parameter.requires_grad_(not low and id(parameter) not in embeddings and "embeddings." not in name)
+            parameter.requires_grad_(not low and id(parameter) not in embeddings and not _EMBEDDING.search(name))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(
             f"method.frozen_layers={layers} leaves nothing to train: {type(model).__name__} has no head of its own; give the "

@@ -104,7 +104,9 @@ def _choose(held: "_Probe", others: "_Probe", fit: Callable[..., tuple[torch.Ten
     """Return the penalty whose fit to the others has the lowest loss on those held out; the middle one where none are."""
     if not held.count or not others.count:
         return PENALTIES[len(PENALTIES) // 2]
-    return min(PENALTIES, key=lambda penalty: held.loss(*fit(others, penalty=penalty, iterations=_ITERATIONS_TO_CHOOSE)))
+    return min(
+        PENALTIES, key=lambda penalty: held.loss(*fit(others, penalty=penalty, iterations=_ITERATIONS_TO_CHOOSE))
+    )
 
 
 def _can_have_one(prepared: Prepared) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import quiet_hub, load_libraries
+from ft_toolkit.cli.shared import load_libraries, quiet_hub
 from ft_toolkit.errors import UsageError
 from ft_toolkit.run_folder import is_local
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, print_columns, load_libraries
+from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, load_libraries, print_columns
 from ft_toolkit.errors import GateError, UsageError, one_of
 from ft_toolkit.fresh_process import start_early
 from ft_toolkit.launch import check_launcher, is_launched, own_command, start

@@ -1,8 +1,12 @@
-"""Dropout on a CPU from cheaper random numbers.
+"""Dropout on a CPU from cheaper random numbers, and attention that trains quicker there in bfloat16.
 
 torch draws a float per element from one Mersenne Twister, which took 8% of a float32 training step of MiniLM and 15% in
 bfloat16. Here one 64-bit number of SFC64 serves four elements, each with the probability rounded to 1/65536. Seeds come from
 torch's generator, so what is a function of torch's seed stays one.
+
+torch's fused attention has no dropout on a CPU, so plain products compute it there. In bfloat16 they train quicker without
+dropout too, up to some length: forward and backward took 3 ms instead of 11 at 28 tokens, 14 instead of 25 at 256, and 43
+instead of 39 at 512.
 """
 
 import math
@@ -18,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 
 _STEPS = 2**16
 ATTENTION = "sdpa_cheap_dropout"
+_LONGEST_UNFUSED = 256
 
 
 def _times(values: Tensor, kept: Tensor, scale: float) -> Tensor:
@@ -74,11 +79,13 @@ def attention_forward(
     is_causal: bool | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend as SDPA does; with dropout on a CPU, where torch has no fused kernel either, draw as this module does.
+    """Attend as SDPA does; in training on a CPU by plain products, where these are quicker, with this module's dropout.
 
     query, key, value: (features, heads, tokens, dimensions); returns (features, tokens, heads, dimensions).
     """
-    if not dropout or query.device.type != "cpu" or kwargs.get("position_bias") is not None:
+    quicker = module.training and query.dtype == torch.bfloat16 and key.shape[2] <= _LONGEST_UNFUSED
+    unfused = query.device.type == "cpu" and (dropout > 0 or quicker)
+    if not unfused or kwargs.get("position_bias") is not None:
         found: tuple[Tensor, None] = sdpa_attention_forward(
             module, query, key, value, attention_mask, dropout, scaling, is_causal, **kwargs
         )
@@ -93,7 +100,7 @@ def attention_forward(
         scores = scores.masked_fill(~attention_mask, torch.finfo(scores.dtype).min)
     elif attention_mask is not None:
         scores = scores + attention_mask
-    weights = drop(scores.softmax(-1), dropout)
+    weights = drop(scores.softmax(-1), dropout) if dropout else scores.softmax(-1)
     return torch.matmul(weights, value).transpose(1, 2).contiguous(), None
 
 

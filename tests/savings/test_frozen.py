@@ -39,9 +39,7 @@ def loss_of(model: Any, ids: tuple[int, ...]) -> torch.Tensor:
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
     output = model(input_ids=tokens, attention_mask=mask)
     found = output.start_logits if "start_logits" in output else output.logits
-    return (
-        (found if found.dim() == 2 else found[mask.bool()]).square() * (0.1 if "start_logits" in output else 1)
-    ).sum()
+    return (found[mask.bool()] if found.shape[:2] == mask.shape else found).square().sum()
 
 
 class Calls:
@@ -72,12 +70,14 @@ def blocks_of(model: Any) -> list[Any]:
         "ModernBertForSequenceClassification",
         "GPT2ForSequenceClassification",
         "GPT2ForTokenClassification",
-        "LlamaForSequenceClassification",
     ],
 )
 @pytest.mark.parametrize("saving", [False, True], ids=["alone", "with the other savings"])
 def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, saving: bool) -> None:
     plain = model_of(class_name)
+    for module in plain.modules():
+        if isinstance(module, torch.nn.Dropout):  # GPT-2's tagger has one of its own
+            module.p = 0.0
     freeze(plain, layers, head_modules(plain, []))
     whole = copy.deepcopy(plain)
     if saving:

@@ -208,6 +208,23 @@ def test_attention_with_dropout_attends_as_sdpa_does(mask: str) -> None:
     torch.testing.assert_close(almost_none, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("tokens", [7, 300], ids=["by plain products", "fused"])
+def test_without_dropout_bfloat16_attention_and_its_gradient_are_those_of_torch(tokens: int) -> None:
+    draw = torch.Generator().manual_seed(4)
+    parts = [torch.randn(2, 4, tokens, 16, generator=draw).bfloat16() for _ in range(3)]
+    seen = torch.arange(tokens) < torch.tensor([tokens, tokens - 3])[:, None, None, None]
+    module = torch.nn.Module()
+    found = {}
+    for training in (True, False):
+        own = [part.clone().requires_grad_() for part in parts]
+        output, _ = attention_forward(module.train(training), *own, seen, 0.0, 0.25, is_causal=False)
+        output.float().square().sum().backward()
+        found[training] = [output, *(part.grad for part in own)]
+    for ours, theirs in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.02 * float(theirs.detach().abs().max()))
+    assert torch.equal(found[True][0], found[False][0]) == (tokens > 256), "another way only where it is quicker"
+
+
 def test_undo_leaves_plain_modules_and_a_plain_config(tmp_path: Path) -> None:
     config = config_of("BertForSequenceClassification")
     config.hidden_dropout_prob = 0.1
