@@ -102,6 +102,7 @@ SETTINGS = {
         metric="loss",
     ),
 }
+SIMPLE_TASKS = ("text_classification", "ner")
 # name -> what it changes. The precision of "ours" chooses itself, as a user gets it; its head starts at random, as theirs do.
 CONTENDERS: dict[str, dict[str, Any]] = {
     "ours": {"program": "ours", "mixed_precision": "auto", "head_start": "none"},
@@ -164,10 +165,10 @@ def planned(given: argparse.Namespace, done: set[tuple[str, str, str, int]]) -> 
 
 
 def applies(given: argparse.Namespace, contender: str, task: str, method: str) -> bool:
-    """Say whether a contender can do this: simpletransformers is tried on full text classification, where it is given."""
+    """Say whether a contender can do this: simpletransformers has no LoRA, and is tried on two tasks, where it is given."""
     if CONTENDERS[contender]["program"] != "simple":
         return True
-    return task == "text_classification" and method == "full" and given.simpletransformers_python is not None
+    return task in SIMPLE_TASKS and method == "full" and given.simpletransformers_python is not None
 
 
 def run_one(given: argparse.Namespace, task: str, method: str, contender: str, number: int) -> dict[str, Any]:
