@@ -106,7 +106,7 @@ SIMPLE_TASKS = ("text_classification", "ner")
 # name -> what it changes. The precision of "ours" chooses itself, as a user gets it; its head starts at random, as theirs do.
 CONTENDERS: dict[str, dict[str, Any]] = {
     "ours": {"program": "ours", "mixed_precision": "auto", "head_start": "none"},
-    "ours, head from a probe": {"program": "ours", "mixed_precision": "auto", "head_start": "auto"},
+    "ours, head from a probe": {"program": "ours", "mixed_precision": "auto", "head_start": "probe"},
     "ours, float32": {"program": "ours", "mixed_precision": "no", "head_start": "none"},
     "Trainer, padded to max_length": {"program": "trainer", "padding": "max_length", "bf16": False},
     "Trainer, dynamic padding": {"program": "trainer", "padding": "dynamic", "bf16": False},

@@ -201,7 +201,7 @@ class TrainingSection(Section):
     # Peak learning rate of the task's head and of other new modules; null takes learning_rate.
     head_learning_rate: PositiveFloat | None = None
     # A new head starts at random (none), or from a linear probe of the frozen model's features (Kumar et al. 2022,
-    # arXiv:2202.10054). auto probes where a classifier or tagger gets a new head on a pretrained model.
+    # arXiv:2202.10054). auto probes a new head on a pretrained model where it has few steps per label.
     head_start: Literal["auto", "none", "probe"] = "auto"
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     # Largest gradient norm; null does not clip.

@@ -45,6 +45,16 @@ LEAST_SCALE = 0.1
 _ITERATIONS, _ITERATIONS_TO_CHOOSE = 100, 25
 
 
+# auto fits a head that trains for at most so many steps per output. In the same time, runs of up to 15 steps per output ended
+# 0.04 to 0.63 higher than from a random head (accuracy or F1, MiniLM), runs of 30, 36 and 143 by -0.01, +0.01 and -0.01:
+# benchmarks/results/2026-11-25_time_to_quality.md
+STEPS_PER_OUTPUT = 25
+# ... and whose logits are steady: training moves all features a little, and where they hardly differ from text to text, a head
+# that tells them apart multiplies that. Were each feature off by a tenth of its size, a logit would be off by so much at most.
+# What was chosen for MiniLM had 0.5 to 3.1; a random BERT with nearly constant features 9.3, and its loss rose from 0.7 to 37.
+MOST_SHIFT = 5.0
+
+
 class _NothingToStartError(ModelError):
     """There is no new head, or its last layer does not give the logits."""
 
@@ -66,10 +76,10 @@ def start_head(
 ) -> HeadStart | None:
     """Fit the last linear layer of the new modules to training rows, and write its weights into `model`.
 
-    Returns None, and changes nothing, where the recipe wants no probe or leaves it open (auto) and there is nothing to start:
-    no new head on a pretrained model, or none whose last layer gives the logits. Every process computes the same, and
-    takes the first one's weights. Raises ModelError where the recipe wants a probe and there is nothing to start,
-    NotFiniteError where the features or the fit are not finite.
+    Returns None, and changes nothing, where the recipe wants no probe or leaves it open (auto) and there is nothing to start
+    (no new head on a pretrained model, or none whose last layer gives the logits), a random head has steps enough, or the
+    fitted one would not be steady. Every process computes the same, and takes the first one's weights. Raises ModelError
+    where the recipe wants a probe and there is nothing to start, NotFiniteError where the features or the fit are not finite.
     """
     setting, started = prepared.recipe.training.head_start, time.perf_counter()
     if setting == "none" or (setting == "auto" and not _can_have_one(prepared)):
@@ -77,6 +87,11 @@ def start_head(
     model.eval()
     try:
         name, layer = _last_new_layer(model, new_modules)
+        if (
+            setting == "auto"
+            and prepared.total_steps(accelerator.num_processes) > STEPS_PER_OUTPUT * layer.out_features
+        ):
+            return None
         held, others = _read(accelerator, model, layer, name, prepared)
     except _NothingToStartError:
         if setting == "auto":
@@ -87,6 +102,8 @@ def start_head(
     fit = partial(_Probe.fit, n_outputs=layer.out_features, with_bias=layer.bias is not None)
     penalty = _choose(_Probe(held, prepared), _Probe(others, prepared), fit)
     weight, bias = fit(probe, penalty=penalty)
+    if setting == "auto" and probe.shift(weight) > MOST_SHIFT:
+        return None
     loss = probe.loss(weight, bias)
     if not np.isfinite(loss):
         raise NotFiniteError(
@@ -206,6 +223,12 @@ class _Probe:
         """Return the mean loss per target."""
         with torch.no_grad():
             return float(self._mean([inputs for inputs, _ in self.batches], weight, bias))
+
+    def shift(self, weight: torch.Tensor) -> float:
+        """Return by how much a logit changes at most where each feature is off by a tenth of its size."""
+        rows = torch.cat([one.reshape(-1, one.shape[-1]) for one, _ in self.batches])
+        size = rows.square().mean(0).sqrt()
+        return float((weight.abs() * size).sum(1).max()) / 10
 
     def fit(
         self, *, n_outputs: int, with_bias: bool, penalty: float, iterations: int = _ITERATIONS

@@ -14,10 +14,11 @@ import pytest
 import torch
 from accelerate import Accelerator
 from sklearn.linear_model import LogisticRegression, Ridge
+from transformers import AutoModel, AutoTokenizer
 
 from ft_toolkit.errors import ModelError, RecipeError
 from ft_toolkit.evaluation import Predictor
-from ft_toolkit.head_start import LEAST_SCALE, MOST_FEATURES, PENALTIES, HeadStart, start_head
+from ft_toolkit.head_start import LEAST_SCALE, MOST_FEATURES, PENALTIES, STEPS_PER_OUTPUT, HeadStart, start_head
 from ft_toolkit.prepare import BuiltModel, Prepared, build_model, prepare
 from ft_toolkit.recipe_file import load_recipe
 from ft_toolkit.tasks import find_tasks
@@ -226,13 +227,48 @@ def test_a_stopped_run_resumes_without_a_second_probe_to_bitwise_the_same_weight
     assert start_of(cut) | {"seconds": 0} == start_of(whole) | {"seconds": 0}
 
 
-def test_a_new_head_is_probed_unless_the_recipe_says_otherwise(write_recipe: Any, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str) -> str:
+    """A tiny BERT whose pooled features differ from text to text, as a trained one's do."""
+    folder = tmp_path_factory.mktemp("varied")
+    model = AutoModel.from_pretrained(tiny_bert)
+    with torch.no_grad():
+        tokens = AutoTokenizer.from_pretrained(tiny_bert)(
+            ["good", "bad", "a plain day"], padding=True, return_tensors="pt"
+        )
+        mean = model.eval()(**tokens).last_hidden_state[:, 0].mean(0)
+        model.pooler.dense.weight.mul_(100)
+        model.pooler.dense.bias.copy_(-model.pooler.dense.weight @ mean)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_bert).save_pretrained(folder)
+    return f"model.name={folder}"
+
+
+def test_a_new_head_is_probed_unless_the_recipe_says_otherwise(varied: str, write_recipe: Any, tmp_path: Path) -> None:
     probed, auto, none = (
-        Start(write_recipe(), tmp_path, setting) for setting in (PROBE, AUTO, "training.head_start=none")
+        Start(write_recipe(), tmp_path, varied, setting) for setting in (PROBE, AUTO, "training.head_start=none")
     )
     assert load_recipe(write_recipe(), [], find_tasks()).recipe.training.head_start == "auto"
     assert auto.found.loss == probed.found.loss and auto.changed() == probed.changed() != set()
     assert none.found == NOTHING and none.changed() == set()
+
+
+def test_a_head_that_would_not_be_steady_starts_at_random(write_recipe: Any, tmp_path: Path) -> None:
+    """A random BERT gives nearly the same features for every text: a head that tells them apart has large weights."""
+    assert Start(write_recipe(), tmp_path, AUTO).changed() == set()
+    assert Start(write_recipe(), tmp_path, PROBE).changed() == {"classifier.weight", "classifier.bias"}
+
+
+def test_a_head_with_steps_enough_to_find_its_direction_starts_at_random(
+    varied: str, write_recipe: Any, tmp_path: Path
+) -> None:
+    few, many = (
+        Start(write_recipe(), tmp_path, varied, AUTO, f"training.max_steps={3 * STEPS_PER_OUTPUT + more}")
+        for more in (0, 1)
+    )
+    assert (
+        few.changed() == {"classifier.weight", "classifier.bias"} and many.found == NOTHING and many.changed() == set()
+    )
 
 
 def test_a_checkpoint_with_a_head_of_its_own_keeps_it(write_recipe: Any, tmp_path: Path) -> None:
