@@ -12,7 +12,7 @@ from safetensors.torch import load, save_file
 from ft_toolkit.errors import ResumeError
 from ft_toolkit.files import found_folder, whole_folder, write_json
 from ft_toolkit.optim import trainable_parameters
-from ft_toolkit.sharding import put, split_state
+from ft_toolkit.sharding import split_state
 
 # Settings that may differ between the saved run and the resumed one, because no weight depends on them.
 _FREE_SETTINGS = {
@@ -41,8 +41,9 @@ def load_weights(model: torch.nn.Module, path: Path, read: Read = Path.read_byte
     own = dict(trainable_parameters(model))
     if saved.keys() != own.keys() or any(saved[name].shape != own[name].shape for name in own):
         raise ResumeError(f"{path}: the saved weights do not fit this model; was the model or the method changed?")
-    for name, parameter in own.items():
-        put(parameter, saved[name])
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(saved[name])
 
 
 def save_state(folder: Path, model: torch.nn.Module, optimizer_state: dict[str, Any], state: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """FSDP2: weights, gradients and optimizer state split over the processes, as Accelerate's launcher asks for it.
 
-    while training      every process holds its part of each weight; a block is gathered for its pass, and let go after it
-    whole(model)        inside, every process holds all weights: it evaluates its own number of batches, it saves plain files
-    after training      a plain model is built anew, as a resumed run builds it, and takes the best weights
+    parts    while training: a process holds its share of each weight; a block is gathered for its pass, and let go after it
+    plain    the whole model on every process, in the processor's memory; for evaluation, checkpoints and the end it takes the
+             weights as they are. So a process evaluates its own number of batches, and files are those of any other run
 
 PyTorch's `fully_shard` is called here and not through Accelerate, which on CPUs passes FSDP over in silence (1.15 looks for it
 on accelerators only). So Accelerate must not see that it is asked for: `unseen`.
@@ -37,10 +37,14 @@ class Sharding:
     asked: bool = False
     reshard_after_forward: bool = True
 
-    def split(self, model: Any, device: "torch.device", processes: int) -> None:
-        """Split the weights of a model that lies whole on `device`, in place, block by block.
 
-        Call it before the optimizer is made, and on all processes. Of the weights the first process's are taken, as DDP does.
+class SplitModel:
+    """A model in two forms: `parts` is trained, split over the processes; `plain` is whole, for all else."""
+
+    def __init__(self, model: Any, plain: Any, device: "torch.device", processes: int, sharding: Sharding) -> None:
+        """Split the model, which lies whole on `device`, in place and block by block; `plain` is a copy of it.
+
+        Make the optimizer afterwards. Of the weights the first process's are taken, as DDP does.
         """
         from torch.distributed import broadcast
         from torch.distributed.device_mesh import init_device_mesh
@@ -48,37 +52,33 @@ class Sharding:
 
         from ft_toolkit.savings.frozen import stacks
 
+        self.parts, self.plain, self._device = model, plain, device
+        for one in (model, plain):
+            for parameter in one.parameters():
+                broadcast(parameter.detach(), 0)
+        plain.to("cpu")
         mesh = init_device_mesh(device.type, (processes,))
-        for parameter in model.parameters():
-            broadcast(parameter.detach(), 0)
         for block in chain.from_iterable(stacks(model)):
-            fully_shard(block, mesh=mesh, reshard_after_forward=self.reshard_after_forward)
+            fully_shard(block, mesh=mesh, reshard_after_forward=sharding.reshard_after_forward)
         fully_shard(model, mesh=mesh)
 
     @contextmanager
-    def whole(self, model: Any, *, changes: bool = False) -> Iterator[None]:
-        """Inside, the model's weights are plain and whole on every process, and a pass through it exchanges nothing.
+    def whole(self, *, changes: bool = False) -> Iterator[None]:
+        """Inside, `plain` lies on the device with the weights as they are trained so far. All processes must come here.
 
-        All processes must come here, not at the same moment. With `changes`, weights that were changed inside, alike on
-        all, are kept. A model that is not split stays as it is.
+        With `changes`, what was changed in it inside, alike on all processes, is trained further.
         """
-        units = _units(model)
-        parts = dict(model.named_parameters()) if units else {}
-        for unit in units:
-            unit.unshard()
-            unit.set_reshard_after_forward(False, recurse=False)
-        full: dict[str, Tensor] = {}
-        try:
-            yield
-            if units and changes:
-                full = {name: one.detach().clone() for name, one in model.named_parameters()}
-        finally:
-            for unit in units:
-                unit.reshard()
-                # the root is needed again at once when the backward pass begins
-                unit.set_reshard_after_forward(self.reshard_after_forward and unit is not model, recurse=False)
-        for name, value in full.items():
-            put(parts[name], value)
+        from ft_toolkit.optim import trainable_parameters
+
+        plain = dict(trainable_parameters(self.plain.to(self._device)))
+        parts = dict(trainable_parameters(self.parts))
+        for name, part in parts.items():
+            _copy(_full(part.detach()), plain[name])
+        yield
+        if changes:
+            for name, part in parts.items():
+                _copy(_like(plain[name].detach(), part), part)
+        self.plain.to("cpu")
 
 
 def read_sharding(environ: Mapping[str, str]) -> Sharding:
@@ -115,22 +115,15 @@ def unseen() -> Iterator[None]:
             os.environ[_ASKED] = found
 
 
-def put(parameter: "Tensor", value: "Tensor") -> None:
-    """Write a whole value, the same on all processes, into a parameter that may be split."""
-    import torch
-
-    with torch.no_grad():
-        parameter.copy_(_like(value, parameter))
-
-
 def whole_state(optimizer: Any, *, keep: bool) -> dict[str, Any]:
     """Return the optimizer's state as it would be if nothing were split; all processes must call, those that `keep` get it."""
     found: dict[str, Any] = optimizer.state_dict()
     state: dict[int, dict[str, Any]] = {}
     for index, moments in found["state"].items():
-        full = {name: _full(value) for name, value in moments.items()}
-        if keep:
-            state[index] = full
+        for name, value in moments.items():
+            full = _full(value)
+            if keep:
+                state.setdefault(index, {})[name] = full.cpu() if full is not value else value
     return {**found, "state": state}
 
 
@@ -149,7 +142,15 @@ def split_state(found: dict[str, Any], optimizer: Any) -> dict[str, Any]:
 def _full(value: Any) -> Any:
     from torch.distributed.tensor import DTensor
 
-    return value.full_tensor().cpu() if isinstance(value, DTensor) else value
+    return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def _copy(value: "Tensor", into: "Tensor") -> None:
+    """Write the value into a parameter of the same kind, whole or split."""
+    import torch
+
+    with torch.no_grad():
+        into.copy_(value)
 
 
 def _like(value: "Tensor", parameter: "Tensor") -> "Tensor":
@@ -159,10 +160,3 @@ def _like(value: "Tensor", parameter: "Tensor") -> "Tensor":
     if not isinstance(parameter, DTensor):
         return value
     return distribute_tensor(value.to(parameter.device), parameter.device_mesh, parameter.placements)
-
-
-def _units(model: Any) -> list[Any]:
-    """Return the modules whose weights are gathered together, the model itself first; none where it is not split."""
-    from torch.distributed.fsdp import FSDPModule
-
-    return [module for module in model.modules() if isinstance(module, FSDPModule)]
