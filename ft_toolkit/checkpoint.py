@@ -12,6 +12,7 @@ from safetensors.torch import load, save_file
 from ft_toolkit.errors import ResumeError
 from ft_toolkit.files import found_folder, whole_folder, write_json
 from ft_toolkit.optim import trainable_parameters
+from ft_toolkit.sharding import split_state
 
 # Settings that may differ between the saved run and the resumed one, because no weight depends on them.
 _FREE_SETTINGS = {
@@ -45,11 +46,11 @@ def load_weights(model: torch.nn.Module, path: Path, read: Read = Path.read_byte
             parameter.copy_(saved[name])
 
 
-def save_state(folder: Path, model: torch.nn.Module, optimizer: Any, state: dict[str, Any]) -> None:
-    """Write weights, optimizer state and `state` (JSON-able) as the checkpoint `folder`."""
+def save_state(folder: Path, model: torch.nn.Module, optimizer_state: dict[str, Any], state: dict[str, Any]) -> None:
+    """Write whole weights, whole optimizer state and `state` (JSON-able) as the checkpoint `folder`."""
     with whole_folder(folder) as fresh:
         save_weights(model, fresh / "weights.safetensors")
-        torch.save(optimizer.state_dict(), fresh / "optimizer.pt")
+        torch.save(optimizer_state, fresh / "optimizer.pt")
         write_json(fresh / "state.json", state)
 
 
@@ -79,7 +80,7 @@ def load_state(folder: Path, model: torch.nn.Module, optimizer: Any, read: Read 
     """Put weights and optimizer state of a checkpoint back."""
     load_weights(model, folder / "weights.safetensors", read)
     state = io.BytesIO(read(folder / "optimizer.pt"))
-    optimizer.load_state_dict(torch.load(state, weights_only=True, map_location="cpu"))
+    optimizer.load_state_dict(split_state(torch.load(state, weights_only=True, map_location="cpu"), optimizer))
 
 
 def changes(saved: dict[str, Any], now: dict[str, Any], processes: tuple[int, int] = (1, 1)) -> list[str]:

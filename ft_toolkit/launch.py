@@ -15,15 +15,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ft_toolkit.errors import LostProcessError, UsageError
+from ft_toolkit.sharding import read_sharding
 
 # Set by Accelerate's launcher -> what it stands for, and why a run cannot be had that way.
 _SHARDED = (
-    "splits a model over processes, which the toolkit's exact loss, its evaluation (each process its own number of batches) "
-    "and its checkpoints do not know. A model of this class fits on one device: take distributed_type MULTI_GPU, or "
-    "torchrun, and every process has the whole model"
+    "splits a model in ways that the toolkit's exact loss, its evaluation (each process its own number of batches) and its "
+    "checkpoints do not know, and that cannot be tried without a GPU. Take distributed_type FSDP with fsdp_version 2, which "
+    "splits weights, gradients and optimizer state, or MULTI_GPU or torchrun, where every process has the whole model"
 )
 _REFUSED = {
-    "ACCELERATE_USE_FSDP": "FSDP",
     "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "tensor or context parallelism",
@@ -40,6 +40,7 @@ def check_launcher(environ: Mapping[str, str], *, processes: int | None, mixed_p
     for name, title in _REFUSED.items():
         if environ.get(name, "").lower() in ("1", "true", "yes"):
             raise UsageError(f"{title} is not supported: it {_SHARDED}")
+    read_sharding(environ)
     accumulate = environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
     if accumulate != "1":
         raise UsageError(

@@ -1,14 +1,17 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
+import os
 import shutil
 import signal
 import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, PartialState
@@ -40,6 +43,7 @@ from ft_toolkit.savings import undo as undo_savings
 from ft_toolkit.savings.dropout import drops_out
 from ft_toolkit.savings.frozen import FrozenOutputs, keep_frozen
 from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split, scoring_plan
+from ft_toolkit.sharding import Sharding, SplitModel, read_sharding, unseen, whole_state
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
@@ -58,7 +62,8 @@ def run(
     state = ranks.join()
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     display = Display(console, enabled=state.is_main_process)
-    with ranks.seen_folder(folder) as work:
+    sharding = read_sharding(os.environ)
+    with ranks.seen_folder(folder) as work, unseen():
         try:
             prepared = _prepare(state, loaded, work, apart=work != folder, smoke=smoke)
         except UsageError:
@@ -74,7 +79,7 @@ def run(
             log_with=list(loaded.recipe.tracking.trackers) or None,
             project_dir=str(folder),  # file-based trackers write there
         )
-        return _Run(accelerator, prepared, loaded, folder, display, command, started).go(resume=resume)
+        return _Run(accelerator, prepared, loaded, folder, display, command, started, sharding).go(resume=resume)
 
 
 def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bool, smoke: bool) -> Prepared:
@@ -113,6 +118,7 @@ class _Run:
         display: Display,
         command: str,
         started: float,
+        sharding: Sharding,
     ) -> None:
         self.accelerator = accelerator
         self.state = PartialState()
@@ -123,6 +129,8 @@ class _Run:
         self.display = display
         self.command = command
         self.started = started
+        self.sharding = sharding
+        self.split: SplitModel | None = None
         self.progress = Progress()
         self.meter = Meter()
         # What the model of the last evaluation predicts for the validation features, if that is known.
@@ -151,6 +159,8 @@ class _Run:
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
         best = ranks.agree(self.state, lambda: files.found_folder(self.folder / "checkpoints" / "best"))
         assert best is not None, "an evaluation always writes the first best checkpoint"
+        if self.split is not None:
+            self.split.plain.to(self.accelerator.device)  # for good
         checkpoint.load_weights(self._bare_model(), best / "weights.safetensors", partial(ranks.read_bytes, self.state))
         undo_savings(self._bare_model())
         results: dict[str, Any] = {}
@@ -171,16 +181,24 @@ class _Run:
         built = build_model(self.prepared)
         self.count, self.new_modules = built.count, built.new_modules
         self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids)
+        plain = deepcopy(built.model) if self.sharding.asked and self.accelerator.num_processes > 1 else None
         self.frozen = self._keep_frozen(built.model)
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
         model = built.model.to(self.accelerator.device)
+        if plain is not None:  # they get the precision, and no DDP around them
+            model, plain = (self.accelerator.prepare_model(one, evaluation_mode=True) for one in (model, plain))
+            processes = self.accelerator.num_processes
+            self.split = SplitModel(model, plain, self.accelerator.device, processes, self.sharding)
         optimizer = make_optimizer(
             model,
             learning_rate=training.learning_rate,
             weight_decay=training.weight_decay,
             factors=lr_factors(model, built.heads, training),
         )
-        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        if self.split is not None:
+            self.model, self.optimizer = model, self.accelerator.prepare_optimizer(optimizer)
+        else:
+            self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
     def _keep_frozen(self, model: torch.nn.Module) -> FrozenOutputs | None:
         """Keep what frozen blocks give, where a later epoch reads the same features again."""
@@ -196,7 +214,13 @@ class _Run:
             self.display.say(f"note: {words}")
         return kept
 
+    def _whole(self, *, changes: bool = False) -> AbstractContextManager[None]:
+        """Inside, `_bare_model` has the weights as they are trained so far; with `changes`, it gives its own back."""
+        return nullcontext() if self.split is None else self.split.whole(changes=changes)
+
     def _bare_model(self) -> torch.nn.Module:
+        if self.split is not None:
+            return cast(torch.nn.Module, self.split.plain)
         model: torch.nn.Module = self.accelerator.unwrap_model(self.model)
         return model
 
@@ -215,7 +239,8 @@ class _Run:
                 self.folder / "checkpoints" / "last", self.recipe.as_dict(), self.prepared.data.fingerprint, processes
             ),
         )
-        checkpoint.load_state(found, self._bare_model(), self.optimizer, partial(ranks.read_bytes, self.state))
+        with self._whole(changes=True):
+            checkpoint.load_state(found, self._bare_model(), self.optimizer, partial(ranks.read_bytes, self.state))
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         self.display.say(f"resuming after step {self.progress.step}")
@@ -242,12 +267,14 @@ class _Run:
             f"({self.count.share:.1%})",
             *([f"left out {'; '.join(self.saved_work)}"] if self.saved_work else []),
             f"numbers  {self._numbers()}",
+            *([f"split    {self._split_in_words()}"] if self.sharding.asked else []),
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
         ):
             self.display.say(line)
 
     def _start_head(self) -> None:
-        found = start_head(self.accelerator, self._bare_model(), self.new_modules, self.prepared)
+        with self._whole(changes=True):
+            found = start_head(self.accelerator, self._bare_model(), self.new_modules, self.prepared)
         if found is None:
             return
         self.history["head_start"] = asdict(found)
@@ -267,12 +294,21 @@ class _Run:
             ),
         }[self.recipe.training.mixed_precision]
 
+    def _split_in_words(self) -> str:
+        if self.split is None:
+            return "FSDP was asked for, but one process has nothing to split"
+        return (
+            f"weights, gradients and optimizer state over {self.accelerator.num_processes} processes (FSDP2); checkpoints and "
+            "model are written whole"
+        )
+
     # --- training
 
     def _fitted_plan(self) -> TrainingPlan:
         plan = training_plan(self.prepared, total_steps=self.total_steps, world_size=self.accelerator.num_processes)
         lengths = self.prepared.features["train"].lengths
-        if can_run_out(self.accelerator):
+        # of split weights' processes, one that runs out of memory would leave the others waiting
+        if can_run_out(self.accelerator) and self.split is None:
             fit = fit_memory(self.accelerator, self.model, plan, lengths, self.progress.epoch)
             if fit.words is not None:
                 self.display.say(f"memory   {fit.words}")
@@ -330,6 +366,11 @@ class _Run:
 
     def _evaluate(self) -> None:
         """Score the validation rows, keep the best weights, and save a checkpoint to resume from."""
+        with self._whole():
+            self._score()
+        self._save_last()
+
+    def _score(self) -> None:
         prepared = self.prepared
         rows = prepared.data.splits["validation"]
         features, name = prepared.features["validation"], prepared.selection
@@ -368,26 +409,31 @@ class _Run:
             + ("" if name == "loss" else f"{name} {scores[name]:.4f}, ")
             + f"loss {loss:.4f}{mark}"
         )
-        self._save_last()
 
     def _stopped_early(self) -> bool:
         patience = self.recipe.evaluation.early_stopping_patience
         return patience is not None and self.history["bad_evaluations"] >= patience
 
     def _save_last(self) -> None:
-        if self.accelerator.is_main_process:
-            state = {
-                "progress": asdict(self.progress),
-                "history": {
-                    **self.history,
-                    "earlier_seconds": self.history["earlier_seconds"] + time.perf_counter() - self.started,
-                },
-                "fingerprint": self.prepared.data.fingerprint,
-                "processes": self.accelerator.num_processes,
-                "recipe": self.recipe.as_dict(),
-            }
-            checkpoint.save_state(self.folder / "checkpoints" / "last", self._bare_model(), self.optimizer, state)
+        main = self.accelerator.is_main_process
+        optimizer_state = whole_state(self.optimizer, keep=main)
+        with self._whole():
+            if main:
+                self._write_last(optimizer_state)
         self.accelerator.wait_for_everyone()
+
+    def _write_last(self, optimizer_state: dict[str, Any]) -> None:
+        state = {
+            "progress": asdict(self.progress),
+            "history": {
+                **self.history,
+                "earlier_seconds": self.history["earlier_seconds"] + time.perf_counter() - self.started,
+            },
+            "fingerprint": self.prepared.data.fingerprint,
+            "processes": self.accelerator.num_processes,
+            "recipe": self.recipe.as_dict(),
+        }
+        checkpoint.save_state(self.folder / "checkpoints" / "last", self._bare_model(), optimizer_state, state)
 
     def _stop_if_told(self, stop: dict[str, int]) -> None:
         signum = stop["signum"]

@@ -37,7 +37,6 @@ FLOORS = {
     2: ["config", "run_folder", "metrics.offline", "environment", "text", "text.*"],
     3: [
         "recipe_file",
-        "launch",
         "ranks",
         "data",
         "data.*",
@@ -50,8 +49,8 @@ FLOORS = {
         "models",
         "stand_in",
     ],
-    4: ["new_model", "adapters", "evaluation", "evidence", "evidence.*", "checkpoint", "train"],
-    5: ["prepare", "tracking", "layer_rates", "scale_plan"],
+    4: ["new_model", "adapters", "evaluation", "evidence", "evidence.*", "sharding", "train"],
+    5: ["checkpoint", "launch", "prepare", "tracking", "layer_rates", "scale_plan"],
     6: [
         "attributions",
         "training_plan",
@@ -78,6 +77,7 @@ LIGHT = [
     "files",
     "run_folder",
     "launch",
+    "sharding",
     "hub_names",
     "hub_errors",
     "staging",

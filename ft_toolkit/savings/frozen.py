@@ -78,6 +78,13 @@ class FrozenOutputs:
         return found
 
 
+def stacks(model: nn.Module) -> list[nn.ModuleList]:
+    """Return what the model repeats, blocks in order: its outermost lists of modules."""
+    found = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    inner = {id(module) for stack in found for module in stack.modules() if module is not stack}
+    return [stack for stack in found if id(stack) not in inner]
+
+
 def keep_frozen(model: Any, *, tokens: int, free_bytes: int) -> tuple[FrozenOutputs | None, str | None]:
     """Keep the outputs of the model's frozen lower blocks for training features of so many tokens in all, where that is exact.
 
@@ -85,9 +92,7 @@ def keep_frozen(model: Any, *, tokens: int, free_bytes: int) -> tuple[FrozenOutp
     a quarter of `free_bytes`.
     """
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-    stacks = [module for module in bare.modules() if isinstance(module, nn.ModuleList)]
-    inner = {id(module) for stack in stacks for module in stack.modules() if module is not stack}
-    outermost = [stack for stack in stacks if id(stack) not in inner]
+    outermost = stacks(bare)
     if len(outermost) != 1:  # an encoder-decoder has two
         return None, None
     blocks = list(outermost[0])

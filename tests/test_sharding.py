@@ -1,0 +1,130 @@
+"""FSDP2 in two processes over gloo: the losses of one process, and checkpoints that go on with FSDP and without.
+
+A process takes five seconds to start, so the runs are few and shared.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ft_toolkit.errors import UsageError
+from ft_toolkit.launch import check_launcher
+from ft_toolkit.sharding import Sharding, read_sharding, unseen
+
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+FTK = [sys.executable, "-m", "ft_toolkit"]
+LAUNCHED = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file"]
+CONFIG = Path(__file__).resolve().parents[1] / "docs" / "launch" / "fsdp.yaml"
+
+
+def column(folder: Path, name: str) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record[name] for record in map(json.loads, lines) if name in record]
+
+
+def stop_after(steps: int, folder: Path, *words: object, **environ: str) -> str:
+    """Run `ftk WORDS`, tell it to stop after some steps, and return what it said."""
+    process = subprocess.Popen(
+        [*FTK, *map(str, words), "--output", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environ,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").is_file() or len(column(folder, "loss")) < steps:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    return output
+
+
+@pytest.fixture
+def recipe(write_recipe: Any) -> Path:
+    return write_recipe(
+        model__dropout=0.0, training__num_train_epochs=8, training__save_steps=3, training__head_start="none"
+    )
+
+
+def test_two_split_processes_have_the_losses_of_one_which_goes_on_with_their_checkpoint(
+    recipe: Path, here: Any, tmp_path: Path
+) -> None:
+    """Full fine-tuning, 2 x (2 micro-batches of 4) examples until SIGTERM, then 16 at once; held against 16 at once."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    here("run", recipe, "training.examples_per_batch=16", "--output", one)
+    accumulate = "training.gradient_accumulation_steps=2"
+    said = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **FSDP)
+    assert "split    weights, gradients and optimizer state over 2 processes (FSDP2)" in said
+    split = len(column(two, "loss"))
+    last = max((two / "checkpoints").glob("last*"))
+    weights = load_file(last / "weights.safetensors")
+    moments = torch.load(last / "optimizer.pt", weights_only=True)["state"]
+    assert len(moments) == len(weights)
+    assert sorted(one["exp_avg"].shape for one in moments.values()) == sorted(one.shape for one in weights.values())
+    here("run", recipe, "training.examples_per_batch=16", "--output", two, "--resume")
+    assert 4 <= split < len(column(two, "loss"))
+    for name in ("loss", "grad_norm", "validation_loss"):
+        assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
+
+
+def test_split_processes_go_on_with_the_adapter_of_one_and_prove_their_model(
+    recipe: Path, here: Any, tmp_path: Path
+) -> None:
+    """LoRA, 16 examples until SIGTERM, then 2 x 8 as Accelerate's config in docs/launch starts them."""
+    one, two, words = tmp_path / "one", tmp_path / "two", ["run", recipe, "method=lora", "method.dropout=0.0"]
+    here(*words, "training.examples_per_batch=16", "--output", one)
+    stop_after(4, two, *words, "training.examples_per_batch=16")
+    alone = len(column(two, "loss"))
+    launched = [*LAUNCHED, CONFIG, "-m", "ft_toolkit", *words, "--output", two, "--resume"]
+    done = subprocess.run([*map(str, launched)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "over 2 processes (FSDP2)" in done.stdout and "a fresh process gave the same predictions" in done.stdout
+    assert alone < len(column(two, "loss"))
+    for name in ("loss", "grad_norm", "validation_loss"):
+        assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
+    results = [json.loads((folder / "results.json").read_text(encoding="utf-8")) for folder in (one, two)]
+    assert results[0]["scores"].keys() == results[1]["scores"].keys()
+
+
+def test_one_process_has_nothing_to_split(
+    recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in FSDP.items():
+        monkeypatch.setenv(name, value)
+    done = here("run", recipe, "training.max_steps=1", "--output", tmp_path / "alone")
+    assert "FSDP was asked for, but one process has nothing to split" in done.stdout
+    assert os.environ["ACCELERATE_USE_FSDP"] == "true"
+    with unseen():
+        assert "ACCELERATE_USE_FSDP" not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"FSDP_VERSION": "1"}, "asks for FSDP version 1; only version 2 .*set fsdp_version: 2"),
+        ({"FSDP_OFFLOAD_PARAMS": "true"}, "FSDP_OFFLOAD_PARAMS=true is not supported"),
+        ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "FSDP_ACTIVATION_CHECKPOINTING=true is not supported"),
+        ({"FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}, "knows true and false"),
+    ],
+)
+def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_launcher(FSDP | environ, processes=2, mixed_precision="no")
+
+
+def test_what_is_asked_for_is_read() -> None:
+    assert read_sharding({}) == read_sharding({"ACCELERATE_USE_FSDP": "false"}) == Sharding()
+    assert read_sharding(FSDP) == Sharding(asked=True)
+    wanted = Sharding(asked=True, reshard_after_forward=False)
+    assert read_sharding(FSDP | {"FSDP_RESHARD_AFTER_FORWARD": "false"}) == wanted
