@@ -132,10 +132,11 @@ def split_state(found: dict[str, Any], optimizer: Any) -> dict[str, Any]:
     state = dict(found["state"])
     for saved, own in zip(found["param_groups"], optimizer.param_groups, strict=True):
         for index, parameter in zip(saved["params"], own["params"], strict=True):
-            state[index] = {
-                name: _like(value, parameter) if value.shape == parameter.shape else value
-                for name, value in state.get(index, {}).items()
-            }
+            if index in state:
+                state[index] = {
+                    name: _like(value, parameter) if value.shape == parameter.shape else value
+                    for name, value in state[index].items()
+                }
     return {**found, "state": state}
 
 
