@@ -45,10 +45,10 @@ LEAST_SCALE = 0.1
 _ITERATIONS, _ITERATIONS_TO_CHOOSE = 100, 25
 
 
-# auto fits a head that trains for at most so many steps per output. In the same time, runs of up to 15 steps per output ended
-# 0.04 to 0.63 higher than from a random head (accuracy or F1, MiniLM), runs of 30, 36 and 143 by -0.01, +0.01 and -0.01:
-# benchmarks/results/2026-11-25_time_to_quality.md
-STEPS_PER_OUTPUT = 25
+# auto fits a head that trains for at most so many steps per output. In the same time, runs of up to 7 steps per output ended
+# 0.25 to 0.63 higher than from a random head (accuracy or F1, MiniLM), runs of 11 to 15 from 0.03 lower to 0.16 higher, longer
+# ones alike: benchmarks/results/2026-11-25_time_to_quality.md
+STEPS_PER_OUTPUT = 8
 # ... and whose logits are steady: training moves all features a little, and where they hardly differ from text to text, a head
 # that tells them apart multiplies that. Were each feature off by a tenth of its size, a logit would be off by so much at most.
 # What was chosen for MiniLM had 0.5 to 3.1; a random BERT with nearly constant features 9.3, and its loss rose from 0.7 to 37.
