@@ -15,6 +15,7 @@ from accelerate.utils import gather_object
 
 from ft_toolkit.batching import MicroBatch
 from ft_toolkit.errors import UsageError
+from ft_toolkit.savings.positions import unwrapped
 from ft_toolkit.train import TrainingPlan, backward, collate_pieces
 
 
@@ -55,7 +56,7 @@ def fit_memory(accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths
     """
     own = [micro for step in plan.plan_epoch(epoch) for micro in step[accelerator.process_index]]
     widest = max(own, key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features))
-    bare = accelerator.unwrap_model(model)
+    bare = unwrapped(model)  # unwrap_model imports DeepSpeed wherever it is installed, which takes seconds
     fit = Fit(1, False)
     while True:
         fits = _passes(accelerator, model, replace(plan, pieces=fit.pieces), widest, epoch)

@@ -15,16 +15,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ft_toolkit.errors import LostProcessError, UsageError
-from ft_toolkit.sharding import read_sharding
+from ft_toolkit.sharding import is_true, read_sharding
+from ft_toolkit.zero import read_zero
 
 # Set by Accelerate's launcher -> what it stands for, and why a run cannot be had that way.
 _SHARDED = (
     "splits a model in ways that the toolkit's exact loss, its evaluation (each process its own number of batches) and its "
-    "checkpoints do not know, and that cannot be tried without a GPU. Take distributed_type FSDP with fsdp_version 2, which "
-    "splits weights, gradients and optimizer state, or MULTI_GPU or torchrun, where every process has the whole model"
+    "checkpoints do not know, and that cannot be tried without a GPU. Take distributed_type FSDP with fsdp_version 2, or "
+    "DEEPSPEED, which split gradients and optimizer state, or MULTI_GPU or torchrun, where every process has all of it"
 )
 _REFUSED = {
-    "ACCELERATE_USE_DEEPSPEED": "DeepSpeed",
     "ACCELERATE_USE_MEGATRON_LM": "Megatron-LM",
     "ACCELERATE_USE_PARALLELISM_CONFIG": "tensor or context parallelism",
 }
@@ -35,12 +35,15 @@ _MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 _SHUTDOWN_SECONDS = "300"
 
 
-def check_launcher(environ: Mapping[str, str], *, processes: int | None, mixed_precision: str) -> None:
+def check_launcher(
+    environ: Mapping[str, str], *, processes: int | None, mixed_precision: str, max_grad_norm: float | None
+) -> None:
     """Raise UsageError when a launcher asks for what a run cannot do, or would do otherwise than it seems."""
     for name, title in _REFUSED.items():
-        if environ.get(name, "").lower() in ("1", "true", "yes"):
+        if is_true(environ.get(name)):
             raise UsageError(f"{title} is not supported: it {_SHARDED}")
     read_sharding(environ)
+    read_zero(environ, max_grad_norm)
     accumulate = environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")
     if accumulate != "1":
         raise UsageError(

@@ -1,53 +1,38 @@
 """The composition root: a recipe goes in, a fine-tuned, proven, documented model comes out."""
 
 import os
-import shutil
 import signal
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 from rich.console import Console
 
-from ft_toolkit import adapters, checkpoint, environment, files, fresh_process, ranks
-from ft_toolkit.attributions import explain, write_attributions
+from ft_toolkit import checkpoint, environment, files, ranks
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.errors import Interrupted, UsageError
 from ft_toolkit.evaluation import Predictor
-from ft_toolkit.evidence.examples import EXAMPLES, write_examples
 from ft_toolkit.evidence.scores import finite, point_scores
-from ft_toolkit.fit_memory import can_run_out, fit_memory
+from ft_toolkit.finish import finish
 from ft_toolkit.head_start import start_head
-from ft_toolkit.inference import write_contract
-from ft_toolkit.layer_rates import lr_factors
-from ft_toolkit.optim import make_optimizer
-from ft_toolkit.prepare import NEW_MODEL, STAND_IN, Prepared, build_model, effective_batch, prepare
-from ft_toolkit.proof import prove_reload, rows_to_prove
+from ft_toolkit.prepare import NEW_MODEL, STAND_IN, Prepared, effective_batch, prepare
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.report import results as results_file
-from ft_toolkit.report import write_report
-from ft_toolkit.report.facts import read_run
-from ft_toolkit.report.mistakes import worst_records
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
-from ft_toolkit.savings import save_work
-from ft_toolkit.savings import undo as undo_savings
 from ft_toolkit.savings.dropout import drops_out
-from ft_toolkit.savings.frozen import FrozenOutputs, keep_frozen
-from ft_toolkit.scoring import predict_baselines, predict_rows, predict_splits, score_split, scoring_plan
-from ft_toolkit.sharding import Sharding, SplitModel, read_sharding, unseen, whole_state
+from ft_toolkit.scoring import predict_splits
+from ft_toolkit.sharding import Sharding, read_sharding, unseen
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
-from ft_toolkit.train import Progress, StepReport, TrainingPlan, train
-from ft_toolkit.training_plan import training_plan
+from ft_toolkit.train import Progress, StepReport, train
+from ft_toolkit.trained_model import TrainedModel
+from ft_toolkit.zero import Zero, read_zero
 
 
 def run(
@@ -62,7 +47,7 @@ def run(
     state = ranks.join()
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     display = Display(console, enabled=state.is_main_process)
-    sharding = read_sharding(os.environ)
+    split = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
     with ranks.seen_folder(folder) as work, unseen():
         try:
             prepared = _prepare(state, loaded, work, apart=work != folder, smoke=smoke)
@@ -79,7 +64,7 @@ def run(
             log_with=list(loaded.recipe.tracking.trackers) or None,
             project_dir=str(folder),  # file-based trackers write there
         )
-        return _Run(accelerator, prepared, loaded, folder, display, command, started, sharding).go(resume=resume)
+        return _Run(accelerator, prepared, loaded, folder, display, command, started, split).go(resume=resume)
 
 
 def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bool, smoke: bool) -> Prepared:
@@ -118,7 +103,7 @@ class _Run:
         display: Display,
         command: str,
         started: float,
-        sharding: Sharding,
+        split: tuple[Sharding, Zero],
     ) -> None:
         self.accelerator = accelerator
         self.state = PartialState()
@@ -129,8 +114,7 @@ class _Run:
         self.display = display
         self.command = command
         self.started = started
-        self.sharding = sharding
-        self.split: SplitModel | None = None
+        self.trained = TrainedModel(accelerator, prepared, *split, display.say)
         self.progress = Progress()
         self.meter = Meter()
         # What the model of the last evaluation predicts for the validation features, if that is known.
@@ -145,7 +129,6 @@ class _Run:
         }
 
     def go(self, *, resume: bool) -> dict[str, Any]:
-        self._build_model()
         if resume:
             self._restore()  # before anything is written: it may refuse
         if self.accelerator.is_main_process:
@@ -159,15 +142,14 @@ class _Run:
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
         best = ranks.agree(self.state, lambda: files.found_folder(self.folder / "checkpoints" / "best"))
         assert best is not None, "an evaluation always writes the first best checkpoint"
-        if self.split is not None:
-            self.split.plain.to(self.accelerator.device)  # for good
-        checkpoint.load_weights(self._bare_model(), best / "weights.safetensors", partial(ranks.read_bytes, self.state))
-        undo_savings(self._bare_model())
+        self.trained.end(best / "weights.safetensors", partial(ranks.read_bytes, self.state))
         results: dict[str, Any] = {}
         known = self.last_values if self.history["best"]["step"] == self.progress.step else {}
         self.prepared, decoded = predict_splits(self._predictor(), self.prepared, known)
         if self.accelerator.is_main_process:
-            results = self._finish(decoded, training_seconds)
+            self.display.say("saving the model, proving it in a fresh process, computing intervals")
+            facts = self._training_facts(training_seconds)
+            results = finish(self.folder, self.loaded, self.prepared, self._predictor(), decoded, facts, self.command)
         self.accelerator.wait_for_everyone()
         # not end_training, which would also end the process group that the next seed needs
         for tracker in self.accelerator.trackers:
@@ -175,54 +157,6 @@ class _Run:
         return results
 
     # --- before the first step
-
-    def _build_model(self) -> None:
-        training = self.recipe.training
-        built = build_model(self.prepared)
-        self.count, self.new_modules = built.count, built.new_modules
-        self.saved_work = save_work(built.model, self.accelerator.device, self.prepared.training_ids)
-        plain = deepcopy(built.model) if self.sharding.asked and self.accelerator.num_processes > 1 else None
-        self.frozen = self._keep_frozen(built.model)
-        # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
-        model = built.model.to(self.accelerator.device)
-        if plain is not None:  # they get the precision, and no DDP around them
-            model, plain = (self.accelerator.prepare_model(one, evaluation_mode=True) for one in (model, plain))
-            processes = self.accelerator.num_processes
-            self.split = SplitModel(model, plain, self.accelerator.device, processes, self.sharding)
-        optimizer = make_optimizer(
-            model,
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            factors=lr_factors(model, built.heads, training),
-        )
-        if self.split is not None:
-            self.model, self.optimizer = model, self.accelerator.prepare_optimizer(optimizer)
-        else:
-            self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-
-    def _keep_frozen(self, model: torch.nn.Module) -> FrozenOutputs | None:
-        """Keep what frozen blocks give, where a later epoch reads the same features again."""
-        task, processes = self.prepared.task, self.accelerator.num_processes
-        again = self.prepared.total_steps(processes) > len(self.prepared.plan_epoch(0, processes))
-        if task.corrupt is not None or not again:
-            return None
-        free = environment.free_memory_bytes() // processes
-        kept, words = keep_frozen(model, tokens=sum(self.prepared.features["train"].lengths), free_bytes=free)
-        if kept is not None and words is not None:
-            self.saved_work.append(words)
-        elif words is not None:
-            self.display.say(f"note: {words}")
-        return kept
-
-    def _whole(self, *, changes: bool = False) -> AbstractContextManager[None]:
-        """Inside, `_bare_model` has the weights as they are trained so far; with `changes`, it gives its own back."""
-        return nullcontext() if self.split is None else self.split.whole(changes=changes)
-
-    def _bare_model(self) -> torch.nn.Module:
-        if self.split is not None:
-            return cast(torch.nn.Module, self.split.plain)
-        model: torch.nn.Module = self.accelerator.unwrap_model(self.model)
-        return model
 
     def _write_inputs(self) -> None:
         prepared = self.prepared
@@ -239,13 +173,12 @@ class _Run:
                 self.folder / "checkpoints" / "last", self.recipe.as_dict(), self.prepared.data.fingerprint, processes
             ),
         )
-        with self._whole(changes=True):
-            checkpoint.load_state(found, self._bare_model(), self.optimizer, partial(ranks.read_bytes, self.state))
+        self.trained.load(found, partial(ranks.read_bytes, self.state))
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         self.display.say(f"resuming after step {self.progress.step}")
         if state["processes"] != processes:
-            dropout = "; with dropout, other neurons are dropped" if drops_out(self._bare_model().modules()) else ""
+            dropout = "; with dropout, other neurons are dropped" if drops_out(self.trained.bare.modules()) else ""
             self.display.say(
                 f"note: {processes} process{'es' if processes > 1 else ''} instead of {state['processes']}: the same rows in "
                 f"each step, so the same losses to rounding{dropout}"
@@ -254,7 +187,8 @@ class _Run:
     def _announce(self) -> None:
         prepared, recipe = self.prepared, self.recipe
         rows = ", ".join(f"{len(some)} {name}" for name, some in prepared.data.splits.items())
-        shown, more = self.new_modules[:3], len(self.new_modules) - 3
+        count, saved_work, split = self.trained.count, self.trained.saved_work, self.trained.split_in_words
+        shown, more = self.trained.new_modules[:3], len(self.trained.new_modules) - 3
         new = f"; new: {', '.join(shown)}" + (f" and {more} more" if more > 0 else "") if shown else ""
         card = prepared.data.card
         hub_data = f"; {card.block.source.hub}{_at(prepared.data.commit)}" if card and prepared.data.commit else ""
@@ -263,18 +197,17 @@ class _Run:
             f"run      {self.folder}",
             f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}{hub_data}",
             f"model    {recipe.model.title}{_at(prepared.checkpoint.commit)}{new}",
-            f"method   {recipe.method.name}: {self.count.trainable:,} of {self.count.total:,} weights are trained "
-            f"({self.count.share:.1%})",
-            *([f"left out {'; '.join(self.saved_work)}"] if self.saved_work else []),
+            f"method   {recipe.method.name}: {count.trainable:,} of {count.total:,} weights are trained ({count.share:.1%})",
+            *([f"left out {'; '.join(saved_work)}"] if saved_work else []),
             f"numbers  {self._numbers()}",
-            *([f"split    {self._split_in_words()}"] if self.sharding.asked else []),
+            *([f"split    {split}"] if split else []),
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
         ):
             self.display.say(line)
 
     def _start_head(self) -> None:
-        with self._whole(changes=True):
-            found = start_head(self.accelerator, self._bare_model(), self.new_modules, self.prepared)
+        with self.trained.whole(changes=True):
+            found = start_head(self.accelerator, self.trained.bare, self.trained.new_modules, self.prepared)
         if found is None:
             return
         self.history["head_start"] = asdict(found)
@@ -294,26 +227,7 @@ class _Run:
             ),
         }[self.recipe.training.mixed_precision]
 
-    def _split_in_words(self) -> str:
-        if self.split is None:
-            return "FSDP was asked for, but one process has nothing to split"
-        return (
-            f"weights, gradients and optimizer state over {self.accelerator.num_processes} processes (FSDP2); checkpoints and "
-            "model are written whole"
-        )
-
     # --- training
-
-    def _fitted_plan(self) -> TrainingPlan:
-        plan = training_plan(self.prepared, total_steps=self.total_steps, world_size=self.accelerator.num_processes)
-        lengths = self.prepared.features["train"].lengths
-        # of split weights' processes, one that runs out of memory would leave the others waiting
-        if can_run_out(self.accelerator) and self.split is None:
-            fit = fit_memory(self.accelerator, self.model, plan, lengths, self.progress.epoch)
-            if fit.words is not None:
-                self.display.say(f"memory   {fit.words}")
-            plan = replace(plan, pieces=fit.pieces)
-        return plan if self.frozen is None else replace(plan, reused=partial(self.frozen.reused, lengths))
 
     def _train(self) -> None:
         recipe = self.recipe
@@ -335,7 +249,8 @@ class _Run:
         window = Meter()
         if self._stopped_early():
             return
-        for report in train(self.accelerator, self.model, self.optimizer, self._fitted_plan(), self.progress):
+        trained, plan = self.trained, self.trained.plan(self.total_steps, self.progress.epoch)
+        for report in train(self.accelerator, trained.model, trained.optimizer, plan, self.progress, trained.update):
             self.display.step(report)
             self.meter.add(report)
             window.add(report)
@@ -366,7 +281,7 @@ class _Run:
 
     def _evaluate(self) -> None:
         """Score the validation rows, keep the best weights, and save a checkpoint to resume from."""
-        with self._whole():
+        with self.trained.whole():
             self._score()
         self._save_last()
 
@@ -391,7 +306,7 @@ class _Run:
             self.history["bad_evaluations"] = 0
             if self.accelerator.is_main_process:
                 with files.whole_folder(self.folder / "checkpoints" / "best") as fresh:
-                    checkpoint.save_weights(self._bare_model(), fresh / "weights.safetensors")
+                    checkpoint.save_weights(self.trained.bare, fresh / "weights.safetensors")
         else:
             self.history["bad_evaluations"] += 1
         record: dict[str, Any] = {"step": self.progress.step, "epoch": self.progress.epoch}
@@ -416,8 +331,8 @@ class _Run:
 
     def _save_last(self) -> None:
         main = self.accelerator.is_main_process
-        optimizer_state = whole_state(self.optimizer, keep=main)
-        with self._whole():
+        optimizer_state = self.trained.state(keep=main)
+        with self.trained.whole():
             if main:
                 self._write_last(optimizer_state)
         self.accelerator.wait_for_everyone()
@@ -433,7 +348,7 @@ class _Run:
             "processes": self.accelerator.num_processes,
             "recipe": self.recipe.as_dict(),
         }
-        checkpoint.save_state(self.folder / "checkpoints" / "last", self._bare_model(), optimizer_state, state)
+        checkpoint.save_state(self.folder / "checkpoints" / "last", self.trained.bare, optimizer_state, state)
 
     def _stop_if_told(self, stop: dict[str, int]) -> None:
         signum = stop["signum"]
@@ -453,77 +368,31 @@ class _Run:
     def _predictor(self) -> Predictor:
         return Predictor(
             self.accelerator,
-            self._bare_model(),
+            self.trained.bare,
             self.prepared.task,
             self.prepared.schema,
             self.prepared.tokenizer,
             self.prepared.evaluation_tokens(),
         )
 
-    def _finish(self, decoded: dict[SplitName, list[dict[str, Any]]], training_seconds: float) -> dict[str, Any]:
-        """Save the model, prove it, score it, and write results, predictions, report and card."""
-        prepared, recipe = self.prepared, self.recipe
-        self.display.say("saving the model, proving it in a fresh process, computing intervals")
-        asked = rows_to_prove(prepared)
-        expected = predict_rows(self._predictor(), prepared, asked)
-        # if it is not waiting already, only now: beside another process, products on all cores take a multiple of their time
-        with fresh_process.take() as fresh, ThreadPoolExecutor(1) as pool:
-            with files.whole_folder(self.folder / "model") as new:
-                adapters.save_model(self._bare_model(), recipe.method, prepared.checkpoint, new)
-                prepared.tokenizer.save_pretrained(new)
-                write_contract(new, prepared)
-            proving = pool.submit(prove_reload, fresh, self.folder / "model", prepared, asked, expected)
-            plan = scoring_plan(prepared)
-            scored = {
-                name: score_split(
-                    predicted,
-                    prepared.data.splits[name],
-                    plan,
-                    predict_baselines(prepared, name),
-                    fitted_here=name == "validation",
-                )
-                for name, predicted in decoded.items()
-            }
-            proof = proving.result()
-        scores = {name: one.record for name, one in scored.items()}
-        training = {
+    def _training_facts(self, seconds: float) -> dict[str, Any]:
+        meter, count = self.meter, self.trained.count
+        return {
             "steps": self.progress.step,
             "planned_steps": self.total_steps,
             "best_step": self.history["best"]["step"],
             "evaluations": self.history["evaluations"],
-            "trainable_parameters": self.count.trainable,
-            "total_parameters": self.count.total,
-            "new_modules": list(self.new_modules),
+            "trainable_parameters": count.trainable,
+            "total_parameters": count.total,
+            "new_modules": list(self.trained.new_modules),
             "head_start": self.history["head_start"],
-            "seconds": round(training_seconds, 2),
+            "seconds": round(seconds, 2),
             # from the start of this process, which may have run other seeds before
             "startup_seconds": self.startup_seconds,
-            "step_seconds": round(self.meter.seconds, 2),
-            "tokens_per_second": round(self.meter.tokens / self.meter.seconds, 1) if self.meter.seconds else None,
-            "padding_share": round(1 - self.meter.tokens / self.meter.padded, 4) if self.meter.padded else None,
-            "peak_memory_mib": environment.peak_memory_mib(),
+            "step_seconds": round(meter.seconds, 2),
+            "tokens_per_second": round(meter.tokens / meter.seconds, 1) if meter.seconds else None,
+            "padding_share": round(1 - meter.tokens / meter.padded, 4) if meter.padded else None,
         }
-        results = results_file.build(self.loaded.name, prepared, scores, training, proof, self.command)
-        results_file.write_predictions(
-            self.folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded
-        )
-        write_examples(
-            self.folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()}
-        )
-        files.write_json(self.folder / "results.json", results)
-        if recipe.evaluation.attributions:
-            self._explain_mistakes(recipe.evaluation.attributions)
-        write_report(self.folder)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
-        return {**results, "folder": str(self.folder)}
-
-    def _explain_mistakes(self, limit: int) -> None:
-        """Write what the words of the surest mistakes contributed, for the split that the page shows first."""
-        prepared, found = self.prepared, read_run(self.folder)
-        records = [record for record in found.predictions if record["split"] == found.splits[0]]
-        worst = worst_records(records, found.threshold, limit)
-        explained = explain(self._bare_model(), prepared.tokenizer, prepared.schema, self.recipe.data.max_length, worst)
-        write_attributions(self.folder / "attributions.jsonl", explained)
 
 
 def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:

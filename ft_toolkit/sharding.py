@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-_ASKED = "ACCELERATE_USE_FSDP"
-_TRUE = ("1", "true", "yes")
+FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"
 # What Accelerate's config may ask for besides, its variable -> what to do instead. Each changes where memory goes, no number.
 _LEFT_OUT = {
     "FSDP_OFFLOAD_PARAMS": "leave fsdp_offload_params out: these models fit on one device",
@@ -83,7 +82,7 @@ class SplitModel:
 
 def read_sharding(environ: Mapping[str, str]) -> Sharding:
     """Return what a launcher's environment asks for. Raises UsageError for an FSDP that a run cannot have."""
-    if environ.get(_ASKED, "").lower() not in _TRUE:
+    if not is_true(environ.get(FSDP)):
         return Sharding()
     version = environ.get("FSDP_VERSION", "1")
     if version != "2":
@@ -92,7 +91,7 @@ def read_sharding(environ: Mapping[str, str]) -> Sharding:
             "Accelerate's config (FSDP_VERSION=2)"
         )
     for name, remedy in _LEFT_OUT.items():
-        if environ.get(name, "").lower() in _TRUE:
+        if is_true(environ.get(name)):
             raise UsageError(f"{name}={environ[name]} is not supported; {remedy}")
     reshard = environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower()
     if reshard not in ("true", "false"):
@@ -100,19 +99,23 @@ def read_sharding(environ: Mapping[str, str]) -> Sharding:
     return Sharding(asked=True, reshard_after_forward=reshard == "true")
 
 
+def is_true(value: str | None) -> bool:
+    """Return whether a launcher's variable says yes."""
+    return (value or "").lower() in ("1", "true", "yes")
+
+
 @contextmanager
 def unseen() -> Iterator[None]:
-    """Inside, Accelerate and transformers do not see that FSDP is asked for.
+    """Inside, Accelerate and transformers do not see that FSDP or DeepSpeed is asked for.
 
     transformers would leave all weights but the first process's unread (FSDP_CPU_RAM_EFFICIENT_LOADING, which Accelerate's
     launcher sets by itself) for Accelerate to send.
     """
-    found = os.environ.pop(_ASKED, None)
+    found = {name: os.environ.pop(name) for name in (FSDP, DEEPSPEED) if name in os.environ}
     try:
         yield
     finally:
-        if found is not None:
-            os.environ[_ASKED] = found
+        os.environ.update(found)
 
 
 def whole_state(optimizer: Any, *, keep: bool) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ from ft_toolkit.errors import NotFiniteError
 from ft_toolkit.loader import Collate, to_device
 from ft_toolkit.savings.positions import only_at
 from ft_toolkit.tasks.base import Batch
+
+# Clips the gradient, changes the weights and returns the norm before clipping; where that is not finite, nothing is changed.
+Update = Callable[[], float]
 
 
 @dataclass
@@ -86,17 +90,22 @@ def train(
     optimizer: torch.optim.Optimizer,
     plan: TrainingPlan,
     progress: Progress,
+    update: Update | None = None,
 ) -> Iterator[StepReport]:
     """Train from `progress` to the last step, yielding a report after each optimizer step; `progress` moves along.
 
     `model` and `optimizer` come from `accelerator.prepare`; batches and schedule must not, since a prepared loader drops or
-    doubles ragged batches and a prepared schedule advances once per rank. Raises NotFiniteError.
+    doubles ragged batches and a prepared schedule advances once per rank. `update` ends a step, where torch's clipping and
+    the optimizer's step do not. Raises NotFiniteError.
     """
+    update = update or partial(_clip_and_update, accelerator, model, optimizer, plan.max_grad_norm)
     rank = accelerator.process_index
     while progress.step < plan.total_steps:
         steps = plan.plan_epoch(progress.epoch)
         for step in range(progress.step_in_epoch, len(steps)):
-            report = _step(accelerator, model, optimizer, plan, progress, steps[step][rank], step + 1 == len(steps))
+            report = _step(
+                accelerator, model, optimizer, plan, progress, steps[step][rank], step + 1 == len(steps), update
+            )
             progress.step += 1
             progress.step_in_epoch = step + 1
             if report.ends_epoch:
@@ -114,6 +123,7 @@ def _step(
     progress: Progress,
     micros: list[MicroBatch],
     ends_epoch: bool,
+    update: Update,
 ) -> StepReport:
     started = time.perf_counter()
     model.train()
@@ -126,8 +136,10 @@ def _step(
         with torch.enable_grad() if synchronizes else accelerator.no_sync(model):
             total += backward(accelerator, model, plan, batch, n_targets)
     loss_value = float(accelerator.reduce(total, reduction="sum"))
-    norm = accelerator.clip_grad_norm_(model.parameters(), plan.max_grad_norm or float("inf"))
-    grad_norm = float(norm) if norm is not None else float("nan")
+    learning_rate = plan.lr_at(progress.step)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate * group["lr_factor"]
+    grad_norm = update() if np.isfinite(loss_value) else float("nan")
     if not np.isfinite(loss_value) or not np.isfinite(grad_norm):
         own = [plan.example_ids[i] for micro in micros for i in micro.features]
         ids = sorted(set(gather_object(own) if accelerator.num_processes > 1 else own))
@@ -135,11 +147,6 @@ def _step(
             f"step {progress.step + 1}: the loss is {loss_value} and the gradient norm {grad_norm}; stopped before the update. "
             f"Rows of this step (counted from 0): {ids}. Look at these rows, or lower training.learning_rate"
         )
-    learning_rate = plan.lr_at(progress.step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate * group["lr_factor"]
-    optimizer.step()
-    optimizer.zero_grad()
     return StepReport(
         step=progress.step + 1,
         epoch=progress.epoch,
@@ -153,6 +160,17 @@ def _step(
         n_padded=n_padded,
         seconds=time.perf_counter() - started,
     )
+
+
+def _clip_and_update(
+    accelerator: Accelerator, model: torch.nn.Module, optimizer: torch.optim.Optimizer, max_grad_norm: float | None
+) -> float:
+    norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
+    grad_norm = float(norm) if norm is not None else float("nan")
+    if np.isfinite(grad_norm):
+        optimizer.step()
+        optimizer.zero_grad()
+    return grad_norm
 
 
 def collate_pieces(plan: TrainingPlan, micros: list[MicroBatch], epoch: int) -> list[Batch]:

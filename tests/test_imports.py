@@ -50,7 +50,7 @@ FLOORS = {
         "stand_in",
     ],
     4: ["new_model", "adapters", "evaluation", "evidence", "evidence.*", "sharding", "train"],
-    5: ["checkpoint", "launch", "prepare", "tracking", "layer_rates", "scale_plan"],
+    5: ["checkpoint", "prepare", "tracking", "layer_rates", "scale_plan", "zero"],
     6: [
         "attributions",
         "training_plan",
@@ -62,12 +62,14 @@ FLOORS = {
         "report",
         "report.*",
         "doctor",
+        "launch",
     ],
-    7: ["predict", "run", "dry_run", "evaluate_model", "staging", "hub_access"],
-    8: ["hub", "several"],
-    9: ["seeds", "scale"],
-    10: ["cli", "cli.*"],
-    11: ["__main__", "__init__"],
+    7: ["predict", "trained_model", "finish", "dry_run", "evaluate_model", "staging", "hub_access"],
+    8: ["hub", "run"],
+    9: ["several"],
+    10: ["seeds", "scale"],
+    11: ["cli", "cli.*"],
+    12: ["__main__", "__init__"],
 }
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "peft", "sklearn"}
 LIGHT = [
@@ -78,6 +80,7 @@ LIGHT = [
     "run_folder",
     "launch",
     "sharding",
+    "zero",
     "hub_names",
     "hub_errors",
     "staging",

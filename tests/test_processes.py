@@ -101,7 +101,7 @@ def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path
     ("environ", "message"),
     [
         ({"ACCELERATE_USE_FSDP": "true"}, "asks for FSDP version 1"),
-        ({"ACCELERATE_USE_DEEPSPEED": "true"}, "DeepSpeed is not supported"),
+        ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "Megatron-LM is not supported"),
         ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, r"set training\.gradient_accumulation_steps=4"),
         ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed precision 'bf16', but the recipe decides"),
         ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, "started one: it needs mpirun"),
@@ -110,7 +110,7 @@ def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path
 )
 def test_what_a_launcher_cannot_have_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check_launcher(environ, processes=2, mixed_precision="no")
+        check_launcher(environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
 
 
 def test_the_command_to_go_on_counts_the_processes_of_one_machine() -> None:

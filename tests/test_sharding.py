@@ -120,7 +120,7 @@ def test_one_process_has_nothing_to_split(
 )
 def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check_launcher(FSDP | environ, processes=2, mixed_precision="no")
+        check_launcher(FSDP | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
 
 
 def test_what_is_asked_for_is_read() -> None:

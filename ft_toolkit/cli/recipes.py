@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -15,6 +15,9 @@ from ft_toolkit.errors import GateError, UsageError, one_of
 from ft_toolkit.fresh_process import start_early
 from ft_toolkit.launch import check_launcher, is_launched, own_command, start
 from ft_toolkit.shipped import shipped
+
+if TYPE_CHECKING:
+    from ft_toolkit.recipe_file import LoadedRecipe
 
 Processes = Annotated[
     int | None, typer.Option(min=1, help="Train in so many processes on this machine, each with the whole model.")
@@ -47,7 +50,7 @@ def run(
     # one of several processes finds missing rows together with the others, who would wait for it in vain
     if not is_launched(os.environ) and (not smoke or loaded.recipe.data.train is not None):
         check_sources(loaded.recipe.data, loaded.task)
-    check_launcher(os.environ, processes=processes, mixed_precision=loaded.recipe.training.mixed_precision)
+    _check_launcher(loaded, processes)
     if not dry_run:
         check_folder(output, resume=resume)
         _start_processes(processes)
@@ -66,6 +69,16 @@ def run(
 
     command = own_command(sys.argv[1:], os.environ)
     run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
+
+
+def _check_launcher(loaded: "LoadedRecipe", processes: int | None) -> None:
+    training = loaded.recipe.training
+    check_launcher(
+        os.environ,
+        processes=processes,
+        mixed_precision=training.mixed_precision,
+        max_grad_norm=training.max_grad_norm,
+    )
 
 
 def _start_processes(processes: int | None) -> None:
@@ -105,7 +118,7 @@ def reproduce(
             "reproduced. Leave out what changes model, data or reference, or use 'ftk run'"
         )
     check_sources(loaded.recipe.data, loaded.task)
-    check_launcher(os.environ, processes=processes, mixed_precision=loaded.recipe.training.mixed_precision)
+    _check_launcher(loaded, processes)
     check_folder(output, resume=resume)
     _start_processes(processes)
     start_early()

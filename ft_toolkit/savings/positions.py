@@ -24,7 +24,7 @@ def only_at(model: Any, places: Tensor | None) -> Iterator[None]:
     if places is None:
         yield
         return
-    bare = model.module if isinstance(model, nn.parallel.DistributedDataParallel) else model
+    bare = unwrapped(model)
     bare = bare.get_base_model() if hasattr(bare, "get_base_model") else bare
 
     def keep(body: nn.Module, args: Any, output: Any) -> Any:
@@ -38,6 +38,11 @@ def only_at(model: Any, places: Tensor | None) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+def unwrapped(model: Any) -> Any:
+    """Return the model without what trains it over several processes: DDP and DeepSpeed's engine alike have it as `module`."""
+    return getattr(model, "module", model)
 
 
 def places_read(task: Task, batch: Batch, schema: Any) -> Tensor | None:

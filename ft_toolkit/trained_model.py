@@ -1,0 +1,151 @@
+"""The model while it is trained, alike for all who use it: whole on every process, or split over them as a launcher asks.
+
+model, optimizer, update    what the loop trains through
+bare                        the plain model: for evaluation, checkpoints and the end; inside `whole` it has the weights
+                            as they are trained so far
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate import Accelerator
+
+from ft_toolkit import checkpoint, environment
+from ft_toolkit.fit_memory import can_run_out, fit_memory
+from ft_toolkit.layer_rates import lr_factors
+from ft_toolkit.optim import make_optimizer
+from ft_toolkit.prepare import Prepared, build_model
+from ft_toolkit.savings import save_work, undo
+from ft_toolkit.savings.frozen import FrozenOutputs, keep_frozen
+from ft_toolkit.sharding import Sharding, SplitModel, whole_state
+from ft_toolkit.train import TrainingPlan, Update
+from ft_toolkit.training_plan import training_plan
+from ft_toolkit.zero import Zero, ZeroOptimizer
+
+
+class TrainedModel:
+    """A recipe's model and optimizer on this process, ready for the loop."""
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        prepared: Prepared,
+        sharding: Sharding,
+        zero: Zero,
+        say: Callable[[str], None],
+    ) -> None:
+        self._accelerator, self._prepared, self._say = accelerator, prepared, say
+        self._sharding, self._zero_asked = sharding, zero
+        several = accelerator.num_processes > 1
+        built = build_model(prepared)
+        self.count, self.new_modules = built.count, built.new_modules
+        # In words, what is not computed because nobody reads it.
+        self.saved_work = save_work(built.model, accelerator.device, prepared.training_ids)
+        plain = deepcopy(built.model) if sharding.asked and several else None
+        self._frozen = self._keep_frozen(built.model)
+        # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
+        self._bare = built.model.to(accelerator.device)
+        self._split: SplitModel | None = None
+        self._zero: ZeroOptimizer | None = None
+        self.model: Any = self._bare
+        if plain is not None:
+            self.model, plain = self._with_precision(self.model), self._with_precision(plain)
+            self._split = SplitModel(self.model, plain, accelerator.device, accelerator.num_processes, sharding)
+        training = prepared.recipe.training
+        optimizer = make_optimizer(
+            self.model,
+            learning_rate=training.learning_rate,
+            weight_decay=training.weight_decay,
+            factors=lr_factors(self.model, built.heads, training),
+        )
+        self.optimizer: Any
+        self.update: Update | None = None
+        if self._split is not None:
+            self.optimizer = accelerator.prepare_optimizer(optimizer)
+        elif zero.stage and several:
+            self.optimizer = self._zero = ZeroOptimizer(
+                self._with_precision(self.model), optimizer, zero, training.max_grad_norm
+            )
+            self.model, self.update = self._zero.engine, self._zero.update
+        else:
+            self.model, self.optimizer = accelerator.prepare(self.model, optimizer)
+
+    @property
+    def bare(self) -> torch.nn.Module:
+        """The plain model, whole on every process."""
+        return cast(torch.nn.Module, self._bare if self._split is None else self._split.plain)
+
+    def whole(self, *, changes: bool = False) -> AbstractContextManager[None]:
+        """Inside, `bare` has the weights as they are trained so far. With `changes`, it is trained further from what they
+        are made there, alike on all processes, which must all come here."""
+        if self._split is not None:
+            return self._split.whole(changes=changes)
+        return self._zero.taking_weights() if self._zero is not None and changes else nullcontext()
+
+    def state(self, *, keep: bool) -> dict[str, Any]:
+        """Return the optimizer's state as if nothing were split; all processes must call, those that `keep` get it."""
+        return whole_state(self.optimizer, keep=keep)
+
+    def load(self, folder: Path, read: Callable[[Path], bytes]) -> None:
+        """Put the weights and the optimizer state of a checkpoint back."""
+        with self.whole(changes=True):
+            checkpoint.load_state(folder, self.bare, self.optimizer, read)
+
+    def end(self, weights: Path, read: Callable[[Path], bytes]) -> None:
+        """Put saved weights into `bare`, for good; it is as it would be saved, on the device."""
+        self.bare.to(self._accelerator.device)
+        checkpoint.load_weights(self.bare, weights, read)
+        undo(self.bare)
+
+    def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
+        """Return the loop's plan for this model, its micro-batches in pieces where they do not fit into memory."""
+        plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
+        lengths = self._prepared.features["train"].lengths
+        # of processes that share weights or gradients, one that runs out of memory would leave the others waiting
+        if can_run_out(self._accelerator) and self._split is None and self._zero is None:
+            fit = fit_memory(self._accelerator, self.model, plan, lengths, epoch)
+            if fit.words is not None:
+                self._say(f"memory   {fit.words}")
+            plan = replace(plan, pieces=fit.pieces)
+        return plan if self._frozen is None else replace(plan, reused=partial(self._frozen.reused, lengths))
+
+    @property
+    def split_in_words(self) -> str | None:
+        """How it lies on the processes, None where nobody asked for more than a copy on each."""
+        if not self._sharding.asked and not self._zero_asked.stage:
+            return None
+        title = "FSDP" if self._sharding.asked else "DeepSpeed"
+        processes = self._accelerator.num_processes
+        if processes == 1:
+            return f"{title} was asked for, but one process has nothing to split"
+        if self._sharding.asked:
+            what, how = "weights, gradients and optimizer state", "FSDP2"
+        else:
+            stage = self._zero_asked.stage
+            what = "optimizer state" if stage == 1 else "gradients and optimizer state"
+            how = f"DeepSpeed, ZeRO stage {stage}"
+        return f"{what} over {processes} processes ({how}); checkpoints and model are written whole"
+
+    def _with_precision(self, model: Any) -> Any:
+        """Return the model computing in the run's precision, without DDP around it."""
+        return self._accelerator.prepare_model(model, evaluation_mode=True)
+
+    def _keep_frozen(self, model: torch.nn.Module) -> FrozenOutputs | None:
+        """Keep what frozen blocks give, where a later epoch reads the same features again."""
+        prepared, processes = self._prepared, self._accelerator.num_processes
+        again = prepared.total_steps(processes) > len(prepared.plan_epoch(0, processes))
+        if prepared.task.corrupt is not None or not again:
+            return None
+        free = environment.free_memory_bytes() // processes
+        kept, words = keep_frozen(model, tokens=sum(prepared.features["train"].lengths), free_bytes=free)
+        if kept is not None and words is not None:
+            self.saved_work.append(words)
+        elif words is not None:
+            self._say(f"note: {words}")
+        return kept
