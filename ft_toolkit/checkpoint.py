@@ -12,7 +12,6 @@ from safetensors.torch import load, save_file
 from ft_toolkit.errors import ResumeError
 from ft_toolkit.files import found_folder, whole_folder, write_json
 from ft_toolkit.optim import trainable_parameters
-from ft_toolkit.sharding import split_state
 
 # Settings that may differ between the saved run and the resumed one, because no weight depends on them.
 _FREE_SETTINGS = {
@@ -76,11 +75,12 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
     return found, state
 
 
-def load_state(folder: Path, model: torch.nn.Module, optimizer: Any, read: Read = Path.read_bytes) -> None:
-    """Put weights and optimizer state of a checkpoint back."""
+def load_state(folder: Path, model: torch.nn.Module, read: Read = Path.read_bytes) -> dict[str, Any]:
+    """Put the weights of a checkpoint back, and return its whole optimizer state."""
     load_weights(model, folder / "weights.safetensors", read)
     state = io.BytesIO(read(folder / "optimizer.pt"))
-    optimizer.load_state_dict(split_state(torch.load(state, weights_only=True, map_location="cpu"), optimizer))
+    found: dict[str, Any] = torch.load(state, weights_only=True, map_location="cpu")
+    return found
 
 
 def changes(saved: dict[str, Any], now: dict[str, Any], processes: tuple[int, int] = (1, 1)) -> list[str]:

@@ -23,7 +23,7 @@ from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import Prepared, build_model
 from ft_toolkit.savings import save_work, undo
 from ft_toolkit.savings.frozen import FrozenOutputs, keep_frozen
-from ft_toolkit.sharding import Sharding, SplitModel, whole_state
+from ft_toolkit.sharding import Sharding, SplitModel, split_state, whole_state
 from ft_toolkit.train import TrainingPlan, Update
 from ft_toolkit.training_plan import training_plan
 from ft_toolkit.zero import Zero, ZeroOptimizer
@@ -95,7 +95,8 @@ class TrainedModel:
     def load(self, folder: Path, read: Callable[[Path], bytes]) -> None:
         """Put the weights and the optimizer state of a checkpoint back."""
         with self.whole(changes=True):
-            checkpoint.load_state(folder, self.bare, self.optimizer, read)
+            whole = checkpoint.load_state(folder, self.bare, read)
+        self.optimizer.load_state_dict(whole if self._split is None else split_state(whole, self.optimizer))
 
     def end(self, weights: Path, read: Callable[[Path], bytes]) -> None:
         """Put saved weights into `bare`, for good; it is as it would be saved, on the device."""

@@ -5,6 +5,8 @@ called here and not through Accelerate, whose `backward` would also clip, update
 """
 
 import json
+import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -39,6 +41,9 @@ class ZeroOptimizer:
     def __init__(
         self, model: "torch.nn.Module", optimizer: "torch.optim.Optimizer", zero: Zero, max_grad_norm: float | None
     ) -> None:
+        device = next(model.parameters()).device
+        os.environ.setdefault("DS_ACCELERATOR", device.type)  # else it says at length what it guesses
+        warnings.filterwarnings("ignore", message="`torch.distributed.all_gather_into_tensor` is deprecated")
         import deepspeed
 
         # its own reduction in shared memory would be compiled here, and only for processes of one machine
@@ -86,7 +91,8 @@ class ZeroOptimizer:
             self._link()
             for index, parameter in self._numbered():
                 state[index] = {name: safe_get_full_optimizer_state(parameter, name).cpu() for name in _MOMENTS}
-                state[index]["step"] = self._steps()
+                # one for each: torch counts in place, so one for all would count once per parameter
+                state[index]["step"] = self._steps().to("cpu", copy=True)
         return {"state": state, "param_groups": self._groups}
 
     def load_state_dict(self, whole: Mapping[str, Any]) -> None:

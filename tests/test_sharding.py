@@ -1,4 +1,4 @@
-"""FSDP2 in two processes over gloo: the losses of one process, and checkpoints that go on with FSDP and without.
+"""FSDP2 and ZeRO in two processes over gloo: the losses of one process, and checkpoints that go on split and whole.
 
 A process takes five seconds to start, so the runs are few and shared.
 """
@@ -19,11 +19,13 @@ from safetensors.torch import load_file
 from ft_toolkit.errors import UsageError
 from ft_toolkit.launch import check_launcher
 from ft_toolkit.sharding import Sharding, read_sharding, unseen
+from ft_toolkit.zero import Zero, read_zero
 
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 FTK = [sys.executable, "-m", "ft_toolkit"]
 LAUNCHED = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file"]
-CONFIG = Path(__file__).resolve().parents[1] / "docs" / "launch" / "fsdp.yaml"
+CONFIGS = Path(__file__).resolve().parents[1] / "docs" / "launch"
+ZERO = {"ACCELERATE_USE_DEEPSPEED": "true"}
 
 
 def column(folder: Path, name: str) -> list[float]:
@@ -57,39 +59,51 @@ def recipe(write_recipe: Any) -> Path:
     )
 
 
+@pytest.mark.parametrize(
+    ("asked", "split"),
+    [
+        (FSDP, "weights, gradients and optimizer state over 2 processes (FSDP2)"),
+        (ZERO, "gradients and optimizer state over 2 processes (DeepSpeed, ZeRO stage 2)"),
+    ],
+    ids=["fsdp", "zero"],
+)
 def test_two_split_processes_have_the_losses_of_one_which_goes_on_with_their_checkpoint(
-    recipe: Path, here: Any, tmp_path: Path
+    asked: dict[str, str], split: str, recipe: Path, here: Any, tmp_path: Path
 ) -> None:
     """Full fine-tuning, 2 x (2 micro-batches of 4) examples until SIGTERM, then 16 at once; held against 16 at once."""
     one, two = tmp_path / "one", tmp_path / "two"
     here("run", recipe, "training.examples_per_batch=16", "--output", one)
     accumulate = "training.gradient_accumulation_steps=2"
-    said = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **FSDP)
-    assert "split    weights, gradients and optimizer state over 2 processes (FSDP2)" in said
-    split = len(column(two, "loss"))
+    said = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **asked)
+    assert f"split    {split}" in said
+    done = len(column(two, "loss"))
     last = max((two / "checkpoints").glob("last*"))
     weights = load_file(last / "weights.safetensors")
     moments = torch.load(last / "optimizer.pt", weights_only=True)["state"]
     assert len(moments) == len(weights)
     assert sorted(one["exp_avg"].shape for one in moments.values()) == sorted(one.shape for one in weights.values())
     here("run", recipe, "training.examples_per_batch=16", "--output", two, "--resume")
-    assert 4 <= split < len(column(two, "loss"))
+    assert 4 <= done < len(column(two, "loss"))
     for name in ("loss", "grad_norm", "validation_loss"):
         assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
 
 
+@pytest.mark.parametrize(
+    ("config", "split"),
+    [("fsdp.yaml", "over 2 processes (FSDP2)"), ("deepspeed.yaml", "over 2 processes (DeepSpeed, ZeRO stage 2)")],
+)
 def test_split_processes_go_on_with_the_adapter_of_one_and_prove_their_model(
-    recipe: Path, here: Any, tmp_path: Path
+    config: str, split: str, recipe: Path, here: Any, tmp_path: Path
 ) -> None:
     """LoRA, 16 examples until SIGTERM, then 2 x 8 as Accelerate's config in docs/launch starts them."""
     one, two, words = tmp_path / "one", tmp_path / "two", ["run", recipe, "method=lora", "method.dropout=0.0"]
     here(*words, "training.examples_per_batch=16", "--output", one)
     stop_after(4, two, *words, "training.examples_per_batch=16")
     alone = len(column(two, "loss"))
-    launched = [*LAUNCHED, CONFIG, "-m", "ft_toolkit", *words, "--output", two, "--resume"]
+    launched = [*LAUNCHED, CONFIGS / config, "-m", "ft_toolkit", *words, "--output", two, "--resume"]
     done = subprocess.run([*map(str, launched)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert "over 2 processes (FSDP2)" in done.stdout and "a fresh process gave the same predictions" in done.stdout
+    assert split in done.stdout and "a fresh process gave the same predictions" in done.stdout
     assert alone < len(column(two, "loss"))
     for name in ("loss", "grad_norm", "validation_loss"):
         assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
@@ -97,16 +111,18 @@ def test_split_processes_go_on_with_the_adapter_of_one_and_prove_their_model(
     assert results[0]["scores"].keys() == results[1]["scores"].keys()
 
 
+@pytest.mark.parametrize(("asked", "title"), [(FSDP, "FSDP"), (ZERO, "DeepSpeed")])
 def test_one_process_has_nothing_to_split(
-    recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    asked: dict[str, str], title: str, recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in FSDP.items():
+    for name, value in asked.items():
         monkeypatch.setenv(name, value)
     done = here("run", recipe, "training.max_steps=1", "--output", tmp_path / "alone")
-    assert "FSDP was asked for, but one process has nothing to split" in done.stdout
-    assert os.environ["ACCELERATE_USE_FSDP"] == "true"
+    assert f"{title} was asked for, but one process has nothing to split" in done.stdout
+    first = next(iter(asked))
+    assert os.environ[first] == "true"
     with unseen():
-        assert "ACCELERATE_USE_FSDP" not in os.environ
+        assert first not in os.environ
 
 
 @pytest.mark.parametrize(
@@ -121,6 +137,62 @@ def test_one_process_has_nothing_to_split(
 def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_launcher(FSDP | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "stage 3; take distributed_type FSDP with fsdp_version 2"),
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "0"}, "stage 0; which splits nothing: take .*MULTI_GPU"),
+        ({"ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "cpu"}, "OFFLOAD_PARAM_DEVICE=cpu is not supported"),
+        (
+            {"ACCELERATE_GRADIENT_CLIPPING": "0.5"},
+            r"clipping at 0.5, but the recipe .* 1.0: set training.max_grad_norm",
+        ),
+        ({"ACCELERATE_DEEPSPEED_CONFIG_FILE": "nowhere.json"}, "nowhere.json: DeepSpeed's config cannot be read"),
+    ],
+)
+def test_a_deepspeed_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_launcher(ZERO | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("[]", "must be a JSON object"),
+        ('{"zero_optimization": {"stage": 2}, "optimizer": {"type": "Adam"}}', "optimizer: the recipe decides"),
+        ('{"zero_optimization": {"stage": 2}, "train_batch_size": 32}', "train_batch_size: the recipe decides"),
+        ('{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}', "offload_optimizer: not supp"),
+        ('{"zero_optimization": {"stage": 2}, "gradient_clipping": 5.0}', "clipping at 5.0"),
+        ('{"zero_optimization": {"stage": "auto"}}', "stage 0; which splits nothing"),
+    ],
+)
+def test_what_deepspeeds_own_config_cannot_have_is_refused(config: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "deepspeed.json"
+    path.write_text(config, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        read_zero(ZERO | {"ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}, 1.0)
+
+
+def test_deepspeeds_own_config_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "deepspeed.json"
+    config = {
+        "zero_optimization": {
+            "stage": 1,
+            "overlap_comm": False,
+            "reduce_bucket_size": "auto",
+            "offload_optimizer": {"device": "none"},
+        },
+        "bf16": {"enabled": "auto"},
+        "fp16": {"enabled": False},
+        "gradient_clipping": 1.0,
+        "train_batch_size": "auto",
+    }
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert read_zero(ZERO | {"ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}, 1.0) == Zero(1, {"overlap_comm": False})
+    assert read_zero({}, 1.0) == Zero()
+    assert read_zero(ZERO, None) == Zero(2)
 
 
 def test_what_is_asked_for_is_read() -> None:
