@@ -18,6 +18,7 @@ _OPTIONAL = {
     "tensorboard": ("tensorboard", "tracker"),
     "wandb": ("wandb", "tracker"),
     "trackio": ("trackio", "tracker"),
+    "deepspeed": ("deepspeed", "ZeRO over several processes"),
 }
 
 

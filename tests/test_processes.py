@@ -140,8 +140,8 @@ def launched() -> dict[str, str]:
 
 def test_the_launch_files_run_a_recipe_that_is_there() -> None:
     subprocess.run(["bash", "-n", LAUNCH / "slurm.sbatch"], check=True)
-    # fsdp.yaml, a config for Accelerate, is run in test_sharding.py
-    assert {*launched(), "fsdp.yaml"} == {path.name for path in LAUNCH.iterdir()}
+    # fsdp.yaml and deepspeed.yaml, configs for Accelerate, are run in test_sharding.py
+    assert {*launched(), "fsdp.yaml", "deepspeed.yaml"} == {path.name for path in LAUNCH.iterdir()}
     for name, text in launched().items():
         found = re.search(r"-m ft_toolkit run (\S+) --output", text)
         assert found is not None, name

@@ -195,6 +195,12 @@ def test_deepspeeds_own_config_is_read(tmp_path: Path) -> None:
     assert read_zero(ZERO, None) == Zero(2)
 
 
+def test_without_deepspeed_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"not installed here: pip install 'ft-toolkit\[deepspeed\]'"):
+        read_zero(ZERO, 1.0)
+
+
 def test_what_is_asked_for_is_read() -> None:
     assert read_sharding({}) == read_sharding({"ACCELERATE_USE_FSDP": "false"}) == Sharding()
     assert read_sharding(FSDP) == Sharding(asked=True)
