@@ -5,7 +5,6 @@ called here and not through Accelerate, whose `backward` would also clip, update
 """
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -41,8 +40,6 @@ class ZeroOptimizer:
     def __init__(
         self, model: "torch.nn.Module", optimizer: "torch.optim.Optimizer", zero: Zero, max_grad_norm: float | None
     ) -> None:
-        device = next(model.parameters()).device
-        os.environ.setdefault("DS_ACCELERATOR", device.type)  # else it says at length what it guesses
         warnings.filterwarnings("ignore", message="`torch.distributed.all_gather_into_tensor` is deprecated")
         import deepspeed
 

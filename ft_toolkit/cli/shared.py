@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ft_toolkit import environment
 from ft_toolkit.errors import UsageError, did_you_mean, one_of
 from ft_toolkit.shipped import shipped
 
@@ -69,6 +70,8 @@ def load_libraries() -> None:
         gc.freeze()
         atexit.register(gc.freeze)
     logging.disable_progress_bar()
+    if environment.use_cpu():  # else DeepSpeed, where it is installed, says at length that it guessed so
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def print_columns(lines: Sequence[Sequence[str]]) -> None:
