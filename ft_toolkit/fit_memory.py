@@ -16,7 +16,7 @@ from accelerate.utils import gather_object
 from ft_toolkit.batching import MicroBatch
 from ft_toolkit.errors import UsageError
 from ft_toolkit.savings.positions import unwrapped
-from ft_toolkit.train import TrainingPlan, backward, collate_pieces
+from ft_toolkit.train import TrainingPlan, backward, collate_pieces, in_pieces
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ def fit_memory(accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths
     bare = unwrapped(model)  # unwrap_model imports DeepSpeed wherever it is installed, which takes seconds
     fit = Fit(1, False)
     while True:
-        fits = _passes(accelerator, model, replace(plan, pieces=fit.pieces), widest, epoch)
+        fits = _passes(accelerator, model, in_pieces(plan, fit.pieces), widest, epoch)
         if accelerator.num_processes > 1:
             fits = all(gather_object([fits]))
         if fits:
             return fit
         if fit.pieces < len(widest.features):
-            fit = replace(fit, pieces=min(2 * fit.pieces, len(widest.features)))
+            fit = replace(fit, pieces=min(2 * max(fit.pieces, plan.pieces(widest)), len(widest.features)))
         elif not fit.checkpointing and bare.supports_gradient_checkpointing:
             _recompute(bare)
             fit = replace(fit, checkpointing=True)

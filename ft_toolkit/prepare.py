@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.adapters import ParameterCount, attach, count_parameters, head_modules
-from ft_toolkit.batching import Plan, plan_epoch
+from ft_toolkit.batching import CPU_TOKENS, Plan, plan_epoch
 from ft_toolkit.config import PACKAGE_PREFIX, LoraMethod, NewTokenizer, Recipe, TrainingSection
 from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.data.share import take_share
-from ft_toolkit.environment import multiplies_bfloat16
+from ft_toolkit.environment import multiplies_bfloat16, use_cpu
 from ft_toolkit.errors import UsageError
 from ft_toolkit.models import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.new_model import make_new_model
@@ -91,7 +91,10 @@ class Prepared:
         return sum(len(self.plan_epoch(epoch, world_size)) for epoch in range(training.num_train_epochs))
 
     def evaluation_tokens(self) -> int:
-        """Return the padded tokens of an evaluation batch: those of a training micro-batch, at least 4096."""
+        """Return the padded tokens of an evaluation batch: those of a training micro-batch, at least 4096; fewer on a CPU,
+        save for a task that generates, whose steps pass a token of each row."""
+        if use_cpu() and self.task.generate is None:
+            return CPU_TOKENS
         training = self.recipe.training
         longest = max(self.features["train"].lengths)
         return max(training.tokens_per_batch or (training.examples_per_batch or 1) * longest, 4096)

@@ -14,7 +14,7 @@ What makes it exact:
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -80,8 +80,8 @@ class TrainingPlan:
     seed: int
     # Inside, a pass over these features takes from an earlier epoch what does not change (savings.frozen).
     reused: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
-    # Micro-batches pass in so many pieces each, where they do not fit into memory whole (fit_memory.py).
-    pieces: int = 1
+    # In how many pieces a micro-batch passes.
+    pieces: Callable[[MicroBatch], int] = lambda micro: 1
 
 
 def train(
@@ -174,13 +174,18 @@ def _clip_and_update(
 
 
 def collate_pieces(plan: TrainingPlan, micros: list[MicroBatch], epoch: int) -> list[Batch]:
-    """Return the batches of micro-batches, each in plan.pieces pieces, as even as its features allow."""
+    """Return the batches of micro-batches, each in as many pieces as the plan says, as even as its features allow."""
     batches = []
     for micro in micros:
-        size = -(-len(micro.features) // plan.pieces)
+        size = -(-len(micro.features) // plan.pieces(micro))
         parts = [micro.features[start : start + size] for start in range(0, len(micro.features), size)]
         batches += [plan.collate(part, micro.weight, epoch) for part in parts]
     return batches
+
+
+def in_pieces(plan: TrainingPlan, least: int) -> TrainingPlan:
+    """Return the plan with micro-batches in `least` pieces each, or more."""
+    return replace(plan, pieces=lambda micro: max(plan.pieces(micro), least))
 
 
 def backward(

@@ -17,6 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from ft_toolkit import checkpoint, environment
+from ft_toolkit.batching import CPU_TOKENS
 from ft_toolkit.fit_memory import can_run_out, fit_memory
 from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.optim import make_optimizer
@@ -24,7 +25,7 @@ from ft_toolkit.prepare import Prepared, build_model
 from ft_toolkit.savings import save_work, undo
 from ft_toolkit.savings.frozen import FrozenOutputs, keep_frozen
 from ft_toolkit.sharding import Sharding, SplitModel, split_state, whole_state
-from ft_toolkit.train import TrainingPlan, Update
+from ft_toolkit.train import TrainingPlan, Update, in_pieces
 from ft_toolkit.training_plan import training_plan
 from ft_toolkit.zero import Zero, ZeroOptimizer
 
@@ -113,7 +114,12 @@ class TrainedModel:
             fit = fit_memory(self._accelerator, self.model, plan, lengths, epoch)
             if fit.words is not None:
                 self._say(f"memory   {fit.words}")
-            plan = replace(plan, pieces=fit.pieces)
+            plan = in_pieces(plan, fit.pieces)
+        rank = self._accelerator.process_index
+        if any(plan.pieces(micro) > 1 for step in plan.plan_epoch(epoch) for micro in step[rank]):
+            self._say(
+                f"passes   of at most {CPU_TOKENS:,} padded tokens at once, more fall out of a CPU's caches: the same loss"
+            )
         return plan if self._frozen is None else replace(plan, reused=partial(self._frozen.reused, lengths))
 
     @property

@@ -18,7 +18,7 @@ from ft_toolkit.loader import make_collate
 from ft_toolkit.models import load_model, load_tokenizer
 from ft_toolkit.optim import make_optimizer
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.train import Progress, TrainingPlan, train
+from ft_toolkit.train import Progress, TrainingPlan, in_pieces, train
 
 resource = pytest.importorskip("resource")
 TASK = find_tasks()["text_classification"]
@@ -78,7 +78,7 @@ def test_pieces_have_the_loss_and_the_gradient_of_the_whole(
     found = []
     for number in (1, pieces):
         setup = Setup(request.getfixturevalue(model), rows, 16)
-        plan = replace(setup.plan, pieces=number)
+        plan = in_pieces(setup.plan, number)
         reports = train(setup.accelerator, setup.model, setup.optimizer, plan, Progress())
         found.append([(report.loss, report.grad_norm, report.n_targets, report.n_examples) for report in reports])
     assert found[1] == [pytest.approx(step, rel=1e-4) for step in found[0]]
@@ -101,9 +101,10 @@ def test_a_wide_batch_is_cut_until_it_fits(tiny_bert: str, rows: list[dict[str, 
         assert can_run_out(setup.accelerator)
         fit = setup.fit()
         assert "pieces" in (fit.words or "")
-    plan = replace(setup.plan, pieces=fit.pieces)
+    plan = in_pieces(setup.plan, fit.pieces)
     reports = list(train(setup.accelerator, setup.model, setup.optimizer, plan, Progress()))
     assert 1 < fit.pieces <= 512
+    assert [in_pieces(in_pieces(plan, 4), least).pieces(MicroBatch((0,))) for least in (2, 1024)] == [fit.pieces, 1024]
     assert [report.n_examples for report in reports] == [3072, 3072]
 
 
