@@ -9,8 +9,7 @@ from ft_toolkit.errors import DataError
 
 # Features are sorted by length inside windows of this many, so that an epoch stays random and padding stays small.
 WINDOW = 4096
-# Padded tokens that pass through a model at once on a CPU at most, where a row is not longer by itself: more fall out of its
-# caches (docs/speed.md).
+# Padded tokens of an evaluation batch on a CPU: more fall out of its caches (docs/speed.md).
 CPU_TOKENS = 1536
 
 

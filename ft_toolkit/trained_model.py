@@ -5,7 +5,7 @@ bare                        the plain model: for evaluation, checkpoints and the
                             as they are trained so far
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from dataclasses import replace
@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 
 from ft_toolkit import checkpoint, environment
-from ft_toolkit.batching import CPU_TOKENS
+from ft_toolkit.batching import MicroBatch
 from ft_toolkit.fit_memory import can_run_out, fit_memory
 from ft_toolkit.layer_rates import lr_factors
 from ft_toolkit.optim import make_optimizer
@@ -28,6 +28,11 @@ from ft_toolkit.sharding import Sharding, SplitModel, split_state, whole_state
 from ft_toolkit.train import TrainingPlan, Update, in_pieces
 from ft_toolkit.training_plan import training_plan
 from ft_toolkit.zero import Zero, ZeroOptimizer
+
+# Of the widest activations of a block, four times the hidden size, in one pass on a CPU. Cut to that, micro-batches of 4,096
+# padded tokens trained 1.07 times as fast (MiniLM, float32) and 1.15 (BERT-base, bfloat16). In bfloat16 MiniLM's just fit;
+# cut further it trained 0.89 times as fast.
+MOST_BYTES_ON_CPU = 12 * 2**20
 
 
 class TrainedModel:
@@ -109,17 +114,14 @@ class TrainedModel:
         """Return the loop's plan for this model, its micro-batches in pieces where they do not fit into memory."""
         plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
         lengths = self._prepared.features["train"].lengths
+        if self._accelerator.device.type == "cpu":
+            plan = self._in_cpu_pieces(plan, lengths, epoch)
         # of processes that share weights or gradients, one that runs out of memory would leave the others waiting
         if can_run_out(self._accelerator) and self._split is None and self._zero is None:
             fit = fit_memory(self._accelerator, self.model, plan, lengths, epoch)
             if fit.words is not None:
                 self._say(f"memory   {fit.words}")
             plan = in_pieces(plan, fit.pieces)
-        rank = self._accelerator.process_index
-        if any(plan.pieces(micro) > 1 for step in plan.plan_epoch(epoch) for micro in step[rank]):
-            self._say(
-                f"passes   of at most {CPU_TOKENS:,} padded tokens at once, more fall out of a CPU's caches: the same loss"
-            )
         return plan if self._frozen is None else replace(plan, reused=partial(self._frozen.reused, lengths))
 
     @property
@@ -138,6 +140,22 @@ class TrainedModel:
             what = "optimizer state" if stage == 1 else "gradients and optimizer state"
             how = f"DeepSpeed, ZeRO stage {stage}"
         return f"{what} over {processes} processes ({how}); checkpoints and model are written whole"
+
+    def _in_cpu_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
+        """Return the plan with wide micro-batches in pieces."""
+        config: Any = self.bare.config
+        hidden: int = getattr(config, "decoder", config).hidden_size  # two models as one have their own
+        tokens = max(MOST_BYTES_ON_CPU // (4 * hidden * (2 if self._accelerator.mixed_precision == "bf16" else 4)), 1)
+
+        def pieces(micro: MicroBatch) -> int:
+            return -(-len(micro.features) * max(lengths[i] for i in micro.features) // tokens)
+
+        rank = self._accelerator.process_index
+        if any(pieces(micro) > 1 for step in plan.plan_epoch(epoch) for micro in step[rank]):
+            self._say(
+                f"passes   of at most {tokens:,} padded tokens, which a CPU's caches hold; the same loss and gradient"
+            )
+        return replace(plan, pieces=pieces)
 
     def _with_precision(self, model: Any) -> Any:
         """Return the model computing in the run's precision, without DDP around it."""

@@ -1,10 +1,7 @@
 """What the loop needs besides the model, from a prepared run."""
 
-from collections.abc import Sequence
 from functools import partial
 
-from ft_toolkit.batching import CPU_TOKENS, MicroBatch
-from ft_toolkit.environment import use_cpu
 from ft_toolkit.loader import make_collate
 from ft_toolkit.optim import lr_at
 from ft_toolkit.prepare import Prepared
@@ -33,10 +30,4 @@ def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> T
         places=lambda batch: places_read(task, batch, schema),
         max_grad_norm=training.max_grad_norm,
         seed=training.seed,
-        pieces=partial(_pieces_on_cpu, features.lengths) if use_cpu() else lambda micro: 1,
     )
-
-
-def _pieces_on_cpu(lengths: Sequence[int], micro: MicroBatch) -> int:
-    padded = len(micro.features) * max(lengths[i] for i in micro.features)
-    return -(-padded // CPU_TOKENS)

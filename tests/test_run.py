@@ -241,16 +241,14 @@ def test_one_process_with_accumulation_and_two_processes_train_alike(
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
 
 
-def test_a_wide_micro_batch_passes_in_pieces_on_a_cpu(write_recipe: Any, here: Any, tmp_path: Path) -> None:
-    rows = [{"text": "the lamp is lovely " * 10, "label": "ab"[n % 2]} for n in range(64)]
-    source = tmp_path / "long.jsonl"
-    source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    recipe = write_recipe(
-        model__dropout=0.0, data__train=str(source), data__validation=str(source), data__test=None, task__labels=None
-    )
-    whole = here("run", recipe, "training.examples_per_batch=64", "--output", tmp_path / "whole")
-    assert "passes   of at most 1,536 padded tokens at once" in whole.stdout
-    narrow = ["training.examples_per_batch=16", "training.gradient_accumulation_steps=4"]
+def test_a_wide_micro_batch_passes_in_pieces_on_a_cpu(
+    write_recipe: Any, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ft_toolkit.trained_model.MOST_BYTES_ON_CPU", 4 * 32 * 4 * 100)  # the tiny BERT is 32 wide
+    recipe = write_recipe(model__dropout=0.0, training__mixed_precision="no")
+    whole = here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "whole")
+    assert "passes   of at most 100 padded tokens" in whole.stdout
+    narrow = ["training.examples_per_batch=4", "training.gradient_accumulation_steps=4"]
     assert "passes   of" not in here("run", recipe, *narrow, "--output", tmp_path / "narrow").stdout
     one, four = records(tmp_path / "whole"), records(tmp_path / "narrow")
     assert [r["loss"] for r in one] == pytest.approx([r["loss"] for r in four], rel=1e-5)
