@@ -267,17 +267,21 @@ class _Run:
                 return
 
     def _log(self, report: StepReport, window: Meter) -> None:
-        record = {
-            "step": report.step,
-            "epoch": report.epoch,
-            **window.as_dict(),
-            "learning_rate": report.learning_rate,
-            "grad_norm": report.grad_norm,
-        }
+        self._record(
+            {
+                "step": report.step,
+                "epoch": report.epoch,
+                **window.as_dict(),
+                "learning_rate": report.learning_rate,
+                "grad_norm": report.grad_norm,
+            }
+        )
+
+    def _record(self, record: dict[str, Any]) -> None:
         if self.metrics_file is not None:
             self.metrics_file.write(record)
         if self.recipe.tracking.trackers:
-            self.accelerator.log({key: value for key, value in record.items() if key != "step"}, step=report.step)
+            self.accelerator.log({key: value for key, value in record.items() if key != "step"}, step=record["step"])
 
     def _evaluate(self) -> None:
         """Score the validation rows, keep the best weights, and save a checkpoint to resume from."""
@@ -312,12 +316,7 @@ class _Run:
         record: dict[str, Any] = {"step": self.progress.step, "epoch": self.progress.epoch}
         record |= {f"validation_{key}": finite(value) for key, value in scores.items()}
         self.history["evaluations"].append({**record, "seconds": seconds})
-        if self.metrics_file is not None:
-            self.metrics_file.write(record)
-        if self.recipe.tracking.trackers:
-            self.accelerator.log(
-                {key: value for key, value in record.items() if key != "step"}, step=self.progress.step
-            )
+        self._record(record)
         mark = "  (best)" if better else ""
         self.display.say(
             f"step {self.progress.step}/{self.total_steps}: validation "

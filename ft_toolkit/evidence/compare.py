@@ -9,7 +9,7 @@ import numpy as np
 from ft_toolkit.errors import UsageError
 from ft_toolkit.evidence.by_column import MIN_ROWS, group_examples
 from ft_toolkit.evidence.runs import Run, check_comparable, choose_metric, common_metrics
-from ft_toolkit.evidence.scores import finite, interval
+from ft_toolkit.evidence.scores import finite, interval, score_interval
 from ft_toolkit.evidence.tests_of_difference import LEVEL, Outcome, bootstrap_p, detectable, holm, judge, mcnemar
 
 SAMPLES = 2000
@@ -219,9 +219,11 @@ def _lines(
     resampled = {label: np.array(found) for label, found in draws.items()}
     base, lines = runs[0], []
     for k, name in enumerate(names):
-        greater = base.examples.metrics[name].greater_is_better if greater_is_better is None else greater_is_better
+        metric = base.examples.metrics[name] if greater_is_better is None else None
+        greater = bool(greater_is_better) if metric is None else metric.greater_is_better
         scores = {
-            label: {"value": finite(found[k]), **interval(resampled[label][:, k])} for label, found in values.items()
+            label: {"value": finite(found[k]), **score_interval(resampled[label][:, k], metric, len(inside))}
+            for label, found in values.items()
         }
         differences = {}
         for run in runs[1:]:

@@ -10,7 +10,7 @@ import numpy as np
 from ft_toolkit.errors import UsageError, did_you_mean, one_of
 from ft_toolkit.evidence.by_column import group_examples
 from ft_toolkit.evidence.runs import Run, base_model_of, check_comparable, common_metrics, model_megabytes
-from ft_toolkit.evidence.scores import finite, interval
+from ft_toolkit.evidence.scores import finite, score_interval
 from ft_toolkit.metrics.bootstrap import resample
 
 SAMPLES = 2000
@@ -151,16 +151,23 @@ def _bound(bound: Bound, run: Run, at: np.ndarray, where: str, smoke: bool) -> C
     sign = {"min": ">=", "min-low": ">=", "max": "<="}[bound.kind]
     asked = f"lower end of {bound.metric}" if bound.kind == "min-low" else bound.metric
     name = f"{asked} {sign} {bound.value:g}{where}"
-    fn = run.examples.metrics[bound.metric].fn
+    metric = run.examples.metrics[bound.metric]
     predictions, references = run.examples.predictions[at], run.examples.references[at]
-    value = fn(predictions, references)
-    found = interval(resample({"": fn}, predictions, references, samples=SAMPLES, seed=SEED)[""])
+    value = metric.fn(predictions, references)
+    resamples = resample({"": metric.fn}, predictions, references, samples=SAMPLES, seed=SEED)[""]
+    found = score_interval(resamples, metric, len(at))
     figure = found["low"] if bound.kind == "min-low" else value
     figures = {"value": finite(value), **found, "bound": bound.value, "n": len(at)}
     if smoke:
         return Check(name, False, _SMOKE, figures)
-    if figure is None or np.isnan(figure):
+    if np.isnan(value):
         return Check(name, False, "the score is undefined on these rows", figures)
+    if figure is None:
+        bounded = [key for key, one in run.examples.metrics.items() if one.is_mean]
+        text = (
+            f"{value:.4f} on every resample, so these {len(at):,} rows give it no bound: take --min {bound.metric}=..."
+        )
+        return Check(name, False, text + f", or --min-low of {one_of(bounded)}" * bool(bounded), figures)
     met = figure <= bound.value if bound.kind == "max" else figure >= bound.value
     text = f"{value:.4f}, 95% interval {_span(found['low'], found['high'])}, n = {len(at):,}"
     return Check(name, bool(met), text, figures)

@@ -7,7 +7,7 @@ from typing import Any
 
 from ft_toolkit.errors import UsageError, one_of
 from ft_toolkit.evidence.perturb import KINDS, OFFERED, Changed, moved
-from ft_toolkit.evidence.scores import interval
+from ft_toolkit.evidence.scores import interval, score_interval
 from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.calibration import wilson_95
 from ft_toolkit.metrics.squad import words
@@ -85,7 +85,8 @@ def _metric(
     # the same examples are drawn for both, so that the values pair up
     drawn = [resample({"": metric.fn}, *arrays, samples=samples, seed=seed)[""] for arrays in (before, after)]
     plain, value = (None if math.isnan(one) else one for one in values)
-    return {"plain": plain, "value": value, **interval(drawn[1]), "difference": interval(drawn[1] - drawn[0])}
+    found = {"plain": plain, "value": value, **score_interval(drawn[1], metric, len(trials))}
+    return {**found, "difference": interval(drawn[1] - drawn[0])}
 
 
 def _flips(trial: Trial, task: Task) -> bool:

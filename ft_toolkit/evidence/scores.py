@@ -1,7 +1,7 @@
 """From decoded predictions to scores with intervals."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from ft_toolkit.evidence.tests_of_difference import detectable
 from ft_toolkit.metrics.bootstrap import central_95, resample
+from ft_toolkit.metrics.calibration import wilson_95
 from ft_toolkit.tasks.base import Metric, Rows, Task
 
 
@@ -34,10 +35,12 @@ class ScoringPlan:
 class Scores:
     """All metrics of a split, their values on bootstrap resamples, and the task's tables.
 
-    `predictions` and `references` are the task's arrays, from which the metrics can be computed again on any of the examples.
+    `predictions` and `references` are the task's arrays, from which the metrics can be computed again on any of the examples;
+    `definitions` says how.
     """
 
     n: int
+    definitions: Mapping[str, Metric]
     values: dict[str, float]
     resamples: dict[str, np.ndarray]
     details: dict[str, Any]
@@ -53,7 +56,7 @@ class Scores:
         return {
             name: {
                 "value": finite(value),
-                **interval(self.resamples[name]),
+                **score_interval(self.resamples[name], self.definitions[name], self.n),
                 "detectable": detectable(self.resamples[name], scores=2),
             }
             for name, value in self.values.items()
@@ -78,6 +81,27 @@ def interval(resamples: np.ndarray) -> dict[str, float | None]:
     return {"low": low, "high": high}
 
 
+def score_interval(resamples: np.ndarray, metric: Metric | None, n: int) -> dict[str, float | None]:
+    """Return {low, high} of a score on `n` examples, from its resamples.
+
+    Those of examples that are all right, or all wrong, are all alike and hide that others would not be. What is a mean over
+    examples gets Wilson's interval then, and another metric, or that of a class (None), none: n examples bound no F1 of others.
+    """
+    if varies(resamples):
+        return interval(resamples)
+    known = resamples[~np.isnan(resamples)]
+    if metric is None or not metric.is_mean or not len(known) or known[0] not in (0.0, metric.best):
+        return {"low": None, "high": None}
+    low, high = wilson_95(n if known[0] == metric.best else 0, n)
+    return {"low": low * metric.best, "high": high * metric.best}
+
+
+def varies(resamples: np.ndarray) -> bool:
+    """Say whether resampled values differ."""
+    known = resamples[~np.isnan(resamples)]
+    return len(known) > 1 and bool(known.min() < known.max())
+
+
 def point_scores(
     decoded: list[dict[str, Any]], rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]
 ) -> dict[str, float]:
@@ -95,4 +119,4 @@ def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, plan: ScoringPlan
     fns = {name: metric.fn for name, metric in plan.metrics.items()}
     resamples = resample(fns, predictions, references, samples=plan.samples, seed=plan.seed)
     details = plan.task.details(predictions, references, plan.schema)
-    return Scores(len(references), values, resamples, details, predictions, references)
+    return Scores(len(references), plan.metrics, values, resamples, details, predictions, references)

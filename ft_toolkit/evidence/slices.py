@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evidence.scores import finite, interval
+from ft_toolkit.evidence.scores import finite, interval, score_interval, varies
 from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.squad import has_unspaced
 from ft_toolkit.tasks.base import Metric, Rows, Task, input_texts
@@ -35,7 +35,8 @@ def slices(
     """Return a table per column and one by length: {column, metric, values, left_out}.
 
     Each of `values` has the value, n, score, low and high, and in `difference` the 95% interval of its score minus that of
-    the split's other rows, which are resampled apart. Without one (None) there are too few rows, or all are alike.
+    the split's other rows, which are resampled apart. Without one (None) there are too few rows, or all are alike (see
+    `score_interval`).
     """
     parts = [(column, values, *most_frequent(values)) for column in columns for values in [column_values(rows, column)]]
     unit, lengths = input_lengths(rows, task)
@@ -107,12 +108,5 @@ def _part(
         else np.array([])
         for which, part in enumerate((inside, ~inside))
     )
-    if not _varies(here):
-        return {**found, "difference": nothing}
-    return found | interval(here) | {"difference": interval(here - beside) if _varies(beside) else nothing}
-
-
-def _varies(resamples: np.ndarray) -> bool:
-    """Whether resamples differ: those of examples that are all right, say, hide that others might be wrong."""
-    known = resamples[~np.isnan(resamples)]
-    return len(known) > 1 and bool(known.min() < known.max())
+    difference = interval(here - beside) if varies(here) and varies(beside) else nothing
+    return found | score_interval(here, metric, n) | {"difference": difference}

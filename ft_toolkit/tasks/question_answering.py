@@ -302,7 +302,7 @@ def _scores(answer: str, row: Row) -> tuple[float, float, bool, bool]:
 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return SQuAD's two metrics; F1 picks the best checkpoint."""
-    return {"f1": Metric(squad.f1), "exact_match": Metric(squad.exact_match)}
+    return {"f1": Metric(squad.f1, is_mean=True), "exact_match": Metric(squad.exact_match, is_mean=True)}
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:

@@ -76,7 +76,8 @@ def metrics(settings: Settings) -> dict[str, Metric]:
     """Return ROUGE F-measures, 0 to 100. rougeL comes first: unlike rouge2 it is seldom 0 for a whole example, so that it
     tells checkpoints apart on few rows; unlike rouge1 it looks at the order of words.
     """
-    return {name: Metric(rouge.mean_of(name), best=100.0) for name in ("rougeL", "rouge1", "rouge2", "rougeLsum")}
+    names = ("rougeL", "rouge1", "rouge2", "rougeLsum")
+    return {name: Metric(rouge.mean_of(name), best=100.0, is_mean=True) for name in names}
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,15 +10,26 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.errors import DataError, did_you_mean, one_of
+from ft_toolkit.errors import DataError
 from ft_toolkit.metrics import calibration, classification, regression
-from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import (
+    Batch,
+    Column,
+    Features,
+    Metric,
+    Pretrained,
+    Row,
+    Rows,
+    Task,
+    TaskSettings,
+    input_texts,
+)
+from ft_toolkit.text import baselines
+from ft_toolkit.text.labels import ProblemType, check_labels, index_of, names_of, sorted_names, target_of
 from ft_toolkit.text.windows import content_span, windows
 
 if TYPE_CHECKING:
     import torch
-
-ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 
 
 class Settings(TaskSettings):
@@ -88,86 +98,24 @@ def find_schema(
         if settings.class_weights:
             raise DataError("task.class_weights needs classes; regression has none. Remove it.")
         for number, row in enumerate(rows, 1):
-            _target(row["label"], problem_type, (), f"training row {number}")
+            target_of(row["label"], problem_type, (), f"training row {number}")
         return Schema(problem_type, ("score",), None, settings.threshold, settings.long_texts)
     if problem_type == "single_label_classification" and any(isinstance(row["label"], (list, tuple)) for row in rows):
         raise DataError("the training rows have lists of labels; set task.problem_type=multi_label_classification")
     given = settings.labels or card_labels
-    names = [name for row in rows for name in _names(row["label"], problem_type)]
-    labels = tuple(given) if given else tuple(_sorted(set(names)))
-    _check_labels(labels, len(rows), problem_type, given is not None)
+    names = [name for row in rows for name in names_of(row["label"], problem_type)]
+    labels = tuple(given) if given else tuple(sorted_names(set(names)))
+    check_labels(labels, len(rows), problem_type, given is not None)
     for number, row in enumerate(rows, 1):
-        _target(row["label"], problem_type, labels, f"training row {number}")
+        target_of(row["label"], problem_type, labels, f"training row {number}")
     weights = None
     if settings.class_weights == "balanced":
-        counts = Counter(_index(name, labels, "") for name in names)
+        counts = Counter(index_of(name, labels, "") for name in names)
         if missing := [label for index, label in enumerate(labels) if not counts[index]]:
             raise DataError(f"task.class_weights=balanced: no training row has the label {missing[0]!r}")
         total = sum(counts.values())
         weights = tuple(total / (len(labels) * counts[index]) for index in range(len(labels)))
     return Schema(problem_type, labels, weights, settings.threshold, settings.long_texts)
-
-
-def _check_labels(labels: tuple[str, ...], n_rows: int, problem_type: str, given: bool) -> None:
-    if not labels:
-        raise DataError(
-            "the training rows have no label at all; problem_type=multi_label_classification needs lists of them"
-        )
-    if len(labels) < 2 and problem_type == "single_label_classification":
-        raise DataError(f"the training rows have one label only ({one_of(labels)}); a classifier needs at least two")
-    if len(set(labels)) < len(labels):
-        raise DataError(f"task.labels names a label twice: {one_of(labels)}")
-    if not given and len(labels) > max(20, n_rows // 2):
-        raise DataError(
-            f"{n_rows} training rows have {len(labels)} different labels (such as {labels[0]!r}, {labels[-1]!r}): is "
-            "data.columns.label the right column? For numbers set task.problem_type=regression, for lists "
-            "task.problem_type=multi_label_classification."
-        )
-
-
-def _sorted(names: set[str]) -> list[str]:
-    numbers = all(re.fullmatch("-?[0-9]+", name) for name in names)
-    return sorted(names, key=lambda name: (int(name), name)) if numbers else sorted(names)
-
-
-def _names(value: Any, problem_type: str) -> list[str]:
-    """Return the label names of one row as text; several labels in a text file are separated by '|'."""
-    if problem_type == "multi_label_classification":
-        if isinstance(value, str):
-            return [name.strip() for name in value.split("|") if name.strip()]
-        return [str(name) for name in value] if isinstance(value, (list, tuple)) else []
-    return [str(value)]
-
-
-def _index(name: str, labels: Sequence[str], where: str) -> int:
-    if name in labels:
-        return labels.index(name)
-    if name.isdecimal() and int(name) < len(labels) and not any(label.isdecimal() for label in labels):
-        return int(name)  # files that store the label's number
-    shown = one_of(labels[:12]) + (f" ... ({len(labels)} in all)" if len(labels) > 12 else "")
-    raise DataError(f"{where}: label {name!r} is not among the labels {shown}.{did_you_mean(name, labels)}")
-
-
-def _target(value: Any, problem_type: str, labels: Sequence[str], where: str) -> Any:
-    """Return the training target of one row: an index, a 0/1 list, or a number."""
-    if problem_type == "regression":
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            raise DataError(f"{where}: label {value!r} is not a number, as problem_type=regression needs") from None
-        if not np.isfinite(number):
-            raise DataError(f"{where}: label {value!r} is not a finite number")
-        return number
-    if problem_type == "multi_label_classification":
-        if not isinstance(value, (list, tuple, str)):
-            raise DataError(f"{where}: label {value!r} is not a list of labels (in text files: names separated by '|')")
-        chosen = {_index(name, labels, where) for name in _names(value, problem_type)}
-        return [int(index in chosen) for index in range(len(labels))]
-    if isinstance(value, (list, tuple)):
-        raise DataError(f"{where}: label {value!r} is a list; set task.problem_type=multi_label_classification")
-    if isinstance(value, dict):
-        raise DataError(f"{where}: label {value!r} is an object; text or a number is needed")
-    return _index(str(value), labels, where)
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
@@ -204,7 +152,7 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
 
 def _targets(rows: Rows, schema: Schema) -> list[Any]:
     return [
-        _target(row["label"], schema.problem_type, schema.labels, f"row {number}") if "label" in row else None
+        target_of(row["label"], schema.problem_type, schema.labels, f"row {number}") if "label" in row else None
         for number, row in enumerate(rows, 1)
     ]
 
@@ -326,14 +274,14 @@ def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) 
     """Choose the temperature with which the probabilities of the validation rows fit their labels best."""
     if schema.problem_type == "regression":
         return schema
-    targets = [_target(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)]
+    targets = [target_of(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)]
     logits = _logits(values, features, rows, schema)
     return replace(schema, temperature=calibration.fit_temperature(logits, np.array(targets)))
 
 
 def gold(row: Row, schema: Schema) -> Any:
     """Return the true label, the list of true labels, or the true number."""
-    target = _target(row["label"], schema.problem_type, schema.labels, f"row {row.get('id')}")
+    target = target_of(row["label"], schema.problem_type, schema.labels, f"row {row.get('id')}")
     if schema.problem_type == "regression":
         return target
     if schema.problem_type == "multi_label_classification":
@@ -344,7 +292,7 @@ def gold(row: Row, schema: Schema) -> Any:
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions and references: indices (n,), 0/1 matrices (n, labels), or numbers (n,)."""
     references = [
-        _target(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)
+        target_of(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)
     ]
     if schema.problem_type == "regression":
         return np.array([one["score"] for one in decoded], np.float64), np.array(references, np.float64)
@@ -372,9 +320,9 @@ def metrics(settings: Settings) -> dict[str, Metric]:
         for average in averages
     }
     if several:
-        return {"f1_micro": found.pop("f1_micro"), **found, "accuracy": Metric(classification.accuracy)}
+        return {"f1_micro": found.pop("f1_micro"), **found, "accuracy": Metric(classification.accuracy, is_mean=True)}
     return {
-        "accuracy": Metric(classification.accuracy),
+        "accuracy": Metric(classification.accuracy, is_mean=True),
         **found,
         "matthews_correlation": Metric(classification.matthews_correlation),
     }
@@ -403,14 +351,19 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Predict what is most frequent in training: the class, every label of more than half the rows, or the mean."""
-    targets = np.array([_target(r["label"], schema.problem_type, schema.labels, "") for r in train])
-    if schema.problem_type == "single_label_classification":
-        targets = np.array([np.bincount(targets).argmax()])
-    elif schema.problem_type == "regression":
-        targets = np.array([targets.mean()])
-    else:
-        targets = (targets.mean(0) > 0.5)[None]
-    return _named(np.repeat(targets, len(rows), axis=0), schema)
+    targets = baselines.majority(_training_targets(train, schema), schema.problem_type)
+    return _named(np.repeat(targets[None], len(rows), axis=0), schema)
+
+
+def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
+    """Predict by TF-IDF of words and word pairs; what is most frequent where there is one class, or no word."""
+    known, asked = ([" ".join(input_texts(row, TASK)) for row in some] for some in (train, rows))
+    found = baselines.tfidf(known, asked, _training_targets(train, schema), schema.problem_type, seed)
+    return majority_baseline(train, rows, schema, seed) if found is None else _named(found, schema)
+
+
+def _training_targets(rows: Rows, schema: Schema) -> np.ndarray:
+    return np.array([target_of(row["label"], schema.problem_type, schema.labels, "") for row in rows])
 
 
 def _named(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
@@ -420,29 +373,6 @@ def _named(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
     if schema.problem_type == "single_label_classification":
         return [{"label": schema.labels[index]} for index in targets]
     return [{"labels": [label for label, on in zip(schema.labels, row, strict=True) if on]} for row in targets]
-
-
-def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Fit TF-IDF of words and word pairs with logistic regression (C = 10), or ridge for numbers, on the training rows."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
-
-    def texts(some: Rows) -> list[str]:
-        return [" ".join(str(row[name]) for name in ("text", "text_pair") if name in row) for row in some]
-
-    targets = np.array([_target(r["label"], schema.problem_type, schema.labels, "") for r in train])
-    estimator: Any = LogisticRegression(C=10.0, max_iter=1000, random_state=seed)
-    if schema.problem_type == "regression":
-        estimator = Ridge(random_state=seed)
-    elif schema.problem_type == "multi_label_classification":
-        estimator = OneVsRestClassifier(estimator)
-    if len(np.unique(targets, axis=0)) == 1 or not any(re.search(r"\w\w", text) for text in texts(train)):
-        return majority_baseline(train, rows, schema, seed)  # one class, or no word: nothing to fit
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), estimator)
-    model.fit(texts(train), targets)
-    return _named(model.predict(texts(rows)), schema)
 
 
 _SAMPLES = [

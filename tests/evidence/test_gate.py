@@ -51,6 +51,15 @@ def test_a_bound_holds_for_every_large_slice(make_run):
     assert "where source = fax" in gate(run, "--min", "accuracy=0.8", "--slice", "source", "--min-rows", 5)[0]
 
 
+def test_the_lower_end_of_a_perfect_score_is_not_the_score(make_run):
+    run = make_run("run", right([], 20))
+    out, _ = gate(run, "--min-low", "accuracy=0.83", "--min-low", "accuracy=0.85", "--min-low", "f1_macro=0.1")
+    assert "PASS  lower end of accuracy >= 0.83: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
+    assert "FAIL  lower end of accuracy >= 0.85: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
+    assert "FAIL  lower end of f1_macro >= 0.1: 1.0000 on every resample, so these 20 rows give it no bound" in out
+    assert "take --min f1_macro=..., or --min-low of accuracy" in " ".join(out.split())
+
+
 def test_a_drop_fails_only_when_it_is_shown_and_strictly_unless_it_is_excluded(make_run):
     base, same = make_run("base", right(range(5))), make_run("same", right(range(1, 6)))
     much, same2 = make_run("much", right(range(30))), make_run("same2", right(range(5)))

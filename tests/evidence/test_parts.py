@@ -199,6 +199,6 @@ def test_numbers_have_slices_alone() -> None:
         samples=100,
         seed=1,
     )
-    scores = Scores(20, {}, {}, {}, values, values[::-1])
+    scores = Scores(20, {}, {}, {}, {}, values, values[::-1])
     found = parts([{"score": value} for value in values], rows, scores, plan, fitted_here=False)
     assert found.keys() == {"slices"} and len(found["slices"][0]["values"]) == 4

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from ft_toolkit.evidence.scores import Scores
+from ft_toolkit.evidence.scores import Scores, score_interval
 from ft_toolkit.evidence.tests_of_difference import bootstrap_p, detectable, holm, judge, mcnemar
 from ft_toolkit.metrics.bootstrap import resample
+from ft_toolkit.tasks.base import Metric
 
 
 def test_mcnemar_by_hand():
@@ -61,9 +62,25 @@ def test_only_a_small_corrected_p_shows_a_difference():
 def test_scores_say_what_their_examples_can_show():
     """About 0.2 for 50 examples at 0.84: 3.96 times the square root of 0.84 * 0.16 / 50."""
     right = np.arange(50) >= 8
-    fn = {"accuracy": lambda p, r: float((p == r).mean())}
-    moved = resample(fn, right.astype(int), np.ones(50, int), samples=4000, seed=0)
-    found = Scores(50, {"accuracy": 0.84}, moved, {}, right, right).metrics()["accuracy"]
+    metric = {"accuracy": Metric(lambda p, r: float((p == r).mean()), is_mean=True)}
+    moved = resample({"accuracy": metric["accuracy"].fn}, right.astype(int), np.ones(50, int), samples=4000, seed=0)
+    found = Scores(50, metric, {"accuracy": 0.84}, moved, {}, right, right).metrics()["accuracy"]
     assert found["detectable"] == pytest.approx(3.962 * (0.84 * 0.16 / 50) ** 0.5, rel=0.05)
-    perfect = Scores(50, {"accuracy": 1.0}, {"accuracy": np.ones(100)}, {}, right, right).metrics()["accuracy"]
+    perfect = Scores(50, metric, {"accuracy": 1.0}, {"accuracy": np.ones(100)}, {}, right, right).metrics()["accuracy"]
     assert perfect["detectable"] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "best", "hits"), [(1.0, 1.0, 20), (0.0, 1.0, 0), (100.0, 100.0, 20), (0.0, 100.0, 0)]
+)
+def test_a_mean_of_which_all_resamples_are_alike_has_wilsons_interval(value, best, hits):
+    expected = binomtest(hits, 20).proportion_ci(method="wilson")
+    found = score_interval(np.full(100, value), Metric(np.mean, best=best, is_mean=True), 20)
+    assert (found["low"], found["high"]) == pytest.approx((expected.low * best, expected.high * best), abs=1e-6)
+
+
+@pytest.mark.parametrize("metric", [None, Metric(np.mean), Metric(np.mean, best=2.0, is_mean=True)])
+def test_what_else_is_alike_on_all_resamples_has_no_interval(metric):
+    assert score_interval(np.ones(100), metric, 20) == {"low": None, "high": None}
+    assert score_interval(np.full(100, np.nan), metric, 20) == {"low": None, "high": None}
+    assert score_interval(np.linspace(0, 1, 101), metric, 20) == pytest.approx({"low": 0.025, "high": 0.975})
