@@ -45,12 +45,18 @@ def load_weights(model: torch.nn.Module, path: Path, read: Read = Path.read_byte
             parameter.copy_(saved[name])
 
 
-def save_state(folder: Path, model: torch.nn.Module, optimizer_state: dict[str, Any], state: dict[str, Any]) -> None:
-    """Write whole weights, whole optimizer state and `state` (JSON-able) as the checkpoint `folder`."""
+def save_state(
+    folder: Path, state: dict[str, Any], model: torch.nn.Module, optimizer_state: dict[str, Any] | None
+) -> None:
+    """Write `state` (JSON-able), whole weights and whole optimizer state as the checkpoint `folder`.
+
+    Without an optimizer state (None) nothing is to be trained any more, and `state` is all.
+    """
     with whole_folder(folder) as fresh:
-        save_weights(model, fresh / "weights.safetensors")
-        torch.save(optimizer_state, fresh / "optimizer.pt")
         write_json(fresh / "state.json", state)
+        if optimizer_state is not None:
+            save_weights(model, fresh / "weights.safetensors")
+            torch.save(optimizer_state, fresh / "optimizer.pt")
 
 
 def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes: int) -> tuple[Path, dict[str, Any]]:

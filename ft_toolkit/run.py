@@ -4,6 +4,7 @@ import os
 import signal
 import time
 import zlib
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -137,7 +138,7 @@ class _Run:
         if not resume:
             self._start_head()
         self._train()
-        if not self.history["evaluations"] or self.history["evaluations"][-1]["step"] != self.progress.step:
+        if not self._evaluated:
             self._evaluate()
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
         best = ranks.agree(self.state, lambda: files.found_folder(self.folder / "checkpoints" / "best"))
@@ -173,7 +174,8 @@ class _Run:
                 self.folder / "checkpoints" / "last", self.recipe.as_dict(), self.prepared.data.fingerprint, processes
             ),
         )
-        self.trained.load(found, partial(ranks.read_bytes, self.state))
+        if not state["trained"]:
+            self.trained.load(found, partial(ranks.read_bytes, self.state))
         self.progress = Progress(**state["progress"])
         self.history = state["history"]
         self.display.say(f"resuming after step {self.progress.step}")
@@ -330,14 +332,21 @@ class _Run:
 
     def _save_last(self) -> None:
         main = self.accelerator.is_main_process
-        optimizer_state = self.trained.state(keep=main)
-        with self.trained.whole():
+        trained = self._evaluated and (self.progress.step == self.total_steps or self._stopped_early())
+        optimizer_state = None if trained else self.trained.state(keep=main)
+        with nullcontext() if trained else self.trained.whole():
             if main:
                 self._write_last(optimizer_state)
         self.accelerator.wait_for_everyone()
 
-    def _write_last(self, optimizer_state: dict[str, Any]) -> None:
+    @property
+    def _evaluated(self) -> bool:
+        """Whether the last evaluation was of the model as it is."""
+        return bool(self.history["evaluations"]) and self.history["evaluations"][-1]["step"] == self.progress.step
+
+    def _write_last(self, optimizer_state: dict[str, Any] | None) -> None:
         state = {
+            "trained": optimizer_state is None,
             "progress": asdict(self.progress),
             "history": {
                 **self.history,
@@ -347,7 +356,7 @@ class _Run:
             "processes": self.accelerator.num_processes,
             "recipe": self.recipe.as_dict(),
         }
-        checkpoint.save_state(self.folder / "checkpoints" / "last", self.trained.bare, optimizer_state, state)
+        checkpoint.save_state(self.folder / "checkpoints" / "last", state, self.trained.bare, optimizer_state)
 
     def _stop_if_told(self, stop: dict[str, int]) -> None:
         signum = stop["signum"]

@@ -15,7 +15,7 @@ def save(folder: Path, **changes: object) -> None:
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters())
     state = {"fingerprint": "f", "processes": 1, "recipe": RECIPE, **changes}
-    checkpoint.save_state(folder, model, optimizer.state_dict(), state)
+    checkpoint.save_state(folder, state, model, optimizer.state_dict())
 
 
 def test_an_interrupted_save_leaves_the_old_folder(tmp_path: Path) -> None:

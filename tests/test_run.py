@@ -201,6 +201,28 @@ def test_a_killed_run_resumes_to_bitwise_the_same_weights(
     assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]
 
 
+def test_a_run_killed_after_its_last_step_is_finished_by_resuming(whole: Path, here: Any, tmp_path: Path) -> None:
+    recipe, cut = whole.parent / "recipe.yaml", tmp_path / "cut"
+    process = subprocess.Popen(
+        [*WORDS, "run", str(recipe), "--output", str(cut)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert any(line.startswith("saving the model") for line in process.stdout)
+    process.kill()
+    process.communicate(timeout=60)
+    assert not (cut / "results.json").exists()
+    # there is nothing to train any more, and the best weights are beside it
+    assert [path.name for path in (cut / "checkpoints" / "last").iterdir()] == ["state.json"]
+    assert "resuming after step 240" in here("run", recipe, "--output", cut, "--resume").stdout
+    for name in ("model/model.safetensors", "predictions.jsonl"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]
+    assert results(cut)["training"]["best_step"] == results(whole)["training"]["best_step"]
+
+
 def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, here: Any, tmp_path: Path) -> None:
     recipe = write_recipe(training__num_train_epochs=200, training__save_steps=2)
     process = subprocess.Popen([*WORDS, "run", str(recipe), "--output", str(tmp_path / "r")], stderr=subprocess.PIPE)
