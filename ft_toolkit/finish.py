@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def _save_and_prove(
     asked = rows_to_prove(prepared)
     expected = predict_rows(predictor, prepared, asked)
     # if it is not waiting already, only now: beside another process, products on all cores take a multiple of their time
-    with fresh_process.take() as fresh, ThreadPoolExecutor(1) as pool:
+    with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
+        pool.submit(import_module, "ft_toolkit.metrics.offline")  # half a second, while the weights are written
         with files.whole_folder(folder / "model") as new:
             adapters.save_model(predictor.model, prepared.recipe.method, prepared.checkpoint, new)
             prepared.tokenizer.save_pretrained(new)
