@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ft_toolkit.report.facts import number
+from ft_toolkit.report.facts import interval, number
 
 # Left to the report, so that the console shows what decides.
 _DETAIL = ("precision_", "recall_")
@@ -27,7 +27,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
             table.add_row(
                 name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
                 number(found["value"]),
-                f"{number(found['low'])} to {number(found['high'])}",
+                interval(found),
                 number(found["detectable"]),
                 *(number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
             )
@@ -66,7 +66,7 @@ def _print_robustness(records: list[dict[str, Any]], main: str, console: Console
             f"{rate['low']:.1%} to {rate['high']:.1%}",
             number(metric["plain"]),
             number(metric["value"]),
-            f"{number(metric['difference']['low'])} to {number(metric['difference']['high'])}",
+            interval(metric["difference"]),
         )
     console.print(table)
     for one in records:

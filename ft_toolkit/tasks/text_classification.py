@@ -315,7 +315,10 @@ def metrics(settings: Settings) -> dict[str, Metric]:
     several = settings.problem_type == "multi_label_classification"
     averages = [average for average in classification.AVERAGES if not (several and average == "binary")]
     found = {
-        f"{score}_{average}": Metric(classification.averaged(score, average))
+        # over single labels, micro averages are the accuracy
+        f"{score}_{average}": Metric(
+            classification.averaged(score, average), is_mean=average == "micro" and not several
+        )
         for score in ("f1", "precision", "recall")
         for average in averages
     }
