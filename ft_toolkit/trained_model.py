@@ -111,17 +111,12 @@ class TrainedModel:
         undo(self.bare)
 
     def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
-        """Return the loop's plan for this model, its micro-batches in pieces where they do not fit into memory."""
+        """Return the loop's plan for this model, its micro-batches in pieces where they are too wide."""
         plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
         lengths = self._prepared.features["train"].lengths
-        if self._accelerator.device.type == "cpu":
-            plan = self._in_cpu_pieces(plan, lengths, epoch)
-        # of processes that share weights or gradients, one that runs out of memory would leave the others waiting
-        if can_run_out(self._accelerator) and self._split is None and self._zero is None:
-            fit = fit_memory(self._accelerator, self.model, plan, lengths, epoch)
-            if fit.words is not None:
-                self._say(f"memory   {fit.words}")
-            plan = in_pieces(plan, fit.pieces)
+        # of a split model every pass is an exchange, so that all processes must make as many: their micro-batches stay whole
+        if self._split is None and self._zero is None:
+            plan = self._in_pieces(plan, lengths, epoch)
         return plan if self._frozen is None else replace(plan, reused=partial(self._frozen.reused, lengths))
 
     @property
@@ -140,6 +135,17 @@ class TrainedModel:
             what = "optimizer state" if stage == 1 else "gradients and optimizer state"
             how = f"DeepSpeed, ZeRO stage {stage}"
         return f"{what} over {processes} processes ({how}); checkpoints and model are written whole"
+
+    def _in_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
+        """Return the plan with micro-batches in pieces where a CPU's caches, or memory, do not hold them."""
+        if self._accelerator.device.type == "cpu":
+            plan = self._in_cpu_pieces(plan, lengths, epoch)
+        if not can_run_out(self._accelerator):
+            return plan
+        fit = fit_memory(self._accelerator, self.model, plan, lengths, epoch)
+        if fit.words is not None:
+            self._say(f"memory   {fit.words}")
+        return in_pieces(plan, fit.pieces)
 
     def _in_cpu_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
         """Return the plan with wide micro-batches in pieces."""

@@ -111,6 +111,25 @@ def test_split_processes_go_on_with_the_adapter_of_one_and_prove_their_model(
     assert results[0]["scores"].keys() == results[1]["scores"].keys()
 
 
+@pytest.mark.parametrize("asked", [FSDP, ZERO], ids=["fsdp", "zero"])
+def test_split_processes_pass_wide_micro_batches_alike(
+    asked: dict[str, str], write_recipe: Any, here: Any, tmp_path: Path
+) -> None:
+    """406 and 214 rows of 64 tokens: more than a CPU takes in one pass, and less. Every pass is an exchange of both."""
+    rows = [{"text": "lovely lamp " * 32, "label": ("praise", "question")[i % 2]} for i in range(620)]
+    for name, some in (("train", rows), ("validation", rows[:8])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+    recipe = write_recipe(
+        model__dropout=0.0,
+        data={name: str(tmp_path / f"{name}.jsonl") for name in ("train", "validation")} | {"max_length": 64},
+        training={"tokens_per_batch": 26_000, "max_steps": 1, "head_start": "none", "learning_rate": 1e-3},
+    )
+    words = ["run", str(recipe), "--processes", "2", "--output"]
+    assert "passes   of" in here(*words[:2], "--output", tmp_path / "one").stdout
+    subprocess.run([*FTK, *words, tmp_path / "two"], check=True, timeout=120, env=os.environ | asked)
+    assert (tmp_path / "two" / "results.json").is_file()
+
+
 @pytest.mark.parametrize(("asked", "title"), [(FSDP, "FSDP"), (ZERO, "DeepSpeed")])
 def test_one_process_has_nothing_to_split(
     asked: dict[str, str], title: str, recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
