@@ -5,8 +5,13 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+# What Accelerate's launcher sets where FSDP or DeepSpeed is asked for.
+FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"
 
 PACKAGES = (
     "ft-toolkit",
@@ -113,3 +118,17 @@ def _memory_gib() -> float | None:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     return None
+
+
+@contextmanager
+def unseen(*names: str) -> Iterator[None]:
+    """Inside, Accelerate and transformers do not see that FSDP or DeepSpeed is asked for, or what else `names` stand for.
+
+    transformers would leave all weights but the first process's unread (FSDP_CPU_RAM_EFFICIENT_LOADING, which Accelerate's
+    launcher sets by itself) for Accelerate to send.
+    """
+    found = {name: os.environ.pop(name) for name in names or (FSDP, DEEPSPEED) if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(found)

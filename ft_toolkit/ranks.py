@@ -31,7 +31,9 @@ _CHUNK = 2**26
 def join() -> PartialState:
     """Join the other processes of this run. Raises UsageError when they are not as many as the launcher started."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    state = PartialState(cpu=environment.use_cpu(), **InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs())
+    # else on GPUs the state would be DeepSpeed's, and an Accelerator that does not see DeepSpeed fails with it
+    with environment.unseen(environment.DEEPSPEED):
+        state = PartialState(cpu=environment.use_cpu(), **InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs())
     if state.num_processes != world_size:
         raise UsageError(f"the launcher started {world_size} processes, Accelerate sees {state.num_processes}")
     return state

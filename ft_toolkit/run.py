@@ -28,7 +28,7 @@ from ft_toolkit.report import results as results_file
 from ft_toolkit.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.savings.dropout import drops_out
 from ft_toolkit.scoring import predict_splits
-from ft_toolkit.sharding import Sharding, read_sharding, unseen
+from ft_toolkit.sharding import Sharding, read_sharding
 from ft_toolkit.stop import note_stop_signals
 from ft_toolkit.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.train import Progress, StepReport, train
@@ -49,7 +49,7 @@ def run(
     folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
     display = Display(console, enabled=state.is_main_process)
     split = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
-    with ranks.seen_folder(folder) as work, unseen():
+    with ranks.seen_folder(folder) as work, environment.unseen():
         try:
             prepared = _prepare(state, loaded, work, apart=work != folder, smoke=smoke)
         except UsageError:
@@ -174,7 +174,7 @@ class _Run:
                 self.folder / "checkpoints" / "last", self.recipe.as_dict(), self.prepared.data.fingerprint, processes
             ),
         )
-        if not state["trained"]:
+        if not state.get("trained"):
             self.trained.load(found, partial(ranks.read_bytes, self.state))
         self.progress = Progress(**state["progress"])
         self.history = state["history"]

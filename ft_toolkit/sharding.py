@@ -5,23 +5,22 @@
              weights as they are. So a process evaluates its own number of batches, and files are those of any other run
 
 PyTorch's `fully_shard` is called here and not through Accelerate, which on CPUs passes FSDP over in silence (1.15 looks for it
-on accelerators only). So Accelerate must not see that it is asked for: `unseen`.
+on accelerators only). So Accelerate must not see that it is asked for: `environment.unseen`.
 """
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from ft_toolkit.environment import FSDP
 from ft_toolkit.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"
 # What Accelerate's config may ask for besides, its variable -> what to do instead. Each changes where memory goes, no number.
 _LEFT_OUT = {
     "FSDP_OFFLOAD_PARAMS": "leave fsdp_offload_params out: these models fit on one device",
@@ -102,20 +101,6 @@ def read_sharding(environ: Mapping[str, str]) -> Sharding:
 def is_true(value: str | None) -> bool:
     """Return whether a launcher's variable says yes."""
     return (value or "").lower() in ("1", "true", "yes")
-
-
-@contextmanager
-def unseen() -> Iterator[None]:
-    """Inside, Accelerate and transformers do not see that FSDP or DeepSpeed is asked for.
-
-    transformers would leave all weights but the first process's unread (FSDP_CPU_RAM_EFFICIENT_LOADING, which Accelerate's
-    launcher sets by itself) for Accelerate to send.
-    """
-    found = {name: os.environ.pop(name) for name in (FSDP, DEEPSPEED) if name in os.environ}
-    try:
-        yield
-    finally:
-        os.environ.update(found)
 
 
 def whole_state(optimizer: Any, *, keep: bool) -> dict[str, Any]:

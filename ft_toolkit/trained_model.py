@@ -150,11 +150,16 @@ class TrainedModel:
     def _in_cpu_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
         """Return the plan with wide micro-batches in pieces."""
         config: Any = self.bare.config
-        hidden: int = getattr(config, "decoder", config).hidden_size  # two models as one have their own
+        hidden: int | None = getattr(
+            getattr(config, "decoder", config), "hidden_size", None
+        )  # two models as one: their own
+        if hidden is None:
+            return plan
         tokens = max(MOST_BYTES_ON_CPU // (4 * hidden * (2 if self._accelerator.mixed_precision == "bf16" else 4)), 1)
 
         def pieces(micro: MicroBatch) -> int:
-            return -(-len(micro.features) * max(lengths[i] for i in micro.features) // tokens)
+            rows = max(tokens // max(lengths[i] for i in micro.features), 1)
+            return -(-len(micro.features) // rows)
 
         rank = self._accelerator.process_index
         if any(pieces(micro) > 1 for step in plan.plan_epoch(epoch) for micro in step[rank]):

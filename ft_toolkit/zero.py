@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ft_toolkit.environment import DEEPSPEED
 from ft_toolkit.errors import UsageError
-from ft_toolkit.sharding import DEEPSPEED, is_true
+from ft_toolkit.sharding import is_true
 
 if TYPE_CHECKING:
     import torch

@@ -16,9 +16,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from ft_toolkit.environment import unseen
 from ft_toolkit.errors import UsageError
 from ft_toolkit.launch import check_launcher
-from ft_toolkit.sharding import Sharding, read_sharding, unseen
+from ft_toolkit.sharding import Sharding, read_sharding
 from ft_toolkit.zero import Zero, read_zero
 
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}

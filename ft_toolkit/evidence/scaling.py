@@ -174,15 +174,19 @@ def _summary(one: np.ndarray, many: np.ndarray) -> dict[str, float]:
 
 
 def point_record(scores: Sequence[Mapping[str, Any]], metric: Metric, n: int) -> dict[str, Any]:
-    """Return the mean of one score per seed, on `n` examples, with its standard error and 95% interval; None if undefined."""
-    if any(score[key] is None for score in scores for key in ("value", "low", "high")):
+    """Return the mean of one score per seed, on `n` examples, with its standard error and 95% interval; None if undefined.
+
+    A score without an interval is one that all resamples share: `smallest` is its spread, and that of the seeds.
+    """
+    if any(score["value"] is None for score in scores):
         return dict.fromkeys(("value", "low", "high", "standard_error")) | {"values": [one["value"] for one in scores]}
     value = statistics.fmean(score["value"] for score in scores)
     # one example more or less; of a loss, which has no such step, next to nothing
     smallest = metric.best / n if metric.greater_is_better else 1e-4 * abs(value) or 1e-9
-    spread = standard_error(scores, smallest)
+    known = [one if one["low"] is not None else {**one, "low": one["value"], "high": one["value"]} for one in scores]
+    spread = standard_error(known, smallest)
     low, high = value - _NORMAL_95 * spread, value + _NORMAL_95 * spread
-    if len(scores) == 1:  # the bootstrap's own, which need not be symmetric
+    if len(scores) == 1 and scores[0]["low"] is not None:  # the bootstrap's own, which need not be symmetric
         low, high = scores[0]["low"], scores[0]["high"]
     return {
         "value": value,

@@ -138,6 +138,12 @@ def test_scores_that_get_worse_with_more_rows_have_no_law() -> None:
 
 
 def test_a_score_that_is_undefined_is_left_out_and_too_few_give_no_curve() -> None:
+    alike = point_record([{"value": 0.0, "low": None, "high": None}], ACCURACY, 400)
+    assert (alike["value"], alike["standard_error"]) == (0.0, 1 / 400) and alike["high"] > 0
+    two = point_record(
+        [{"value": 1.0, "low": None, "high": None}, {"value": 0.9, "low": 0.8, "high": 1.0}], ACCURACY, 400
+    )
+    assert two["value"] == 0.95 and two["standard_error"] > 0.025
     nothing = point_record([{"value": None, "low": None, "high": None}], ACCURACY, 400)
     assert nothing["value"] is None and nothing["standard_error"] is None
     points = [{"rows": p.rows, "value": 1 - p.error, "standard_error": 0.01} for p in exact(law(0.1, 0.5, 0.0), 3)]
