@@ -122,7 +122,7 @@ def _memory_gib() -> float | None:
 
 @contextmanager
 def unseen(*names: str) -> Iterator[None]:
-    """Inside, Accelerate and transformers do not see that FSDP or DeepSpeed is asked for, or what else `names` stand for.
+    """Inside, Accelerate and transformers do not see the variables `names`: by default, that FSDP or DeepSpeed is asked for.
 
     transformers would leave all weights but the first process's unread (FSDP_CPU_RAM_EFFICIENT_LOADING, which Accelerate's
     launcher sets by itself) for Accelerate to send.

@@ -58,12 +58,15 @@ def _save_and_prove(
     expected = predict_rows(predictor, prepared, asked)
     # if it is not waiting already, only now: beside another process, products on all cores take a multiple of their time
     with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
-        pool.submit(import_module, "ft_toolkit.metrics.offline")  # half a second, while the weights are written
+        loading = pool.submit(
+            import_module, "ft_toolkit.metrics.offline"
+        )  # half a second, while the weights are written
         with files.whole_folder(folder / "model") as new:
             adapters.save_model(predictor.model, prepared.recipe.method, prepared.checkpoint, new)
             prepared.tokenizer.save_pretrained(new)
             write_contract(new, prepared)
         proving = pool.submit(prove_reload, fresh, folder / "model", prepared, asked, expected)
+        loading.result()
         plan = scoring_plan(prepared)
         scored = {
             name: score_split(

@@ -123,6 +123,12 @@ def kind_of(config: Any) -> Kind:
     return "encoder" if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
 
 
+def hidden_size(config: Any) -> int:
+    """Return how wide a model's hidden states are, of two models as one the decoder's; 0 where its config does not say."""
+    width: int = getattr(getattr(config, "decoder", config), "hidden_size", 0)
+    return width
+
+
 def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer, padding and cutting on the right; without a pad token (GPT-2) it pads with the end token."""
     try:

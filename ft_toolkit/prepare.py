@@ -15,7 +15,7 @@ from ft_toolkit.data.load import fingerprint
 from ft_toolkit.data.share import take_share
 from ft_toolkit.environment import multiplies_bfloat16, use_cpu
 from ft_toolkit.errors import UsageError
-from ft_toolkit.models import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
+from ft_toolkit.models import Checkpoint, find_checkpoint, hidden_size, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.new_model import make_new_model
 from ft_toolkit.recipe_file import LoadedRecipe
 from ft_toolkit.stand_in import architecture_of, make_stand_in
@@ -205,7 +205,7 @@ def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:
     """Return the section with a precision in the place of auto."""
     if training.mixed_precision != "auto":
         return training
-    wide = getattr(config, "hidden_size", 0) >= BF16_WIDTH
+    wide = hidden_size(config) >= BF16_WIDTH
     return training.model_copy(update={"mixed_precision": "bf16" if wide and multiplies_bfloat16() else "no"})
 
 

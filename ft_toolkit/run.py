@@ -249,7 +249,7 @@ class _Run:
     def _train_steps(self, stop: dict[str, int]) -> None:
         training, evaluation = self.recipe.training, self.recipe.evaluation
         window = Meter()
-        if self._stopped_early():
+        if self._is_trained:
             return
         trained, plan = self.trained, self.trained.plan(self.total_steps, self.progress.epoch)
         for report in train(self.accelerator, trained.model, trained.optimizer, plan, self.progress, trained.update):
@@ -331,10 +331,10 @@ class _Run:
         return patience is not None and self.history["bad_evaluations"] >= patience
 
     def _save_last(self) -> None:
+        """Save what a resumed run goes on with; where nothing is left to train, that is the history."""
         main = self.accelerator.is_main_process
-        trained = self._evaluated and (self.progress.step == self.total_steps or self._stopped_early())
-        optimizer_state = None if trained else self.trained.state(keep=main)
-        with nullcontext() if trained else self.trained.whole():
+        optimizer_state = None if self._is_trained else self.trained.state(keep=main)
+        with nullcontext() if self._is_trained else self.trained.whole():
             if main:
                 self._write_last(optimizer_state)
         self.accelerator.wait_for_everyone()
@@ -343,6 +343,11 @@ class _Run:
     def _evaluated(self) -> bool:
         """Whether the last evaluation was of the model as it is."""
         return bool(self.history["evaluations"]) and self.history["evaluations"][-1]["step"] == self.progress.step
+
+    @property
+    def _is_trained(self) -> bool:
+        """Whether nothing is left to train, and the best weights are known."""
+        return self._evaluated and (self.progress.step == self.total_steps or self._stopped_early())
 
     def _write_last(self, optimizer_state: dict[str, Any] | None) -> None:
         state = {

@@ -20,6 +20,7 @@ from ft_toolkit import checkpoint, environment
 from ft_toolkit.batching import MicroBatch
 from ft_toolkit.fit_memory import can_run_out, fit_memory
 from ft_toolkit.layer_rates import lr_factors
+from ft_toolkit.models import hidden_size
 from ft_toolkit.optim import make_optimizer
 from ft_toolkit.prepare import Prepared, build_model
 from ft_toolkit.savings import save_work, undo
@@ -149,13 +150,10 @@ class TrainedModel:
 
     def _in_cpu_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
         """Return the plan with wide micro-batches in pieces."""
-        config: Any = self.bare.config
-        hidden: int | None = getattr(
-            getattr(config, "decoder", config), "hidden_size", None
-        )  # two models as one: their own
-        if hidden is None:
+        width = hidden_size(self.bare.config)
+        if not width:
             return plan
-        tokens = max(MOST_BYTES_ON_CPU // (4 * hidden * (2 if self._accelerator.mixed_precision == "bf16" else 4)), 1)
+        tokens = max(MOST_BYTES_ON_CPU // (4 * width * (2 if self._accelerator.mixed_precision == "bf16" else 4)), 1)
 
         def pieces(micro: MicroBatch) -> int:
             rows = max(tokens // max(lengths[i] for i in micro.features), 1)

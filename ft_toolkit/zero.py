@@ -161,6 +161,8 @@ def _read_file(path: Path, max_grad_norm: float | None) -> Zero:
             f'{path}: {", ".join(decided)}: the recipe decides; write "auto", or leave it out. Read are zero_optimization and '
             "gradient_clipping"
         )
+    if not isinstance(options, dict):
+        raise UsageError(f'{path}: zero_optimization must be a JSON object, such as {{"stage": 2}}')
     options = {name: value for name, value in options.items() if value != "auto"}
     if offloaded := [name for name, value in options.items() if name.startswith("offload") and not _is_open(value)]:
         raise UsageError(f"{path}: {', '.join(offloaded)}: not supported: these models fit on one device; leave it out")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.evidence.tests_of_difference import detectable
-from ft_toolkit.metrics.bootstrap import central_95, resample
+from ft_toolkit.metrics.bootstrap import central_95, resample, varies
 from ft_toolkit.metrics.calibration import wilson_95
 from ft_toolkit.tasks.base import Metric, Rows, Task
 
@@ -94,12 +94,6 @@ def score_interval(resamples: np.ndarray, metric: Metric | None, n: int) -> dict
         return {"low": None, "high": None}
     low, high = wilson_95(n if known[0] == metric.best else 0, n)
     return {"low": low * metric.best, "high": high * metric.best}
-
-
-def varies(resamples: np.ndarray) -> bool:
-    """Say whether resampled values differ."""
-    known = resamples[~np.isnan(resamples)]
-    return len(known) > 1 and bool(known.min() < known.max())
 
 
 def point_scores(

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evidence.scores import finite, interval, score_interval, varies
-from ft_toolkit.metrics.bootstrap import resample
+from ft_toolkit.evidence.scores import finite, interval, score_interval
+from ft_toolkit.metrics.bootstrap import resample, varies
 from ft_toolkit.metrics.squad import has_unspaced
 from ft_toolkit.tasks.base import Metric, Rows, Task, input_texts
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from ft_toolkit.metrics.bootstrap import varies
+
 LEVEL = 0.05
 POWER = 0.8
 
@@ -66,8 +68,8 @@ def detectable(resamples: np.ndarray, scores: int = 1) -> float | None:
     examples, so that its variance adds. Two models that err on the same examples are told apart by less. None where fewer
     than two resamples are defined or all are equal, which says nothing.
     """
-    known = resamples[~np.isnan(resamples)]
-    if len(known) < 2 or known.min() == known.max():
+    if not varies(resamples):
         return None
+    known = resamples[~np.isnan(resamples)]
     quantile = NormalDist().inv_cdf
     return float((quantile(1 - LEVEL / 2) + quantile(POWER)) * known.std(ddof=1) * scores**0.5)

@@ -32,3 +32,9 @@ def central_95(values: np.ndarray) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
+
+
+def varies(values: np.ndarray) -> bool:
+    """Say whether the defined values differ."""
+    known = values[~np.isnan(values)]
+    return len(known) > 1 and bool(known.min() < known.max())

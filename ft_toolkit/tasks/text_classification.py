@@ -274,7 +274,7 @@ def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) 
     """Choose the temperature with which the probabilities of the validation rows fit their labels best."""
     if schema.problem_type == "regression":
         return schema
-    targets = [target_of(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)]
+    targets = _targets(rows, schema)
     logits = _logits(values, features, rows, schema)
     return replace(schema, temperature=calibration.fit_temperature(logits, np.array(targets)))
 
@@ -291,9 +291,7 @@ def gold(row: Row, schema: Schema) -> Any:
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Return predictions and references: indices (n,), 0/1 matrices (n, labels), or numbers (n,)."""
-    references = [
-        target_of(row["label"], schema.problem_type, schema.labels, f"row {i}") for i, row in enumerate(rows, 1)
-    ]
+    references = _targets(rows, schema)
     if schema.problem_type == "regression":
         return np.array([one["score"] for one in decoded], np.float64), np.array(references, np.float64)
     if schema.problem_type == "multi_label_classification":
@@ -354,19 +352,15 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Predict what is most frequent in training: the class, every label of more than half the rows, or the mean."""
-    targets = baselines.majority(_training_targets(train, schema), schema.problem_type)
+    targets = baselines.majority(np.array(_targets(train, schema)), schema.problem_type)
     return _named(np.repeat(targets[None], len(rows), axis=0), schema)
 
 
 def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Predict by TF-IDF of words and word pairs; what is most frequent where there is one class, or no word."""
     known, asked = ([" ".join(input_texts(row, TASK)) for row in some] for some in (train, rows))
-    found = baselines.tfidf(known, asked, _training_targets(train, schema), schema.problem_type, seed)
+    found = baselines.tfidf(known, asked, np.array(_targets(train, schema)), schema.problem_type, seed)
     return majority_baseline(train, rows, schema, seed) if found is None else _named(found, schema)
-
-
-def _training_targets(rows: Rows, schema: Schema) -> np.ndarray:
-    return np.array([target_of(row["label"], schema.problem_type, schema.labels, "") for row in rows])
 
 
 def _named(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
