@@ -15,6 +15,8 @@ from ft_toolkit.yaml12 import parse_yaml
 # The split that a reader should trust most comes first: the best checkpoint was picked on validation.
 _SPLIT_ORDER = ("test", "validation")
 _TEMPLATES = Path(__file__).parent / "templates"
+# How scores get theirs where resampling says nothing: see `evidence.scores.score_interval`.
+INTERVALS = "where all of them give the same score, a mean over examples has Wilson's interval, another metric none"
 MISSING = "-"
 
 
@@ -95,6 +97,7 @@ def read_run(folder: Path) -> RunFiles:
 def template(name: str, *, autoescape: bool, **filters: Callable[[Any], str]) -> jinja2.Template:
     """Return a template of this package; a name it uses and nobody gave is an error, not an empty place."""
     environment = _environment(autoescape)
+    environment.globals["intervals"] = INTERVALS
     environment.filters.update(number=number, interval=interval, count=count, words=words, verb=verb, **filters)
     return environment.get_template(name)
 
