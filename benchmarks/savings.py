@@ -1,4 +1,4 @@
-"""What each saving of ft_toolkit/savings is worth: optimizer steps with none, with each alone, and with all of them.
+"""What each saving of ft_toolkit/training/speedups is worth: optimizer steps with none, with each alone, and with all of them.
 
     python benchmarks/savings.py RECIPE [section.key=value ...] [--rounds 5] [--steps 12]
 
@@ -21,18 +21,18 @@ import torch
 from accelerate import Accelerator
 from torch.profiler import ProfilerActivity, profile
 
-from ft_toolkit import environment
-from ft_toolkit.config import FreezeMethod
-from ft_toolkit.optim import make_optimizer
-from ft_toolkit.prepare import Prepared, build_model, prepare
-from ft_toolkit.recipe_file import load_recipe
-from ft_toolkit.savings.dropout import use_cheap_dropout
-from ft_toolkit.savings.frozen import keep_frozen
-from ft_toolkit.savings.last_block import shorten_last_block
-from ft_toolkit.savings.rows import train_only_rows
+from ft_toolkit.core import environment
+from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.sections import FreezeMethod
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.train import Progress, train
-from ft_toolkit.training_plan import training_plan
+from ft_toolkit.training.loop import Progress, train
+from ft_toolkit.training.optimizer import make_optimizer
+from ft_toolkit.training.plan import training_plan
+from ft_toolkit.training.prepare import Prepared, build_model, prepare
+from ft_toolkit.training.speedups.dropout import use_cheap_dropout
+from ft_toolkit.training.speedups.embedding_rows import train_only_rows
+from ft_toolkit.training.speedups.frozen_blocks import keep_frozen
+from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 ALWAYS = ("last block", "embedding rows", "cheaper dropout and attention")
 VOCABULARY, FROZEN = "vocabulary where it is read", "frozen blocks, from the second epoch on"

@@ -27,19 +27,19 @@ import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
-from ft_toolkit import environment
-from ft_toolkit.evaluation import Predictor
-from ft_toolkit.evidence.scores import point_scores
-from ft_toolkit.head_start import start_head
-from ft_toolkit.layer_rates import lr_factors
-from ft_toolkit.optim import make_optimizer
-from ft_toolkit.prepare import Prepared, build_model, prepare
-from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
-from ft_toolkit.savings import save_work
+from ft_toolkit.core import environment
+from ft_toolkit.evaluation.predictor import Predictor
+from ft_toolkit.evaluation.statistics.scores import point_scores
+from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
-from ft_toolkit.train import Progress, train
-from ft_toolkit.training_plan import training_plan
+from ft_toolkit.training.head_probe import start_head
+from ft_toolkit.training.layer_rates import lr_factors
+from ft_toolkit.training.loop import Progress, train
+from ft_toolkit.training.optimizer import make_optimizer
+from ft_toolkit.training.plan import training_plan
+from ft_toolkit.training.prepare import Prepared, build_model, prepare
+from ft_toolkit.training.speedups import save_work
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "none": {},

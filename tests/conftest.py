@@ -42,7 +42,7 @@ def fresh_accelerate_state() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def here() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that does what `ftk WORDS` does in this process: a new one takes 5 seconds to import its libraries."""
-    from ft_toolkit.cli import main
+    from ft_toolkit.cli.app import main
 
     def ftk(*words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
         output, errors, code = io.StringIO(), io.StringIO(), 0
@@ -91,7 +91,7 @@ def data_files(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, An
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Callable[[str], str]:
     """Return a function that gives the folder of a two-layer model with random weights, by its architecture."""
-    from ft_toolkit.stand_in import make_stand_in
+    from ft_toolkit.models.tiny import make_stand_in
 
     @cache
     def make(architecture: str) -> str:

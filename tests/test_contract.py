@@ -15,16 +15,16 @@ import transformers
 from accelerate import Accelerator
 from transformers import AutoConfig
 
-from ft_toolkit.adapters import attach, head_modules
-from ft_toolkit.config import FreezeMethod, FullMethod, Ia3Method, LoraMethod
-from ft_toolkit.errors import ModelError
-from ft_toolkit.evaluation import Predictor
-from ft_toolkit.loader import make_collate
-from ft_toolkit.models import PAIR, load_model, load_tokenizer, read_pretrained
-from ft_toolkit.proof import _difference
-from ft_toolkit.stand_in import ARCHITECTURES
+from ft_toolkit.core.errors import ModelError
+from ft_toolkit.evaluation.predictor import Predictor
+from ft_toolkit.inference.reload_proof import _difference
+from ft_toolkit.models.adapters import attach, head_modules
+from ft_toolkit.models.pretrained import PAIR, load_model, load_tokenizer, read_pretrained
+from ft_toolkit.models.tiny import ARCHITECTURES
+from ft_toolkit.recipe.sections import FreezeMethod, FullMethod, Ia3Method, LoraMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task
+from ft_toolkit.training.collate import make_collate
 
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "text_classification": [

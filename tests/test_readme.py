@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from ft_toolkit.cli import app
-from ft_toolkit.cli.shared import find_recipe
-from ft_toolkit.recipe_file import load_recipe
+from ft_toolkit.cli.app import app
+from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -69,9 +69,8 @@ def test_files_named_exist() -> None:
         assert (ROOT / name).exists(), name
 
 
-def test_every_module_stands_in_the_tree() -> None:
+def test_every_room_is_in_the_tree() -> None:
     tree = README.split("## The tree")[1]
-    missing = [
-        path.name for path in (ROOT / "ft_toolkit").glob("*.py") if path.name != "__main__.py" and path.name not in tree
-    ]
-    assert missing == []
+    rooms = [path.parent.name for path in (ROOT / "ft_toolkit").glob("*/__init__.py")]
+    assert rooms
+    assert [room for room in rooms if f"  {room}/ " not in tree] == []

@@ -14,12 +14,12 @@ import pytest
 from pydantic import BaseModel
 from rich.console import Console
 
-from ft_toolkit.config import METHODS, Recipe
-from ft_toolkit.optim import lr_at
-from ft_toolkit.prepare import build_model, prepare
-from ft_toolkit.recipe_file import LoadedRecipe, load_recipe
-from ft_toolkit.run import run
+from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
+from ft_toolkit.recipe.sections import METHODS, Recipe
+from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.optimizer import lr_at
+from ft_toolkit.training.prepare import build_model, prepare
 
 BASE = ["training.num_train_epochs=2", "training.examples_per_batch=16", "model.dropout=0.0"]
 LORA = ["method.name=lora", "model.dropout=0.0"]

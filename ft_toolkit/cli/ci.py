@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.shared import find_recipe
-from ft_toolkit.errors import UsageError
-from ft_toolkit.files import write_file
+from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.files import write_file
 
-TEMPLATES = Path(__file__).resolve().parents[1] / "ci_templates"
+TEMPLATES = Path(__file__).resolve().parent / "ci_templates"
 # Template -> where it goes in a repository.
 TARGETS = {"github": Path(".github/workflows/ft_toolkit.yml"), "gitlab": Path(".gitlab-ci.ft_toolkit.yml")}
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.shared import print_columns
-from ft_toolkit.errors import UsageError, one_of
-from ft_toolkit.run_list import Entry, find_runs, sort_entries
+from ft_toolkit.cli.arguments import print_columns
+from ft_toolkit.core.errors import UsageError, one_of
+from ft_toolkit.runs.listing import Entry, find_runs, sort_entries
 
 _HEADS = ["folder", "task", "model", "method", "metric", "score", "interval", "n", "steps", "s", "date", "state"]
 
@@ -43,7 +43,7 @@ def runs(
 
 
 def _cells(entry: Entry) -> list[str]:
-    from ft_toolkit.report.facts import count, number
+    from ft_toolkit.report.run_files import count, number
 
     interval = "" if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     seeds = "" if entry.sd is None else f"+- {number(entry.sd)} (sd)"

@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.shared import Overrides, RecipeArgument, find_recipe, load_libraries
-from ft_toolkit.errors import UsageError
+from ft_toolkit.cli.arguments import Overrides, RecipeArgument, find_recipe
+from ft_toolkit.cli.libraries import load_libraries
+from ft_toolkit.core.errors import UsageError
 
 
 def scale(
@@ -32,8 +33,8 @@ def scale(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted ladder in --output.")] = False,
 ) -> None:
     """Train a recipe on growing shares of its rows, and say what twice the rows should bring."""
+    from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.data.load import check_sources
-    from ft_toolkit.run_folder import check_folder
 
     path = find_recipe(recipe)
     if split not in ("validation", "test"):
@@ -43,7 +44,7 @@ def scale(
     if names == []:
         raise UsageError(f"--models {models!r}: names of models, separated by commas, are needed")
     numbers = _seeds(seeds)
-    from ft_toolkit.scale_plan import ScaleRequest, load_models
+    from ft_toolkit.runs.learning_curve_plan import ScaleRequest, load_models
 
     request = ScaleRequest(
         recipe, path, overrides or [], wanted, names, numbers, "test" if split == "test" else "validation"
@@ -52,7 +53,7 @@ def scale(
         check_sources(loaded.recipe.data, loaded.task)
     check_folder(output, resume=resume)
     load_libraries()
-    from ft_toolkit.scale import run_scale
+    from ft_toolkit.runs.learning_curve import run_scale
 
     run_scale(request, output=output, resume=resume, command=shlex.join(["ftk", *sys.argv[1:]]), console=Console())
 

@@ -6,10 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ft_toolkit import hub_names
-from ft_toolkit.errors import DataError, did_you_mean, one_of
-from ft_toolkit.shipped import shipped
-from ft_toolkit.yaml12 import YamlError, parse_yaml
+from ft_toolkit.core import hub_names
+from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.core.shipped import shipped
+from ft_toolkit.core.yaml12 import YamlError, parse_yaml
 
 SplitName = Literal["train", "validation", "test"]
 

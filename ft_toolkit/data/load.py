@@ -8,10 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.config import DataSection
+from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.cards import Card, SplitName, TaskFacts, load_card
-from ft_toolkit.data.sources import READERS, RawRows, check_file, read_file, read_hub
-from ft_toolkit.errors import DataError, did_you_mean, one_of
+from ft_toolkit.data.formats.files import READERS, RawRows, check_file, read_file, read_hub
+from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings, is_labelled
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")

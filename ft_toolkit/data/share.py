@@ -3,8 +3,8 @@
 from collections import Counter
 from dataclasses import replace
 
+from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.load import LoadedData, position_of
-from ft_toolkit.errors import DataError
 from ft_toolkit.tasks.base import Rows, Task, TaskSettings
 
 

@@ -7,7 +7,7 @@ import datasets
 import evaluate
 import numpy as np
 
-from ft_toolkit.tasks.base import Metric
+from ft_toolkit.metrics.metric import Metric
 
 
 class OfflineMetric(evaluate.Metric):  # type: ignore[misc] # evaluate has no types

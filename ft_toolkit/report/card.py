@@ -6,16 +6,17 @@ from typing import Any
 
 from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_result_entries_to_yaml
 
-from ft_toolkit.config import saves_adapter
+from ft_toolkit.core.files import write_file
+from ft_toolkit.core.hub_names import is_hub_id
+from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.data.cards import load_card
-from ft_toolkit.files import write_file
-from ft_toolkit.hub_names import is_hub_id
-from ft_toolkit.recipe_file import LoadedRecipe
-from ft_toolkit.report import facts, trust
-from ft_toolkit.report.background import lost_answers
-from ft_toolkit.report.facts import RunFiles
+from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.sections import saves_adapter
+from ft_toolkit.report import run_files as facts
+from ft_toolkit.report.run_files import RunFiles
+from ft_toolkit.report.sections import trust
+from ft_toolkit.report.sections.background import lost_answers
 from ft_toolkit.report.usage import usage
-from ft_toolkit.yaml12 import dump_yaml
 
 # More labels than this are counted in the card, not listed; the model's config.json has them all.
 _LISTED_LABELS = 30

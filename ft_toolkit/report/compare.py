@@ -6,15 +6,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ft_toolkit.evidence.compare import Comparison, Difference, Line, seed_spread
-from ft_toolkit.evidence.runs import Run, model_megabytes
-from ft_toolkit.evidence.tests_of_difference import LEVEL
-from ft_toolkit.files import write_file
-from ft_toolkit.report import facts
-from ft_toolkit.report.background import seconds
-from ft_toolkit.report.facts import MISSING, interval, number, words
-from ft_toolkit.report.mistake import shorten
-from ft_toolkit.report.svg import Dot, interval_chart, span_of
+from ft_toolkit.core.files import write_file
+from ft_toolkit.evaluation.compare.compare import Comparison, Difference, Line, seed_spread
+from ft_toolkit.evaluation.compare.runs import Run, model_megabytes
+from ft_toolkit.evaluation.statistics.significance import LEVEL
+from ft_toolkit.report import run_files as facts
+from ft_toolkit.report.charts import Dot, interval_chart, span_of
+from ft_toolkit.report.mistakes.marks import shorten
+from ft_toolkit.report.run_files import MISSING, interval, number, words
+from ft_toolkit.report.sections.background import seconds
 
 # A narrower terminal wraps the table's lines itself, which reads better than cells in pieces.
 _WIDTH = 110

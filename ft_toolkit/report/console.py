@@ -5,7 +5,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ft_toolkit.report.facts import interval, number
+from ft_toolkit.report.run_files import interval, number
 
 # Left to the report, so that the console shows what decides.
 _DETAIL = ("precision_", "recall_")

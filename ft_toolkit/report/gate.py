@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ft_toolkit.evidence.gate import Gate
-from ft_toolkit.files import write_file
+from ft_toolkit.core.files import write_file
+from ft_toolkit.evaluation.compare.gate import Gate
 from ft_toolkit.report.card import escape
 
 # What XML 1.0 cannot hold, which a value of a column may.

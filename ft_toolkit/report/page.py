@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.files import write_file
-from ft_toolkit.report import background, facts, tables, trust
-from ft_toolkit.report.facts import RunFiles, count, number, words
-from ft_toolkit.report.mistakes import find_mistakes, set_aside
-from ft_toolkit.report.shading import shade
-from ft_toolkit.report.svg import Dot, Series, interval_chart, line_chart, span_of
+from ft_toolkit.core.files import write_file
+from ft_toolkit.report import run_files as facts
+from ft_toolkit.report.charts import Dot, Series, interval_chart, line_chart, span_of
+from ft_toolkit.report.mistakes.select import find_mistakes, set_aside
+from ft_toolkit.report.run_files import RunFiles, count, number, words
+from ft_toolkit.report.sections import background, tables, trust
+from ft_toolkit.report.sections.shading import shade
 
 
 def write_page(run_folder: Path) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from ft_toolkit import environment
+from ft_toolkit.core import environment
+from ft_toolkit.core.files import write_file
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.load import LoadedData
-from ft_toolkit.evidence.reference import is_reached
-from ft_toolkit.files import write_file
-from ft_toolkit.models import file_sha256
-from ft_toolkit.prepare import Prepared, effective_batch
+from ft_toolkit.evaluation.compare.reference import is_reached
+from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.tasks.base import Task, without_answers
+from ft_toolkit.training.prepare import Prepared, effective_batch
 
 
 def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str, Any]:

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.files import write_file
-from ft_toolkit.report import facts
-from ft_toolkit.report.background import seconds
+from ft_toolkit.core.files import write_file
+from ft_toolkit.report import run_files as facts
 from ft_toolkit.report.card import code, escape
-from ft_toolkit.report.facts import number, words
-from ft_toolkit.report.svg import Dot, interval_chart, span_of
+from ft_toolkit.report.charts import Dot, interval_chart, span_of
+from ft_toolkit.report.run_files import number, words
+from ft_toolkit.report.sections.background import seconds
 
 
 def write_seeds_report(folder: Path) -> None:

@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ft_toolkit.report.facts import RunFiles
+from ft_toolkit.report.run_files import RunFiles
 
 _PLACEHOLDERS = {
     "text": "A text.",

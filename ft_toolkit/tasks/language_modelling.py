@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.errors import DataError, ModelError, UsageError
+from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.metrics import language
-from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
-from ft_toolkit.text.blocks import apart, choose_masked, joined, mask_tokens
-from ft_toolkit.text.token_targets import IGNORED, at_places, count_targets, pad_targets, places_of
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.base import Batch, Column, Features, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.text.blocks import apart, choose_masked, joined, mask_tokens
+from ft_toolkit.tasks.text.token_targets import IGNORED, at_places, count_targets, pad_targets, places_of
 
 if TYPE_CHECKING:
     import torch
@@ -307,7 +308,7 @@ def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[d
 
     Returns nothing for masked models, whose numbers cannot be compared with it.
     """
-    from ft_toolkit.text.byte_model import negative_log_likelihoods
+    from ft_toolkit.tasks.text.byte_model import negative_log_likelihoods
 
     if schema.objective == "masked":
         return []

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.errors import DataError, ModelError, did_you_mean, one_of
+from ft_toolkit.core.errors import DataError, ModelError, did_you_mean, one_of
 from ft_toolkit.metrics import spans
-from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
-from ft_toolkit.text.entities import entity_spans, read_entity_rows, words_of
-from ft_toolkit.text.token_targets import IGNORED, count_targets, pad_targets
-from ft_toolkit.text.windows import Span, best_windows, content_span, windows
-from ft_toolkit.text.words import Unit, align, cut_words, find_words
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.base import Batch, Column, Features, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
+from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
+from ft_toolkit.tasks.text.windows import Span, best_windows, content_span, windows
+from ft_toolkit.tasks.text.words import Unit, align, cut_words, find_words
 
 if TYPE_CHECKING:
     import torch

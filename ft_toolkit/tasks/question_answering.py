@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.errors import DataError, ModelError
+from ft_toolkit.core.errors import DataError, ModelError
 from ft_toolkit.metrics import squad
-from ft_toolkit.tasks.base import Batch, Column, Features, Metric, Pretrained, Row, Rows, Task, TaskSettings
-from ft_toolkit.text.answer_windows import (
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.base import Batch, Column, Features, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.text.answer_windows import (
     Candidates,
     Window,
     answer_tokens,
@@ -22,8 +23,8 @@ from ft_toolkit.text.answer_windows import (
     find_frame,
     share_room,
 )
-from ft_toolkit.text.answers import FORMS, find_answers
-from ft_toolkit.text.windows import windows
+from ft_toolkit.tasks.text.answers import FORMS, find_answers
+from ft_toolkit.tasks.text.windows import windows
 
 if TYPE_CHECKING:
     import torch

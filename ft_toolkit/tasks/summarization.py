@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ft_toolkit.metrics import rouge
-from ft_toolkit.tasks.base import Column, Features, Metric, Pretrained, Row, Rows, Task
-from ft_toolkit.text import generation
-from ft_toolkit.text.generation import Schema
-from ft_toolkit.text.token_targets import count_targets, pad_targets
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.base import Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.text import generation
+from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
 # What T5 was trained with; and what GPT-2's makers found to call for a summary (Radford et al. 2019).
 T5_PREFIX = "summarize: "

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.errors import DataError
+from ft_toolkit.core.errors import DataError
 from ft_toolkit.metrics import calibration, classification, regression
+from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
     Batch,
     Column,
     Features,
-    Metric,
     Pretrained,
     Row,
     Rows,
@@ -24,9 +24,9 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
     input_texts,
 )
-from ft_toolkit.text import baselines
-from ft_toolkit.text.labels import ProblemType, check_labels, index_of, names_of, sorted_names, target_of
-from ft_toolkit.text.windows import content_span, windows
+from ft_toolkit.tasks.text import baselines
+from ft_toolkit.tasks.text.labels import ProblemType, check_labels, index_of, names_of, sorted_names, target_of
+from ft_toolkit.tasks.text.windows import content_span, windows
 
 if TYPE_CHECKING:
     import torch

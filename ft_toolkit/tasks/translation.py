@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ft_toolkit.errors import DataError, UsageError, did_you_mean, one_of
+from ft_toolkit.core.errors import DataError, UsageError, did_you_mean, one_of
 from ft_toolkit.metrics import translation as scores
-from ft_toolkit.tasks.base import Column, Features, Metric, Pretrained, Row, Rows, Task
-from ft_toolkit.text import generation
-from ft_toolkit.text.generation import Schema
-from ft_toolkit.text.token_targets import count_targets, pad_targets
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.base import Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.text import generation
+from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
 # Names for prefixes and prompts; T5 was trained on the first four. Other codes stand for themselves.
 LANGUAGES = {

@@ -8,9 +8,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from ft_toolkit.cli import app
+from ft_toolkit.cli.app import app
 from ft_toolkit.cli.ci import TARGETS
-from ft_toolkit.errors import UsageError
+from ft_toolkit.core.errors import UsageError
 
 
 def init(*words: str):

@@ -2,9 +2,9 @@
 
 import pytest
 
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
-from ft_toolkit.errors import DataError
-from ft_toolkit.shipped import shipped
 
 CARD = """\
 ---

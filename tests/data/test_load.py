@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from ft_toolkit.config import DataSection
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.formats.files import read_file
 from ft_toolkit.data.load import check_sources, fingerprint, load_data
-from ft_toolkit.data.sources import read_file
-from ft_toolkit.errors import DataError
+from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 
 TASK = find_tasks()["text_classification"]
@@ -331,7 +331,7 @@ def test_loading_rows_needs_no_torch(tmp_path, write):
     path = write("rows.jsonl", rows_of(20))
     code = (
         "import sys\n"
-        "from ft_toolkit.config import DataSection\n"
+        "from ft_toolkit.recipe.sections import DataSection\n"
         "from ft_toolkit.data import load_data\n"
         "from ft_toolkit.tasks import find_tasks\n"
         "load_data(DataSection(train=sys.argv[1], validation=sys.argv[1]), find_tasks()['text_classification'])\n"

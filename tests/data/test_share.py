@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from ft_toolkit.config import DataSection
+from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.load import LoadedData, load_data
 from ft_toolkit.data.share import take_share
-from ft_toolkit.errors import DataError
+from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.text_classification import TASK, Settings
 
 CLASSES = Settings(name="text_classification")

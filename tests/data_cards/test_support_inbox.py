@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from ft_toolkit.config import DataSection
+from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
 from ft_toolkit.data.load import load_data
-from ft_toolkit.shipped import shipped
+from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 
 CARD = load_card("support_inbox")

@@ -72,8 +72,8 @@ def recipe_values(data_files, tiny_bert):
 
 def finish(folder: Path, values) -> Path:
     """Run a recipe in this process and return its run folder."""
-    from ft_toolkit.recipe_file import load_recipe
-    from ft_toolkit.run import run
+    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.runs.run import run
     from ft_toolkit.tasks import find_tasks
 
     (folder / "tiny.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from minihub import card_errors
 
 from ft_toolkit import load
-from ft_toolkit.staging import find_run, gather
+from ft_toolkit.hub.upload_set import find_run, gather
 
 # Requests that carry contents to a Hub.
 UPLOADS = ("/_lfs/", "/_cas/v1/xorbs", "/commit/")

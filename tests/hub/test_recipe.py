@@ -4,13 +4,13 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
+from ft_toolkit.core.errors import DataError, RecipeError, UsageError
+from ft_toolkit.core.hub_names import LICENCES, TWO_LETTERS, is_hub_id
+from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
-from ft_toolkit.errors import DataError, RecipeError, UsageError
-from ft_toolkit.hub_access import Destination, check_recipe
-from ft_toolkit.hub_names import LICENCES, TWO_LETTERS, is_hub_id
-from ft_toolkit.recipe_file import load_recipe
+from ft_toolkit.hub.access import Destination, check_recipe
+from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.report.card import planned_card
-from ft_toolkit.shipped import shipped
 from ft_toolkit.tasks import find_tasks
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ft_toolkit.metrics import language
-from ft_toolkit.text.byte_model import negative_log_likelihoods
+from ft_toolkit.tasks.text.byte_model import negative_log_likelihoods
 
 SUMS = np.array([[2.0, 4, 10, 3], [6.0, 4, 6, 1]])
 

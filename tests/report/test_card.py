@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from ft_toolkit.report import write_report
 from ft_toolkit.report.card import code, escape, eval_results_file, write_card
-from ft_toolkit.report.facts import number, read_run
+from ft_toolkit.report.run_files import number, read_run
 
 
 def card_of(folder):

@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from ft_toolkit.report.facts import compare, number, verdict
-from ft_toolkit.report.mistakes import find_mistakes
+from ft_toolkit.report.charts import Series, line_chart
+from ft_toolkit.report.mistakes.select import find_mistakes
 from ft_toolkit.report.page import write_page
-from ft_toolkit.report.svg import Series, line_chart
+from ft_toolkit.report.run_files import compare, number, verdict
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
 SELF_CLOSED = {"line", "circle", "path", "rect"}

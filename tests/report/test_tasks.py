@@ -8,10 +8,10 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from ft_toolkit.report import write_report
-from ft_toolkit.report.facts import number
-from ft_toolkit.report.mistake import Mark, mark_text
-from ft_toolkit.report.mistakes import find_mistakes
-from ft_toolkit.report.mistakes_of_spans import answer_error, entity_errors
+from ft_toolkit.report.mistakes.marks import Mark, mark_text
+from ft_toolkit.report.mistakes.select import find_mistakes
+from ft_toolkit.report.mistakes.spans import answer_error, entity_errors
+from ft_toolkit.report.run_files import number
 
 
 def score(value, low=None, high=None):

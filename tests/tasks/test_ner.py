@@ -11,13 +11,13 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
-from ft_toolkit.config import DataSection
+from ft_toolkit.core.errors import DataError, ModelError
 from ft_toolkit.data.load import load_data
-from ft_toolkit.errors import DataError, ModelError
-from ft_toolkit.models import load_config, load_tokenizer
+from ft_toolkit.models.pretrained import load_config, load_tokenizer
+from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Features, Pretrained, without_answers
 from ft_toolkit.tasks.ner import IGNORED, TASK, Schema, Settings
-from ft_toolkit.text.entities import read_entity_rows
+from ft_toolkit.tasks.text.entities import read_entity_rows
 
 TYPES = ("LOC", "PER")
 WORDS = [
@@ -307,7 +307,7 @@ def test_the_tagged_token_is_the_first_or_for_a_decoder_the_last(tiny_gpt2, tiny
     row = {"text": "Ab cd", "entities": [{"start": 0, "end": 2, "label": "PER"}]}
     for decoder, expected in [(False, [3, IGNORED, IGNORED, 0, IGNORED]), (True, [IGNORED, 3, IGNORED, IGNORED, 0])]:
         assert TASK.encode([row], tokenizer, schema_for(tokenizer, decoder=decoder), 16).targets == [expected]
-    from ft_toolkit.models import read_pretrained
+    from ft_toolkit.models.pretrained import read_pretrained
 
     for folder, which in [(tiny_gpt2, "last"), (tiny_bert, "first")]:
         pretrained = read_pretrained(Path(folder), load_tokenizer(Path(folder)))
@@ -367,7 +367,7 @@ def test_an_encoder_decoder_is_refused_in_words(tiny_bert, tmp_path):
 def decode(tags, row, probabilities=None):
     """Return what is decoded when the model gives these tags to the words of a row."""
     schema = Schema(TYPES, 4, "first")
-    from ft_toolkit.text.entities import words_of
+    from ft_toolkit.tasks.text.entities import words_of
 
     note = [(start, end, place) for place, (start, end) in enumerate(words_of(row))]
     values = [(np.array([schema.tags.index(t) for t in tags.split()]), np.array(probabilities or [0.5] * len(note)))]
@@ -452,9 +452,9 @@ def test_a_run_from_files_to_predictions(tmp_path, tiny_bert, write_recipe):
     """Train on the samples, predict a text and given words afresh, in characters of the text."""
     from rich.console import Console
 
-    from ft_toolkit.inference import load
-    from ft_toolkit.recipe_file import load_recipe
-    from ft_toolkit.run import run
+    from ft_toolkit.inference.model_folder import load
+    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.runs.run import run
     from ft_toolkit.tasks import find_tasks
 
     path = tmp_path / "rows.jsonl"

@@ -16,13 +16,13 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from ft_toolkit.data.sources import read_file
-from ft_toolkit.errors import DataError, ModelError
-from ft_toolkit.evaluation import Predictor
-from ft_toolkit.loader import make_collate
-from ft_toolkit.models import load_model, load_tokenizer, read_pretrained
+from ft_toolkit.core.errors import DataError, ModelError
+from ft_toolkit.data.formats.files import read_file
+from ft_toolkit.evaluation.predictor import Predictor
+from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks.base import Pretrained
 from ft_toolkit.tasks.question_answering import TASK, Settings
+from ft_toolkit.training.collate import make_collate
 
 LONG = " ".join(f"Room {n} belongs to the lamp shop number {n}." for n in range(40)) + " The key lies in the blue pot."
 ROWS = [

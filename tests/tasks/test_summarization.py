@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ft_toolkit.errors import DataError
+from ft_toolkit.core.errors import DataError
 from ft_toolkit.metrics.rouge import statistics
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import is_labelled, without_answers

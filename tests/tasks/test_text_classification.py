@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_toolkit.errors import DataError
-from ft_toolkit.models import load_tokenizer
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.models.pretrained import load_tokenizer
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
 

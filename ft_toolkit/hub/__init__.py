@@ -1,0 +1,1 @@
+"""Upload a finished run to the Hugging Face Hub."""

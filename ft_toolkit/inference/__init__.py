@@ -1,0 +1,1 @@
+"""Use a finished model: load its folder, predict, explain, and check that it reloads."""

@@ -1,0 +1,1 @@
+"""Checkpoints: find, load and adapt pretrained models, and create new ones."""

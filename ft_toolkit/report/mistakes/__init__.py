@@ -1,0 +1,1 @@
+"""The mistakes that a report shows, by the kind of prediction."""

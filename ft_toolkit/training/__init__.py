@@ -1,0 +1,1 @@
+"""Training: preparation, the loop, the optimizer, checkpoints and tracking."""

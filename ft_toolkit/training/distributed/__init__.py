@@ -1,0 +1,1 @@
+"""Training on several processes: launching, communication, FSDP2 and ZeRO."""

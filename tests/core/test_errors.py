@@ -1,0 +1,51 @@
+"""Exit codes and the words of the helpers that all messages share."""
+
+import pytest
+
+from ft_toolkit.core import errors
+from ft_toolkit.core.errors import FtkError, Interrupted, Mistake, RecipeError, UsageError, did_you_mean, one_of
+
+
+def test_exit_codes_are_those_of_the_docstring():
+    codes = {
+        name: kind.exit_code
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, FtkError) and kind is not Interrupted
+    }
+    assert codes == {
+        "FtkError": 1,
+        "UsageError": 2,
+        "RecipeError": 2,
+        "DataError": 2,
+        "ModelError": 2,
+        "ResumeError": 2,
+        "AccessError": 2,
+        "NotFiniteError": 1,
+        "LostProcessError": 1,
+        "ReloadError": 1,
+        "GateError": 3,
+        "HubError": 1,
+    }
+    assert all(name in (errors.__doc__ or "") for name in codes)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(2, 130), (15, 143)])
+def test_an_interruption_exits_as_the_shell_expects(signum, code):
+    error = Interrupted(signum, "stopped at step 3")
+    assert (error.exit_code, str(error)) == (code, "stopped at step 3")
+
+
+def test_a_recipe_error_lists_all_mistakes():
+    one = RecipeError([Mistake("a.yaml:3", "training.seed", "found 'x'")])
+    two = RecipeError([Mistake("a.yaml:3", "training.seed", "found 'x'"), Mistake("command line", "", "no key")])
+    assert str(one) == "1 mistake in the recipe\n  a.yaml:3: training.seed: found 'x'"
+    assert str(two) == "2 mistakes in the recipe\n  a.yaml:3: training.seed: found 'x'\n  command line: no key"
+    assert len(two.mistakes) == 2
+    assert isinstance(two, UsageError)
+
+
+def test_did_you_mean_names_the_nearest_or_nothing():
+    assert did_you_mean("acuracy", ["f1_macro", "accuracy"]) == " Did you mean 'accuracy'?"
+    assert did_you_mean("zzz", ["f1_macro", "accuracy"]) == ""
+    assert did_you_mean("x", []) == ""
+    assert one_of({"a": 1, "b": 2}) == "a, b"

@@ -1,0 +1,204 @@
+"""Slices, calibration and gaps between groups: against hand-made values, fairlearn, and what chance alone shows."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ft_toolkit.evaluation.breakdown.breakdown import parts
+from ft_toolkit.evaluation.breakdown.calibration import calibration
+from ft_toolkit.evaluation.breakdown.groups import group_gaps
+from ft_toolkit.evaluation.breakdown.slices import MAX_VALUES, NO_VALUE, length_bands, slices
+from ft_toolkit.evaluation.statistics.scores import Scores, ScoringPlan
+from ft_toolkit.metrics import classification
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
+
+SCHEMA = Schema("single_label_classification", ("bad", "good"), None, 0.5)
+
+
+def rows_of(values: list[Any], text: str = "a b") -> list[dict[str, Any]]:
+    return [{"id": str(i), "text": text, "source": value} for i, value in enumerate(values)]
+
+
+def sliced(rows: list[dict[str, Any]], right: Any, columns: tuple[str, ...] = ("source",)) -> list[dict[str, Any]]:
+    references = np.ones(len(rows), int)
+    predictions = np.where(right, 1, 0)
+    return slices(
+        rows,
+        predictions,
+        references,
+        task=TASK,
+        columns=columns,
+        name="accuracy",
+        metric=Metric(classification.accuracy),
+        samples=300,
+        seed=1,
+    )
+
+
+def test_each_value_has_its_score_and_its_difference_to_the_rest() -> None:
+    right = np.array([True] * 90 + [False] * 10 + [True] * 20 + [False] * 30)
+    (table,) = sliced(rows_of(["web"] * 100 + ["mail"] * 50), right)
+    web, mail = table["values"]
+    assert (table["column"], web["value"], web["n"], web["score"]) == ("source", "web", 100, 0.9)
+    assert (mail["n"], mail["score"]) == (50, 0.4)
+    assert 0.3 < web["difference"]["low"] < 0.5 < web["difference"]["high"] < 0.7
+    assert mail["difference"]["high"] == pytest.approx(-web["difference"]["low"], abs=0.1)
+    assert web["low"] < 0.9 < web["high"]
+
+
+def test_few_rows_and_rows_that_are_all_alike_have_no_interval() -> None:
+    right = np.array([True] * 15 + [False, True] * 20 + [True, False, True])
+    (table,) = sliced(rows_of(["sure"] * 15 + ["web"] * 40 + [None] * 3), right)
+    found = {one["value"]: one for one in table["values"]}
+    nothing = {"low": None, "high": None}
+    assert found["sure"]["score"] == 1.0 and found["sure"]["low"] is None and found["sure"]["difference"] == nothing
+    assert found[NO_VALUE]["n"] == 3 and found[NO_VALUE]["low"] is None
+    assert found["web"]["low"] < 0.5 < found["web"]["high"]
+
+
+def test_the_most_frequent_values_are_shown_and_the_others_counted() -> None:
+    values = [f"v{i}" for i in range(MAX_VALUES + 5)] + ["often"] * 3
+    (table,) = sliced(rows_of(values), np.arange(len(values)) % 2 == 0)
+    assert table["values"][0]["value"] == "often" and len(table["values"]) == MAX_VALUES
+    assert table["left_out"] == {"values": 6, "rows": 6}
+
+
+def test_lengths_fall_into_quarters_that_keep_ties_together() -> None:
+    bands, order = length_bands([1, 2, 3, 4, 5, 6, 7, 8])
+    assert order == ["1 to 2", "3 to 4", "5 to 6", "7 to 8"] and bands[0] == bands[1] == "1 to 2"
+    assert length_bands([3] * 9 + [1200])[1] == ["3", "1,200"]
+    assert length_bands([5, 5])[1] == ["5"]
+
+
+def test_lengths_are_words_or_where_there_are_no_spaces_characters() -> None:
+    words = [{"id": str(i), "text": "w " * (i + 1)} for i in range(8)]
+    assert sliced(words, np.ones(8, bool), columns=())[0]["column"] == "length in words"
+    han = [{"id": str(i), "text": "字" * (i + 1)} for i in range(8)]
+    assert sliced(han, np.ones(8, bool), columns=())[0]["column"] == "length in characters"
+
+
+def decoded_of(confidence: Any, label: Any) -> list[dict[str, Any]]:
+    return [
+        {"label": SCHEMA.labels[i], "score": p, "probabilities": {SCHEMA.labels[i]: p, SCHEMA.labels[1 - i]: 1 - p}}
+        for p, i in zip(confidence, label, strict=True)
+    ]
+
+
+def test_calibration_of_a_model_that_was_too_sure() -> None:
+    rng = np.random.default_rng(0)
+    said = rng.uniform(0.55, 0.95, 500)
+    answers = rng.integers(0, 2, 500)
+    truth = np.where(rng.random(500) < said, answers, 1 - answers)
+    found = calibration(
+        decoded_of(said, answers), truth, replace(SCHEMA, temperature=3.0), fitted_here=False, samples=200, seed=1
+    )
+    for name in ("ece", "brier", "nll"):
+        assert found[name]["after"]["value"] < found[name]["before"]["value"] and found[name]["change"]["high"] < 0
+    assert found["ece"]["after"]["value"] < found["ece"]["after"]["chance"]
+    assert found["ece"]["before"]["value"] > found["ece"]["before"]["chance"]
+    assert sum(one["n"] for one in found["bins"]["after"]) == 500
+    assert all(one["low"] <= one["accuracy"] <= one["high"] for one in found["bins"]["after"])
+    assert found["risk_coverage"][-1] == [1.0, pytest.approx((answers != truth).mean())]
+    assert found["aurc"]["perfect"] < found["aurc"]["low"] < found["aurc"]["value"] < found["aurc"]["unordered"]
+    fifth = found["abstaining"][1]
+    kept = np.argsort(-said)[:400]
+    assert fifth["accuracy"]["value"] == pytest.approx((answers == truth)[kept].mean(), abs=0.003)
+    assert 0 < fifth["gain"]["low"] < fifth["gain"]["value"] < fifth["gain"]["high"]
+
+
+def test_a_set_of_labels_is_calibrated_decision_by_decision() -> None:
+    schema = Schema("multi_label_classification", ("a", "b"), None, 0.5)
+    decoded = [
+        {"labels": ["a"], "probabilities": {"a": 0.9, "b": 0.2}},
+        {"labels": [], "probabilities": {"a": 0.3, "b": 0.4}},
+    ]
+    found = calibration(decoded, np.array([[1, 0], [1, 0]]), schema, fitted_here=True, samples=100, seed=1)
+    assert sum(one["n"] for one in found["bins"]["after"]) == 4 and found["fitted_here"]
+    assert found["brier"]["after"]["value"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.16) / 4)
+    # the first set, sure by 0.9 * 0.8, is right; the second, by 0.7 * 0.6, is not
+    assert found["risk_coverage"] == [[0.5, 0.0], [1.0, 0.5]]
+
+
+def gaps_of(values: list[str], predictions: Any, references: Any, labels: tuple[str, ...] = ("bad", "good")) -> Any:
+    (found,) = group_gaps(
+        rows_of(values),
+        np.array(predictions),
+        np.array(references),
+        columns=["source"],
+        labels=labels,
+        samples=200,
+        seed=1,
+    )
+    return found
+
+
+def test_gaps_are_those_of_fairlearn() -> None:
+    from fairlearn.metrics import demographic_parity_difference, equal_opportunity_difference
+
+    rng = np.random.default_rng(3)
+    values = rng.choice(["x", "y", "z"], 400).tolist()
+    predictions, references = rng.integers(0, 2, 400), rng.integers(0, 2, 400)
+    found = gaps_of(values, predictions, references)
+    expected = [
+        measure(references, predictions, sensitive_features=values)
+        for measure in (demographic_parity_difference, equal_opportunity_difference)
+    ]
+    for name, value in zip(("demographic_parity", "equal_opportunity"), expected, strict=True):
+        (one,) = found[name]["labels"]
+        assert one["label"] == "good" and one["gap"] == pytest.approx(value)
+        assert one["rates"][one["highest"]] - one["rates"][one["lowest"]] == pytest.approx(value)
+
+
+def test_a_gap_is_shown_where_there_is_one() -> None:
+    rng = np.random.default_rng(0)
+    values = ["x"] * 200 + ["y"] * 200
+    references = rng.integers(0, 2, 400)
+    predictions = np.where((np.arange(400) >= 200) & (rng.random(400) < 0.4), 0, references)  # y is refused more often
+    found = gaps_of(values, predictions, references)
+    assert found["groups"] == [{"group": name, "n": 200, "compared": True} for name in "xy"]
+    for name in ("demographic_parity", "equal_opportunity"):
+        assert found[name]["shown"] and found[name]["p_value"] < 0.01
+        assert (found[name]["labels"][0]["highest"], found[name]["labels"][0]["lowest"]) == ("x", "y")
+        assert found[name]["labels"][0]["low"] > 0
+
+
+def test_groups_by_chance_show_a_gap_about_as_often_as_the_level_says() -> None:
+    shown = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        references, values = rng.integers(0, 4, 120), rng.choice(["x", "y", "z"], 120).tolist()
+        predictions = np.where(rng.random(120) < 0.7, references, rng.integers(0, 4, 120))
+        found = gaps_of(values, predictions, references, labels=("a", "b", "c", "d"))
+        assert max(one["gap"] for one in found["demographic_parity"]["labels"]) > 0
+        shown += found["demographic_parity"]["shown"]
+    assert shown <= 6  # 40 at 5% expect 2, and 7 or more have a probability of 0.3%
+
+
+def test_groups_of_few_rows_are_named_and_not_compared() -> None:
+    found = gaps_of(["x"] * 30 + ["y"] * 9, [0, 1, 1] * 13, [0, 1, 0] * 13)
+    assert [one["compared"] for one in found["groups"]] == [True, False]
+    assert found["demographic_parity"] is None and found["equal_opportunity"] is None
+    # y has rows enough, but too few that are truly good
+    found = gaps_of(["x"] * 30 + ["y"] * 30, [0, 1, 1] * 20, [0, 1, 1] * 10 + [0] * 25 + [1] * 5)
+    assert found["demographic_parity"] is not None and found["equal_opportunity"] is None
+
+
+def test_numbers_have_slices_alone() -> None:
+    rows = [{"id": str(i), "text": "w " * (i + 1)} for i in range(20)]
+    values = np.linspace(0, 1, 20)
+    settings = Settings(problem_type="regression")
+    plan = ScoringPlan(
+        TASK,
+        settings,
+        Schema("regression", ("score",), None, 0.5),
+        TASK.metrics(settings),
+        "pearson",
+        samples=100,
+        seed=1,
+    )
+    scores = Scores(20, {}, {}, {}, {}, values, values[::-1])
+    found = parts([{"score": value} for value in values], rows, scores, plan, fitted_here=False)
+    assert found.keys() == {"slices"} and len(found["slices"][0]["values"]) == 4

@@ -1,0 +1,129 @@
+"""ftk gate: what passes, what fails, with which exit code, and what it leaves for CI."""
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ft_toolkit.cli.app import app
+from ft_toolkit.core.errors import GateError, UsageError
+
+
+def right(wrong, n=100):
+    """Return which of n examples are right: all but those."""
+    return ~np.isin(np.arange(n), list(wrong))
+
+
+def gate(*words):
+    """Return the printed lines of a gate and the error it raised."""
+    done = CliRunner().invoke(app, ["gate", *map(str, words)])
+    if done.exception is not None and not isinstance(done.exception, (GateError, UsageError)):
+        raise done.exception
+    return done.output, done.exception
+
+
+def test_bounds(make_run):
+    run = make_run("run", right(range(15)))
+    out, error = gate(run, "--min", "accuracy=0.85", "--max-seconds", 13, "--max-size-mb", 2)
+    assert error is None
+    assert out.count("PASS") == 4
+    assert "PASS  accuracy >= 0.85: 0.8500, 95% interval 0." in out
+    out, error = gate(
+        run, "--min", "accuracy=0.86", "--min-low", "accuracy=0.85", "--max-seconds", 12, "--max-size-mb", 1.9
+    )
+    assert isinstance(error, GateError)
+    assert error.exit_code == 3
+    assert (out.count("PASS"), out.count("FAIL")) == (1, 4)
+    assert "4 of 5 conditions failed" in str(error)
+
+
+def test_a_bound_holds_for_every_large_slice(make_run):
+    run = make_run("run", right(range(15)))
+    out, error = gate(run, "--min", "accuracy=0.8", "--slice", "source")
+    assert "PASS  accuracy >= 0.8: " in out
+    assert "FAIL  accuracy >= 0.8 where source = mail: 0.7000" in out
+    assert "PASS  accuracy >= 0.8 where source = chat: 1.0000" in out
+    assert "source: fewer than 20 rows, so not checked: fax (5)" in out
+    assert isinstance(error, GateError)
+    assert "where source = fax" in gate(run, "--min", "accuracy=0.8", "--slice", "source", "--min-rows", 5)[0]
+
+
+def test_the_lower_end_of_a_perfect_score_is_not_the_score(make_run):
+    run = make_run("run", right([], 20))
+    out, _ = gate(run, "--min-low", "accuracy=0.83", "--min-low", "accuracy=0.85", "--min-low", "f1_macro=0.1")
+    assert "PASS  lower end of accuracy >= 0.83: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
+    assert "FAIL  lower end of accuracy >= 0.85: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
+    assert "FAIL  lower end of f1_macro >= 0.1: 1.0000 on every resample, so these 20 rows give it no bound" in out
+    assert "take --min f1_macro=..., or --min-low of accuracy" in " ".join(out.split())
+
+
+def test_a_drop_fails_only_when_it_is_shown_and_strictly_unless_it_is_excluded(make_run):
+    base, same = make_run("base", right(range(5))), make_run("same", right(range(1, 6)))
+    much, same2 = make_run("much", right(range(30))), make_run("same2", right(range(5)))
+    against = ("--baseline", base, "--max-drop", 0.005)
+    out, error = gate(same, *against)
+    assert error is None
+    assert "neither shown nor excluded, which passes" in out
+    assert isinstance(gate(same, *against, "--strict")[1], GateError)
+    out, error = gate(much, *against)
+    assert isinstance(error, GateError)
+    assert "a drop of +0.2500" in out
+    assert "shown to have dropped by more than 0.005" in out
+    assert gate(much, "--baseline", base, "--max-drop", 0.5, "--strict")[1] is None
+    assert gate(same2, *against, "--strict")[1] is None
+    assert gate(base, "--baseline", much, "--strict")[1] is None
+
+
+def test_a_smoke_run_is_not_held_to_scores_unless_told(make_run):
+    smoke = make_run("smoke", right([]), substitutions=["model: a tiny stand-in"])
+    out, error = gate(smoke, "--max-seconds", 60, "--max-size-mb", 10)
+    assert error is None
+    assert "note  a smoke run" in out
+    assert "whose scores mean nothing" in str(gate(smoke, "--min", "accuracy=0.5")[1])
+    assert gate(smoke, "--min", "accuracy=0.5", "--allow-smoke")[1] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "no condition was given"),
+        (["--min", "acuracy=0.5"], "Did you mean 'accuracy'"),
+        (["--min", "accuracy"], "METRIC=NUMBER is needed"),
+        (["--min", "accuracy=nan"], "METRIC=NUMBER is needed"),
+        (["--max", "accuracy=0.5"], "higher is better for accuracy; use --min"),
+        (["--min", "accuracy=0.5", "--slice", "sorce"], "Did you mean 'source'"),
+        (["--min", "accuracy=0.5", "--split", "tset"], "no scores on 'tset'; allowed: test"),
+        (["--slice", "source", "--max-seconds", "9"], "--slice needs a bound"),
+        (["--max-drop", "0.1", "--min", "accuracy=0.5"], "need a run to compare with"),
+        (["--baseline", "RUN"], "are the same run"),
+        (["--baseline", "nowhere"], "no such finished run"),
+        (["--baseline", "RUN", "--alpha", "1"], "--alpha 1: more than 0"),
+        (["--max-seconds", "9", "--json", "no/such/folder/x.json"], "no such folder"),
+    ],
+)
+def test_wrong_conditions_are_refused(make_run, words, said):
+    run = make_run("run", right([1]))
+    error = gate(run, *(run if word == "RUN" else word for word in words))[1]
+    assert isinstance(error, UsageError)
+    assert said in str(error)
+
+
+def test_reports_for_ci(make_run, tmp_path: Path):
+    run = make_run("run", right(range(15)))
+    rows = (run / "predictions.jsonl").read_text().replace('"mail"', '"a|b <i>\\u0001"')
+    (run / "predictions.jsonl").write_text(rows)
+    files = ["--json", tmp_path / "g.json", "--junit", tmp_path / "g.xml", "--summary", tmp_path / "g.md"]
+    (tmp_path / "g.md").write_text("before\n")
+    gate(run, "--min", "accuracy=0.8", "--slice", "source", *files)
+    found = json.loads((tmp_path / "g.json").read_text())
+    assert (found["passed"], [check["passed"] for check in found["checks"]]) == (False, [True, True, False, True])
+    assert found["checks"][1]["value"] == pytest.approx(0.85)
+    suite = ElementTree.parse(tmp_path / "g.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert (suite.get("tests"), suite.get("failures"), len(suite.findall("testcase/failure"))) == ("4", "1", 1)
+    text = (tmp_path / "g.md").read_text()
+    assert text.startswith("before\n### Gate of run: 1 of 4 conditions failed")
+    assert "a\\|b &lt;i&gt;" in text

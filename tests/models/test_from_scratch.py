@@ -1,0 +1,212 @@
+"""Models from scratch: every kind for its task, the tokenizer's tokens in the config, mistakes in words, the same run twice."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from rich.console import Console
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
+
+from ft_toolkit.core.errors import ModelError, RecipeError
+from ft_toolkit.inference.model_folder import load
+from ft_toolkit.models.from_scratch import make_new_model
+from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
+from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.sections import ModelSection
+from ft_toolkit.runs.dry_run import dry_run
+from ft_toolkit.runs.run import run
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.prepare import build_model, prepare
+
+TASKS = find_tasks()
+TRAINED = {"train_on_text": True, "vocab_size": 320}
+GPT2 = {"model_type": "gpt2", "n_layer": 1, "n_embd": 16, "n_head": 2, "n_positions": 64}
+BART = {
+    "d_model": 16,
+    "encoder_layers": 1,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 2,
+    "decoder_attention_heads": 2,
+}
+BART |= {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 64}
+BERT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+
+@pytest.fixture
+def make(tmp_path: Path, rows: list[dict[str, Any]]) -> Any:
+    """Return a function that makes a new model's folder."""
+
+    def made(config: Any, tokenizer: Any = TRAINED, task: str = "language_modelling", name: str = "new") -> Path:
+        section = ModelSection.model_validate({"config": config, "tokenizer": tokenizer})
+        return make_new_model(section, TASKS[task], rows, tmp_path / name).folder
+
+    return made
+
+
+@pytest.mark.parametrize("model_type", ["gpt2", "llama", "bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("task_name", ["language_modelling", "text_classification"])
+def test_a_new_model_reads_and_learns(make: Any, rows: Any, model_type: str, task_name: str) -> None:
+    values = {
+        "gpt2": GPT2,
+        "llama": {**BERT, "num_key_value_heads": 1, "max_position_embeddings": 64},
+        "distilbert": {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32, "max_position_embeddings": 64},
+    }.get(model_type, {**BERT, "max_position_embeddings": 64})
+    folder, task = make({**values, "model_type": model_type}, task=task_name), TASKS[task_name]
+    tokenizer = load_tokenizer(folder)
+    assert len(tokenizer) == 320 and tokenizer.unk_token_id not in tokenizer("Ünknown ✓ 漢字")["input_ids"]
+    assert tokenizer.model_max_length == (63 if model_type == "roberta" else 64)
+    settings = task.settings(name=task_name)
+    schema = task.find_schema(settings, rows, None, read_pretrained(folder, tokenizer))
+    loaded = load_model(folder, task, schema, tokenizer, dropout=None, seed=3, from_scratch=True)
+    again = load_model(folder, task, schema, tokenizer, dropout=None, seed=3, from_scratch=True)
+    config = loaded.model.config
+    assert config.vocab_size == 320 and config.pad_token_id == tokenizer.pad_token_id
+    assert loaded.new_modules == ()
+    weights = loaded.model.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in again.model.state_dict().items())
+    from ft_toolkit.training.collate import make_collate
+
+    text = " ".join(row["text"] for row in rows)  # longer than the model: a full width of positions
+    features = task.encode([{**rows[0], "text": text}, rows[1]], tokenizer, schema, tokenizer.model_max_length)
+    batch = make_collate(features, task, schema, tokenizer.pad_token_id)(range(len(features.example_ids)))
+    loss = task.loss_sum(loaded.model(**batch.inputs), batch, schema)
+    loss.backward()
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "values", "start"),
+    [
+        ("marian", BART, "pad_token_id"),
+        ("bart", BART, "eos_token_id"),
+        ("t5", {"d_model": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "d_ff": 32}, "pad_token_id"),
+    ],
+)
+def test_an_encoder_decoder_knows_where_to_begin_and_to_stop(
+    make: Any, model_type: str, values: Any, start: str
+) -> None:
+    folder = make({**values, "model_type": model_type})
+    tokenizer, config = load_tokenizer(folder), AutoConfig.from_pretrained(folder)
+    assert config.decoder_start_token_id == getattr(tokenizer, start)
+    assert config.eos_token_id == tokenizer.eos_token_id and config.pad_token_id == tokenizer.pad_token_id
+    assert tokenizer("lamp")["input_ids"][-1] == tokenizer.eos_token_id
+    model = AutoModelForSeq2SeqLM.from_config(config)
+    asked = tokenizer(["the lamp", "a"], return_tensors="pt", padding=True)
+    written = model.generate(**asked, max_new_tokens=5)
+    assert written[0, 0] == config.decoder_start_token_id and written.max() < len(tokenizer)
+    assert torch.isfinite(model(**asked, labels=asked["input_ids"]).loss)
+
+
+def test_an_encoder_can_mask(make: Any) -> None:
+    tokenizer = load_tokenizer(make({**BERT, "model_type": "bert"}))
+    ids = tokenizer("lamp", "late")["input_ids"]
+    assert ids[0] == tokenizer.cls_token_id and ids.count(tokenizer.sep_token_id) == 2
+    assert tokenizer.mask_token_id is not None
+    config = AutoConfig.from_pretrained(tokenizer.name_or_path)
+    assert AutoModelForMaskedLM.from_config(config).get_input_embeddings().padding_idx == tokenizer.pad_token_id
+
+
+def test_the_tokenizer_is_the_same_again_and_the_folder_is_taken_over(make: Any) -> None:
+    one, two = make(GPT2, name="one"), make(GPT2, name="two")
+    assert (one / "tokenizer.json").read_bytes() == (two / "tokenizer.json").read_bytes()
+    (one / "marker").touch()
+    assert (make(GPT2, name="one") / "marker").exists()
+    assert not (make(GPT2, {**TRAINED, "vocab_size": 310}, name="one") / "marker").exists()
+    assert len(load_tokenizer(one)) == 310
+
+
+def test_a_tokenizer_of_another_model(make: Any, tiny_bert: str) -> None:
+    folder = make({**BERT, "model_type": "bert"}, tiny_bert)
+    tokenizer = load_tokenizer(Path(tiny_bert))
+    config = AutoConfig.from_pretrained(folder)
+    assert config.vocab_size == len(tokenizer) and config.pad_token_id == tokenizer.pad_token_id
+    assert load_tokenizer(folder)("the lamp")["input_ids"] == tokenizer("the lamp")["input_ids"]
+
+
+def test_a_config_file(make: Any, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**GPT2, "vocab_size": 50257, "bos_token_id": 50256, "architectures": ["X"]}))
+    for given in (str(path), str(tmp_path)):
+        config = AutoConfig.from_pretrained(make(given))
+        assert (config.n_embd, config.vocab_size, config.bos_token_id) == (16, 320, 0)
+    path.write_text("{")
+    with pytest.raises(ModelError, match=r"not a readable config\.json"):
+        make(str(path))
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"n_layer": 2}, "no model_type"),
+        ({"model_type": "gtp2"}, "no 'gtp2'.*Did you mean 'gpt2'"),
+        ({"model_type": "gpt2", "n_layers": 2}, "n_layers: gpt2 has no such value; allowed: .*Did you mean 'n_layer'"),
+        ({"model_type": "gpt2", "vocab_size": 5}, "vocab_size: the tokenizer decides that"),
+        ({"model_type": "gpt2", "eos_token_id": 5}, "eos_token_id: the tokenizer decides that"),
+        ({"model_type": "gpt2", "n_layer": "two"}, "n_layer"),
+    ],
+)
+def test_a_wrong_config_is_refused_in_words(make: Any, config: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        make(config)
+
+
+def recipe_of(write_recipe: Any, *overrides: str, config: Any = GPT2) -> Any:
+    path = write_recipe(task="language_modelling", model={"config": config, "tokenizer": TRAINED}, data__max_length=64)
+    return load_recipe(path, overrides, TASKS)
+
+
+def test_values_that_make_no_model_are_refused(write_recipe: Any, tmp_path: Path) -> None:
+    prepared = prepare(recipe_of(write_recipe, "model.config.n_embd=15"), smoke=False, work_folder=tmp_path)
+    with pytest.raises(ModelError, match=r"model\.config: .*divisible"):
+        build_model(prepared)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.name=gpt2", "name and config exclude each other"),
+        ("model.config=null", "needs a checkpoint"),
+        ("model.tokenizer=null", "config needs a tokenizer"),
+        ("model.revision=main", "belong to a checkpoint"),
+        ("method=lora", "lora adapts a pretrained model"),
+        ("model.tokenizer={train_on_text: false}", "found False; allowed: True"),
+        ("model.tokenizer.vocab_size=10", "vocab_size"),
+    ],
+)
+def test_keys_that_do_not_go_together(write_recipe: Any, override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        recipe_of(write_recipe, override)
+
+
+def test_a_tokenizer_without_a_config_is_a_mistake(write_recipe: Any) -> None:
+    with pytest.raises(RecipeError, match="tokenizer goes with config"):
+        load_recipe(write_recipe(model__tokenizer="x"), [], TASKS)
+
+
+def test_what_is_made_from_scratch_is_the_same_twice(write_recipe: Any, tmp_path: Path) -> None:
+    loaded = recipe_of(write_recipe)
+    one, two = (prepare(loaded, smoke=False, work_folder=tmp_path / name) for name in ("one", "two"))
+    assert one.features == two.features and one.schema == two.schema
+    weights, again = (build_model(prepared).model.state_dict() for prepared in (one, two))
+    assert all(torch.equal(value, again[name]) for name, value in weights.items())
+    other = prepare(recipe_of(write_recipe, "training.seed=5"), smoke=False, work_folder=tmp_path / "one")
+    assert any(not torch.equal(value, weights[name]) for name, value in build_model(other).model.state_dict().items())
+
+
+def test_a_run_from_scratch_can_be_used(write_recipe: Any, tmp_path: Path) -> None:
+    folder, loaded = tmp_path / "run", recipe_of(write_recipe, "training.max_steps=3")
+    results = run(loaded, output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    assert results["model"] == "gpt2 from scratch"
+    assert results["scores"]["test"]["baselines"]["bytes"]["perplexity"]["value"] is None
+    (prediction,) = load(folder)(["the lamp is late"])
+    assert prediction["tokens"] > 1 and prediction["bytes"] == 16 and prediction["perplexity"] > 1
+
+
+def test_a_dry_run_makes_the_model_too(write_recipe: Any) -> None:
+    path = write_recipe(task="language_modelling", model={"config": GPT2, "tokenizer": TRAINED}, data__max_length=32)
+    console = Console(file=StringIO(), width=120)
+    dry_run(load_recipe(path, [], TASKS), console)
+    assert "nothing was trained or written" in console.file.getvalue()

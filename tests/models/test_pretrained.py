@@ -1,0 +1,169 @@
+"""Checkpoints and adapters: what is loaded, what is trained, what is saved."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from transformers import AutoModelForSequenceClassification
+
+from ft_toolkit.core.errors import ModelError
+from ft_toolkit.models.adapters import attach, count_parameters, head_modules, linear_modules, lora_targets
+from ft_toolkit.models.pretrained import find_checkpoint, kind_of, load_model, load_tokenizer
+from ft_toolkit.recipe.sections import LoraMethod, ModelSection
+from ft_toolkit.tasks import find_tasks
+
+TASK = find_tasks()["text_classification"]
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64, "vocab_size": 99}
+TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+BART = {
+    "d_model": 32, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 4, "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 99,
+}  # fmt: skip
+ARCHITECTURES: dict[str, tuple[type, dict[str, Any], str]] = {
+    "bert": (transformers.BertConfig, SIZES, "encoder"),
+    "distilbert": (
+        transformers.DistilBertConfig,
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "vocab_size": 99},
+        "encoder",
+    ),
+    "roberta": (transformers.RobertaConfig, SIZES, "encoder"),
+    "albert": (transformers.AlbertConfig, {**SIZES, "embedding_size": 16}, "encoder"),
+    "electra": (transformers.ElectraConfig, {**SIZES, "embedding_size": 16}, "encoder"),
+    "deberta-v2": (transformers.DebertaV2Config, SIZES, "encoder"),
+    "modernbert": (transformers.ModernBertConfig, {**SIZES, **TOKENS}, "encoder"),
+    "gpt2": (
+        transformers.GPT2Config,
+        {
+            "n_embd": 32,
+            "n_layer": 2,
+            "n_head": 4,
+            "vocab_size": 99,
+            "pad_token_id": 0,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+        },
+        "decoder",
+    ),
+    "llama": (transformers.LlamaConfig, {**SIZES, "pad_token_id": 0}, "decoder"),
+    "bart": (transformers.BartConfig, BART, "encoder-decoder"),
+}
+
+
+@pytest.mark.parametrize("wanted", ["attention", "all-linear"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_lora_targets_per_architecture(name: str, wanted: Any) -> None:
+    """Adapters stand in the blocks alone, the head is trained in full, and every trained weight gets a gradient."""
+    kind, sizes, expected_kind = ARCHITECTURES[name]
+    config = kind(**sizes, num_labels=3)
+    assert kind_of(config) == expected_kind
+    model = AutoModelForSequenceClassification.from_config(config)
+    heads = head_modules(model, [])
+    in_blocks = [
+        n
+        for n in linear_modules(model)
+        if any(part.isdigit() for part in n.split(".")) and n.split(".")[0] not in heads
+    ]
+    adapted = attach(model, LoraMethod(name="lora", target_modules=wanted), [], seed=0)
+    with_adapter = {
+        n.removeprefix("base_model.model.").removesuffix(".lora_A")
+        for n, _ in adapted.named_modules()
+        if n.endswith(".lora_A")
+    }
+    if wanted == "all-linear":
+        assert with_adapter == set(in_blocks)
+    else:
+        assert with_adapter < set(in_blocks) and all("att" in n for n in with_adapter)
+    ids = torch.randint(4, 90, (2, 7), generator=torch.Generator().manual_seed(0))
+    ids[:, -1] = 2
+    adapted(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.sum().backward()
+    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
+    assert [n for n, p in trained.items() if p.grad is None] == []
+    assert all("lora_" in n or any(head in n for head in heads) for n in trained)
+    assert 0 < count_parameters(adapted).share < 0.3
+
+
+def test_a_wrong_target_is_refused_with_what_there_is(tiny_bert: str) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert)
+    with pytest.raises(ModelError, match=r"no linear layer of the blocks ends in 'attention.self.qery'.*Did you mean"):
+        lora_targets(model, ["attention.self.qery"], ["classifier"])
+
+
+def schema_of(labels: list[str]) -> Any:
+    return TASK.find_schema(
+        TASK.settings(labels=labels), [{"text": "x", "label": label} for label in labels], None, None
+    )
+
+
+def test_a_half_precision_checkpoint_is_trained_in_float32(tiny_bert: str, tmp_path: Path) -> None:
+    AutoModelForSequenceClassification.from_pretrained(tiny_bert).to(torch.float16).save_pretrained(tmp_path)
+    load_tokenizer(Path(tiny_bert)).save_pretrained(tmp_path)
+    loaded = load_model(tmp_path, TASK, schema_of(["a", "b"]), load_tokenizer(tmp_path), dropout=None, seed=0)
+    assert {p.dtype for p in loaded.model.parameters()} == {torch.float32}
+
+
+def test_labels_and_pad_token_reach_the_config(tiny_gpt2: str) -> None:
+    tokenizer = load_tokenizer(Path(tiny_gpt2))
+    assert tokenizer.pad_token == tokenizer.eos_token
+    loaded = load_model(Path(tiny_gpt2), TASK, schema_of(["b", "a", "c"]), tokenizer, dropout=None, seed=0)
+    config = loaded.model.config
+    assert config.id2label == {0: "b", 1: "a", 2: "c"} and config.label2id == {"b": 0, "a": 1, "c": 2}
+    assert config.pad_token_id == tokenizer.pad_token_id
+    assert loaded.kind == "decoder" and loaded.new_modules == ("score",)
+
+
+def test_gpt2_pools_the_last_real_token(tiny_gpt2: str) -> None:
+    tokenizer = load_tokenizer(Path(tiny_gpt2))
+    model = load_model(Path(tiny_gpt2), TASK, schema_of(["a", "b"]), tokenizer, dropout=None, seed=0).model.eval()
+    ids = tokenizer("some words")["input_ids"]
+    padded = torch.tensor([ids + [tokenizer.pad_token_id] * 5])
+    mask = torch.tensor([[1] * len(ids) + [0] * 5])
+    with torch.no_grad():
+        alone = model(input_ids=torch.tensor([ids])).logits
+        torch.testing.assert_close(model(input_ids=padded, attention_mask=mask).logits, alone, atol=1e-6, rtol=1e-5)
+
+
+def test_a_head_with_the_same_labels_in_another_order_is_refused(tiny_bert: str, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(Path(tiny_bert))
+    load_model(Path(tiny_bert), TASK, schema_of(["b", "a"]), tokenizer, dropout=None, seed=0).model.save_pretrained(
+        tmp_path
+    )
+    with pytest.raises(ModelError, match=r"another order \(b, a\).*task.labels=\[b, a\]"):
+        load_model(tmp_path, TASK, schema_of(["a", "b"]), tokenizer, dropout=None, seed=0)
+    same = load_model(tmp_path, TASK, schema_of(["b", "a"]), tokenizer, dropout=None, seed=9)
+    assert same.new_modules == ()
+
+
+def test_a_hub_revision_goes_to_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the edge of the system: the Hub client is what is replaced, and asked for what."""
+    asked = {}
+
+    def download(name: str, **kwargs: Any) -> str:
+        asked.update(name=name, **kwargs)
+        raise OSError("no network here")
+
+    monkeypatch.setattr("ft_toolkit.models.pretrained.snapshot_download", download)
+    with pytest.raises(ModelError, match="no network here"):
+        find_checkpoint(ModelSection(name="org/model", revision="abc"))
+    assert asked["name"] == "org/model" and asked["revision"] == "abc"
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_gpt2_adapter_saved_merged_or_not_predicts_the_same(
+    merge: bool, write_recipe: Any, tiny_gpt2: str, tmp_path: Path
+) -> None:
+    """The run itself proves the reload in a fresh process; a merged folder also loads with plain transformers."""
+    recipe = write_recipe(model__name=tiny_gpt2, method={"name": "lora", "merge": merge}, training__num_train_epochs=1)
+    command = [sys.executable, "-m", "ft_toolkit", "run", str(recipe), "--output", str(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    model = tmp_path / "run" / "model"
+    assert (model / "adapter_config.json").exists() == (not merge)
+    assert (json.loads((model / "inference.json").read_text())["base_model"] is None) == merge
+    if merge:
+        plain = AutoModelForSequenceClassification.from_pretrained(model)
+        assert plain.config.id2label == {0: "complaint", 1: "praise", 2: "question"}

@@ -1,0 +1,208 @@
+"""`ftk evaluate` says what the run said of the same rows, on new rows what they are, and which answers small changes flip."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from ft_toolkit.cli.app import app
+from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.core.errors import DataError, GateError, UsageError
+from ft_toolkit.evaluation.compare.examples import read_examples
+from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.runs.evaluate import evaluate_model
+from ft_toolkit.runs.run import run
+from ft_toolkit.tasks import find_tasks
+
+QUIET = Console(quiet=True)
+RECIPES = {
+    "text_classification": "demo",
+    "ner": "ner/support_inbox_full",
+    "question_answering": "question_answering/support_inbox_full",
+    "summarization": "summarization/xsum_bart",
+    "language_modelling": "language_modelling/small_gpt2_from_scratch",
+}
+
+
+def evaluate(model: Path, source: str, **changes: Any) -> dict[str, Any]:
+    asked: dict[str, Any] = {"split": "test", "columns": {}, "slices": [], "robustness": False, "samples": None}
+    return evaluate_model(str(model), source, command="ftk evaluate x", console=QUIET, **{**asked, **changes})
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A smoke run of a task, with the rows that it called test in a file."""
+    folder = tmp_path_factory.mktemp(request.param)
+    loaded = load_recipe(find_recipe(RECIPES[request.param]), [], find_tasks())
+    run(loaded, output=folder / "run", resume=False, smoke=True, command="ftk run x", console=QUIET)
+    return folder / "run"
+
+
+def test_the_same_rows_give_the_same_scores(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_recipe: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    results = json.loads((finished / "results.json").read_text())
+    task = find_tasks()[results["task"]]
+    split = "test" if "test" in results["scores"] else "validation"
+    lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    own = [line for line in lines if line["split"] == split]
+    rows = []
+    for line in own:  # rows as somebody would give them: the columns of the task, the answer from `gold`
+        row = {key: line[key] for key in ("id", *task.columns) if key in line}
+        answer = {"text_classification": "label", "ner": "entities", "summarization": "summary"}.get(task.name)
+        if answer == "entities":
+            row[answer] = [{key: one[key] for key in ("start", "end", "label")} for one in line["gold"]]
+        elif answer is not None:
+            row[answer] = line["gold"]
+        elif task.name == "question_answering":
+            found = [text for text in line["gold"] if text] if isinstance(line["gold"], list) else [line["gold"]]
+            starts = [row["context"].find(text) for text in found]
+            row["answers"] = {"text": found, "answer_start": starts}
+        rows.append(row)
+    Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = evaluate(finished, "rows.jsonl", split=split, output=None)
+    assert found["folder"] == "evaluations/run"
+    assert found["kind"] == "evaluation" and found["main_metric"] == results["main_metric"]
+    for name, score in results["scores"][split]["metrics"].items():
+        again = found["scores"][split]["metrics"][name]
+        assert again.keys() == score.keys()
+        for key, value in score.items():
+            assert again[key] == (value if value is None else pytest.approx(value, rel=1e-6))
+    assert not found["scores"][split]["baselines"]
+    ours, theirs = read_examples(Path(found["folder"])), read_examples(finished, split)
+    assert np.allclose(ours.predictions, theirs.predictions, equal_nan=True)
+    assert [one["id"] for one in ours.records] == [one["id"] for one in theirs.records]
+    if task.name in ("text_classification", "language_modelling", "summarization"):
+        assert ours.fingerprint == theirs.fingerprint
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], tiny_gpt2: str) -> Path:
+    """A classifier that reads letters as they are, trained a little on renamed columns; with its files beside it."""
+    folder = tmp_path_factory.mktemp("classifier")
+    for name, some in (("train", rows[:32]), ("validation", rows[32:40]), ("test", rows[40:])):
+        renamed = [{"id": row["id"], "review": row["text"], "stars": row["label"]} for row in some]
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in renamed))
+    (folder / "recipe.yaml").write_text(
+        f"""
+task: text_classification
+model: {{name: {tiny_gpt2}}}
+data: {{train: {folder}/train.jsonl, validation: {folder}/validation.jsonl, test: {folder}/test.jsonl,
+        columns: {{text: review, label: stars}}, max_length: 64}}
+training: {{learning_rate: 1.0e-2, max_steps: 20, examples_per_batch: 8, seed: 1}}
+evaluation: {{bootstrap_samples: 100, metric_for_best_model: f1_macro}}
+reference: {{metric: accuracy, value: 0.0, tolerance: 0.01, split: test, source: "a page of ours"}}
+"""
+    )
+    loaded = load_recipe(folder / "recipe.yaml", [], find_tasks())
+    run(loaded, output=folder / "run", resume=False, smoke=False, command="ftk run x", console=QUIET)
+    return folder
+
+
+def test_the_runs_own_file_is_read_as_the_run_read_it(classifier: Path, tmp_path: Path) -> None:
+    results = json.loads((classifier / "run" / "results.json").read_text())
+    found = evaluate(classifier / "run" / "model", str(classifier / "test.jsonl"), output=tmp_path / "e")
+    assert found["scores"]["test"]["metrics"] == results["scores"]["test"]["metrics"]
+    assert found["main_metric"] == "f1_macro" and found["bootstrap_samples"] == 100
+    assert found["data"]["split_fingerprints"]["test"] == results["data"]["split_fingerprints"]["test"]
+    assert found["data"]["splits"]["test"]["also_in_training"] is None
+    with pytest.raises(UsageError, match="exists and is not empty"):
+        evaluate(classifier / "run", str(classifier / "test.jsonl"), output=tmp_path / "e")
+
+
+def test_wrong_rows_are_refused_in_words(classifier: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"review": "fine", "stars": "prase", "body": "x"}\n')
+    with pytest.raises(DataError, match=r"rows.jsonl: row 1: label 'prase' is not among .*Did you mean 'praise'"):
+        evaluate(classifier / "run", str(rows), output=tmp_path / "e")
+    with pytest.raises(DataError, match=r"no column 'bdy' .*Did you mean 'body'.* Say which with --column text=NAME"):
+        evaluate(classifier / "run", str(rows), output=tmp_path / "e", columns={"text": "bdy"})
+    rows.write_text('{"review": "fine", "stars": null}\n')
+    with pytest.raises(DataError, match=r"no row has an answer .label., so there is nothing to score"):
+        evaluate(classifier / "run", str(rows), output=tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
+def test_robustness_counts_the_changed_rows_alone(classifier: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    texts = [("Maria says the lamp is lovely", "praise"), ("he lost the lamp", "complaint"), ("12", "question")]
+    rows.write_text("".join(json.dumps({"review": text, "stars": label}) + "\n" for text, label in texts * 4))
+    found = evaluate(classifier / "run", str(rows), output=tmp_path / "e", robustness=True)
+    records = {one["kind"]: one for one in found["scores"]["test"]["robustness"]}
+    assert {kind: one["rewritten"] for kind, one in records.items() if kind != "typos"} == {
+        "lowercase": 4, "uppercase": 8, "names": 4, "gender": 4,
+    }  # fmt: skip
+    for one in records.values():
+        assert one["flipped"] <= one["changed"] <= one["rewritten"]
+        rate = one["flip_rate"]
+        if not one["changed"]:
+            assert rate["value"] is None and one["metric"]["plain"] is None
+            continue
+        assert 0 <= rate["low"] <= rate["value"] == one["flipped"] / one["changed"] <= rate["high"] + 1e-9
+        for example in one["examples"]:
+            assert example["before"] != example["after"] and example["answer_before"] != example["answer_after"]
+    assert records["uppercase"]["changed"] == 8
+
+
+def test_an_uncased_model_sees_no_case(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    from ft_toolkit.evaluation.breakdown.robustness import Trial, judge
+
+    task = find_tasks()["text_classification"]
+    schema = task.load_schema(
+        {"problem_type": "single_label_classification", "labels": ["a", "b"], "class_weights": None, "threshold": 0.5,
+         "long_texts": "cut"}
+    )  # fmt: skip
+    metric = task.metrics(task.settings())["accuracy"]
+    empty: list[Trial] = []
+    record = judge("uppercase", empty, 5, task=task, schema=schema, metric=metric, samples=100, seed=1)
+    assert record["rewritten"] == 5 and record["changed"] == 0 and record["flip_rate"]["value"] is None
+
+
+def test_robustness_is_refused_where_answers_change(tmp_path: Path) -> None:
+    from ft_toolkit.evaluation.breakdown.robustness import check_offered
+
+    tasks = find_tasks()
+    with pytest.raises(UsageError, match="not offered for translation"):
+        check_offered(tasks["translation"], None)
+    with pytest.raises(UsageError, match="regression has numbers"):
+        settings = tasks["text_classification"].settings(name="text_classification", problem_type="regression")
+        check_offered(tasks["text_classification"], settings)
+
+
+def test_the_command_refuses_what_is_not_there(tmp_path: Path) -> None:
+    def error(*words: str) -> str:
+        found = CliRunner().invoke(app, list(words)).exception
+        assert isinstance(found, UsageError)
+        return str(found)
+
+    assert "no such file" in error("evaluate", str(tmp_path), "--data", "nothing.csv")
+    assert "no data card 'sst3'" in error("evaluate", str(tmp_path), "--data", "sst3")
+    assert "--split tset" in error("evaluate", str(tmp_path), "--data", "sst2", "--split", "tset")
+    assert "hides the answers of 'test'" in error("evaluate", str(tmp_path), "--data", "sst2")
+    assert "COLUMN=NAME" in error("evaluate", str(tmp_path), "--data", "sst2", "--column", "text")
+    assert "no such model folder" in error("evaluate", "nothing", "--data", "support_inbox")
+
+
+def test_reproduce(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = classifier / "recipe.yaml"
+    reached = CliRunner().invoke(app, ["reproduce", str(recipe), "--output", "one"])
+    assert reached.exit_code == 0 and "reached: test accuracy" in reached.output and "a page of ours" in reached.output
+    (tmp_path / "high.yaml").write_text(recipe.read_text().replace("value: 0.0", "value: 1.5"))
+    short = CliRunner().invoke(app, ["reproduce", "high.yaml", "--output", "two"])
+    assert isinstance(short.exception, GateError) and short.exception.exit_code == 3
+    assert "beyond the tolerance of 0.01" in str(short.exception)
+    for words, said in (
+        (["high.yaml", "data.train=x.csv"], "nothing is reproduced"),
+        (["high.yaml", "reference.value=0.1"], "nothing is reproduced"),
+        (["high.yaml", "--smoke"], "prove nothing"),
+        (["demo"], "recipes that have one: .*sst2_full"),
+    ):
+        error = CliRunner().invoke(app, ["reproduce", *words]).exception
+        with pytest.raises(UsageError, match=said):
+            raise error if error is not None else AssertionError

@@ -1,0 +1,237 @@
+"""A ladder: complete runs on growing shares, scored on the same rows; its numbers, its page; going on after an interruption."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ft_toolkit.core.yaml12 import parse_yaml
+from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.report.learning_curve import gain_sentence, sentences, write_scale_page
+from ft_toolkit.runs.learning_curve_plan import (
+    PlannedRun,
+    ScaleRequest,
+    choose_shares,
+    load_models,
+    plan_runs,
+    step_settings,
+)
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.prepare import prepare
+
+SHARES = "0.25,0.5,1"
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str], tiny_bert: str) -> Path:
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    sections = {
+        "task": "text_classification",
+        "model": {"name": tiny_bert},
+        "data": {**data_files, "max_length": 64},
+        "training": {"learning_rate": 1e-3, "num_train_epochs": 2, "examples_per_batch": 8, "seed": 3},
+        "evaluation": {"bootstrap_samples": 100, "baselines": []},
+        "reference": {"metric": "accuracy", "value": 0.5, "tolerance": 0.1, "source": "nowhere"},
+    }
+    path.write_text(json.dumps(sections), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def ladder(recipe: Path, here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A finished ladder with one model, and what it printed."""
+    folder = tmp_path_factory.mktemp("scale") / "ladder"
+    return folder, here("scale", recipe, "--shares", SHARES, "--output", folder).stdout
+
+
+def test_every_share_is_a_complete_run_on_the_same_validation_rows(ladder: tuple[Path, str], recipe: Path) -> None:
+    folder, _ = ladder
+    runs = {share: read(folder / f"share_{share}" / "results.json") for share in ("0.25", "0.5", "1")}
+    assert [one["data"]["splits"]["train"]["rows"] for one in runs.values()] == [8, 16, 32]
+    assert len({one["data"]["split_fingerprints"]["validation"] for one in runs.values()}) == 1
+    assert all(one["labels"] == runs["1"]["labels"] and one["reference"] is None for one in runs.values())
+    # 2 epochs of 32 rows are 8 steps: fewer than a small share is lifted to at most, so that all take as many
+    assert [one["training"]["steps"] for one in runs.values()] == [8, 8, 8]
+    assert [len(one["training"]["evaluations"]) for one in runs.values()] == [2, 2, 2]
+    ran = parse_yaml((folder / "share_0.25" / "recipe.yaml").read_text(encoding="utf-8"))[0]
+    assert ran["data"]["train_fraction"] == 0.25 and ran["training"]["max_steps"] == 8
+    command = runs["0.25"]["command"]
+    assert command.startswith(f"ftk run {recipe} data.train_fraction=0.25 training.seed=3 training.max_steps=8 ")
+    assert command.endswith(f"--output {folder / 'share_0.25'}")
+
+
+def test_numbers_sentence_and_page_agree(ladder: tuple[Path, str]) -> None:
+    folder, printed = ladder
+    found = read(folder / "scale.json")
+    (model,) = found["models"]
+    assert [point["rows"] for point in model["points"]] == [8, 16, 32] and found["n"] == 8
+    for point in model["points"]:
+        run = read(folder / point["folders"][0] / "results.json")
+        assert point["value"] == run["scores"]["validation"]["metrics"]["accuracy"]["value"]
+        assert point["seconds"] == run["training"]["seconds"] and point["standard_error"] >= 1 / 8
+    assert model["fit"]["twice"]["rows"] == 64
+    (sentence,) = sentences(found)
+    page = (folder / "scale.html").read_text(encoding="utf-8")
+    assert sentence.startswith("Twice the rows (64) should bring ") and sentence in printed and sentence in page
+    assert f"page: {folder}/scale.html" in printed
+    assert page.count("<circle") == 4 and 'class="band strong"' in page and 'href="share_0.25/report.html"' in page
+    assert "at most" not in page.split("<h1>")[1].split("</h1>")[0]
+
+
+def test_a_run_is_repeated_alone_and_the_ladder_goes_on_from_what_is_there(
+    ladder: tuple[Path, str], recipe: Path, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder, printed = ladder
+    copy = tmp_path / "ladder"
+    shutil.copytree(folder, copy)
+    shutil.rmtree(copy / "share_0.5")
+    (copy / "scale.json").unlink()
+    command = read(folder / "share_0.5" / "results.json")["command"].split()
+    here(*command[1:-1], copy / "share_0.5")
+    for name in ("predictions.jsonl", "model/model.safetensors"):
+        assert (copy / "share_0.5" / name).read_bytes() == (folder / "share_0.5" / name).read_bytes()
+    done = here("scale", recipe, "--shares", SHARES, "--output", copy, "--resume")
+    assert (
+        "0.5 of the rows (2 of 3): starting" in printed and "0.5 of the rows (2 of 3): finished already" in done.stdout
+    )
+    one, other = read(folder / "scale.json"), read(copy / "scale.json")
+    assert [p["values"] for p in one["models"][0]["points"]] == [p["values"] for p in other["models"][0]["points"]]
+    assert one["models"][0]["fit"] == other["models"][0]["fit"]
+    words = ("scale", recipe, "training.learning_rate=0.5", "--shares", SHARES, "--output", copy)
+    refused = here(*words, "--resume", check=False)
+    assert refused.returncode == 2 and "share_0.25 was made by another recipe: training.learning_rate" in refused.stderr
+    assert "is not empty" in here(*words, check=False).stderr
+
+
+def test_several_models_have_a_curve_each(
+    ladder: tuple[Path, str], recipe: Path, here: Callable[..., Any], tiny_bert: str, tiny_gpt2: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "two"
+    shutil.copytree(ladder[0], folder / "model_1")
+    words = ["--models", f"{tiny_bert},{tiny_gpt2}", "--shares", SHARES, "--split", "test", "--output", folder]
+    printed = here("scale", recipe, *words, "--resume").stdout
+    assert printed.count("finished already") == 3 and printed.count("starting") == 3
+    found = read(folder / "scale.json")
+    assert [model["model"] for model in found["models"]] == [tiny_bert, tiny_gpt2]
+    assert found["split"] == "test"
+    point = found["models"][1]["points"][0]
+    assert point["folders"] == ["model_2/share_0.25"]
+    run = read(folder / "model_2" / "share_0.25" / "results.json")
+    assert point["value"] == run["scores"]["test"]["metrics"]["accuracy"]["value"]
+    said = sentences(found)
+    assert said[0].startswith(f"{tiny_bert}: Twice") and said[1].startswith(f"{tiny_gpt2}: Twice")
+    assert (folder / "scale.html").read_text(encoding="utf-8").count('class="band ') == 2
+
+
+def test_seeds_are_runs_of_their_own(recipe: Path, tmp_path: Path) -> None:
+    def planned(*overrides: str, seeds: list[int] | None = None) -> list[PlannedRun]:
+        asked = ScaleRequest("tiny", recipe, overrides, [0.25, 0.5, 1], None, seeds, "validation")
+        loaded = list(load_models(asked).values())
+        return plan_runs(asked, [prepare(one, smoke=False, work_folder=tmp_path) for one in loaded], 1)
+
+    for runs in (planned(seeds=[1, 2]), planned("training.seeds=[1, 2]")):
+        places = [f"share_{share}/seed_{seed}" for share in ("0.25", "0.5", "1") for seed in (1, 2)]
+        assert [one.place for one in runs] == places
+        assert [one.loaded.recipe.training.seed for one in runs] == [1, 2] * 3
+        assert all(one.loaded.recipe.training.seeds is None for one in runs)
+    assert [one.place for one in planned(seeds=[5])] == ["share_0.25", "share_0.5", "share_1"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--shares", "0.5,1"], "at least three different shares are needed"),
+        (["--shares", "0,0.5,1"], "found 0; a share is more than 0 and at most 1"),
+        (["--shares", "0.5,1,1.5"], "found 1.5; a share is more than 0 and at most 1"),
+        (["--shares", "a,b,c"], "numbers separated by commas are needed"),
+        (["--shares", "0.1,0.5,1"], "0.1 of 32 training rows are 3 rows; at least 8 are needed: a share of 0.25"),
+        (["--shares", "0.5,0.501,1"], "two give the same number of rows"),
+        ([], "32 training rows are too few for 3 shares of at least 50 rows"),
+        (["--models", "no_such_model", "--shares", SHARES], "no_such_model"),
+        (["--models", ",", "--shares", SHARES], "names of models, separated by commas, are needed"),
+        (["--seeds", "1,x"], "whole numbers from 0 on"),
+        (["--seeds", "1,1"], "each seed once"),
+        (["--split", "train"], "allowed: validation, test"),
+        (["data.test=null", "--split", "test", "--shares", SHARES], "there are no such rows; allowed: validation"),
+        (["data.train_fraction=0.5"], "data.train_fraction is what 'ftk scale' varies"),
+        (["training.lerning_rate=1"], "unknown key"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_said_before_anything_is_made(
+    words: list[str], said: str, recipe: Path, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    done = here("scale", recipe, *words, "--output", tmp_path / "never", check=False)
+    assert done.returncode == 2 and said in done.stderr
+    assert not (tmp_path / "never").exists()
+
+
+def test_the_ladder_begins_where_there_are_rows_enough() -> None:
+    assert choose_shares(None, 1600, 2) == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
+    assert choose_shares(None, 200, 5) == [1 / 4, 1 / 2, 1]
+    assert choose_shares(None, 1000, 77) == [1 / 8, 1 / 4, 1 / 2, 1]
+    assert choose_shares([1, 0.25, 0.5], 32, 3) == [0.25, 0.5, 1]
+
+
+def test_small_shares_get_steps_enough_and_no_more_evaluations(recipe: Path, tmp_path: Path) -> None:
+    def settings(share: float, *overrides: str) -> list[str]:
+        loaded = load_recipe(recipe, overrides, find_tasks())
+        return step_settings(prepare(loaded, smoke=False, work_folder=tmp_path), share, 1)
+
+    long = ["training.num_train_epochs=50"]  # 200 steps
+    assert settings(1, *long) == [] and settings(0.5, *long) == []
+    assert settings(0.25, *long) == ["training.max_steps=100", "evaluation.eval_steps=2"]
+    assert settings(0.25, *long, "evaluation.eval_steps=7") == ["training.max_steps=100"]
+    assert settings(0.25, "training.max_steps=12") == ["evaluation.eval_steps=4"]
+
+
+def test_the_sentence_says_what_the_interval_allows(tmp_path: Path) -> None:
+    def said(low: float, value: float, high: float, **changes: Any) -> str:
+        found = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
+        change = {"value": value, "low": low, "high": high}
+        return gain_sentence(found, {"twice": {"rows": 3200, "value": 40.0, "change": change}})
+
+    begin = "Twice the rows (3,200) should bring "
+    uncertain = "not certain, since no gain at all is within the interval."
+    assert said(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0): {uncertain}"
+    assert said(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0): a gain is to be expected.")
+    assert said(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0): {uncertain}")
+    assert said(0.0012, 0.02, 0.03).endswith(
+        "not certain, since a gain of less than one of the 400 examples is within the interval."
+    )
+    assert said(0.0012, 0.02, 0.03, n=1000).endswith("a gain is to be expected.")
+    assert said(-0.03, -0.02, -0.01).endswith("no gain is to be expected.")
+    assert said(-0.0004, 0.0001, 0.0004).endswith("no gain is to be expected.")
+    lower = {"metric": "perplexity", "greater_is_better": False}
+    assert said(-5, -3.1, -1.2, **lower).endswith(
+        "-3.100 perplexity (95% interval -5.000 to -1.200): a gain is to be expected."
+    )
+    assert said(-5, -3.1, -0.03, **lower).endswith(
+        "a gain of less than a thousandth of the perplexity is within the interval."
+    )
+    assert said(-5, -3.1, 1.2, **lower).endswith(uncertain)
+    bleu = {"metric": "bleu", "best": 100.0}
+    assert "+0.8 bleu (95% interval +0.5 to +2.0)" in said(0.5, 0.81, 2, **bleu)
+
+
+def test_a_page_without_a_curve_says_why(ladder: tuple[Path, str], tmp_path: Path) -> None:
+    found = read(ladder[0] / "scale.json")
+    found["models"][0]["fit"] = None
+    found["models"][0]["points"][0] |= dict.fromkeys(("value", "low", "high", "standard_error"))
+    (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
+    write_scale_page(tmp_path)
+    page = (tmp_path / "scale.html").read_text(encoding="utf-8")
+    assert "No curve: the accuracy is defined at fewer than three numbers of rows." in page
+    assert page.count("<circle") == 2
+    found["models"][0]["points"] = read(ladder[0] / "scale.json")["models"][0]["points"]
+    (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
+    write_scale_page(tmp_path)
+    page = (tmp_path / "scale.html").read_text(encoding="utf-8")
+    assert "No curve: more rows made it worse" in page and "predicted for twice" not in page

@@ -1,0 +1,314 @@
+"""Whole runs on small real models: the folder they leave, its numbers, and the promises on resuming and processes.
+
+`here` runs the command line in this process, `ftk` in one of its own, where that is the point.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+WORDS = [sys.executable, "-m", "ft_toolkit"]
+
+
+def ftk(*words: object, processes: int = 1) -> None:
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        str(processes),
+        "-m",
+        "ft_toolkit",
+    ]
+    command = [*(WORDS if processes == 1 else launcher), *map(str, words)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def records(folder: Path, key: str = "loss") -> list[dict[str, Any]]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for line in lines if key in (record := json.loads(line))]
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[str, str], tiny_bert: str) -> Path:
+    """One whole run: LoRA on a tiny BERT, 16 epochs, so that it learns the words."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    settings = [f"data.{name}={path}" for name, path in data_files.items()]
+    here(
+        "run", "sst2_lora", *settings, "data.card=null", f"model.name={tiny_bert}", "training.tokens_per_batch=256",
+        "training.learning_rate=0.01", "training.num_train_epochs=16", "data.max_length=64", "--output", folder,
+    )  # fmt: skip
+    return folder
+
+
+def test_the_run_folder_holds_what_the_design_says(finished: Path) -> None:
+    found = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert found >= {
+        "recipe.yaml", "environment.json", "results.json", "metrics.jsonl", "predictions.jsonl", "report.html", "README.md",
+        "model/config.json", "model/adapter_config.json", "model/adapter_model.safetensors", "model/tokenizer.json",
+        "model/inference.json", "model/README.md",
+    }  # fmt: skip
+    assert not (finished / "checkpoints").exists(), (
+        "a finished run has its model; the optimizer's state is of no more use"
+    )
+
+
+def test_it_learns_and_the_scores_are_those_of_the_predictions(finished: Path) -> None:
+    report = results(finished)
+    validation = report["scores"]["validation"]
+    majority = validation["baselines"]["majority"]["accuracy"]["value"]
+    assert validation["metrics"]["accuracy"]["value"] >= 0.75 > majority
+    rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    assert Counter(row["split"] for row in rows) == {"validation": 8, "test": 8}
+    for split, scores in report["scores"].items():
+        some = [row for row in rows if row["split"] == split]
+        assert len({row["id"] for row in some}) == len(some) == scores["n"]
+        assert scores["metrics"]["accuracy"]["value"] == sum(row["gold"] == row["label"] for row in some) / len(some)
+        matrix = scores["confusion_matrix"]
+        assert sum(map(sum, matrix)) == scores["n"]
+        assert set(scores["baselines"]) == {"majority"}
+    assert report["reload_proof"]["rows"] == 8 and report["reload_proof"]["largest_difference"] <= 1e-4
+    assert report["reference"] is None
+    losses = [record["loss"] for record in records(finished)]
+    assert losses[-1] < 0.75 * losses[0]
+
+
+def test_the_resolved_recipe_runs_again_to_the_same_weights(finished: Path, tmp_path: Path) -> None:
+    """In a process of its own, with the command of a user."""
+    ftk("run", finished / "recipe.yaml", "--output", tmp_path / "again")
+    name = "model/adapter_model.safetensors"
+    assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_predict_gives_what_evaluation_gave(finished: Path, here: Any, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
+    source = tmp_path / "texts.csv"
+    source.write_text("id,review\n" + "".join(f"{row['id']},{row['text']}\n" for row in rows), encoding="utf-8")
+    here("predict", finished, "--input", source, "--column", "text=review", "--output", tmp_path / "out.jsonl")
+    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(f["id"], f["label"]) for f in found] == [(row["id"], row["label"]) for row in rows]
+    for one, other in zip(found, rows, strict=True):
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
+
+
+def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, here: Any, tmp_path: Path) -> None:
+    known = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()][:2]
+    one = here("predict", finished / "model", "lovely lovely the lamp great")
+    assert json.loads(one.stdout)["label"] == "praise"
+    piped = subprocess.run(
+        [*WORDS, "predict", str(finished)],
+        input=f"{known[0]['text']}\n\n{known[1]['text']}\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert [json.loads(line)["label"] for line in piped.stdout.splitlines()] == [row["label"] for row in known]
+    lines = tmp_path / "lines.txt"
+    lines.write_text("fine, good\nwhen does\n", encoding="utf-8")
+    here("predict", finished, "--input", lines, "--output", tmp_path / "out.csv")
+    written = (tmp_path / "out.csv").read_text().splitlines()
+    assert written[0] == "text,predicted_label,predicted_score" and written[1].startswith('"fine, good",praise,')
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["nowhere", "text"], "no such model folder"),
+        (["MODEL", "--input", "missing.csv"], "no such file"),
+        (["MODEL", "text", "--output", "x.xml"], "unknown output type '.xml'; allowed: .jsonl, .csv"),
+        (["MODEL", "--input", "ROWS"], "row 1: column 'text' is missing or empty"),
+        (["MODEL", "text", "--column", "text"], "COLUMN=NAME is needed"),
+    ],
+)
+def test_predict_refuses_in_words(finished: Path, here: Any, tmp_path: Path, words: list[str], message: str) -> None:
+    (tmp_path / "rows.jsonl").write_text('{"review": "x"}\n')
+    replaced = [{"MODEL": str(finished), "ROWS": str(tmp_path / "rows.jsonl")}.get(word, word) for word in words]
+    done = here("predict", *replaced, check=False)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_run_never_overwrites(finished: Path, here: Any, write_recipe: Any, tmp_path: Path) -> None:
+    done = here("run", write_recipe(), "--output", finished, check=False)
+    assert done.returncode == 2 and "exists and is not empty" in done.stderr
+    done = here("run", write_recipe(), "--output", finished, "--resume", check=False)
+    assert done.returncode == 2 and "is finished already" in done.stderr
+    done = here("run", write_recipe(), "--output", tmp_path / "none", "--resume", check=False)
+    assert done.returncode == 2 and "nothing to resume" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[str, str], tiny_bert: str) -> Path:
+    """A run with dropout that nobody stops; its recipe lies beside it."""
+    folder = tmp_path_factory.mktemp("whole")
+    sections = {
+        "task": "text_classification",
+        "model": {"name": tiny_bert, "dropout": 0.2},
+        "data": {**data_files, "max_length": 64},
+        "method": "full",
+        "training": {"learning_rate": 1e-3, "num_train_epochs": 30, "examples_per_batch": 4, "logging_steps": 1}
+        | {"save_steps": 3},
+        "evaluation": {"bootstrap_samples": 100},
+    }
+    (folder / "recipe.yaml").write_text(json.dumps(sections), encoding="utf-8")
+    here("run", folder / "recipe.yaml", "--output", folder / "run")
+    return folder / "run"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_killed_run_resumes_to_bitwise_the_same_weights(
+    how: signal.Signals, whole: Path, here: Any, tmp_path: Path
+) -> None:
+    """Dropout on, killed in mid-epoch; the resumed run must end with the same bytes and the same record of losses."""
+    recipe, cut = whole.parent / "recipe.yaml", tmp_path / "cut"
+    process = subprocess.Popen(
+        [*WORDS, "run", str(recipe), "--output", str(cut)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    while not (cut / "metrics.jsonl").is_file() or len(records(cut)) < 21:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.002)
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=60)
+    if how == signal.SIGTERM:
+        assert process.returncode == 143
+        assert "a checkpoint is saved" in errors and f"--output {cut} --resume" in errors
+    assert not (cut / "results.json").exists()
+    resumed = here("run", recipe, "--output", cut, "--resume")
+    after = next(line for line in resumed.stdout.splitlines() if line.startswith("resuming after step"))
+    assert 0 < int(after.split()[-1]) < 240
+    for name in ("model/model.safetensors", "predictions.jsonl"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]
+
+
+def test_a_run_killed_after_its_last_step_is_finished_by_resuming(whole: Path, here: Any, tmp_path: Path) -> None:
+    recipe, cut = whole.parent / "recipe.yaml", tmp_path / "cut"
+    process = subprocess.Popen(
+        [*WORDS, "run", str(recipe), "--output", str(cut)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    assert any(line.startswith("saving the model") for line in process.stdout)
+    process.kill()
+    process.communicate(timeout=60)
+    assert not (cut / "results.json").exists()
+    # there is nothing to train any more, and the best weights are beside it
+    assert [path.name for path in (cut / "checkpoints" / "last").iterdir()] == ["state.json"]
+    assert "resuming after step 240" in here("run", recipe, "--output", cut, "--resume").stdout
+    for name in ("model/model.safetensors", "predictions.jsonl"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes()
+    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]
+    assert results(cut)["training"]["best_step"] == results(whole)["training"]["best_step"]
+
+
+def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, here: Any, tmp_path: Path) -> None:
+    recipe = write_recipe(training__num_train_epochs=200, training__save_steps=2)
+    process = subprocess.Popen([*WORDS, "run", str(recipe), "--output", str(tmp_path / "r")], stderr=subprocess.PIPE)
+    while not (tmp_path / "r" / "checkpoints" / "last").is_dir():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    done = here("run", recipe, "training.learning_rate=0.5", "--output", tmp_path / "r", "--resume", check=False)
+    assert done.returncode == 2 and "training.learning_rate was 0.001, now 0.5" in done.stderr
+
+
+def test_one_process_with_accumulation_and_two_processes_train_alike(
+    write_recipe: Any, here: Any, tmp_path: Path
+) -> None:
+    """1 x 16, 4 x 4 micro-batches, and 2 ranks x 8: the same losses, gradients, scores and predictions."""
+    recipe = write_recipe(model__dropout=0.0, training__num_train_epochs=3)
+    here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "one")
+    here(
+        "run",
+        recipe,
+        "training.examples_per_batch=4",
+        "training.gradient_accumulation_steps=4",
+        "--output",
+        tmp_path / "four",
+    )
+    ftk("run", recipe, "training.examples_per_batch=8", "--output", tmp_path / "two", processes=2)
+    one = records(tmp_path / "one")
+    for name in ("four", "two"):
+        other = records(tmp_path / name)
+        assert [r["loss"] for r in other] == pytest.approx([r["loss"] for r in one], rel=1e-4)
+        assert [r["grad_norm"] for r in other] == pytest.approx([r["grad_norm"] for r in one], rel=1e-3)
+        assert results(tmp_path / name)["scores"]["test"]["n"] == 8
+        weights = load_file(tmp_path / name / "model" / "model.safetensors")
+        for key, tensor in load_file(tmp_path / "one" / "model" / "model.safetensors").items():
+            assert weights[key].numpy() == pytest.approx(tensor.numpy(), abs=2e-4), key
+    assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
+
+
+def test_a_wide_micro_batch_passes_in_pieces_on_a_cpu(
+    write_recipe: Any, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "ft_toolkit.training.trained_model.MOST_BYTES_ON_CPU", 4 * 32 * 4 * 100
+    )  # the tiny BERT is 32 wide
+    recipe = write_recipe(model__dropout=0.0, training__mixed_precision="no")
+    whole = here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "whole")
+    assert "passes   of at most 100 padded tokens" in whole.stdout
+    narrow = ["training.examples_per_batch=4", "training.gradient_accumulation_steps=4"]
+    assert "passes   of" not in here("run", recipe, *narrow, "--output", tmp_path / "narrow").stdout
+    one, four = records(tmp_path / "whole"), records(tmp_path / "narrow")
+    assert [r["loss"] for r in one] == pytest.approx([r["loss"] for r in four], rel=1e-5)
+    assert [r["grad_norm"] for r in one] == pytest.approx([r["grad_norm"] for r in four], rel=1e-4)
+
+
+def test_pairs_of_texts_with_numbers_and_without_test_rows(tiny_bert: str, here: Any, tmp_path: Path) -> None:
+    """Similarity of pairs, as in STS-B: two text columns under other names, regression, validation rows alone."""
+    rows = [{"a": f"the lamp {n % 4}", "b": f"the lamp {n % 3}", "sim": n % 4 == n % 3} for n in range(40)]
+    source = tmp_path / "pairs.jsonl"
+    source.write_text(
+        "".join(json.dumps({**row, "sim": 5.0 * row["sim"] + 0.1}) + "\n" for row in rows), encoding="utf-8"
+    )
+    here(
+        "run", "sst2_full", f"data.train={source}", "data.card=null", "data.validation_fraction=0.3",
+        "data.columns={text: a, text_pair: b, label: sim}", "task.problem_type=regression", f"model.name={tiny_bert}",
+        "evaluation.metric_for_best_model=mean_squared_error", "training.learning_rate=0.003",
+        "evaluation.bootstrap_samples=100", "evaluation.baselines=[majority, tfidf]", "--output", tmp_path / "run",
+    )  # fmt: skip
+    scores = results(tmp_path / "run")["scores"]
+    assert set(scores) == {"validation"}
+    found = scores["validation"]["metrics"]["mean_squared_error"]
+    assert found["low"] <= found["value"] <= found["high"]
+    best = min(record["validation_mean_squared_error"] for record in records(tmp_path / "run", "validation_loss"))
+    assert found["value"] == pytest.approx(best, rel=1e-5)
+    answered = tmp_path / "answers.csv"
+    here(
+        "predict",
+        tmp_path / "run",
+        "--input",
+        source,
+        "--column",
+        "text=a",
+        "--column",
+        "text_pair=b",
+        "--output",
+        answered,
+    )
+    assert answered.read_text().splitlines()[0] == "a,b,sim,predicted_score"

@@ -1,0 +1,297 @@
+"""Several seeds: complete runs, each as it would be alone; their mean and spread; going on after an interruption."""
+
+import io
+import json
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.core.errors import RecipeError, UsageError
+from ft_toolkit.inference.model_folder import load
+from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
+from ft_toolkit.report.console import print_results
+from ft_toolkit.report.seeds import write_seeds_report
+from ft_toolkit.runs.run import run
+from ft_toolkit.runs.seeds import run_recipe, selection_score, spread, summarize
+from ft_toolkit.tasks import find_tasks
+
+WORDS = [sys.executable, "-m", "ft_toolkit"]
+SETTINGS = {"num_train_epochs": 30, "examples_per_batch": 4, "save_steps": 3}
+QUIET = Console(quiet=True)
+
+
+def loaded(path: Path, *overrides: str) -> LoadedRecipe:
+    return load_recipe(path, overrides, find_tasks())
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What a run made of its seed; the first line of the recipe names the command."""
+    recipe = (folder / "recipe.yaml").read_bytes().partition(b"\n")[2]
+    return {
+        "recipe.yaml": recipe,
+        **{name: (folder / name).read_bytes() for name in ("model/model.safetensors", "predictions.jsonl")},
+    }
+
+
+def read(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return found
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str], tiny_bert: str) -> Path:
+    """Long enough to be stopped in the middle, with dropout, so that the state of random numbers would show."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
+    sections = {
+        "task": "text_classification",
+        "model": {"name": tiny_bert, "dropout": 0.2},
+        "data": {**data_files, "max_length": 64},
+        "training": {"learning_rate": 3e-5, "logging_steps": 1, **SETTINGS},
+        "evaluation": {"bootstrap_samples": 100},
+        "method": "full",
+    }
+    path.write_text(json.dumps(sections), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Path:
+    """A finished run with two seeds."""
+    folder = tmp_path_factory.mktemp("runs") / "both"
+    command = f"ftk run tiny.yaml training.seeds=[1,2] --output {folder}"
+    one = loaded(recipe, "training.seeds=[1, 2]")
+    results = run_recipe(one, output=folder, resume=False, smoke=False, command=command, console=QUIET)
+    assert results == {**read(folder), "folder": str(folder)}
+    return folder
+
+
+def test_each_seed_is_a_complete_run_as_it_would_be_alone(both: Path, recipe: Path, tmp_path: Path) -> None:
+    alone = loaded(recipe, "training.seed=2")
+    run(alone, output=tmp_path / "alone", resume=False, smoke=False, command="ftk", console=QUIET)
+    assert contents(both / "seed_2") == contents(tmp_path / "alone")
+    assert contents(both / "seed_1") != contents(both / "seed_2")
+    for seed in (1, 2):
+        own = read(both / f"seed_{seed}")
+        assert own["reload_proof"]["rows"] == 8 and (both / f"seed_{seed}" / "report.html").is_file()
+        assert own["command"] == f"ftk run tiny.yaml training.seed={seed} --output {both / f'seed_{seed}'}"
+    assert {path.name for path in both.iterdir()} == {"seed_1", "seed_2", "results.json", "report.html", "README.md"}
+
+
+def test_results_are_those_of_the_seeds(both: Path) -> None:
+    results, runs = read(both), {seed: read(both / f"seed_{seed}") for seed in (1, 2)}
+    for split, scores in results["scores"].items():
+        for name, found in scores["metrics"].items():
+            of_seeds = {str(seed): one["scores"][split]["metrics"][name] for seed, one in runs.items()}
+            values = [score["value"] for score in of_seeds.values()]
+            assert found["values"] == of_seeds and found["n"] == 2
+            assert found["mean"] == pytest.approx(statistics.mean(values))
+            assert found["sd"] == pytest.approx(statistics.stdev(values))
+            assert (found["min"], found["max"]) == (min(values), max(values))
+    validation = {seed: one["scores"]["validation"]["metrics"]["accuracy"]["value"] for seed, one in runs.items()}
+    assert results["best"]["value"] == max(validation.values()) == validation[results["best"]["seed"]]
+    assert (both / results["best"]["model"] / "inference.json").is_file()
+    text = ["the lamp is late"]
+    assert load(both)(text) == load(both / results["best"]["folder"])(text)
+    assert results["seconds"] == pytest.approx(sum(one["training"]["seconds"] for one in runs.values()), abs=0.01)
+
+
+def test_with_loss_the_best_seed_has_the_lowest(both: Path, recipe: Path) -> None:
+    by_loss = loaded(recipe, "training.seeds=[1, 2]", "evaluation.metric_for_best_model=loss")
+    best = summarize(by_loss, both, "ftk")["best"]
+    losses = {seed: selection_score(read(both / f"seed_{seed}"), "loss") for seed in (1, 2)}
+    assert best["value"] == min(losses.values()) == losses[best["seed"]] and best["chosen_by"] == "validation loss"
+
+
+class Page(HTMLParser):
+    """The links and the words of a page, and whether its tags are nested well."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.links: list[str] = []
+        self.open: list[str] = []
+        self.words: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.links += [value or "" for name, value in attrs if name == "href"]
+        if tag not in ("meta", "link", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    """A folder with the results of three made-up seeds."""
+    values = {"1": 0.8, "2": 0.9, "3": 0.85}
+    of_seeds = {seed: {"value": v, "low": v - 0.1, "high": v + 0.05} for seed, v in values.items()}
+    metric = {**spread(list(values.values())), "values": of_seeds}
+    undefined = {**spread([None] * 3), "values": {seed: {"value": None, "low": None, "high": None} for seed in values}}
+    results = {
+        "name": "demo", "task": "text_classification", "model": "bert <b>", "method": "full", "main_metric": "accuracy",
+        "greater_is_better": True, "lower_is_better": [], "substitutions": [], "command": "ftk run demo training.seeds=[1,2,3]",
+        "seeds": [1, 2, 3], "seconds": 300.0,
+        "best": {"seed": 2, "folder": "seed_2", "model": "seed_2/model", "chosen_by": "validation accuracy", "value": 0.9},
+        "scores": {split: {"n": 50, "metrics": {"accuracy": metric, "pearson": undefined}} for split in ("validation", "test")},
+        "runs": [
+            {"seed": seed, "folder": f"seed_{seed}", "steps": 10, "best_step": 5, "validation accuracy": 0.9, "seconds": 100.0}
+            | {"process_peak_memory_mib": 900}
+            for seed in (1, 2, 3)
+        ],
+    }  # fmt: skip
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    return tmp_path
+
+
+def test_the_page_shows_each_seed_the_mean_and_the_way_to_each_report(three: Path) -> None:
+    write_seeds_report(three)
+    page = Page(three / "report.html")
+    assert {link for link in page.links if not link.startswith("#")} == {
+        f"seed_{seed}/report.html" for seed in (1, 2, 3)
+    }
+    text = " ".join(" ".join(page.words).split())
+    assert "accuracy on test, mean of 3 seeds 0.8500 standard deviation 0.0500 · 0.8000 to 0.9000 · n = 50" in text
+    assert "seed 2 0.9000 (0.8000 to 0.9500), best on validation" in text and "mean 0.8500" in text
+    assert "pearson - - - - - - -" in text and "None" not in text and "bert <b>" in text
+    card = (three / "README.md").read_text()
+    assert "| accuracy | 0.8500 ± 0.0500 | 0.8500 ± 0.0500 |" in card and "`seed_2/model`" in card
+
+
+def test_the_console_shows_mean_and_spread(three: Path) -> None:
+    console = Console(record=True, width=200, file=io.StringIO())
+    print_results({**read(three), "folder": "runs/x"}, console)
+    lines = console.export_text().splitlines()
+    assert any(line.split() == ["accuracy", "*", "0.8500", "+-", "0.0500", "0.8000", "0.9000", "3"] for line in lines)
+    assert "best by validation accuracy: seed 2 (0.9000), runs/x/seed_2/model" in lines
+
+
+def test_spread_leaves_out_what_is_undefined() -> None:
+    assert spread([1.0, None, 3.0]) == {"mean": 2.0, "sd": pytest.approx(2**0.5), "min": 1.0, "max": 3.0, "n": 2}
+    assert spread([4.0, None]) == {"mean": 4.0, "sd": None, "min": 4.0, "max": 4.0, "n": 1}
+    assert spread([None]) == {"mean": None, "sd": None, "min": None, "max": None, "n": 0}
+
+
+@pytest.fixture
+def unfinished(both: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run as it was before its second seed began."""
+    shutil.copytree(both, tmp_path / "cut")
+    shutil.rmtree(tmp_path / "cut" / "seed_2")
+    for name in ("results.json", "report.html", "README.md"):
+        (tmp_path / "cut" / name).unlink()
+    return tmp_path / "cut"
+
+
+def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(
+    both: Path, unfinished: Path, recipe: Path, here: Any
+) -> None:
+    (unfinished / "seed_1" / "report.html").unlink()  # stopped between the numbers and the page
+    words = ["run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume"]
+    process = subprocess.Popen([*WORDS, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    log, deadline = unfinished / "seed_2" / "metrics.jsonl", time.monotonic() + 120
+    while not log.is_file() or log.read_text().count("\n") < 20:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    assert "seed 1 (1 of 2): finished already" in output and "seed 2 (2 of 2): starting" in output
+    assert "of seed 2 (2 of 2); a checkpoint is saved" in errors
+    assert errors.strip().endswith(f"ftk run {recipe} 'training.seeds=[1, 2]' --output {unfinished} --resume")
+    done = here(*words)
+    assert "seed 2 (2 of 2): going on" in done.stdout and "resuming after step" in done.stdout
+    assert "mean +- sd" in done.stdout
+    assert contents(unfinished / "seed_2") == contents(both / "seed_2")
+    assert read(unfinished)["scores"] == read(both)["scores"]
+    assert (unfinished / "seed_1" / "report.html").is_file()
+
+
+def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
+    both: Path, unfinished: Path, recipe: Path
+) -> None:
+    for folder, overrides, smoke, said in (
+        (both, [], False, "is finished already"),
+        (unfinished, ["training.learning_rate=0.5"], False, "seed_1 was made by another recipe: training.learning_rate was"),
+        (unfinished, [], True, "a smoke run and a real one do not go together"),
+    ):  # fmt: skip
+        one = loaded(recipe, "training.seeds=[1, 2]", *overrides)
+        with pytest.raises(UsageError, match=said):
+            run_recipe(one, output=folder, resume=True, smoke=smoke, command="ftk", console=QUIET)
+
+
+def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
+    (tmp_path / "seed_1").mkdir()
+    (tmp_path / "seed_1" / "thesis.docx").write_text("years of work")
+    with pytest.raises(UsageError, match=r"seed_1 is not a run folder \(it holds thesis.docx\)"):
+        run_recipe(
+            loaded(recipe, "training.seeds=[1, 2]"),
+            output=tmp_path,
+            resume=True,
+            smoke=False,
+            command="ftk",
+            console=QUIET,
+        )
+    assert (tmp_path / "seed_1" / "thesis.docx").is_file()
+
+
+def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: Path, tmp_path: Path) -> None:
+    words = [
+        "run",
+        str(recipe),
+        "training.seeds=[1, 2]",
+        "--smoke",
+        "--output",
+        str(tmp_path / "r"),
+        "--processes",
+        "2",
+    ]
+    done = subprocess.run([*WORDS, *words], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"report: {tmp_path}") == 1 and done.stdout.count("seed 1 (1 of 2): starting") == 1
+    results = read(tmp_path / "r")
+    assert [one["seed"] for one in results["runs"]] == [1, 2] and results["substitutions"]
+    assert "Not a real result" in (tmp_path / "r" / "report.html").read_text()
+
+
+def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mistake(write_recipe: Any) -> None:
+    plain, with_seed = loaded(write_recipe()), loaded(find_recipe("sst2_full"), "training.seeds=[1, 2]")
+    assert plain.recipe.training.seeds is None and with_seed.recipe.training.seeds == [1, 2]
+    path = write_recipe(training__seeds=[3, 4])
+    assert loaded(path).recipe.training.seeds == [3, 4]
+    assert loaded(path, "training.seed=5").recipe.training.seeds is None
+    assert loaded(path, "training.seed=5").recipe.training.seed == 5
+    for changes, overrides in (
+        ({"training__seeds": [3, 4], "training__seed": 1}, []),
+        ({}, ["training.seed=1", "training.seeds=[1, 2]"]),
+    ):
+        with pytest.raises(RecipeError, match="training: seed and seeds exclude each other; keep one"):
+            loaded(write_recipe(**changes), *overrides)
+
+
+@pytest.mark.parametrize("seeds", ["[1]", "[]", "[1, 1]"])
+def test_seeds_must_be_several_and_different(write_recipe: Any, seeds: str) -> None:
+    with pytest.raises(RecipeError, match="at least two seeds are needed, each a different one"):
+        loaded(write_recipe(), f"training.seeds={seeds}")
+
+
+def test_a_resolved_recipe_with_seeds_reads_back(write_recipe: Any, tmp_path: Path) -> None:
+    one = loaded(write_recipe(), "training.seeds=[1, 2]")
+    (tmp_path / "resolved.yaml").write_text(one.to_yaml(), encoding="utf-8")
+    assert loaded(tmp_path / "resolved.yaml").recipe.sha256() == one.recipe.sha256()

@@ -1,0 +1,100 @@
+"""True answers in all forms; what is wrong is repaired where that is safe, else refused with the row's name."""
+
+import re
+
+import pytest
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.tasks.text.answers import Answer, find_answers
+
+CONTEXT = "Ada met Ben in Graz. Ben left on Monday; Ada stayed."
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"text": ["Graz", "Monday"], "answer_start": [15, 33]},
+        {"text": ("Graz", "Monday"), "start": (15, 33)},
+        [{"text": "Graz", "answer_start": 15}, {"text": "Monday", "answer_start": 33}],
+        [{"text": "Graz", "start": 15}, {"text": "Monday"}],
+        ["Graz", "Monday"],
+        '{"text": ["Graz", "Monday"], "answer_start": [15, 33]}',
+        '[{"text": "Graz", "start": 15}, "Monday"]',
+        [{"text": "Graz", "start": None}, {"text": "Monday", "start": 33, "answer_start": None}],
+    ],
+)
+def test_forms_of_several_answers(value):
+    assert find_answers(value, CONTEXT, "row 1").answers == (Answer("Graz", 15), Answer("Monday", 33))
+    assert find_answers(value, CONTEXT, "row 1").repaired == ()
+
+
+@pytest.mark.parametrize("value", ["Graz", {"text": "Graz", "start": 15}, {"text": "Graz"}, ["Graz"]])
+def test_forms_of_one_answer(value):
+    assert find_answers(value, CONTEXT, "row 1").answers == (Answer("Graz", 15),)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "  ",
+        "[]",
+        [],
+        {},
+        {"text": []},
+        {"text": [], "answer_start": []},
+        {"text": ""},
+        {"text": None, "answer_start": None},
+        {"text": [""], "answer_start": [0]},
+        [{"text": "", "answer_start": -1}],
+    ],
+)
+def test_forms_of_no_answer(value):
+    assert find_answers(value, CONTEXT, "row 1").answers == ()
+
+
+def test_an_answer_in_brackets_is_an_answer():
+    assert find_answers("[1]", "see [1] for more", "row 1").answers == (Answer("[1]", 4),)
+    assert find_answers("{x", "a set {x, y}", "row 1").answers == (Answer("{x", 6),)
+
+
+@pytest.mark.parametrize("start", [14, 0, 500, -1])
+def test_a_wrong_offset_is_repaired_where_the_answer_stands_once(start):
+    found = find_answers({"text": "Graz", "answer_start": start}, CONTEXT, "a.json: row 3 (id q3)")
+    assert found.answers == (Answer("Graz", 15),)
+    assert found.repaired == (
+        f"a.json: row 3 (id q3): the answer 'Graz' stands at character 15, not at character {start} as the row says",
+    )
+
+
+def test_offsets_counted_in_bytes_are_repaired():
+    context = "Zürich → Genève, 4 heures"
+    start = len(context[: context.index("4")].encode())
+    assert find_answers({"text": "4 heures", "start": start}, context, "row 1").answers == (Answer("4 heures", 17),)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("Linz", "row 3: the answer 'Linz' stands nowhere in the context; correct the row"),
+        ("Ben", "row 3: the answer 'Ben' stands 2 times in the context; correct the row, or give the character"),
+        (
+            {"text": "Ben", "start": 9},
+            "row 3: the answer 'Ben' stands 2 times in the context, not at character 9 as the row says",
+        ),
+        ({"text": "graz", "start": 15}, "row 3: the answer 'graz' stands nowhere"),
+        ({"text": ["Graz", "Ben"], "answer_start": [15]}, "row 3: 2 answers need as many offsets"),
+        ({"text": ["Graz"], "answer_start": 15}, "row 3: 1 answers need as many offsets"),
+        ({"text": ["Graz"], "answer_start": ["15"]}, "row 3: answer_start of 'Graz' is '15'"),
+        ({"text": "Graz", "start": True}, "row 3: answer_start of 'Graz' is True"),
+        ({"text": [7], "answer_start": [1]}, "row 3: the answer 7 is not a text"),
+        ({"answer": "Graz"}, "row 3: the answer {'answer': 'Graz'} has no 'text'; allowed: a text that"),
+        (12, "row 3: the answers are 12; allowed: a text that stands in the context once"),
+        ([1.5], "row 3: the answers are 1.5; allowed"),
+        ("x" * 100, f"row 3: the answer '{'x' * 57}...' stands nowhere"),
+    ],
+)
+def test_refusals(value, message):
+    with pytest.raises(DataError, match=f"^{re.escape(message)}"):
+        find_answers(value, CONTEXT, "row 3")

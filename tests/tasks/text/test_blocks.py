@@ -1,0 +1,77 @@
+"""Cutting, packing and masking: every token once, nothing too long."""
+
+import numpy as np
+import pytest
+
+from ft_toolkit.tasks.text.blocks import apart, choose_masked, cut, joined, mask_tokens, pack
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 15, 16, 100])
+def test_pieces_predict_each_token_but_the_first_once(length):
+    pieces = cut(length, 8)
+    assert all(0 < end - start <= 8 for start, end in pieces)
+    assert [place for start, end in pieces for place in range(start + 1, end)] == list(range(1, length))
+
+
+def test_packing_keeps_order_and_fits():
+    rng = np.random.default_rng(1)
+    for _ in range(50):
+        lengths = rng.integers(1, 12, rng.integers(1, 40)).tolist()
+        groups = pack(lengths, 10)
+        assert [index for group in groups for index in group] == list(range(len(lengths)))
+        assert all(sum(lengths[i] for i in group) <= 10 or len(group) == 1 for group in groups)
+
+
+ROWS = [[1, 2, 3], [4, 5, 6, 7, 8]]
+
+
+def test_rows_apart_are_opened_closed_and_cut():
+    inputs, spans = apart(ROWS, 100, 101, 6, packed=False)
+    assert inputs == {"input_ids": [[100, 1, 2, 3, 101], [100, 4, 5, 6, 7, 8], [8, 101]]}
+    assert spans == [[(0, 1, 5)], [(1, 1, 6)], [(1, 1, 2)]]
+
+
+def test_packed_rows_count_their_own_positions():
+    inputs, spans = apart(ROWS, 100, 101, 12, packed=True)
+    assert inputs == {
+        "input_ids": [[100, 1, 2, 3, 101, 100, 4, 5, 6, 7, 8, 101]],
+        "position_ids": [[0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6]],
+    }
+    assert spans == [[(0, 1, 5), (1, 6, 12)]]
+
+
+def test_joined_rows_are_one_text():
+    assert joined(ROWS, 100, 6) == (
+        {"input_ids": [[100, 1, 2, 3, 4, 5], [5, 6, 7, 8]]},
+        [[(0, 1, 4), (1, 4, 6)], [(1, 1, 4)]],
+    )
+    assert joined([[]], 100, 6) == ({"input_ids": [[100]]}, [[(0, 1, 1)]])
+
+
+def test_words_are_masked_whole_about_the_share_and_never_special_tokens():
+    rng = np.random.default_rng(2)
+    words = [-1, *[word for word in range(60) for _ in range(1 + word % 3)], -1]
+    sizes = []
+    for _ in range(200):
+        chosen = choose_masked(words, 0.15, rng)
+        assert 0 not in chosen and len(words) - 1 not in chosen
+        masked = {words[place] for place in chosen}
+        assert chosen == [place for place, word in enumerate(words) if word in masked]
+        sizes.append(len(chosen))
+    assert set(sizes) == {18}
+
+
+def test_something_is_masked_wherever_there_is_a_word():
+    rng = np.random.default_rng(3)
+    assert choose_masked([-1, 0, 0, 0, -1], 0.15, rng) == [1, 2, 3]
+    assert choose_masked([-1, -1], 0.15, rng) == []
+
+
+def test_eighty_ten_ten():
+    rng = np.random.default_rng(4)
+    ids = [7] * 20_000
+    masked = np.array(mask_tokens(ids, range(len(ids)), 4, 50, [0, 1, 2, 3, 4], rng))
+    assert abs((masked == 4).mean() - 0.8) < 0.01
+    assert abs((masked == 7).mean() - 0.1 - 0.1 / 45) < 0.01
+    assert not np.isin(masked, [0, 1, 2, 3]).any()
+    assert mask_tokens([5, 6], [], 4, 50, [], rng) == [5, 6]

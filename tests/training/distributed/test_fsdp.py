@@ -1,0 +1,229 @@
+"""FSDP2 and ZeRO in two processes over gloo: the losses of one process, and checkpoints that go on split and whole.
+
+A process takes five seconds to start, so the runs are few and shared.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from ft_toolkit.core.environment import unseen
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.training.distributed.fsdp import Sharding, read_sharding
+from ft_toolkit.training.distributed.launch import check_launcher
+from ft_toolkit.training.distributed.zero import Zero, read_zero
+
+FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
+FTK = [sys.executable, "-m", "ft_toolkit"]
+LAUNCHED = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file"]
+CONFIGS = Path(__file__).resolve().parents[3] / "docs" / "launch"
+ZERO = {"ACCELERATE_USE_DEEPSPEED": "true"}
+
+
+def column(folder: Path, name: str) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record[name] for record in map(json.loads, lines) if name in record]
+
+
+def stop_after(steps: int, folder: Path, *words: object, **environ: str) -> str:
+    """Run `ftk WORDS`, tell it to stop after some steps, and return what it said."""
+    process = subprocess.Popen(
+        [*FTK, *map(str, words), "--output", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environ,
+    )
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").is_file() or len(column(folder, "loss")) < steps:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 143, errors
+    return output
+
+
+@pytest.fixture
+def recipe(write_recipe: Any) -> Path:
+    return write_recipe(
+        model__dropout=0.0, training__num_train_epochs=8, training__save_steps=3, training__head_start="none"
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "split"),
+    [
+        (FSDP, "weights, gradients and optimizer state over 2 processes (FSDP2)"),
+        (ZERO, "gradients and optimizer state over 2 processes (DeepSpeed, ZeRO stage 2)"),
+    ],
+    ids=["fsdp", "zero"],
+)
+def test_two_split_processes_have_the_losses_of_one_which_goes_on_with_their_checkpoint(
+    asked: dict[str, str], split: str, recipe: Path, here: Any, tmp_path: Path
+) -> None:
+    """Full fine-tuning, 2 x (2 micro-batches of 4) examples until SIGTERM, then 16 at once; held against 16 at once."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    here("run", recipe, "training.examples_per_batch=16", "--output", one)
+    accumulate = "training.gradient_accumulation_steps=2"
+    said = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **asked)
+    assert f"split    {split}" in said
+    done = len(column(two, "loss"))
+    last = max((two / "checkpoints").glob("last*"))
+    weights = load_file(last / "weights.safetensors")
+    moments = torch.load(last / "optimizer.pt", weights_only=True)["state"]
+    assert len(moments) == len(weights)
+    assert sorted(one["exp_avg"].shape for one in moments.values()) == sorted(one.shape for one in weights.values())
+    here("run", recipe, "training.examples_per_batch=16", "--output", two, "--resume")
+    assert 4 <= done < len(column(two, "loss"))
+    for name in ("loss", "grad_norm", "validation_loss"):
+        assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
+
+
+@pytest.mark.parametrize(
+    ("config", "split"),
+    [("fsdp.yaml", "over 2 processes (FSDP2)"), ("deepspeed.yaml", "over 2 processes (DeepSpeed, ZeRO stage 2)")],
+)
+def test_split_processes_go_on_with_the_adapter_of_one_and_prove_their_model(
+    config: str, split: str, recipe: Path, here: Any, tmp_path: Path
+) -> None:
+    """LoRA, 16 examples until SIGTERM, then 2 x 8 as Accelerate's config in docs/launch starts them."""
+    one, two, words = tmp_path / "one", tmp_path / "two", ["run", recipe, "method=lora", "method.dropout=0.0"]
+    here(*words, "training.examples_per_batch=16", "--output", one)
+    stop_after(4, two, *words, "training.examples_per_batch=16")
+    alone = len(column(two, "loss"))
+    launched = [*LAUNCHED, CONFIGS / config, "-m", "ft_toolkit", *words, "--output", two, "--resume"]
+    done = subprocess.run([*map(str, launched)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert split in done.stdout and "a fresh process gave the same predictions" in done.stdout
+    assert alone < len(column(two, "loss"))
+    for name in ("loss", "grad_norm", "validation_loss"):
+        assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
+    results = [json.loads((folder / "results.json").read_text(encoding="utf-8")) for folder in (one, two)]
+    assert results[0]["scores"].keys() == results[1]["scores"].keys()
+
+
+@pytest.mark.parametrize("asked", [FSDP, ZERO], ids=["fsdp", "zero"])
+def test_split_processes_pass_wide_micro_batches_alike(
+    asked: dict[str, str], write_recipe: Any, here: Any, tmp_path: Path
+) -> None:
+    """406 and 214 rows of 64 tokens: more than a CPU takes in one pass, and less. Every pass is an exchange of both."""
+    rows = [{"text": "lovely lamp " * 32, "label": ("praise", "question")[i % 2]} for i in range(620)]
+    for name, some in (("train", rows), ("validation", rows[:8])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+    recipe = write_recipe(
+        model__dropout=0.0,
+        data={name: str(tmp_path / f"{name}.jsonl") for name in ("train", "validation")} | {"max_length": 64},
+        training={"tokens_per_batch": 26_000, "max_steps": 1, "head_start": "none", "learning_rate": 1e-3},
+    )
+    assert "passes   of" in here("run", recipe, "training.tokens_per_batch=52000", "--output", tmp_path / "one").stdout
+    words = ["run", recipe, "--processes", "2", "--output", tmp_path / "two"]
+    subprocess.run([*FTK, *words], check=True, timeout=120, env=os.environ | asked)
+    assert column(tmp_path / "two", "validation_loss") == pytest.approx(column(tmp_path / "one", "validation_loss"))
+
+
+@pytest.mark.parametrize(("asked", "title"), [(FSDP, "FSDP"), (ZERO, "DeepSpeed")])
+def test_one_process_has_nothing_to_split(
+    asked: dict[str, str], title: str, recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    done = here("run", recipe, "training.max_steps=1", "--output", tmp_path / "alone")
+    assert f"{title} was asked for, but one process has nothing to split" in done.stdout
+    first = next(iter(asked))
+    assert os.environ[first] == "true"
+    with unseen():
+        assert first not in os.environ
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"FSDP_VERSION": "1"}, "asks for FSDP version 1; only version 2 .*set fsdp_version: 2"),
+        ({"FSDP_OFFLOAD_PARAMS": "true"}, "FSDP_OFFLOAD_PARAMS=true is not supported"),
+        ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "FSDP_ACTIVATION_CHECKPOINTING=true is not supported"),
+        ({"FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}, "knows true and false"),
+    ],
+)
+def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_launcher(FSDP | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "stage 3; take distributed_type FSDP with fsdp_version 2"),
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "0"}, "stage 0; which splits nothing: take .*MULTI_GPU"),
+        ({"ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "cpu"}, "OFFLOAD_PARAM_DEVICE=cpu is not supported"),
+        (
+            {"ACCELERATE_GRADIENT_CLIPPING": "0.5"},
+            r"clipping at 0.5, but the recipe .* 1.0: set training.max_grad_norm",
+        ),
+        ({"ACCELERATE_DEEPSPEED_CONFIG_FILE": "nowhere.json"}, "nowhere.json: DeepSpeed's config cannot be read"),
+    ],
+)
+def test_a_deepspeed_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_launcher(ZERO | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("[]", "must be a JSON object"),
+        ('{"zero_optimization": true}', "zero_optimization must be a JSON object"),
+        ('{"zero_optimization": {"stage": 2}, "optimizer": {"type": "Adam"}}', "optimizer: the recipe decides"),
+        ('{"zero_optimization": {"stage": 2}, "train_batch_size": 32}', "train_batch_size: the recipe decides"),
+        ('{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}', "offload_optimizer: not supp"),
+        ('{"zero_optimization": {"stage": 2}, "gradient_clipping": 5.0}', "clipping at 5.0"),
+        ('{"zero_optimization": {"stage": "auto"}}', "stage 0; which splits nothing"),
+    ],
+)
+def test_what_deepspeeds_own_config_cannot_have_is_refused(config: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "deepspeed.json"
+    path.write_text(config, encoding="utf-8")
+    with pytest.raises(UsageError, match=message):
+        read_zero(ZERO | {"ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}, 1.0)
+
+
+def test_deepspeeds_own_config_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "deepspeed.json"
+    config = {
+        "zero_optimization": {
+            "stage": 1,
+            "overlap_comm": False,
+            "reduce_bucket_size": "auto",
+            "offload_optimizer": {"device": "none"},
+        },
+        "bf16": {"enabled": "auto"},
+        "fp16": {"enabled": False},
+        "gradient_clipping": 1.0,
+        "train_batch_size": "auto",
+    }
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert read_zero(ZERO | {"ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}, 1.0) == Zero(1, {"overlap_comm": False})
+    assert read_zero({}, 1.0) == Zero()
+    assert read_zero(ZERO, None) == Zero(2)
+
+
+def test_without_deepspeed_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"not installed here: pip install 'ft-toolkit\[deepspeed\]'"):
+        read_zero(ZERO, 1.0)
+
+
+def test_what_is_asked_for_is_read() -> None:
+    assert read_sharding({}) == read_sharding({"ACCELERATE_USE_FSDP": "false"}) == Sharding()
+    assert read_sharding(FSDP) == Sharding(asked=True)
+    wanted = Sharding(asked=True, reshard_after_forward=False)
+    assert read_sharding(FSDP | {"FSDP_RESHARD_AFTER_FORWARD": "false"}) == wanted

@@ -1,0 +1,148 @@
+"""Several processes on this machine, over gloo: the same losses, going on with another number, and who reports an error.
+
+A process takes five seconds to start, so the runs are few and shared.
+"""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.core.errors import LostProcessError, UsageError
+from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.distributed.launch import _exit_code, check_launcher, own_command
+
+FTK = [sys.executable, "-m", "ft_toolkit"]
+LAUNCH = Path(__file__).resolve().parents[3] / "docs" / "launch"
+
+
+def losses(folder: Path) -> list[float]:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record["loss"] for record in map(json.loads, lines) if "loss" in record]
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    return subprocess.Popen([*FTK, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(folder: Path, steps: int, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not (folder / "metrics.jsonl").is_file() or len(losses(folder)) < steps:
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def recipe(write_recipe: Any) -> Path:
+    return write_recipe(model__dropout=0.0, training__num_train_epochs=8, training__save_steps=3)
+
+
+def test_four_processes_stopped_and_resumed_by_one_have_the_losses_of_one(
+    recipe: Path, here: Any, tmp_path: Path
+) -> None:
+    """4 x 4 examples until SIGTERM, then 4 micro-batches of 4; held against 16 at once."""
+    here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "one")
+    four = tmp_path / "four"
+    process = start("run", recipe, "training.examples_per_batch=4", "--output", four, "--processes", 4)
+    wait_for(four, 4, process)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert errors.count("error:") == 1 and "stopped by SIGTERM" in errors
+    assert f"--processes 4 --output {four} --resume" in errors
+    words = ["run", recipe, "training.examples_per_batch=4", "--output", four, "--resume"]
+    refused = here(*words, check=False)
+    assert refused.returncode == 2
+    assert "an optimizer step had 16 examples (4 x 1 micro-batch x 4 processes), now it has 4" in refused.stderr
+    assert "set training.gradient_accumulation_steps=4" in refused.stderr
+    resumed = here(*words, "training.gradient_accumulation_steps=4")
+    assert "1 process instead of 4: the same rows in each step, so the same losses to rounding\n" in resumed.stdout
+    assert losses(four) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
+def test_a_killed_process_ends_the_others_with_one_message(recipe: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    process = start("run", recipe, "training.num_train_epochs=500", "--output", folder, "--processes", 2)
+    wait_for(folder, 3, process)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ranks = [pid for pid in children if "\0RANK=1\0" in Path(f"/proc/{pid}/environ").read_text()]
+    os.kill(int(ranks[0]), signal.SIGKILL)
+    killed = time.monotonic()
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - killed < 30
+    assert process.returncode == 1
+    assert errors.count("error:") == 1 and "process 1 of 2 (counted from 0) was ended by SIGKILL" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path, tmp_path: Path) -> None:
+    started = time.monotonic()
+    wrong = subprocess.run([*FTK, "run", recipe, "training.lr=1", "--processes", "2"], capture_output=True, text=True)
+    assert wrong.returncode == 2 and "training.lr: unknown key" in wrong.stderr
+    assert time.monotonic() - started < 3  # one second alone; torch alone takes three
+    process = start("run", recipe, "task.labels=[a, b]", "--output", tmp_path / "x", "--processes", 2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2 and errors.count("is not among the labels a, b") == 1
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"ACCELERATE_USE_FSDP": "true"}, "asks for FSDP version 1"),
+        ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "Megatron-LM is not supported"),
+        ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, r"set training\.gradient_accumulation_steps=4"),
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed precision 'bf16', but the recipe decides"),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, "started one: it needs mpirun"),
+        ({"WORLD_SIZE": "3"}, "--processes 2, but a launcher started 3"),
+    ],
+)
+def test_what_a_launcher_cannot_have_is_refused(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_launcher(environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
+
+
+def test_the_command_to_go_on_counts_the_processes_of_one_machine() -> None:
+    one = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    assert own_command(["run", "demo"], one) == "ftk run demo --processes 2"
+    assert own_command(["run", "demo", "--processes", "2"], one) == "ftk run demo --processes 2"
+    assert own_command(["run", "demo"], {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}) == "ftk run demo"
+    assert own_command(["run", "demo"], {}) == "ftk run demo"
+
+
+def test_the_exit_code_is_that_of_the_first_to_fail() -> None:
+    assert _exit_code({1: 2, 0: -signal.SIGTERM}, 2) == 2
+    with pytest.raises(LostProcessError, match="process 1 of 2"):
+        _exit_code({0: 1, 1: -signal.SIGKILL}, 2)
+
+
+def launched() -> dict[str, str]:
+    """Return the command lines of the files under docs/launch."""
+    job = next(part for part in yaml.safe_load_all((LAUNCH / "kubernetes.yaml").read_text()) if part["kind"] == "Job")
+    container = job["spec"]["template"]["spec"]["containers"][0]
+    return {
+        "slurm.sbatch": (LAUNCH / "slurm.sbatch").read_text(),
+        "kubernetes.yaml": shlex.join([*container["command"], *container["args"]]),
+        "sky.yaml": yaml.safe_load((LAUNCH / "sky.yaml").read_text())["run"],
+    }
+
+
+def test_the_launch_files_run_a_recipe_that_is_there() -> None:
+    subprocess.run(["bash", "-n", LAUNCH / "slurm.sbatch"], check=True)
+    # fsdp.yaml and deepspeed.yaml, configs for Accelerate, are run in test_sharding.py
+    assert {*launched(), "fsdp.yaml", "deepspeed.yaml"} == {path.name for path in LAUNCH.iterdir()}
+    for name, text in launched().items():
+        found = re.search(r"-m ft_toolkit run (\S+) --output", text)
+        assert found is not None, name
+        load_recipe(find_recipe(found[1]), [], find_tasks())

@@ -1,0 +1,190 @@
+"""What frozen blocks gave in one epoch is what they would give in the next: loss and gradients stay, and no block is called."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from small_models import gradients, model_of
+from torch.nn.utils.rnn import pad_sequence
+
+from ft_toolkit.models.adapters import freeze, head_modules
+from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.loop import Progress, train
+from ft_toolkit.training.optimizer import make_optimizer
+from ft_toolkit.training.plan import training_plan
+from ft_toolkit.training.prepare import build_model, prepare
+from ft_toolkit.training.speedups import save_work
+from ft_toolkit.training.speedups.frozen_blocks import FrozenOutputs, keep_frozen
+
+LENGTHS = [9, 6, 9, 2, 4, 7, 3, 1]
+# Two epochs of batches: other neighbours, and so other padding, in the second.
+EPOCHS = [[(0, 1, 2), (3, 4), (5, 6, 7)], [(7, 3), (2, 6, 5), (4, 0, 1)]]
+ROOM = 2**40
+
+
+def texts(pad: int) -> list[torch.Tensor]:
+    draw = torch.Generator().manual_seed(3)
+    return [torch.randint(4, 50, (length,), generator=draw) for length in LENGTHS]
+
+
+def loss_of(model: Any, ids: tuple[int, ...]) -> torch.Tensor:
+    """Return a loss that reads what the head says of real tokens."""
+    rows = [texts(model.config.pad_token_id)[i] for i in ids]
+    tokens = pad_sequence(rows, batch_first=True, padding_value=model.config.pad_token_id)
+    mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
+    output = model(input_ids=tokens, attention_mask=mask)
+    found = output.start_logits if "start_logits" in output else output.logits
+    return (found[mask.bool()] if found.shape[:2] == mask.shape else found).square().sum()
+
+
+class Calls:
+    """Counts the passes through a module."""
+
+    def __init__(self, module: torch.nn.Module) -> None:
+        self.n = 0
+        module.register_forward_hook(self)
+
+    def __call__(self, *ignored: Any) -> None:
+        self.n += 1
+
+
+def blocks_of(model: Any) -> list[Any]:
+    return list(next(module for module in model.modules() if isinstance(module, torch.nn.ModuleList)))
+
+
+@pytest.mark.parametrize("layers", [1, 2, "all"])
+@pytest.mark.parametrize(
+    "class_name",
+    [
+        "BertForSequenceClassification",
+        "BertForTokenClassification",
+        "BertForQuestionAnswering",
+        "RobertaForSequenceClassification",
+        "ElectraForSequenceClassification",
+        "DistilBertForSequenceClassification",
+        "ModernBertForSequenceClassification",
+        "GPT2ForSequenceClassification",
+        "GPT2ForTokenClassification",
+    ],
+)
+@pytest.mark.parametrize("saving", [False, True], ids=["alone", "with the other savings"])
+def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, saving: bool) -> None:
+    plain = model_of(class_name)
+    for module in plain.modules():
+        if isinstance(module, torch.nn.Dropout):  # GPT-2's tagger has one of its own
+            module.p = 0.0
+    freeze(plain, layers, head_modules(plain, []))
+    whole = copy.deepcopy(plain)
+    if saving:
+        save_work(whole, torch.device("cpu"), lambda: None)
+    kept, words = keep_frozen(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
+    number = 3 if layers == "all" else layers
+    assert (
+        words
+        == f"the lowest {number} of 3 blocks, which are frozen, after the first epoch (at most 1 MiB of outputs are kept)"
+    )
+    assert kept is not None
+    inside = Calls(
+        next(
+            module
+            for module in blocks_of(whole)[0].modules()
+            if isinstance(module, torch.nn.LayerNorm | torch.nn.Linear)
+        )
+    )
+    for number, epoch in enumerate(EPOCHS):
+        before = inside.n
+        for ids in epoch:
+            plain.zero_grad()
+            whole.zero_grad()
+            expected = loss_of(plain, ids)
+            expected.backward()
+            with kept.reused(LENGTHS, ids):
+                found = loss_of(whole, ids)
+            found.backward()
+            torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+            gradients_found = gradients(whole)
+            assert gradients_found.keys() <= gradients(plain).keys() and gradients_found
+            for name, gradient in gradients(plain).items():
+                own = gradients_found.get(name, torch.zeros_like(gradient))
+                torch.testing.assert_close(own, gradient, rtol=1e-4, atol=1e-4)
+        assert (inside.n > before) == (number == 0), "blocks are computed in the first epoch, and then no more"
+    with torch.no_grad():  # who evaluates gets the plain pass
+        torch.testing.assert_close(loss_of(whole.eval(), (0, 3)), loss_of(plain.eval(), (0, 3)))
+    assert inside.n == before + 1
+
+
+@pytest.mark.parametrize("class_name", ["AlbertForSequenceClassification", "DebertaV2ForSequenceClassification"])
+def test_a_model_that_is_no_plain_chain_is_computed_in_full(class_name: str) -> None:
+    """ALBERT calls one block several times."""
+    plain = model_of(class_name)
+    freeze(plain, "all", head_modules(plain, []))
+    whole = copy.deepcopy(plain)
+    kept, _ = keep_frozen(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
+    assert kept is not None
+    for ids in [*EPOCHS[0], *EPOCHS[1]]:
+        with kept.reused(LENGTHS, ids):
+            found = loss_of(whole, ids)
+        torch.testing.assert_close(found, loss_of(plain, ids), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_trained_below_is_found_out() -> None:
+    """A block without a gradient of its own above embeddings that have one."""
+    model = model_of("BertForSequenceClassification")
+    for parameter in model.bert.encoder.layer[0].parameters():
+        parameter.requires_grad_(False)
+    kept = FrozenOutputs([model.bert.encoder.layer[0]])
+    for _ in range(2):
+        model.zero_grad()
+        with kept.reused(LENGTHS, (0, 1)):
+            loss_of(model, (0, 1)).backward()
+        assert model.bert.embeddings.word_embeddings.weight.grad.any()
+
+
+def test_nothing_is_kept_without_frozen_blocks_with_dropout_or_without_room() -> None:
+    model = model_of("BertForSequenceClassification")
+    assert keep_frozen(model, tokens=30, free_bytes=ROOM) == (None, None)
+    freeze(model, 2, [])
+    kept, words = keep_frozen(model, tokens=2**20, free_bytes=2**28)
+    assert kept is None and words == (
+        "the lowest 2 of 3 blocks, which are frozen, are computed in every epoch: their outputs take 0.1 GiB, over a quarter "
+        "of the 0.2 GiB of free memory"
+    )
+    model.bert.encoder.layer[1].output.dropout.p = 0.1
+    kept, words = keep_frozen(model, tokens=30, free_bytes=ROOM)
+    assert kept is None and words is not None and "have dropout, so every epoch computes them" in words
+    model.bert.encoder.layer[1].output.dropout.p, model.bert.encoder.layer[2].output.dropout.p = 0.0, 0.1
+    assert keep_frozen(model, tokens=30, free_bytes=ROOM)[0] is not None
+
+
+def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
+    here: Any, write_recipe: Any, tmp_path: Path
+) -> None:
+    settings = [
+        "method={name: freeze, frozen_layers: 1}",
+        "model.dropout=0.0",
+        "training.head_start=none",
+        "training.num_train_epochs=3",
+        "training.logging_steps=1",
+    ]
+    done = here("run", write_recipe(), *settings, "--output", tmp_path / "run")
+    assert "after the first epoch" in done.stdout
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    losses = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
+    prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), smoke=False, work_folder=tmp_path)
+    model, accelerator = build_model(prepared).model, Accelerator()
+    training = prepared.recipe.training
+    optimizer = make_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+    plan = training_plan(prepared, total_steps=prepared.total_steps(1), world_size=1)
+    reports = train(accelerator, *accelerator.prepare(model, optimizer), plan, Progress())
+    assert losses == pytest.approx([report.loss for report in reports], rel=1e-4)
+    assert len(losses) == 3 * len(prepared.plan_epoch(0, 1))
+
+
+def test_with_dropout_a_run_says_that_every_epoch_computes_all(here: Any, write_recipe: Any, tmp_path: Path) -> None:
+    done = here("run", write_recipe(), "method={name: freeze, frozen_layers: 1}", "--output", tmp_path / "run")
+    assert "have dropout, so every epoch computes them; with model.dropout=0" in " ".join(done.stdout.split())

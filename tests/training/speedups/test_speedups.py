@@ -1,0 +1,240 @@
+"""What is left out changes nothing: outputs, loss and gradients are those of the plain model."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from small_models import NAMED, VOCABULARY, config_of, gradients, model_of, texts
+from transformers import AutoConfig
+
+from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.collate import make_collate
+from ft_toolkit.training.speedups import save_work, undo
+from ft_toolkit.training.speedups.dropout import CheapDropout, attention_forward, drop, kept_elements
+from ft_toolkit.training.speedups.embedding_rows import EmbeddingRows, train_only_rows
+from ft_toolkit.training.speedups.last_block import _CLASSES, shorten_last_block
+from ft_toolkit.training.speedups.predicted_positions import only_at, places_read
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("lengths", [(9, 6, 9, 2), (7, 7, 7)], ids=["padded", "even"])
+@pytest.mark.parametrize("class_name", _CLASSES)
+def test_a_classifier_and_its_gradients_stay_the_same(class_name: str, lengths: tuple[int, ...]) -> None:
+    plain = model_of(class_name)
+    inputs = texts(plain.config.pad_token_id, lengths)
+    whole = copy.deepcopy(plain)
+    done = save_work(whole, CPU, lambda: range(NAMED))
+    assert [line.split()[0] for line in done] == ["last", "50"]
+    logits = {model: model(**inputs).logits for model in (plain, whole)}
+    torch.testing.assert_close(logits[whole], logits[plain], rtol=1e-5, atol=1e-5)
+    for found in logits.values():
+        found.square().sum().backward()
+    expected, saved = gradients(plain), gradients(whole)
+    table = next(name for name in expected if name.endswith("word_embeddings.weight") or name.endswith("wte.weight"))
+    rows = table.replace(".weight", ".rows")
+    assert not expected[table][NAMED:].any()
+    torch.testing.assert_close(saved.pop(rows), expected.pop(table)[:NAMED], rtol=1e-4, atol=1e-4)
+    assert saved.keys() <= expected.keys()
+    for name, gradient in expected.items():  # what rounds to 0 in one may be some 1e-9 in the other
+        torch.testing.assert_close(saved.get(name, torch.zeros_like(gradient)), gradient, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("class_name", ["BertForSequenceClassification", "GPT2ForSequenceClassification"])
+def test_the_last_block_takes_embeddings_and_attention_masks_as_before(class_name: str) -> None:
+    plain = model_of(class_name).eval()
+    short = copy.deepcopy(plain)
+    assert shorten_last_block(short)
+    inputs = texts(plain.config.pad_token_id, (6, 6))
+    embedded = plain.get_input_embeddings()(inputs["input_ids"])
+    for asked in (
+        {"inputs_embeds": embedded, "attention_mask": inputs["attention_mask"]},
+        {"input_ids": inputs["input_ids"]},
+    ):
+        torch.testing.assert_close(short(**asked).logits, plain(**asked).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_other_classes_are_left_as_they_are() -> None:
+    for class_name in ("BertForTokenClassification", "AlbertForSequenceClassification"):
+        assert not shorten_last_block(model_of(class_name))
+
+
+def test_trained_rows_come_back_in_their_places() -> None:
+    model = model_of("BertForTokenClassification")
+    before = model.get_input_embeddings().weight.detach().clone()
+    ids = [1, 4, 7, 40]
+    assert train_only_rows(model, lambda: ids) == (4, VOCABULARY)
+    rows = model.get_input_embeddings()
+    with torch.no_grad():
+        rows.rows.add_(1.0)
+    everything = torch.arange(VOCABULARY)[None]
+    model.eval()
+    seen = rows(everything)
+    undo(model)
+    after = model.get_input_embeddings()
+    assert type(after) is torch.nn.Embedding
+    assert after.padding_idx == 1
+    expected = before.clone()
+    expected[ids] += 1.0
+    assert torch.equal(after.weight, expected)
+    assert torch.equal(seen[0], expected)
+    assert "bert.embeddings.word_embeddings.weight" in model.state_dict()
+
+
+def test_the_table_of_a_model_of_two_models_is_found() -> None:
+    config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
+        config_of("BertModel"), config_of("BertLMHeadModel")
+    )
+    model = transformers.EncoderDecoderModel(config)
+    assert train_only_rows(model, lambda: range(NAMED)) == (NAMED, VOCABULARY)
+    assert isinstance(model.encoder.embeddings.word_embeddings, EmbeddingRows)
+    assert type(model.decoder.get_input_embeddings()) is torch.nn.Embedding
+    undo(model)
+    assert type(model.encoder.embeddings.word_embeddings) is torch.nn.Embedding
+
+
+def test_the_padding_row_gets_no_gradient() -> None:
+    model = model_of("BertForTokenClassification")
+    train_only_rows(model, lambda: range(NAMED))
+    model(**texts(1)).logits.square().sum().backward()
+    rows = model.get_input_embeddings().rows
+    assert not rows.grad[1].any()
+    assert rows.grad[4:NAMED].any()
+
+
+def never() -> set[int]:
+    raise AssertionError("nobody need know which rows are named")
+
+
+def test_shared_and_frozen_tables_are_trained_as_they_are() -> None:
+    tied = transformers.BertForMaskedLM(config_of("BertForMaskedLM"))
+    assert train_only_rows(tied, never) is None
+    frozen = model_of("BertForTokenClassification")
+    frozen.get_input_embeddings().weight.requires_grad_(False)
+    assert train_only_rows(frozen, never) is None
+    open_ended = model_of("BertForTokenClassification")
+    assert train_only_rows(open_ended, lambda: None) is None
+    assert not any(
+        isinstance(module, EmbeddingRows) for model in (tied, frozen, open_ended) for module in model.modules()
+    )
+
+
+@pytest.mark.parametrize("task_name", ["language_modelling", "summarization"])
+@pytest.mark.parametrize("kind", ["tiny_bert", "tiny_gpt2"])
+def test_the_vocabulary_is_computed_where_something_is_predicted(
+    task_name: str, kind: str, request: pytest.FixtureRequest
+) -> None:
+    task, folder = find_tasks()[task_name], Path(request.getfixturevalue(kind))
+    tokenizer = load_tokenizer(folder)
+    settings = task.settings(name=task_name)
+    rows, _ = task.read_rows(task.sample_rows(settings), settings, "sample rows")
+    pretrained = read_pretrained(folder, tokenizer)
+    schema = task.find_schema(settings, rows, None, pretrained)
+    features = task.encode(rows, tokenizer, schema, 48)
+    model = load_model(folder, task, schema, tokenizer, dropout=0.0, seed=3).model.train()
+    batch = make_collate(features, task, schema, tokenizer.pad_token_id)(range(6), 1.0, 0)
+    places = places_read(task, batch, schema)
+    if task_name == "summarization" and kind == "tiny_bert":  # an encoder-decoder
+        assert places is None
+        return
+    assert places is not None
+    losses, found = [], []
+    for asked in (None, places):
+        with only_at(model, asked):
+            outputs = model(**batch.inputs)
+        loss = task.loss_sum(outputs, batch, schema)
+        model.zero_grad()
+        loss.backward()
+        losses.append(loss.item())
+        found.append(gradients(model))
+        with torch.no_grad():
+            predicted = task.predict(outputs, batch, schema) if task.predict is not None else []
+        found[-1] |= {f"prediction {i}": torch.tensor(value) for i, value in enumerate(predicted)}
+    assert outputs.logits.shape == (1, len(places), model.config.vocab_size)
+    assert 0 < len(places) < batch.n_padded
+    assert losses[1] == pytest.approx(losses[0], rel=1e-6)
+    assert found[0].keys() == found[1].keys()
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
+    assert model(**batch.inputs).logits.shape[:2] == batch.inputs["input_ids"].shape  # the hook is gone
+
+
+def test_dropout_drops_by_its_law() -> None:
+    torch.manual_seed(3)
+    kept, scale = kept_elements((400, 500), 0.1)
+    assert scale == pytest.approx(1 / 0.9, rel=1e-4)
+    assert 0.1 - 0.003 < 1 - kept.float().mean() < 0.1 + 0.003  # 4.5 standard deviations
+    assert kept.float().mean(0).std() == pytest.approx((0.1 * 0.9 / 400) ** 0.5, rel=0.15)  # columns are independent
+    values = torch.randn(400, 500, requires_grad=True)
+    torch.manual_seed(3)
+    dropped = drop(values, 0.1)
+    torch.testing.assert_close(dropped, values.detach() * kept * scale)
+    dropped.sum().backward()
+    torch.testing.assert_close(values.grad, kept * torch.tensor(scale))
+
+
+def test_dropout_is_a_function_of_the_seed() -> None:
+    layer, values = CheapDropout(0.5), torch.ones(3, 7)
+    found = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        found.append(layer(values))
+    assert torch.equal(found[0], found[1])
+    assert not torch.equal(found[0], found[2])
+    assert torch.equal(layer.eval()(values), values)
+
+
+@pytest.mark.parametrize("mask", ["none", "bool", "additive", "causal"])
+def test_attention_with_dropout_attends_as_sdpa_does(mask: str) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, 5, 8)
+    seen = (torch.rand(2, 1, 5, 5) > 0.3) | torch.eye(5, dtype=torch.bool)
+    given = {"bool": seen, "additive": torch.zeros(2, 1, 5, 5).masked_fill(~seen, torch.finfo(torch.float32).min)}.get(
+        mask
+    )
+    module = torch.nn.Module()
+    expected, _ = attention_forward(module, query, key, value, given, 0.0, 0.3, is_causal=mask == "causal")
+    mean = torch.stack(
+        [
+            attention_forward(module, query, key, value, given, 0.2, 0.3, is_causal=mask == "causal")[0]
+            for _ in range(4000)
+        ]
+    ).mean(0)
+    torch.testing.assert_close(mean, expected, rtol=0, atol=0.05)
+    almost_none, _ = attention_forward(module, query, key, value, given, 1e-9, 0.3, is_causal=mask == "causal")
+    torch.testing.assert_close(almost_none, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [7, 300], ids=["by plain products", "fused"])
+def test_without_dropout_bfloat16_attention_and_its_gradient_are_those_of_torch(tokens: int) -> None:
+    draw = torch.Generator().manual_seed(4)
+    parts = [torch.randn(2, 4, tokens, 16, generator=draw).bfloat16() for _ in range(3)]
+    seen = torch.arange(tokens) < torch.tensor([tokens, tokens - 3])[:, None, None, None]
+    module = torch.nn.Module()
+    found = {}
+    for training in (True, False):
+        own = [part.clone().requires_grad_() for part in parts]
+        output, _ = attention_forward(module.train(training), *own, seen, 0.0, 0.25, is_causal=False)
+        output.float().square().sum().backward()
+        found[training] = [output, *(part.grad for part in own)]
+    for ours, theirs in zip(found[True], found[False], strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.02 * float(theirs.detach().abs().max()))
+    assert torch.equal(found[True][0], found[False][0]) == (tokens > 256), "another way only where it is quicker"
+
+
+def test_undo_leaves_plain_modules_and_a_plain_config(tmp_path: Path) -> None:
+    config = config_of("BertForSequenceClassification")
+    config.hidden_dropout_prob = 0.1
+    model = transformers.BertForSequenceClassification(config)
+    keys = list(model.state_dict())
+    assert save_work(model, CPU, lambda: range(NAMED))[-1] == "dropout from cheaper random numbers"
+    assert any(isinstance(module, CheapDropout) for module in model.modules())
+    undo(model)
+    assert list(model.state_dict()) == keys
+    assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {torch.nn.Dropout}
+    model.save_pretrained(tmp_path)
+    assert "cheap" not in (tmp_path / "config.json").read_text()
+    assert AutoConfig.from_pretrained(tmp_path).hidden_dropout_prob == 0.1
