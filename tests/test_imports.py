@@ -130,7 +130,7 @@ def test_light_rooms_import_no_heavy_library_at_module_level(prefix):
     [
         "import ft_toolkit",
         "import ft_toolkit.recipe.load, ft_toolkit.data.load, ft_toolkit.tasks as tasks; tasks.find_tasks()",
-        "import ft_toolkit.training.batching, ft_toolkit.evaluation.compare.compare, ft_toolkit.cli",
+        "import ft_toolkit.training.batching, ft_toolkit.evaluation.compare.comparison, ft_toolkit.cli",
     ],
 )
 def test_importing_light_modules_loads_no_heavy_library(code):

@@ -26,9 +26,9 @@ def compare(
 ) -> None:
     """Compare finished runs on the same rows: what differs, and whether the difference is shown."""
     from ft_toolkit.core.files import write_json
-    from ft_toolkit.evaluation.compare.compare import compare_runs
-    from ft_toolkit.evaluation.compare.runs import read_runs
-    from ft_toolkit.report.compare import print_comparison, write_comparison
+    from ft_toolkit.evaluation.compare.comparison import compare_runs
+    from ft_toolkit.evaluation.compare.finished_runs import read_runs
+    from ft_toolkit.report.comparison import print_comparison, write_comparison
 
     if output is not None and output.suffix != ".html":
         raise UsageError(f"--output {output}: a name that ends in .html is needed")

@@ -49,8 +49,8 @@ def gate(
 ) -> None:
     """Check conditions on a finished run; leaves with 3 when one fails."""
     from ft_toolkit.core.files import write_json
+    from ft_toolkit.evaluation.compare.finished_runs import read_runs
     from ft_toolkit.evaluation.compare.gate import Bound, Drop, Kind, check_run
-    from ft_toolkit.evaluation.compare.runs import read_runs
     from ft_toolkit.report.gate import add_summary, write_junit
 
     asked: dict[Kind, list[str] | None] = {"min": minimum, "min-low": min_low, "max": maximum}

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.evaluation.breakdown.breakdown import parts
+from ft_toolkit.evaluation.breakdown.split_breakdown import break_down_split
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
-from ft_toolkit.evaluation.statistics.scores import ScoringPlan, full_scores
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup, full_scores
 from ft_toolkit.tasks.base import Rows
 from ft_toolkit.training.prepare import Prepared
 
@@ -69,10 +69,10 @@ def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded
     return {name: predicted for name, predicted in found.items() if predicted}
 
 
-def scoring_plan(prepared: Prepared) -> ScoringPlan:
+def scoring_setup(prepared: Prepared) -> ScoringSetup:
     """Return how a run scores itself."""
     recipe = prepared.recipe
-    return ScoringPlan(
+    return ScoringSetup(
         prepared.task,
         recipe.task,
         prepared.schema,
@@ -86,7 +86,7 @@ def scoring_plan(prepared: Prepared) -> ScoringPlan:
 
 
 def score_split(
-    decoded: Decoded, rows: Rows, plan: ScoringPlan, baselines: Mapping[str, Decoded], *, fitted_here: bool
+    decoded: Decoded, rows: Rows, plan: ScoringSetup, baselines: Mapping[str, Decoded], *, fitted_here: bool
 ) -> ScoredSplit:
     """Return a split's metrics with intervals, its tables and parts, and each baseline with our lead over it.
 
@@ -99,6 +99,6 @@ def score_split(
         theirs = full_scores(predicted, rows, plan)
         lead = ours.lead_over(theirs)
         beside[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-    more = parts(decoded, rows, ours, plan, fitted_here=fitted_here)
+    more = break_down_split(decoded, rows, ours, plan, fitted_here=fitted_here)
     record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, **more, "baselines": beside}
     return ScoredSplit(record, ours.predictions, ours.references)

@@ -21,7 +21,7 @@ _STYLES = ("strong", "warm", "plain")
 _HEIGHT = 380
 
 
-def print_scale(found: Mapping[str, Any], folder: Path, console: Console) -> None:
+def print_learning_curve(found: Mapping[str, Any], folder: Path, console: Console) -> None:
     """Print every point with its interval, what twice the rows should bring, and where the page is."""
     better = "" if found["greater_is_better"] else ", lower is better"
     many = len(found["models"]) > 1
@@ -122,7 +122,7 @@ def _signed(value: float, found: Mapping[str, Any]) -> str:
     return f"{rounded:+.{decimals}f}"
 
 
-def write_scale_page(folder: Path) -> None:
+def write_learning_curve_page(folder: Path) -> None:
     """Write scale.html beside scale.json, from it alone."""
     found = json.loads((folder / "scale.json").read_text(encoding="utf-8"))
     given = {
@@ -133,7 +133,7 @@ def write_scale_page(folder: Path) -> None:
         "notes": [notes(found, model["fit"]) if model["fit"] else [] for model in found["models"]],
         "seconds": seconds,
     }
-    write_file(folder / "scale.html", facts.template("scale.html.j2", autoescape=True).render(given))
+    write_file(folder / "scale.html", facts.template("learning_curve.html.j2", autoescape=True).render(given))
 
 
 def _chart(found: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, check_offered, judge, kinds_of
 from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
-from ft_toolkit.evaluation.statistics.scores import ScoringPlan
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedForInference, load
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report import results as results_file
@@ -63,7 +63,7 @@ def evaluate_model(
     started = time.perf_counter()
     decoded, features = _predict(model, rows, data.origin[split])
     seconds = time.perf_counter() - started
-    plan = ScoringPlan(task, model.settings, schema, metrics, main, slices=slices, **draws)
+    plan = ScoringSetup(task, model.settings, schema, metrics, main, slices=slices, **draws)
     scored = score_split(decoded, rows, plan, {}, fitted_here=False)
     record = scored.record
     if robustness:

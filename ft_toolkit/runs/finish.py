@@ -12,7 +12,7 @@ from ft_toolkit.core import environment, files, fresh_process
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
 from ft_toolkit.evaluation.predictor import Predictor
-from ft_toolkit.evaluation.scoring import ScoredSplit, predict_baselines, predict_rows, score_split, scoring_plan
+from ft_toolkit.evaluation.scoring import ScoredSplit, predict_baselines, predict_rows, score_split, scoring_setup
 from ft_toolkit.inference.attributions import explain, write_attributions
 from ft_toolkit.inference.model_folder import write_contract
 from ft_toolkit.inference.reload_proof import prove_reload, rows_to_prove
@@ -68,7 +68,7 @@ def _save_and_prove(
             write_contract(new, prepared)
         proving = pool.submit(prove_reload, fresh, folder / "model", prepared, asked, expected)
         loading.result()
-        plan = scoring_plan(prepared)
+        plan = scoring_setup(prepared)
         scored = {
             name: score_split(
                 predicted,

@@ -16,7 +16,7 @@ from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.run_folder import resume_command
 from ft_toolkit.evaluation.compare.examples import read_results
 from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
-from ft_toolkit.report.learning_curve import print_scale, write_scale_page
+from ft_toolkit.report.learning_curve import print_learning_curve, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
     MINIMUM_STEPS,
     PlannedRun,
@@ -64,8 +64,8 @@ def _run_scale(
         found = summarize(request, prepared[0], planned, folder)
         found = {"name": name, "command": command, **found}
         files.write_json(folder / "scale.json", found)
-        write_scale_page(folder)
-        print_scale(found, folder, console)
+        write_learning_curve_page(folder)
+        print_learning_curve(found, folder, console)
     else:
         found = {}
     return {**found, "folder": str(folder)} if found else {}

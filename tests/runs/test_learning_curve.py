@@ -10,7 +10,7 @@ import pytest
 
 from ft_toolkit.core.yaml12 import parse_yaml
 from ft_toolkit.recipe.load import load_recipe
-from ft_toolkit.report.learning_curve import gain_sentence, sentences, write_scale_page
+from ft_toolkit.report.learning_curve import gain_sentence, sentences, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
     PlannedRun,
     ScaleRequest,
@@ -226,12 +226,12 @@ def test_a_page_without_a_curve_says_why(ladder: tuple[Path, str], tmp_path: Pat
     found["models"][0]["fit"] = None
     found["models"][0]["points"][0] |= dict.fromkeys(("value", "low", "high", "standard_error"))
     (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
-    write_scale_page(tmp_path)
+    write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: the accuracy is defined at fewer than three numbers of rows." in page
     assert page.count("<circle") == 2
     found["models"][0]["points"] = read(ladder[0] / "scale.json")["models"][0]["points"]
     (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
-    write_scale_page(tmp_path)
+    write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: more rows made it worse" in page and "predicted for twice" not in page

@@ -8,8 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
-from ft_toolkit.evaluation.breakdown.by_column import group_examples
-from ft_toolkit.evaluation.compare.runs import Run, base_model_of, check_comparable, common_metrics, model_megabytes
+from ft_toolkit.evaluation.compare.example_slices import slice_examples
+from ft_toolkit.evaluation.compare.finished_runs import (
+    FinishedRun,
+    base_model_of,
+    check_comparable,
+    common_metrics,
+    model_megabytes,
+)
 from ft_toolkit.evaluation.statistics.scores import finite, score_interval
 from ft_toolkit.metrics.bootstrap import resample
 
@@ -35,7 +41,7 @@ class Drop:
     With `strict` it passes only when it is shown not to have.
     """
 
-    baseline: Run
+    baseline: FinishedRun
     metric: str | None
     allowed: float
     alpha: float
@@ -89,7 +95,7 @@ class Gate:
 
 
 def check_run(
-    run: Run,
+    run: FinishedRun,
     *,
     bounds: Sequence[Bound],
     drop: Drop | None,
@@ -107,7 +113,7 @@ def check_run(
     checks, notes = [_reload(run)], _notes(run)
     checks += [_bound(bound, run, everything, "", smoke) for bound in bounds]
     for column in columns:
-        groups = group_examples(run.examples.records, column, run.examples.task)
+        groups = slice_examples(run.examples.records, column, run.examples.task)
         skipped = [f"{value} ({len(at)})" for value, at in groups.items() if len(at) < min_rows]
         if skipped:
             notes.append(f"{column}: fewer than {min_rows} rows, so not checked: {', '.join(skipped)}")
@@ -123,7 +129,7 @@ def check_run(
     return Gate(run.examples.run, run.given, run.examples.split, len(everything), checks, notes)
 
 
-def _notes(run: Run) -> list[str]:
+def _notes(run: FinishedRun) -> list[str]:
     notes = []
     if run.results["substitutions"]:
         notes.append(
@@ -135,7 +141,7 @@ def _notes(run: Run) -> list[str]:
     return notes
 
 
-def _check_bound(bound: Bound, run: Run) -> None:
+def _check_bound(bound: Bound, run: FinishedRun) -> None:
     metrics = run.examples.metrics
     if bound.metric not in metrics:
         raise UsageError(
@@ -147,7 +153,7 @@ def _check_bound(bound: Bound, run: Run) -> None:
         raise UsageError(f"--{bound.kind}: {better} is better for {bound.metric}; use --{other} {bound.metric}=...")
 
 
-def _bound(bound: Bound, run: Run, at: np.ndarray, where: str, smoke: bool) -> Check:
+def _bound(bound: Bound, run: FinishedRun, at: np.ndarray, where: str, smoke: bool) -> Check:
     sign = {"min": ">=", "min-low": ">=", "max": "<="}[bound.kind]
     asked = f"lower end of {bound.metric}" if bound.kind == "min-low" else bound.metric
     name = f"{asked} {sign} {bound.value:g}{where}"
@@ -173,7 +179,7 @@ def _bound(bound: Bound, run: Run, at: np.ndarray, where: str, smoke: bool) -> C
     return Check(name, bool(met), text, figures)
 
 
-def _drop(drop: Drop, run: Run, smoke: bool) -> Check:
+def _drop(drop: Drop, run: FinishedRun, smoke: bool) -> Check:
     """Compare with the baseline by a one-sided paired bootstrap: the bound that the true drop is above (or below)."""
     both = [drop.baseline, run]
     check_comparable(both)
@@ -220,14 +226,14 @@ def _drop(drop: Drop, run: Run, smoke: bool) -> Check:
     return Check(name, excluded if drop.strict else not shown, text, figures)
 
 
-def _reload(run: Run) -> Check:
+def _reload(run: FinishedRun) -> Check:
     proof = run.results["reload_proof"]
     met = proof["largest_difference"] <= proof["tolerance"]
     text = f"{proof['rows']:,} rows, largest difference {proof['largest_difference']:.1g}"
     return Check("a fresh process gives the same predictions", bool(met), text, {})
 
 
-def _size(run: Run, limit: float) -> Check:
+def _size(run: FinishedRun, limit: float) -> Check:
     size = model_megabytes(run)
     if size is None:
         raise UsageError(f"--max-size-mb: {run.examples.folder / 'model'} is gone, so its size cannot be checked")

@@ -27,7 +27,7 @@ _CURVE_POINTS = 41
 
 
 @dataclass(frozen=True)
-class ScalePoint:
+class CurvePoint:
     """The error after training on `rows` rows, with its standard error."""
 
     rows: int
@@ -51,7 +51,7 @@ class Curve:
 
 
 @dataclass(frozen=True)
-class ScalingFit:
+class PowerLawFit:
     """A fitted curve with its uncertainty.
 
     `curve` is the simplest that fits: without a floor (c = 0) unless one is shown. `resampled` are curves, floor or not, that
@@ -59,7 +59,7 @@ class ScalingFit:
     standard errors were multiplied by, because the points scatter more than these explain (1: they do not).
     """
 
-    points: tuple[ScalePoint, ...]
+    points: tuple[CurvePoint, ...]
     curve: Curve
     resampled: Curve
     widened: float
@@ -106,7 +106,7 @@ def standard_error(scores: Sequence[Mapping[str, float]], smallest: float) -> fl
     return max(math.sqrt(examples + seeds), smallest)
 
 
-def fit_scaling(points: Sequence[ScalePoint], *, samples: int = _RESAMPLES, seed: int = 0) -> ScalingFit:
+def fit_power_law(points: Sequence[CurvePoint], *, samples: int = _RESAMPLES, seed: int = 0) -> PowerLawFit:
     """Fit the curve to points by weighted least squares, with a parametric bootstrap of `samples` draws from `seed`.
 
     Raises UsageError for fewer than three points with different numbers of rows.
@@ -134,7 +134,7 @@ def fit_scaling(points: Sequence[ScalePoint], *, samples: int = _RESAMPLES, seed
     around = np.array([[one.at(n) for n in rows] for one in centres])
     drawn = np.repeat(around, [(samples + 1) // 2, samples // 2], axis=0) + noise * spreads * widened
     again, _ = _fit(rows / unit, drawn, spreads**-2, _EXPONENTS[::2], floor=True)
-    return ScalingFit(points, curve, Curve(*again, unit), widened)
+    return PowerLawFit(points, curve, Curve(*again, unit), widened)
 
 
 def _fit(
@@ -210,8 +210,8 @@ def fit_record(points: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str,
         return None
     to_error = -1.0 if metric.greater_is_better else 1.0
     base = metric.best if metric.greater_is_better else 0.0
-    fit = fit_scaling(
-        [ScalePoint(point["rows"], base + to_error * point["value"], point["standard_error"]) for point in known]
+    fit = fit_power_law(
+        [CurvePoint(point["rows"], base + to_error * point["value"], point["standard_error"]) for point in known]
     )
 
     if fit.drop()["high"] < 0:

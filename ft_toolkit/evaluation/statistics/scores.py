@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evaluation.statistics.significance import detectable
+from ft_toolkit.evaluation.statistics.significance import smallest_detectable_difference
 from ft_toolkit.metrics.bootstrap import central_95, resample, varies
 from ft_toolkit.metrics.calibration import wilson_95
 from ft_toolkit.metrics.metric import Metric
@@ -15,10 +15,10 @@ from ft_toolkit.tasks.base import Rows, Task
 
 
 @dataclass(frozen=True)
-class ScoringPlan:
+class ScoringSetup:
     """How predictions are scored: by a task with its settings, schema and metrics, of which one stands for all.
 
-    `samples` bootstrap resamples are drawn from `seed`. `slices` and `groups` are columns of the rows (see `parts`).
+    `samples` bootstrap resamples are drawn from `seed`. `slices` and `groups` are columns of the rows (see `break_down_split`).
     """
 
     task: Task
@@ -58,7 +58,7 @@ class Scores:
             name: {
                 "value": finite(value),
                 **score_interval(self.resamples[name], self.definitions[name], self.n),
-                "detectable": detectable(self.resamples[name], scores=2),
+                "detectable": smallest_detectable_difference(self.resamples[name], scores=2),
             }
             for name, value in self.values.items()
         }
@@ -105,7 +105,7 @@ def point_scores(
     return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
 
 
-def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, plan: ScoringPlan) -> Scores:
+def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, plan: ScoringSetup) -> Scores:
     """Return metrics through `evaluate`, bootstrap intervals and the task's tables."""
     from ft_toolkit.metrics.offline import compute  # evaluate, which is slow to import
 

@@ -60,7 +60,7 @@ def judge(difference: float, p: float | None, *, greater_is_better: bool) -> Out
     return "better" if (difference > 0) == greater_is_better else "worse"
 
 
-def detectable(resamples: np.ndarray, scores: int = 1) -> float | None:
+def smallest_detectable_difference(resamples: np.ndarray, scores: int = 1) -> float | None:
     """Return the smallest difference that would be shown at level 0.05 with a chance of 0.8: 2.80 standard errors of it.
 
     (Cohen 1988; for models on one test set Card et al. 2020, arXiv:2010.06595.) `resamples` are those of a difference, or

@@ -12,11 +12,11 @@ from rich.console import Console
 from ft_toolkit.cli.arguments import find_recipe
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_json
-from ft_toolkit.evaluation.compare.compare import compare_runs
+from ft_toolkit.evaluation.compare.comparison import compare_runs
 from ft_toolkit.evaluation.compare.examples import EXAMPLES, read_examples, write_examples
-from ft_toolkit.evaluation.compare.runs import read_runs
+from ft_toolkit.evaluation.compare.finished_runs import read_runs
 from ft_toolkit.recipe.load import load_recipe
-from ft_toolkit.report.compare import print_comparison, write_comparison
+from ft_toolkit.report.comparison import print_comparison, write_comparison
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 

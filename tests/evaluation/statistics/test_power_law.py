@@ -9,9 +9,9 @@ import pytest
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.evaluation.statistics.power_law import (
-    ScalePoint,
+    CurvePoint,
+    fit_power_law,
     fit_record,
-    fit_scaling,
     point_record,
     standard_error,
 )
@@ -30,14 +30,14 @@ def ladder(points: int) -> list[int]:
     return [1600 // 2**i for i in reversed(range(points))]
 
 
-def exact(error: Callable[[float], float], points: int = 5, spread: float = 0.001) -> list[ScalePoint]:
-    return [ScalePoint(rows, error(rows), spread) for rows in ladder(points)]
+def exact(error: Callable[[float], float], points: int = 5, spread: float = 0.001) -> list[CurvePoint]:
+    return [CurvePoint(rows, error(rows), spread) for rows in ladder(points)]
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(0.12, 0.35, 0.0), (0.1, 0.8, 0.2), (0.3, 0.25, 0.0), (0.02, 1.5, 0.1)])
 def test_points_on_a_curve_give_the_curve_and_its_continuation(a: float, b: float, c: float) -> None:
     error = law(a, b, c)
-    fit = fit_scaling(exact(error))
+    fit = fit_power_law(exact(error))
     found = fit.parameters()
     assert found["b"]["value"] == pytest.approx(b) and found["c"]["value"] == pytest.approx(c, abs=1e-9)
     assert found["a"]["value"] == pytest.approx(a * 1600**b)
@@ -60,8 +60,8 @@ def test_the_interval_for_twice_the_rows_holds_the_truth_as_often_as_it_says(
     spread = np.sqrt(truth * (1 - truth) / 400)
     for seed in range(simulations):
         seen = truth + spread * rng.standard_normal(points)
-        measured = [ScalePoint(*values) for values in zip(ladder(points), seen, spread, strict=True)]
-        fit = fit_scaling(measured, samples=200, seed=seed)
+        measured = [CurvePoint(*values) for values in zip(ladder(points), seen, spread, strict=True)]
+        fit = fit_power_law(measured, samples=200, seed=seed)
         predicted, drop = fit.error(3200), fit.drop()
         hits += predicted["low"] <= error(3200) <= predicted["high"]
         drops += drop["low"] <= error(1600) - error(3200) + 1e-12 and error(1600) - error(3200) - 1e-12 <= drop["high"]
@@ -70,33 +70,33 @@ def test_the_interval_for_twice_the_rows_holds_the_truth_as_often_as_it_says(
 
 
 def test_a_flat_curve_promises_nothing_and_a_rising_error_is_not_turned_round() -> None:
-    flat = fit_scaling([ScalePoint(rows, 0.2, 0.02) for rows in ladder(5)])
+    flat = fit_power_law([CurvePoint(rows, 0.2, 0.02) for rows in ladder(5)])
     assert flat.drop()["value"] == pytest.approx(0, abs=1e-9)
     assert flat.drop()["low"] < 0 < flat.drop()["high"]
-    rising = fit_scaling([ScalePoint(rows, 0.1 + 0.02 * i, 0.002) for i, rows in enumerate(ladder(5))])
+    rising = fit_power_law([CurvePoint(rows, 0.1 + 0.02 * i, 0.002) for i, rows in enumerate(ladder(5))])
     assert rising.drop()["high"] < 0 and rising.error(3200)["value"] > 0.18
     assert rising.error(3200)["value"] < 0.3
 
 
 def test_what_scatters_more_than_its_errors_explain_is_believed_less() -> None:
-    smooth = [ScalePoint(rows, law(0.12, 0.35, 0)(rows), 0.002) for rows in ladder(5)]
-    rough = [ScalePoint(p.rows, p.error + 0.02 * (-1) ** i, p.standard_error) for i, p in enumerate(smooth)]
-    one, other = fit_scaling(smooth), fit_scaling(rough)
+    smooth = [CurvePoint(rows, law(0.12, 0.35, 0)(rows), 0.002) for rows in ladder(5)]
+    rough = [CurvePoint(p.rows, p.error + 0.02 * (-1) ** i, p.standard_error) for i, p in enumerate(smooth)]
+    one, other = fit_power_law(smooth), fit_power_law(rough)
     assert one.widened == 1 and other.widened > 5
     assert other.drop()["high"] - other.drop()["low"] > 3 * (one.drop()["high"] - one.drop()["low"])
 
 
 def test_perfect_scores_and_the_same_seed() -> None:
-    perfect = [ScalePoint(rows, 0.0, 0.01) for rows in ladder(4)]
-    assert fit_scaling(perfect).error(3200)["value"] == 0
-    assert fit_scaling(perfect).drop() == fit_scaling(perfect).drop()
-    assert fit_scaling(perfect, seed=1).drop() != fit_scaling(perfect).drop()
+    perfect = [CurvePoint(rows, 0.0, 0.01) for rows in ladder(4)]
+    assert fit_power_law(perfect).error(3200)["value"] == 0
+    assert fit_power_law(perfect).drop() == fit_power_law(perfect).drop()
+    assert fit_power_law(perfect, seed=1).drop() != fit_power_law(perfect).drop()
 
 
 def test_fewer_than_three_numbers_of_rows_are_refused() -> None:
     points = exact(law(0.1, 0.5, 0.0), 2)
     with pytest.raises(UsageError, match="at 3 different numbers of rows"):
-        fit_scaling([*points, points[0]])
+        fit_power_law([*points, points[0]])
 
 
 def test_the_standard_error_counts_examples_once_and_seeds_by_their_number() -> None:

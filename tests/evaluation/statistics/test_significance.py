@@ -5,7 +5,13 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from ft_toolkit.evaluation.statistics.scores import Scores, score_interval
-from ft_toolkit.evaluation.statistics.significance import bootstrap_p, detectable, holm, judge, mcnemar
+from ft_toolkit.evaluation.statistics.significance import (
+    bootstrap_p,
+    holm,
+    judge,
+    mcnemar,
+    smallest_detectable_difference,
+)
 from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.metric import Metric
 
@@ -43,13 +49,15 @@ def test_the_bootstrap_p_inverts_the_percentile_interval():
 
 def test_a_detectable_difference_is_shown_four_times_in_five():
     rng = np.random.default_rng(1)
-    found = detectable(rng.normal(0, 0.1, 100_000))
+    found = smallest_detectable_difference(rng.normal(0, 0.1, 100_000))
     assert found == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * 0.1, rel=0.01)
     shown = np.abs(rng.normal(found, 0.1, 50_000)) > norm.ppf(0.975) * 0.1
     assert shown.mean() == pytest.approx(0.8, abs=0.01)
-    assert detectable(rng.normal(0, 0.1, 100_000), scores=2) == pytest.approx(found * 2**0.5, rel=0.01)
-    assert detectable(np.ones(100)) is None
-    assert detectable(np.array([np.nan, 0.5])) is None
+    assert smallest_detectable_difference(rng.normal(0, 0.1, 100_000), scores=2) == pytest.approx(
+        found * 2**0.5, rel=0.01
+    )
+    assert smallest_detectable_difference(np.ones(100)) is None
+    assert smallest_detectable_difference(np.array([np.nan, 0.5])) is None
 
 
 def test_only_a_small_corrected_p_shows_a_difference():

@@ -16,7 +16,7 @@ LENGTH = "length"
 _OWN_KEYS = ("split", "id")
 
 
-def group_examples(records: Sequence[Mapping[str, Any]], column: str, task: Task) -> dict[str, np.ndarray]:
+def slice_examples(records: Sequence[Mapping[str, Any]], column: str, task: Task) -> dict[str, np.ndarray]:
     """Return the positions of the examples of each value of a column, the most frequent value first.
 
     `length` gives quarters by the length of the texts, unless the records have a column of that name. Raises UsageError.

@@ -6,12 +6,12 @@ from typing import Any
 from ft_toolkit.evaluation.breakdown.calibration import calibration
 from ft_toolkit.evaluation.breakdown.groups import group_gaps
 from ft_toolkit.evaluation.breakdown.slices import slices
-from ft_toolkit.evaluation.statistics.scores import Scores, ScoringPlan
+from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
 from ft_toolkit.tasks.base import Rows
 
 
-def parts(
-    decoded: Sequence[Mapping[str, Any]], rows: Rows, scores: Scores, plan: ScoringPlan, *, fitted_here: bool
+def break_down_split(
+    decoded: Sequence[Mapping[str, Any]], rows: Rows, scores: Scores, plan: ScoringSetup, *, fitted_here: bool
 ) -> dict[str, Any]:
     """Return what to merge into a split's part of results.json: `slices`, and for classifiers `calibration` and `groups`.
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.evaluation.compare.compare import compare_runs
-from ft_toolkit.evaluation.compare.runs import read_runs
-from ft_toolkit.report.compare import print_comparison, write_comparison
+from ft_toolkit.evaluation.compare.comparison import compare_runs
+from ft_toolkit.evaluation.compare.finished_runs import read_runs
+from ft_toolkit.report.comparison import print_comparison, write_comparison
 
 
 def right(wrong, n=100):

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.evaluation.breakdown.by_column import MIN_ROWS, group_examples
-from ft_toolkit.evaluation.compare.runs import Run, check_comparable, choose_metric, common_metrics
+from ft_toolkit.evaluation.compare.example_slices import MIN_ROWS, slice_examples
+from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric, common_metrics
 from ft_toolkit.evaluation.statistics.scores import finite, interval, score_interval
 from ft_toolkit.evaluation.statistics.significance import (
     LEVEL,
     Outcome,
     bootstrap_p,
-    detectable,
     holm,
     judge,
     mcnemar,
+    smallest_detectable_difference,
 )
 
 SAMPLES = 2000
@@ -25,7 +25,7 @@ SEED = 13
 # Of so many examples where a run differs from the base, half are the run's best, half its worst.
 SHOWN_EXAMPLES = 20
 # Metric(s) of a run on the examples at some positions, shape (k,).
-Score = Callable[[Run, np.ndarray], np.ndarray]
+Score = Callable[[FinishedRun, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Disagreement:
 class Comparison:
     """Everything the page, the console and the JSON say. `slices` has a list of lines per column, `notes` what to mind."""
 
-    runs: list[Run]
+    runs: list[FinishedRun]
     metric: str
     main: Line
     metrics: list[Line]
@@ -88,7 +88,7 @@ class Comparison:
     notes: list[str]
 
     @property
-    def base(self) -> Run:
+    def base(self) -> FinishedRun:
         """The run that the others are held against."""
         return self.runs[0]
 
@@ -125,7 +125,7 @@ class Comparison:
         }
 
 
-def compare_runs(runs: Sequence[Run], *, metric: str | None, columns: Sequence[str]) -> Comparison:
+def compare_runs(runs: Sequence[FinishedRun], *, metric: str | None, columns: Sequence[str]) -> Comparison:
     """Hold every run against the first on the same examples. Raises UsageError."""
     if len(runs) < 2:
         raise UsageError(f"one run was named ({runs[0].given}); name at least two")
@@ -138,7 +138,7 @@ def compare_runs(runs: Sequence[Run], *, metric: str | None, columns: Sequence[s
     slices, skipped = {}, {}
     for column in columns:
         source = next((run.examples.records for run in runs if column in run.examples.records[0]), base.records)
-        groups = group_examples(source, column, base.task)
+        groups = slice_examples(source, column, base.task)
         skipped[column] = [value for value, inside in groups.items() if len(inside) < MIN_ROWS]
         kept = {value: inside for value, inside in groups.items() if len(inside) >= MIN_ROWS}
         lines = [_lines([chosen], _metrics([chosen]), runs, inside, value)[0] for value, inside in kept.items()]
@@ -156,7 +156,7 @@ def compare_runs(runs: Sequence[Run], *, metric: str | None, columns: Sequence[s
     )
 
 
-def seed_spread(run: Run, metric: str) -> dict[str, Any] | None:
+def seed_spread(run: FinishedRun, metric: str) -> dict[str, Any] | None:
     """Return mean, sd, minimum, maximum and n of a run over several seeds, None for a single run."""
     if run.seeds is None:
         return None
@@ -164,7 +164,7 @@ def seed_spread(run: Run, metric: str) -> dict[str, Any] | None:
     return {key: found[key] for key in ("mean", "sd", "min", "max", "n")}
 
 
-def _notes(runs: Sequence[Run]) -> list[str]:
+def _notes(runs: Sequence[FinishedRun]) -> list[str]:
     notes = []
     if smoke := [run.label for run in runs if run.results["substitutions"]]:
         notes.append(f"Smoke runs, whose scores mean nothing: {', '.join(smoke)}.")
@@ -179,14 +179,14 @@ def _notes(runs: Sequence[Run]) -> list[str]:
 
 
 def _metrics(names: Sequence[str]) -> Score:
-    def score(run: Run, at: np.ndarray) -> np.ndarray:
+    def score(run: FinishedRun, at: np.ndarray) -> np.ndarray:
         found = run.examples
         return np.array([found.metrics[name].fn(found.predictions[at], found.references[at]) for name in names])
 
     return score
 
 
-def _classes(runs: Sequence[Run]) -> list[Line]:
+def _classes(runs: Sequence[FinishedRun]) -> list[Line]:
     """Return the F1 of each class that all runs know; none for a task without classes."""
     found = [run.examples for run in runs]
     tables = [one.task.details(one.predictions, one.references, one.schema).get("per_class") or [] for one in found]
@@ -194,7 +194,7 @@ def _classes(runs: Sequence[Run]) -> list[Line]:
         return []
     labels = [row["label"] for row in tables[0] if all(row["label"] in {r["label"] for r in t} for t in tables)]
 
-    def score(run: Run, at: np.ndarray) -> np.ndarray:
+    def score(run: FinishedRun, at: np.ndarray) -> np.ndarray:
         one = run.examples
         table = one.task.details(one.predictions[at], one.references[at], one.schema)["per_class"]
         f1 = {row["label"]: row["f1"] for row in table}
@@ -208,7 +208,7 @@ def _classes(runs: Sequence[Run]) -> list[Line]:
 def _lines(
     names: Sequence[str],
     score: Score,
-    runs: Sequence[Run],
+    runs: Sequence[FinishedRun],
     inside: np.ndarray,
     called: str | None = None,
     *,
@@ -249,7 +249,7 @@ def _lines(
                 p=p,
                 corrected=None,
                 outcome="unknown",
-                detectable=detectable(moved),
+                detectable=smallest_detectable_difference(moved),
             )
         lines.append(Line(called if called is not None else name, len(inside), greater, scores, differences))
     return lines
@@ -271,7 +271,7 @@ def _corrected(lines: list[Line]) -> list[Line]:
     return judged
 
 
-def _disagreement(base: Run, run: Run, metric: str) -> Disagreement:
+def _disagreement(base: FinishedRun, run: FinishedRun, metric: str) -> Disagreement:
     """Compare example by example: classified texts by right or wrong, others by the metric, if one example has it."""
     names = [name for name in base.per_example if name in run.per_example]
     is_defined = {name: not np.isnan(base.per_example[name]).all() for name in names}

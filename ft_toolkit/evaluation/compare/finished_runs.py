@@ -15,7 +15,7 @@ from ft_toolkit.metrics import language
 
 
 @dataclass(frozen=True)
-class Run:
+class FinishedRun:
     """One finished run: `label` tells it from the others, `results` are those of its examples (a seeds folder's best).
 
     `seeds` is the seeds folder's results.json, None for a single run. `given` is the folder as it was named.
@@ -51,21 +51,21 @@ class Run:
         return values == 1 if is_share else None
 
 
-def read_runs(folders: Sequence[Path], split: str | None = None) -> list[Run]:
+def read_runs(folders: Sequence[Path], split: str | None = None) -> list[FinishedRun]:
     """Return finished runs, each with the examples of one split (test where there is one). Raises UsageError."""
     resolved = [folder.resolve() for folder in folders]
-    runs: list[Run] = []
+    runs: list[FinishedRun] = []
     for folder, path in zip(folders, resolved, strict=True):
         first = read_results(folder)
         # a last run without test rows would otherwise be held against another's test rows
         examples = read_examples(folder, split or (runs[0].examples.split if runs else None))
         label = path.name if [one.name for one in resolved].count(path.name) == 1 else str(folder)
         seeds = first if "best" in first else None
-        runs.append(Run(label, folder, examples, read_results(examples.folder), seeds))
+        runs.append(FinishedRun(label, folder, examples, read_results(examples.folder), seeds))
     return runs
 
 
-def check_comparable(runs: Sequence[Run]) -> None:
+def check_comparable(runs: Sequence[FinishedRun]) -> None:
     """Raise UsageError unless all runs are different ones of the same task, scored on the same examples."""
     base = runs[0]
     for number, run in enumerate(runs[1:], 1):
@@ -91,7 +91,7 @@ def check_comparable(runs: Sequence[Run]) -> None:
                 )
 
 
-def common_metrics(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
+def common_metrics(runs: Sequence[FinishedRun]) -> tuple[list[str], list[str]]:
     """Return the metrics that mean the same for all runs, in the base's order, and notes on those that do not."""
     base, notes = runs[0].examples, []
     names = [name for name in base.metrics if all(name in run.examples.metrics for run in runs)]
@@ -108,7 +108,7 @@ def common_metrics(runs: Sequence[Run]) -> tuple[list[str], list[str]]:
     return names, notes
 
 
-def choose_metric(wanted: str | None, runs: Sequence[Run]) -> str:
+def choose_metric(wanted: str | None, runs: Sequence[FinishedRun]) -> str:
     """Return the metric to compare by: the one asked for, else the base's main metric. Raises UsageError."""
     names, notes = common_metrics(runs)
     main = runs[0].examples.main_metric
@@ -119,7 +119,7 @@ def choose_metric(wanted: str | None, runs: Sequence[Run]) -> str:
     return chosen
 
 
-def model_megabytes(run: Run) -> float | None:
+def model_megabytes(run: FinishedRun) -> float | None:
     """Return the size of the model folder in megabytes (10^6 bytes), None where it is gone."""
     folder = run.examples.folder / "model"
     if not folder.is_dir():
@@ -127,7 +127,7 @@ def model_megabytes(run: Run) -> float | None:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
 
 
-def base_model_of(run: Run) -> str | None:
+def base_model_of(run: FinishedRun) -> str | None:
     """Return the base model that the model folder needs beside it, None for a whole model."""
     config = run.examples.folder / "model" / "adapter_config.json"
     if not config.is_file():

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ft_toolkit.evaluation.breakdown.breakdown import parts
 from ft_toolkit.evaluation.breakdown.calibration import calibration
 from ft_toolkit.evaluation.breakdown.groups import group_gaps
 from ft_toolkit.evaluation.breakdown.slices import MAX_VALUES, NO_VALUE, length_bands, slices
-from ft_toolkit.evaluation.statistics.scores import Scores, ScoringPlan
+from ft_toolkit.evaluation.breakdown.split_breakdown import break_down_split
+from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
 from ft_toolkit.metrics import classification
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
@@ -190,7 +190,7 @@ def test_numbers_have_slices_alone() -> None:
     rows = [{"id": str(i), "text": "w " * (i + 1)} for i in range(20)]
     values = np.linspace(0, 1, 20)
     settings = Settings(problem_type="regression")
-    plan = ScoringPlan(
+    plan = ScoringSetup(
         TASK,
         settings,
         Schema("regression", ("score",), None, 0.5),
@@ -200,5 +200,5 @@ def test_numbers_have_slices_alone() -> None:
         seed=1,
     )
     scores = Scores(20, {}, {}, {}, {}, values, values[::-1])
-    found = parts([{"score": value} for value in values], rows, scores, plan, fitted_here=False)
+    found = break_down_split([{"score": value} for value in values], rows, scores, plan, fitted_here=False)
     assert found.keys() == {"slices"} and len(found["slices"][0]["values"]) == 4

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.evaluation.compare.compare import Comparison, Difference, Line, seed_spread
-from ft_toolkit.evaluation.compare.runs import Run, model_megabytes
+from ft_toolkit.evaluation.compare.comparison import Comparison, Difference, Line, seed_spread
+from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, model_megabytes
 from ft_toolkit.evaluation.statistics.significance import LEVEL
 from ft_toolkit.report import run_files as facts
 from ft_toolkit.report.charts import Dot, interval_chart, span_of
@@ -110,7 +110,7 @@ def write_comparison(path: Path, found: Comparison, command: str) -> None:
         "level": LEVEL,
         "command": command,
     }
-    page = facts.template("compare.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
+    page = facts.template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
     write_file(path, page.render(given))
 
 
@@ -145,7 +145,7 @@ def _forest(found: Comparison) -> str:
     return interval_chart(dots, span, label=label, reference=(0.0, "no difference"))
 
 
-def _facts(run: Run, metric: str) -> dict[str, Any]:
+def _facts(run: FinishedRun, metric: str) -> dict[str, Any]:
     read = facts.read_run(run.examples.folder)
     size, spread = model_megabytes(run), seed_spread(run, metric)
     return {
@@ -162,7 +162,7 @@ def _spread(found: dict[str, Any]) -> str:
     return f"{number(found['mean'])} ± {number(found['sd'])} ({found['n']} seeds)"
 
 
-def _apart(run: Run, found: Comparison) -> dict[str, Any]:
+def _apart(run: FinishedRun, found: Comparison) -> dict[str, Any]:
     one = found.disagreements[run.label]
     base, other = found.base.examples, run.examples
     columns = [name for name, column in base.task.columns.items() if not column.is_answer]
