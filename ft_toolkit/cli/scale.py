@@ -54,8 +54,10 @@ def scale(
     check_folder(output, resume=resume)
     load_libraries()
     from ft_toolkit.runs.learning_curve import run_scale
+    from ft_toolkit.runs.options import RunOptions
 
-    run_scale(request, output=output, resume=resume, command=shlex.join(["ftk", *sys.argv[1:]]), console=Console())
+    command = shlex.join(["ftk", *sys.argv[1:]])
+    run_scale(request, RunOptions(output, resume, smoke=False, command=command, console=Console()))
 
 
 def _shares(text: str | None) -> list[float] | None:

@@ -3,13 +3,11 @@
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
-from rich.console import Console
 
 from ft_toolkit.core import files
 from ft_toolkit.core.errors import ResumeError
@@ -26,27 +24,24 @@ from ft_toolkit.runs.learning_curve_plan import (
     plan_runs,
 )
 from ft_toolkit.runs.multi_run import OneOfSeveral, run_several
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import claim_folder
 from ft_toolkit.training.distributed import processes as ranks
 from ft_toolkit.training.prepare import Prepared, prepare
 from ft_toolkit.training.tracking import Display
 
 
-def run_scale(
-    request: ScaleRequest, *, output: Path | None, resume: bool, command: str, console: Console
-) -> dict[str, Any]:
+def run_scale(request: ScaleRequest, options: RunOptions) -> dict[str, Any]:
     """Train the ladder, fit the curve of each model, write scale.json and scale.html; return scale.json's content and `folder`.
 
     Processes that are not the main one get an empty dict. Every model and all rows are checked before anything is trained.
     Raises UsageError, and what a run raises.
     """
     with ranks.joined() as state:
-        return _run_scale(state, request, output=output, resume=resume, command=command, console=console)
+        return _run_scale(state, request, options)
 
 
-def _run_scale(
-    state: PartialState, request: ScaleRequest, *, output: Path | None, resume: bool, command: str, console: Console
-) -> dict[str, Any]:
+def _run_scale(state: PartialState, request: ScaleRequest, options: RunOptions) -> dict[str, Any]:
     loaded = list(load_models(request).values())
     prepared: list[Prepared] = []
     for one in loaded:
@@ -55,17 +50,19 @@ def _run_scale(
     check_split(request.split, prepared[0])
     planned = plan_runs(request, prepared, state.num_processes)
     name = f"{loaded[0].name}-scale"
-    folder = claim_folder(state, replace(loaded[0], name=name), output, resume=resume, smoke=False)
+    folder, command = claim_folder(state, name, options), options.command
     if loaded[0].recipe.hub.push:
-        Display(console, enabled=state.is_main_process).say("note: the runs of a ladder are not pushed to the Hub")
+        Display(options.console, enabled=state.is_main_process).warn(
+            "note: the runs of a ladder are not pushed to the Hub"
+        )
     runs = [_one(request, plan, folder / plan.place) for plan in planned]
-    run_several(runs, what="runs", go_on=resume_command(command, folder), smoke=False, console=console)
+    run_several(runs, options, what="runs", go_on=resume_command(command, folder))
     if state.is_main_process:
         found = summarize(request, prepared[0], planned, folder)
         found = {"name": name, "command": command, **found}
         files.write_json(folder / "scale.json", found)
         write_learning_curve_page(folder)
-        print_learning_curve(found, folder, console)
+        print_learning_curve(found, folder, options.console)
     else:
         found = {}
     return {**found, "folder": str(folder)} if found else {}

@@ -4,19 +4,19 @@ import gc
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 from accelerate import PartialState
-from rich.console import Console
 
 from ft_toolkit.core import files
 from ft_toolkit.core.errors import Interrupted, ResumeError, UsageError, one_of
 from ft_toolkit.core.yaml12 import parse_yaml
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import write_report
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes as ranks
@@ -33,14 +33,15 @@ class OneOfSeveral:
     command: str
 
 
-def run_several(runs: Sequence[OneOfSeveral], *, what: str, go_on: str, smoke: bool, console: Console) -> None:
+def run_several(runs: Sequence[OneOfSeveral], options: RunOptions, *, what: str, go_on: str) -> None:
     """Run what is not finished yet.
 
     `what` names the runs in the plural, `go_on` is the command that goes on with all of them after an interruption. Raises what
     `run` raises, and what `_plan` finds wrong in a folder.
     """
     state = PartialState()
-    display = Display(console, enabled=state.is_main_process)
+    smoke = options.smoke
+    display = Display(options.console, enabled=state.is_main_process, verbosity=options.verbosity)
     for number, one in enumerate(runs, 1):
         title = f"{one.title} ({number} of {len(runs)})"
         plan = ranks.agree(state, partial(_plan, one.loaded, one.folder, state.num_processes, smoke=smoke))
@@ -49,7 +50,7 @@ def run_several(runs: Sequence[OneOfSeveral], *, what: str, go_on: str, smoke: b
             continue
         resume = plan == "going on"
         try:
-            run(one.loaded, output=one.folder, resume=resume, smoke=smoke, command=one.command, console=console)
+            run(one.loaded, replace(options, output=one.folder, resume=resume, command=one.command))
         except Interrupted as stopped:
             where = str(stopped).partition(";")[0]
             raise Interrupted(

@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
-from rich.console import Console
 
 from ft_toolkit.core import environment, files
 from ft_toolkit.core.errors import Interrupted, UsageError
@@ -26,6 +25,7 @@ from ft_toolkit.evaluation.statistics.scores import finite, point_scores
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.runs.finish import finish
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes as ranks
 from ft_toolkit.training.distributed.fsdp import Sharding, read_sharding
@@ -38,18 +38,17 @@ from ft_toolkit.training.tracking import Display, Meter, MetricsFile, check_trac
 from ft_toolkit.training.trained_model import TrainedModel
 
 
-def run(
-    loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
-) -> dict[str, Any]:
-    """Train, evaluate and document one recipe; return results.json's content, with the run folder as `folder`.
+def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
+    """Train, evaluate and document one recipe; return the content of results.json, with the run folder as `folder`.
 
     Raises UsageError before anything is trained, NotFiniteError, ReloadError, or Interrupted with a checkpoint saved.
     """
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
     state = ranks.join()
-    folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
-    display = Display(console, enabled=state.is_main_process)
+    resume, smoke = options.resume, options.smoke
+    folder = claim_folder(state, loaded.name, options)
+    display = Display(options.console, enabled=state.is_main_process, verbosity=options.verbosity)
     split = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
     with ranks.seen_folder(folder) as work, environment.unseen():
         try:
@@ -59,7 +58,7 @@ def run(
                 remove_if_bare(folder)
             raise
         for line in (*prepared.substitutions, *prepared.facts["warnings"]):
-            display.say(f"note: {line}")
+            display.warn(f"note: {line}")
         AcceleratorState._reset_state()  # a run before in this process may have had another precision
         accelerator = Accelerator(
             cpu=environment.use_cpu(),
@@ -67,7 +66,7 @@ def run(
             log_with=list(loaded.recipe.tracking.trackers) or None,
             project_dir=str(folder),  # file-based trackers write there
         )
-        return _Run(accelerator, prepared, loaded, folder, display, command, started, split).go(resume=resume)
+        return _Run(accelerator, prepared, loaded, folder, display, options.command, started, split).go(resume=resume)
 
 
 def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bool, smoke: bool) -> Prepared:
@@ -410,9 +409,10 @@ class _Run:
         }
 
 
-def claim_folder(state: PartialState, loaded: LoadedRecipe, output: Path | None, *, resume: bool, smoke: bool) -> Path:
-    """Return the run folder, made by the first rank: `output`, or runs/NAME with the next free number."""
-    return Path(ranks.agree(state, lambda: claim(loaded.name + ("-smoke" if smoke else ""), output, resume=resume)))
+def claim_folder(state: PartialState, name: str, options: RunOptions) -> Path:
+    """Create the run folder on the main process and return its path: `options.output`, or runs/NAME with a free number."""
+    name += "-smoke" if options.smoke else ""
+    return Path(ranks.agree(state, lambda: claim(name, options.output, resume=options.resume)))
 
 
 def _substituted(prepared: Prepared) -> str:

@@ -14,31 +14,20 @@ from rich.console import Console
 from ft_toolkit.core import files
 from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.run_folder import resume_command, without_folder
+from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.hub import push as hub
 from ft_toolkit.hub.access import check_recipe
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.runs.multi_run import OneOfSeveral, run_several
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import claim_folder, run
 from ft_toolkit.training.distributed import processes as ranks
 from ft_toolkit.training.tracking import Display
 
 
 def run_recipe(
-    loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
-) -> dict[str, Any]:
-    """Train, evaluate and document a recipe, once for each of its seeds; return results.json's content and the `folder`.
-
-    Processes that are not the main one get an empty dict. Raises UsageError before anything is trained, NotFiniteError,
-    ReloadError, HubError once all is on this disk, LostProcessError, or Interrupted with a checkpoint saved.
-    """
-    with ranks.joined() as state:
-        return _run_recipe(state, loaded, output=output, resume=resume, smoke=smoke, command=command, console=console)
-
-
-def _run_recipe(
-    state: PartialState,
     loaded: LoadedRecipe,
     *,
     output: Path | None,
@@ -46,36 +35,44 @@ def _run_recipe(
     smoke: bool,
     command: str,
     console: Console,
+    verbosity: Verbosity = Verbosity.NORMAL,
 ) -> dict[str, Any]:
-    display = Display(console, enabled=state.is_main_process)
-    pushing = loaded.recipe.hub.push and not smoke
+    """Train, evaluate and document a recipe, once for each of its seeds.
+
+    Returns the content of results.json and the run folder as `folder`; processes other than the main process return an empty
+    dict. Raises UsageError before anything is trained, NotFiniteError, ReloadError, HubError once the run folder is complete,
+    LostProcessError, or Interrupted with a checkpoint saved.
+    """
+    options = RunOptions(output, resume, smoke, command, console, verbosity)
+    with ranks.joined() as state:
+        return _run_recipe(state, loaded, options)
+
+
+def _run_recipe(state: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
+    display = Display(options.console, enabled=state.is_main_process, verbosity=options.verbosity)
+    pushing = loaded.recipe.hub.push and not options.smoke
     if pushing:
         ranks.agree(state, lambda: check_recipe(loaded, display.say))
     elif loaded.recipe.hub.push:
-        display.say("note: a smoke run is not pushed to the Hub")
-    single = loaded.recipe.training.seeds is None
-    results = (run if single else _run_seeds)(
-        loaded, output=output, resume=resume, smoke=smoke, command=command, console=console
-    )
+        display.warn("note: a smoke run is not pushed to the Hub")
+    results = run(loaded, options) if loaded.recipe.training.seeds is None else _run_seeds(loaded, options)
     if results:
-        print_results(results, console)
+        print_results(results, options.console)
     if results and pushing:
         hub.push_finished(loaded, Path(results["folder"]), display.say)
     return results
 
 
-def _run_seeds(
-    loaded: LoadedRecipe, *, output: Path | None, resume: bool, smoke: bool, command: str, console: Console
-) -> dict[str, Any]:
+def _run_seeds(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     seeds = loaded.recipe.training.seeds or []
     state = PartialState()
-    folder = claim_folder(state, loaded, output, resume=resume, smoke=smoke)
+    folder, command = claim_folder(state, loaded.name, options), options.command
     places = {seed: folder / f"seed_{seed}" for seed in seeds}
     runs = [
         OneOfSeveral(f"seed {seed}", _with_seed(loaded, seed), target, _command_of(command, seed, target))
         for seed, target in places.items()
     ]
-    run_several(runs, what="seeds", go_on=resume_command(command, folder), smoke=smoke, console=console)
+    run_several(runs, options, what="seeds", go_on=resume_command(command, folder))
     if not state.is_main_process:
         return {}
     results = summarize(loaded, folder, command)

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.recipe.sections import TrackingSection
 from ft_toolkit.training.loop import StepReport
 
@@ -71,11 +72,15 @@ class MetricsFile:
 
 
 class Display:
-    """Console progress: a bar on a terminal, a line every 15 seconds elsewhere. Silent on all ranks but the first."""
+    """Print messages and progress: a progress bar on a terminal, a line every 15 seconds elsewhere.
 
-    def __init__(self, console: Console, *, enabled: bool) -> None:
+    `enabled` is False on every process except the main process.
+    """
+
+    def __init__(self, console: Console, *, enabled: bool, verbosity: Verbosity = Verbosity.NORMAL) -> None:
         self.console = console
         self.enabled = enabled
+        self.verbosity = verbosity
         self.meter = Meter()
         self._bar: Progress | None = None
         self._last_line = 0.0
@@ -84,15 +89,26 @@ class Display:
         self._total = 0
 
     def say(self, text: str) -> None:
-        """Print one line."""
-        if self.enabled:
+        """Print one line unless the user asked for quiet output."""
+        self._print(text, Verbosity.NORMAL)
+
+    def detail(self, text: str) -> None:
+        """Print one line if the user asked for verbose output."""
+        self._print(text, Verbosity.VERBOSE)
+
+    def warn(self, text: str) -> None:
+        """Print one line at every verbosity."""
+        self._print(text, Verbosity.QUIET)
+
+    def _print(self, text: str, least: Verbosity) -> None:
+        if self.enabled and self.verbosity >= least:
             self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def start(self, done: int, total: int) -> None:
         """Begin to show steps `done` to `total`."""
         self._first_step, self._total, self._started = done, total, time.perf_counter()
         self._last_line = self._started
-        if self.enabled and self.console.is_terminal:
+        if self.enabled and self.console.is_terminal and self.verbosity >= Verbosity.NORMAL:
             self._bar = Progress(
                 TextColumn("training"),
                 BarColumn(),

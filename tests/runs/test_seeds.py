@@ -21,6 +21,7 @@ from ft_toolkit.inference.model_folder import load
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.runs.seeds import run_recipe, selection_score, spread, summarize
 from ft_toolkit.tasks import find_tasks
@@ -77,7 +78,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Path:
 
 def test_each_seed_is_a_complete_run_as_it_would_be_alone(both: Path, recipe: Path, tmp_path: Path) -> None:
     alone = loaded(recipe, "training.seed=2")
-    run(alone, output=tmp_path / "alone", resume=False, smoke=False, command="ftk", console=QUIET)
+    run(alone, RunOptions(tmp_path / "alone", resume=False, smoke=False, command="ftk", console=QUIET))
     assert contents(both / "seed_2") == contents(tmp_path / "alone")
     assert contents(both / "seed_1") != contents(both / "seed_2")
     for seed in (1, 2):

@@ -1,0 +1,26 @@
+"""How a recipe is run: the run folder, resuming, and the output on the console."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from ft_toolkit.core.verbosity import Verbosity
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything about a run that is not in its recipe.
+
+    output      the run folder; None creates runs/NAME with the next free number
+    resume      continue the interrupted run in `output`
+    smoke       run a few steps on a few rows, without the network
+    command     the command line that started the run, for the run folder and the message on how to resume
+    """
+
+    output: Path | None
+    resume: bool
+    smoke: bool
+    command: str
+    console: Console
+    verbosity: Verbosity = Verbosity.NORMAL
