@@ -50,10 +50,11 @@ def gate(
     """Check conditions on a finished run; leaves with 3 when one fails."""
     from ft_toolkit.core.files import write_json
     from ft_toolkit.evaluation.compare.finished_runs import read_runs
-    from ft_toolkit.evaluation.compare.gate import Bound, Drop, Kind, check_run
+    from ft_toolkit.evaluation.compare.gate import Conditions, check_run
+    from ft_toolkit.evaluation.compare.gate_checks import Bound, BoundKind, Drop
     from ft_toolkit.report.gate import add_summary, write_junit
 
-    asked: dict[Kind, list[str] | None] = {"min": minimum, "min-low": min_low, "max": maximum}
+    asked: dict[BoundKind, list[str] | None] = {"min": minimum, "min-low": min_low, "max": maximum}
     bounds = [
         Bound(kind, *_metric_and_value(f"--{kind}", text)) for kind, texts in asked.items() for text in texts or []
     ]
@@ -67,16 +68,16 @@ def gate(
         raise UsageError("--max-drop, --strict and --metric need a run to compare with: --baseline RUN")
     check_targets(json_file, junit, summary)
     ours, *others = read_runs([run, *([baseline] if baseline is not None else [])], split)
-    found = check_run(
-        ours,
+    conditions = Conditions(
         bounds=bounds,
         drop=Drop(others[0], metric, max_drop, alpha, strict) if others else None,
-        columns=slice_by or [],
-        min_rows=min_rows,
+        slice_columns=slice_by or [],
+        min_slice_rows=min_rows,
         max_seconds=max_seconds,
         max_size_mb=max_size_mb,
         allow_smoke=allow_smoke,
     )
+    found = check_run(ours, conditions)
     print(f"{found.folder}, {found.split} (n={found.n})")
     for line in [*(check.line for check in found.checks), *(f"note  {note}" for note in found.notes)]:
         print(line)

@@ -1,4 +1,4 @@
-"""`ftk compare` for people: a table on the console, and one self-contained page."""
+"""Show a comparison of runs (`ftk compare`): on the console, and as one self-contained HTML page."""
 
 from pathlib import Path
 from typing import Any
@@ -7,207 +7,250 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.evaluation.compare.comparison import Comparison, Difference, Line, seed_spread
+from ft_toolkit.evaluation.compare.comparison import Comparison, seed_spread
+from ft_toolkit.evaluation.compare.differences import ComparedScore, Difference
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, model_megabytes
 from ft_toolkit.evaluation.statistics.significance import LEVEL
-from ft_toolkit.report import run_files as facts
+from ft_toolkit.report import run_files
 from ft_toolkit.report.charts import Dot, interval_chart, span_of
 from ft_toolkit.report.mistakes.marks import shorten
 from ft_toolkit.report.run_files import MISSING, interval, number, words
 from ft_toolkit.report.sections.background import seconds
 
-# A narrower terminal wraps the table's lines itself, which reads better than cells in pieces.
+# Wider than a narrow terminal, which then wraps whole lines: cells in pieces are harder to read.
 _WIDTH = 110
-# Keys of a record whose text is the prediction; the first one it has is shown.
-_ANSWERS = ("entities", "answer", "summary", "translation", "labels", "label", "perplexity", "score")
+# Keys of a record that can hold the prediction; the first one present is shown.
+_PREDICTION_KEYS = ("entities", "answer", "summary", "translation", "labels", "label", "perplexity", "score")
+_DIFFERENCE_HEADS = ("difference", "95% interval", "p (Holm)", "outcome")
 
 
-def print_comparison(found: Comparison) -> None:
-    """Print every run's score, its difference from the base, and whether it is shown."""
+def print_comparison(comparison: Comparison) -> None:
+    """Print the score of every run, its difference from the base with its significance, and the settings that differ."""
     console = Console(highlight=False, width=max(Console().width, _WIDTH))
-    examples, line = found.base.examples, found.main
-    better = "" if line.greater_is_better else ", lower is better"
-    console.print(f"{found.metric} on {examples.split} (n={line.n}{better})", markup=False)
-    table = Table("run", "score", "95% interval", "difference", "95% interval", "p (Holm)", "outcome", box=None)
-    for run in found.runs:
-        score, other = line.scores[run.label], line.differences.get(run.label)
-        cells = ["base", "", "", ""] if other is None else _cells(other)
+    base, main = comparison.base, comparison.main
+    direction = "" if main.greater_is_better else ", lower is better"
+    console.print(f"{comparison.metric} on {base.examples.split} (n={main.n}{direction})", markup=False)
+    table = Table("run", "score", "95% interval", *_DIFFERENCE_HEADS, box=None)
+    for run in comparison.runs:
+        score, difference = main.scores[run.label], main.differences.get(run.label)
+        cells = ["base", "", "", ""] if difference is None else _difference_cells(difference)
         table.add_row(run.label, number(score["value"]), interval(score), *cells)
     console.print(table, soft_wrap=True)
-    for text in [*sentences(found), *found.notes]:
+    for text in [*sentences(comparison), *comparison.notes]:
         console.print(text, soft_wrap=True, markup=False)
-    for column, lines in found.slices.items():
-        _print_slices(column, lines, found, console)
+    _print_settings(comparison, console)
+    for column, rows in comparison.slices.items():
+        _print_slices(column, rows, comparison, console)
 
 
-def _cells(one: Difference) -> list[str]:
-    return [signed(one.value), _interval(one), p_text(one.corrected), one.outcome]
+def _print_settings(comparison: Comparison, console: Console) -> None:
+    if not comparison.settings:
+        console.print("The recipes of the runs have the same settings.", markup=False)
+        return
+    table = Table("setting that differs", *(run.label for run in comparison.runs), box=None)
+    for difference in comparison.settings:
+        table.add_row(difference.setting, *(shorten(value, 40) for value in difference.values))
+    console.print(table, soft_wrap=True, markup=False)
 
 
-def _print_slices(column: str, lines: list[Line], found: Comparison, console: Console) -> None:
-    for run in found.runs[1:]:
-        table = Table(f"{column}, {run.label}", "n", "difference", "95% interval", "p (Holm)", "outcome", box=None)
-        for line in lines:
-            table.add_row(shorten(line.name, 40), str(line.n), *_cells(line.differences[run.label]))
+def _print_slices(column: str, rows: list[ComparedScore], comparison: Comparison, console: Console) -> None:
+    for run in comparison.runs[1:]:
+        table = Table(f"{column}, {run.label}", "n", *_DIFFERENCE_HEADS, box=None)
+        for row in rows:
+            table.add_row(shorten(row.name, 40), str(row.n), *_difference_cells(row.differences[run.label]))
         console.print(table, soft_wrap=True)
-    if skipped := found.skipped[column]:
+    if skipped := comparison.skipped[column]:
         console.print(f"{column}: too few rows to compare: {', '.join(skipped)}", soft_wrap=True, markup=False)
 
 
-def sentences(found: Comparison) -> list[str]:
-    """Say each comparison in a sentence; of runs over several seeds also how the means and spreads differ."""
-    said = []
-    base = found.base
-    for run in found.runs[1:]:
-        one, apart = found.main.differences[run.label], found.disagreements[run.label]
-        sentence = {
-            "better": f"{run.label} is better than {base.label}",
-            "worse": f"{run.label} is worse than {base.label}",
-            "unknown": f"{run.label} and {base.label} cannot be compared: a score is undefined",
-        }.get(one.outcome, f"{run.label} against {base.label}: no difference shown")
-        sentence += (
-            f": {words(found.metric)} {signed(one.value)} ({_interval(one)}), {one.test}, {p_text(one.corrected)}"
-        )
-        if one.detectable is not None:
-            sentence += f"; from a difference of {number(one.detectable)} on, these rows would show one 8 times in 10"
-        if apart.both is not None:
-            sentence += (
-                f". Only {run.label} is right on {apart.better:,} examples, only {base.label} on {apart.worse:,}"
+def _difference_cells(difference: Difference) -> list[str]:
+    return [signed(difference.value), _interval(difference), p_text(difference.corrected), difference.outcome]
+
+
+def sentences(comparison: Comparison) -> list[str]:
+    """Return a sentence per comparison with the base, and one on the means over seeds if both runs are multi-seed runs."""
+    lines = []
+    base = comparison.base
+    for run in comparison.runs[1:]:
+        difference, disagreement = comparison.main.differences[run.label], comparison.disagreements[run.label]
+        line = f"{_verdict(comparison, run, difference)}."
+        if difference.detectable is not None:
+            smallest = _amount(comparison, difference.detectable)
+            line += f" Smallest detectable difference: {smallest} (5% level, 80% power)."
+        if disagreement.both is not None:
+            line += (
+                f" Only {run.label} is right on {disagreement.better:,} examples, only {base.label} on "
+                f"{disagreement.worse:,}."
             )
-        said.append(sentence + ".")
-        ours, theirs = seed_spread(base, found.metric), seed_spread(run, found.metric)
+        lines.append(line)
+        ours, theirs = seed_spread(base, comparison.metric), seed_spread(run, comparison.metric)
         if ours and theirs and None not in (ours["mean"], theirs["mean"]):
-            said.append(
+            lines.append(
                 f"Over seeds: {run.label} {_spread(theirs)}, {base.label} {_spread(ours)}; "
                 f"the means differ by {signed(theirs['mean'] - ours['mean'])}."
             )
-    return said
+    return lines
 
 
-def write_comparison(path: Path, found: Comparison, command: str) -> None:
-    """Write the page."""
-    tables: list[tuple[str, str, list[Line], str, list[str]]] = [
-        ("metrics", "All metrics", found.metrics, "metric", [])
+def _verdict(comparison: Comparison, run: FinishedRun, difference: Difference) -> str:
+    """Return the outcome in one clause, such as "b beats a by 12.0 to 28.0 points of accuracy (95% interval; ...)"."""
+    base = comparison.base.label
+    low, high = difference.low, difference.high
+    if difference.outcome == "unknown" or difference.value is None or low is None or high is None:
+        return f"{run.label} and {base} cannot be compared: a score is undefined"
+    test = f"{difference.test}, {p_text(difference.corrected)}"
+    if difference.outcome not in ("better", "worse"):
+        return (
+            f"No significant difference between {run.label} and {base}: {_amount(comparison, difference.value, '+')} "
+            f"(95% interval {_bare(comparison, low, '+')} to {_bare(comparison, high, '+')}; {test})"
+        )
+    verb = "beats" if difference.outcome == "better" else "is worse than"
+    # The test and the interval are computed in different ways, so the interval of a significant difference can contain 0.
+    if low * high <= 0:
+        span = f"{_amount(comparison, abs(difference.value))} (95% interval {_bare(comparison, low, '+')} to "
+        return f"{run.label} {verb} {base} by {span}{_bare(comparison, high, '+')}; {test})"
+    least, most = sorted((abs(low), abs(high)))
+    return (
+        f"{run.label} {verb} {base} by {_bare(comparison, least)} to {_amount(comparison, most)} (95% interval; "
+        f"difference {_bare(comparison, difference.value, '+')}; {test})"
+    )
+
+
+def _amount(comparison: Comparison, value: float, sign: str = "") -> str:
+    """Return a difference with its unit: points for a score with a best value of 1 or 100."""
+    unit = "points of " if _points_per_unit(comparison) else ""
+    return f"{_bare(comparison, value, sign)} {unit}{words(comparison.metric)}"
+
+
+def _bare(comparison: Comparison, value: float, sign: str = "") -> str:
+    factor = _points_per_unit(comparison)
+    if factor:
+        return f"{value * factor:{sign}.1f}"
+    return signed(value) if sign else number(value)
+
+
+def _points_per_unit(comparison: Comparison) -> float | None:
+    """Return 100 for scores from 0 to 1, 1 for scores from 0 to 100, None for others, which are not given in points."""
+    metric = comparison.base.examples.metrics[comparison.metric]
+    return {1.0: 100.0, 100.0: 1.0}.get(metric.best) if metric.greater_is_better else None
+
+
+def write_comparison(path: Path, comparison: Comparison, command: str) -> None:
+    """Write the HTML page."""
+    tables: list[tuple[str, str, list[ComparedScore], str, list[str]]] = [
+        ("metrics", "All metrics", comparison.metrics, "metric", [])
     ]
-    tables += [("classes", "Classes, by F1", found.classes, "class", [])] if found.classes else []
-    for number_, (column, lines) in enumerate(found.slices.items()):
-        tables.append((f"slice-{number_}", f"By {column}", lines, column, found.skipped[column]))
-    given = {
-        "found": found,
-        "base": found.base,
-        "others": found.runs[1:],
-        "split": found.base.examples.split,
-        "n": found.main.n,
-        "task": found.base.examples.task.name,
-        "sentences": [(found.main.differences[run.label].outcome, run.label) for run in found.runs[1:]],
-        "said": sentences(found),
-        "scores_chart": _scores_chart(found),
-        "forest": _forest(found),
-        "facts": [_facts(run, found.metric) for run in found.runs],
-        "has_seeds": any(run.seeds for run in found.runs),
+    tables += [("classes", "F1 by class", comparison.classes, "class", [])] if comparison.classes else []
+    for i, (column, rows) in enumerate(comparison.slices.items()):
+        tables.append((f"slice-{i}", f"By {column}", rows, column, comparison.skipped[column]))
+    variables = {
+        "comparison": comparison,
+        "base": comparison.base,
+        "others": comparison.runs[1:],
+        "split": comparison.base.examples.split,
+        "n": comparison.main.n,
+        "task": comparison.base.examples.task.name,
+        "sentences": sentences(comparison),
+        "scores_chart": _scores_chart(comparison),
+        "differences_chart": _differences_chart(comparison),
+        "runs": [_run_row(run, comparison.metric) for run in comparison.runs],
+        "has_seeds": any(run.seeds for run in comparison.runs),
         "tables": tables,
-        "apart": [_apart(run, found) for run in found.runs[1:]],
+        "disagreements": [_disagreement(run, comparison) for run in comparison.runs[1:]],
         "level": LEVEL,
         "command": command,
     }
-    page = facts.template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
-    write_file(path, page.render(given))
+    page = run_files.template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
+    write_file(path, page.render(variables))
 
 
-def _scores_chart(found: Comparison) -> str:
+def _scores_chart(comparison: Comparison) -> str:
     dots = []
-    for run in found.runs:
-        one = found.main.scores[run.label]
-        dots.append(
-            Dot(
-                run.label,
-                one["value"],
-                one["low"],
-                one["high"],
-                f"{number(one['value'])} ({interval(one)})",
-                strong=True,
-            )
-        )
+    for run in comparison.runs:
+        score = comparison.main.scores[run.label]
+        text = f"{number(score['value'])} ({interval(score)})"
+        dots.append(Dot(run.label, score["value"], score["low"], score["high"], text, strong=True))
     span = span_of([value for dot in dots for value in (dot.value, dot.low, dot.high)])
     return interval_chart(dots, span, label="; ".join(f"{dot.name} {dot.text}" for dot in dots))
 
 
-def _forest(found: Comparison) -> str:
-    """Draw each difference from the base with its interval about a line at 0; what is shown is strong."""
+def _differences_chart(comparison: Comparison) -> str:
+    """Draw the difference of each run from the base with its interval and a line at 0; significant ones are emphasized."""
     dots = []
-    for run in found.runs[1:]:
-        one = found.main.differences[run.label]
-        text = f"{signed(one.value)} ({_interval(one)})"
-        strong = one.outcome in ("better", "worse")
-        dots.append(Dot(run.label, one.value, one.low, one.high, text, strong=strong))
+    for run in comparison.runs[1:]:
+        difference = comparison.main.differences[run.label]
+        text = f"{signed(difference.value)} ({_interval(difference)})"
+        strong = difference.outcome in ("better", "worse")
+        dots.append(Dot(run.label, difference.value, difference.low, difference.high, text, strong=strong))
     span = span_of([0.0, *(value for dot in dots for value in (dot.value, dot.low, dot.high))])
     label = "Differences from the base: " + "; ".join(f"{dot.name} {dot.text}" for dot in dots)
     return interval_chart(dots, span, label=label, reference=(0.0, "no difference"))
 
 
-def _facts(run: FinishedRun, metric: str) -> dict[str, Any]:
-    read = facts.read_run(run.examples.folder)
-    size, spread = model_megabytes(run), seed_spread(run, metric)
+def _run_row(run: FinishedRun, metric: str) -> dict[str, Any]:
+    """Return the cells of a run in the table of runs; an evaluation has no method and no training time."""
+    files = run_files.read_run(run.examples.folder)
+    megabytes, spread = model_megabytes(run), seed_spread(run, metric)
     return {
         "label": run.label,
         "model": run.results["model"],
-        "method": read.trained_share(),
-        "seconds": seconds(run.results["training"]["seconds"]),
-        "size": MISSING if size is None else f"{size:,.1f} MB" + (", adapter" if read.is_adapter else ""),
+        "method": MISSING if files.is_evaluation else files.trained_share(),
+        "seconds": MISSING if files.is_evaluation else seconds(run.results["training"]["seconds"]),
+        "size": MISSING if megabytes is None else f"{megabytes:,.1f} MB" + (", adapter" if files.is_adapter else ""),
         "seeds": _spread(spread) if spread else MISSING,
     }
 
 
-def _spread(found: dict[str, Any]) -> str:
-    return f"{number(found['mean'])} ± {number(found['sd'])} ({found['n']} seeds)"
+def _spread(scores: dict[str, Any]) -> str:
+    return f"{number(scores['mean'])} ± {number(scores['sd'])} ({scores['n']} seeds)"
 
 
-def _apart(run: FinishedRun, found: Comparison) -> dict[str, Any]:
-    one = found.disagreements[run.label]
-    base, other = found.base.examples, run.examples
+def _disagreement(run: FinishedRun, comparison: Comparison) -> dict[str, Any]:
+    disagreement = comparison.disagreements[run.label]
+    base = comparison.base.examples
     columns = [name for name, column in base.task.columns.items() if not column.is_answer]
-    shown = []
-    for i, ours, theirs in one.examples:
+    examples = []
+    for i, base_value, run_value in disagreement.examples:
         record = base.records[i]
         texts = [(name, _text(record[name])) for name in columns if record.get(name)]
-        shown.append(
+        examples.append(
             {
                 "id": record["id"],
                 "texts": [text for text in texts if not (text[0] == "tokens" and "text" in record)],
-                "gold": _text(record.get("gold")) if record.get("gold") is not None else None,
-                "base": _answer(record),
-                "run": _answer(other.records[i]),
-                "values": (ours, theirs),
+                "reference": _text(record["gold"]) if record.get("gold") is not None else None,
+                "base": _prediction(record),
+                "run": _prediction(run.examples.records[i]),
+                "values": (base_value, run_value),
             }
         )
-    return {"run": run, "one": one, "examples": shown, "total": found.main.n}
+    return {"run": run, "counts": disagreement, "examples": examples, "total": comparison.main.n}
 
 
-def _answer(record: dict[str, Any]) -> str:
-    return next((_text(record[key]) for key in _ANSWERS if key in record), MISSING)
+def _prediction(record: dict[str, Any]) -> str:
+    return next((_text(record[key]) for key in _PREDICTION_KEYS if key in record), MISSING)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, list):
-        whole = all(isinstance(one, str) and " " not in one for one in value)
-        shown = [f"{one['text']} ({one['label']})" if isinstance(one, dict) else str(one) for one in value]
-        return shorten((" " if whole and len(value) > 5 else ", ").join(shown)) or "(none)"
+        is_tokens = len(value) > 5 and all(isinstance(item, str) and " " not in item for item in value)
+        items = [f"{item['text']} ({item['label']})" if isinstance(item, dict) else str(item) for item in value]
+        return shorten((" " if is_tokens else ", ").join(items)) or "(none)"
     if isinstance(value, float):
         return number(value)
     return shorten(str(value)) if str(value).strip() else "(empty)"
 
 
 def signed(value: float | None) -> str:
-    """Return a difference with its sign, to four decimals where these show it."""
+    """Return a difference as text with its sign: four decimals, or three significant digits below 0.0001."""
     if value is not None and 1e-4 <= abs(value) < 10:
         return f"{value:+.4f}"
     return MISSING if value is None else ("+" if value > 0 else "") + number(value)
 
 
 def p_text(p: float | None) -> str:
-    """Return a p as text, small ones as a bound."""
+    """Return a p-value as text: "p < 0.001" or "p = 0.012"."""
     return MISSING if p is None else f"p < {0.001:g}" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _interval(one: Difference) -> str:
-    return MISSING if one.low is None else f"{signed(one.low)} to {signed(one.high)}"
+def _interval(difference: Difference) -> str:
+    return MISSING if difference.low is None else f"{signed(difference.low)} to {signed(difference.high)}"

@@ -159,7 +159,7 @@ def compare(lead: dict[str, float | None], *, greater_is_better: bool) -> Outcom
         return "better" if greater_is_better else "worse"
     if lead["high"] < 0:
         return "worse" if greater_is_better else "better"
-    return "no difference shown"
+    return "no significant difference"
 
 
 def verdict(outcome: Outcome, baseline: str, lead: dict[str, float | None], *, greater_is_better: bool) -> str:
@@ -167,7 +167,7 @@ def verdict(outcome: Outcome, baseline: str, lead: dict[str, float | None], *, g
     if outcome == "unknown":
         return f"Not comparable with {baseline}: one of the two scores is undefined."
     difference = f"on the same examples the difference is {interval(lead)}"
-    if outcome == "no difference shown":
+    if outcome == "no significant difference":
         return f"No difference to {baseline} shown: {difference}."
     why = "" if greater_is_better else "; lower is better"
     return f"{outcome.capitalize()} than {baseline}: {difference}{why}."

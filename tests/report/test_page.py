@@ -121,7 +121,7 @@ def test_verdicts_say_what_the_intervals_allow(make_run):
         (0.1, 0.3, False, "worse", "lower is better"),
         (-0.3, -0.1, False, "better", "Better than majority"),
         (-0.3, -0.1, True, "worse", "Worse than majority"),
-        (0.0, 0.3, True, "no difference shown", "No difference to majority shown"),
+        (0.0, 0.3, True, "no significant difference", "No difference to majority shown"),
         (None, None, True, "unknown", "undefined"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Finished runs side by side: read from their folders, refused where comparing them would say nothing."""
+"""Read finished runs from their folders, and check that they can be compared."""
 
 import json
 from collections.abc import Sequence
@@ -9,16 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples, read_results
+from ft_toolkit.evaluation.compare.metric_names import find_metric
+from ft_toolkit.evaluation.compare.recipe_differences import read_recipe
 from ft_toolkit.metrics import language
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """One finished run: `label` tells it from the others, `results` are those of its examples (a seeds folder's best).
+    """A finished run with the scored examples of one split.
 
-    `seeds` is the seeds folder's results.json, None for a single run. `given` is the folder as it was named.
+    `label` is unique among the runs that were read together. `given` is the folder as the user named it. For a multi-seed
+    run, `examples` and `results` are those of its best seed, and `seeds` is the results.json of the whole; it is None for a
+    single run.
     """
 
     label: str
@@ -28,99 +32,119 @@ class FinishedRun:
     seeds: dict[str, Any] | None
 
     @cached_property
-    def per_example(self) -> dict[str, np.ndarray]:
-        """Each metric on each example by itself, shape (n,); NaN where it means nothing for one example.
+    def recipe(self) -> dict[str, Any] | None:
+        """The resolved recipe; None for an evaluation, which has none. Raises UsageError when the file is damaged."""
+        return read_recipe(self.examples.folder)
 
-        An example that is entirely right has the metric's best value, also where the metric itself would be 0/0.
+    @cached_property
+    def per_example(self) -> dict[str, np.ndarray]:
+        """Each metric on each example alone, shape (n,); NaN where it is undefined on a single example.
+
+        An example that is entirely right has the best value of the metric, also where the metric itself would be 0/0.
         """
-        found = self.examples
-        p, r = found.predictions, found.references
+        p, r = self.examples.predictions, self.examples.references
         perfect = (p == r).reshape(len(p), -1).all(axis=1)
         return {
             name: np.array(
                 [metric.best if perfect[i] else metric.fn(p[i : i + 1], r[i : i + 1]) for i in range(len(p))]
             )
-            for name, metric in found.metrics.items()
+            for name, metric in self.examples.metrics.items()
         }
 
-    def right(self, metric: str) -> np.ndarray | None:
-        """Return which examples are right where the metric is the share of those, else None."""
+    def correct_examples(self, metric: str) -> np.ndarray | None:
+        """Return which examples are correct, shape (n,), if the metric is the share of correct examples; else None."""
         values = self.per_example[metric]
-        whole = self.examples.metrics[metric].fn(self.examples.predictions, self.examples.references)
-        is_share = np.isin(values, (0.0, 1.0)).all() and abs(values.mean() - whole) < 1e-9
+        score = self.examples.metrics[metric].fn(self.examples.predictions, self.examples.references)
+        is_share = np.isin(values, (0.0, 1.0)).all() and abs(values.mean() - score) < 1e-9
         return values == 1 if is_share else None
 
 
 def read_runs(folders: Sequence[Path], split: str | None = None) -> list[FinishedRun]:
-    """Return finished runs, each with the examples of one split (test where there is one). Raises UsageError."""
+    """Return finished runs, each with the examples of one split.
+
+    `split` None takes the test split of the first run, or validation if it has none. Raises UsageError.
+    """
     resolved = [folder.resolve() for folder in folders]
     runs: list[FinishedRun] = []
     for folder, path in zip(folders, resolved, strict=True):
-        first = read_results(folder)
-        # a last run without test rows would otherwise be held against another's test rows
+        results = read_results(folder)
+        # All runs use the split of the first one: a validation split is never compared with a test split.
         examples = read_examples(folder, split or (runs[0].examples.split if runs else None))
-        label = path.name if [one.name for one in resolved].count(path.name) == 1 else str(folder)
-        seeds = first if "best" in first else None
+        label = path.name if [other.name for other in resolved].count(path.name) == 1 else str(folder)
+        seeds = results if "best" in results else None
         runs.append(FinishedRun(label, folder, examples, read_results(examples.folder), seeds))
     return runs
 
 
 def check_comparable(runs: Sequence[FinishedRun]) -> None:
-    """Raise UsageError unless all runs are different ones of the same task, scored on the same examples."""
+    """Raise UsageError unless all runs are different runs of one task that were scored on the same examples."""
     base = runs[0]
     for number, run in enumerate(runs[1:], 1):
-        one, other = base.examples, run.examples
+        ours, theirs = base.examples, run.examples
         for earlier in runs[:number]:
-            if earlier.examples.folder.resolve() == other.folder.resolve():
-                raise UsageError(f"{run.given} and {earlier.given} are the same run; name two different ones")
-        if one.task.name != other.task.name:
+            if earlier.examples.folder.resolve() == theirs.folder.resolve():
+                raise UsageError(f"{run.given} and {earlier.given} are the same run. Name two different runs")
+        if ours.task.name != theirs.task.name:
             raise UsageError(
-                f"{base.given} is a run of {one.task.name}, {run.given} of {other.task.name}; runs of one task can be compared"
+                f"{base.given} is a run of {ours.task.name}, {run.given} is a run of {theirs.task.name}. Only runs of the "
+                "same task can be compared"
             )
-        if one.fingerprint != other.fingerprint or [r["id"] for r in one.records] != [r["id"] for r in other.records]:
+        if ours.fingerprint != theirs.fingerprint or _ids(ours) != _ids(theirs):
             raise UsageError(
-                f"{base.given} and {run.given} were scored on different {one.split} rows ({len(one.records):,}, fingerprint "
-                f"{one.fingerprint[:12]}; {len(other.records):,}, fingerprint {other.fingerprint[:12]}). Score both on the "
-                "same rows: run one of the recipes again with the other's data"
+                f"{base.given} and {run.given} were scored on different {ours.split} rows ({len(ours.records):,} rows with "
+                f"fingerprint {ours.fingerprint[:12]}; {len(theirs.records):,} rows with fingerprint "
+                f"{theirs.fingerprint[:12]}). Run one of the recipes again with the data of the other"
             )
-        for what in ("problem_type", "objective"):
-            found = [getattr(some.schema, what, None) or getattr(some.settings, what, None) for some in (one, other)]
-            if found[0] != found[1]:
+        for setting in ("problem_type", "objective"):
+            values = [
+                getattr(examples.schema, setting, None) or getattr(examples.settings, setting, None)
+                for examples in (ours, theirs)
+            ]
+            if values[0] != values[1]:
                 raise UsageError(
-                    f"{base.given} has {what} {found[0]}, {run.given} {found[1]}: their scores do not mean the same"
+                    f"{setting} is {values[0]} in {base.given} and {values[1]} in {run.given}. Their scores have different "
+                    "meanings and cannot be compared"
                 )
 
 
+def _ids(examples: ScoredExamples) -> list[str]:
+    return [record["id"] for record in examples.records]
+
+
 def common_metrics(runs: Sequence[FinishedRun]) -> tuple[list[str], list[str]]:
-    """Return the metrics that mean the same for all runs, in the base's order, and notes on those that do not."""
+    """Return the metrics that can be compared between all runs, in the order of the first run, and notes on the others."""
     base, notes = runs[0].examples, []
     names = [name for name in base.metrics if all(name in run.examples.metrics for run in runs)]
     labels = [tuple(getattr(run.examples.schema, "labels", ())) for run in runs]
     binary = [name for name in names if name.endswith("_binary")]
     if binary and len(set(labels)) > 1:
         names = [name for name in names if name not in binary]
-        notes.append("The runs order the labels differently, so scores of the positive class are left out.")
+        notes.append("The runs have different label orders, so scores of the positive class are not compared.")
     if base.task.name == "language_modelling":
         tokens = [run.examples.predictions[:, language.TOKENS] for run in runs]
         if any(not np.array_equal(tokens[0], other, equal_nan=True) for other in tokens[1:]):
             names = [name for name in names if name == "bits_per_byte"]
-            notes.append("The runs cut the texts into different tokens, so only bits per byte can be compared.")
+            notes.append("The runs use different tokenizers, so only bits per byte can be compared.")
     return names, notes
 
 
-def choose_metric(wanted: str | None, runs: Sequence[FinishedRun]) -> str:
-    """Return the metric to compare by: the one asked for, else the base's main metric. Raises UsageError."""
+def choose_metric(name: str | None, runs: Sequence[FinishedRun]) -> tuple[str, list[str]]:
+    """Return the metric to compare by, and a note if `name` is a short name. Raises UsageError for an unknown metric.
+
+    `name` None takes the main metric of the first run, or another one if the runs do not share it.
+    """
     names, notes = common_metrics(runs)
     main = runs[0].examples.main_metric
-    chosen = wanted or (main if main in names else names[0])
-    if chosen not in names:
-        why = "".join(f" {note}" for note in notes)
-        raise UsageError(f"no metric '{chosen}'; allowed: {one_of(names)}.{did_you_mean(chosen, names)}{why}")
-    return chosen
+    if name is None:
+        return main if main in names else names[0], []
+    try:
+        return find_metric(name, names, "--metric")
+    except UsageError as error:
+        raise UsageError(" ".join([str(error), *notes])) from None
 
 
 def model_megabytes(run: FinishedRun) -> float | None:
-    """Return the size of the model folder in megabytes (10^6 bytes), None where it is gone."""
+    """Return the size of the model folder in megabytes (10^6 bytes), None if the folder was deleted."""
     folder = run.examples.folder / "model"
     if not folder.is_dir():
         return None
@@ -128,7 +152,7 @@ def model_megabytes(run: FinishedRun) -> float | None:
 
 
 def base_model_of(run: FinishedRun) -> str | None:
-    """Return the base model that the model folder needs beside it, None for a whole model."""
+    """Return the base model that an adapter in the model folder needs, None if the folder holds a full model."""
     config = run.examples.folder / "model" / "adapter_config.json"
     if not config.is_file():
         return None

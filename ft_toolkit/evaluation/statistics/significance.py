@@ -11,7 +11,7 @@ from ft_toolkit.metrics.bootstrap import varies
 LEVEL = 0.05
 POWER = 0.8
 
-Outcome = Literal["better", "worse", "no difference shown", "unknown"]
+Outcome = Literal["better", "worse", "no significant difference", "unknown"]
 
 
 def mcnemar(only_one: int, only_other: int) -> float:
@@ -51,12 +51,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def judge(difference: float, p: float | None, *, greater_is_better: bool) -> Outcome:
+def judge_difference(difference: float, p: float | None, *, greater_is_better: bool) -> Outcome:
     """Return the outcome of a corrected p for a score minus the base's."""
     if p is None or np.isnan(difference):
         return "unknown"
     if p >= LEVEL or difference == 0:
-        return "no difference shown"
+        return "no significant difference"
     return "better" if (difference > 0) == greater_is_better else "worse"
 
 

@@ -1,4 +1,4 @@
-"""ftk compare: what is shown, what is not, what is refused, and a page that escapes what comes from the data."""
+"""ftk compare: significance, slices, refused comparisons, and a page that escapes values from the data."""
 
 import json
 import re
@@ -14,7 +14,7 @@ from ft_toolkit.report.comparison import print_comparison, write_comparison
 
 
 def right(wrong, n=100):
-    """Return which of n examples are right: all but those."""
+    """Return which of n examples are right: all except `wrong`."""
     return ~np.isin(np.arange(n), list(wrong))
 
 
@@ -22,7 +22,7 @@ def compared(*folders, metric=None, columns=()):
     return compare_runs(read_runs(folders), metric=metric, columns=columns)
 
 
-def test_a_difference_is_shown_and_counted(make_run, capsys):
+def test_a_significant_difference_is_reported_with_counts(make_run, capsys):
     a, b = make_run("a", right(range(30))), make_run("b", right(range(10)))
     found = compared(a, b)
     one, apart = found.main.differences["b"], found.disagreements["b"]
@@ -31,32 +31,38 @@ def test_a_difference_is_shown_and_counted(make_run, capsys):
     assert (apart.better, apart.worse, apart.both, apart.neither) == (20, 0, 70, 10)
     assert 0 < one.low < 0.2 < one.high
     print_comparison(found)
-    assert "b is better than a: accuracy +0.2000" in " ".join(capsys.readouterr().out.split())
+    out = " ".join(capsys.readouterr().out.split())
+    assert re.search(
+        r"b beats a by 1\d\.\d to 2\d\.\d points of accuracy \(95% interval; difference \+20\.0; McNemar", out
+    )
+    assert "Only b is right on 20 examples, only a on 0." in out
     assert compared(b, a).main.differences["a"].outcome == "worse"
 
 
-def test_what_is_not_shown_is_said_to_be_not_shown(make_run, capsys):
+def test_a_difference_that_is_not_significant_is_reported_as_such(make_run, capsys):
     found = compared(make_run("a", right([0, 1, 2])), make_run("b", right([3, 4])))
-    assert found.main.differences["b"].outcome == "no difference shown"
+    assert found.main.differences["b"].outcome == "no significant difference"
     assert found.main.differences["b"].p == pytest.approx(1.0)
     print_comparison(found)
-    assert "b against a: no difference shown" in capsys.readouterr().out
+    out = " ".join(capsys.readouterr().out.split())
+    assert "No significant difference between b and a: +1.0 points of accuracy (95% interval -" in out
+    assert "Smallest detectable difference: 6." in out and "points of accuracy (5% level, 80% power)" in out
 
 
-def test_more_comparisons_ask_for_more(make_run):
-    """Six examples against none is p = 0.031: shown between two runs, not when it is the best of three."""
+def test_more_comparisons_need_a_smaller_p_value(make_run):
+    """Six examples against none is p = 0.031: significant between two runs, not among three comparisons."""
     base, other = make_run("base", right(range(6))), make_run("other", right([]))
     tries = [make_run(f"try{i}", right(range(6))) for i in range(2)]
     assert compared(base, other).main.differences["other"].outcome == "better"
     found = compared(base, other, *tries).main.differences["other"]
-    assert (found.p, found.corrected, found.outcome) == (2 / 64, 3 * 2 / 64, "no difference shown")
+    assert (found.p, found.corrected, found.outcome) == (2 / 64, 3 * 2 / 64, "no significant difference")
 
 
 def test_slices_classes_and_length(make_run):
     a, b = make_run("a", right(range(30))), make_run("b", right([]))
     found = compared(a, b, columns=["source", "length"])
     assert [(line.name, line.n) for line in found.slices["source"]] == [("mail", 50), ("chat", 45)]
-    assert [line.differences["b"].outcome for line in found.slices["source"]] == ["better", "no difference shown"]
+    assert [line.differences["b"].outcome for line in found.slices["source"]] == ["better", "no significant difference"]
     assert found.skipped["source"] == ["fax"]
     assert [line.name for line in found.slices["length"]] == ["2 words"]
     assert {line.name: line.n for line in found.classes} == {"bad": 50, "good": 50}
@@ -69,17 +75,17 @@ def test_the_positive_class_must_be_the_same(make_run):
     found = compared(a, b)
     assert found.main.differences["b"].value == 0
     assert "f1_binary" not in [line.name for line in found.metrics]
-    assert any("order the labels" in note for note in found.notes)
+    assert any("different label orders" in note for note in found.notes)
     assert {line.name: line.differences["b"].value for line in found.classes} == {"bad": 0.0, "good": 0.0}
 
 
-def test_what_cannot_be_compared_is_refused(make_run, tmp_path: Path):
+def test_runs_that_cannot_be_compared_are_refused(make_run, tmp_path: Path):
     a, b = make_run("a", right([1])), make_run("b", right([2]))
     with pytest.raises(UsageError, match="are the same run"):
         compared(a, b, a.parent / "b" / ".." / "a")
-    with pytest.raises(UsageError, match="at least two"):
+    with pytest.raises(UsageError, match="Name two or more"):
         compared(a)
-    with pytest.raises(UsageError, match=r"different test rows \(100, fingerprint"):
+    with pytest.raises(UsageError, match=r"different test rows \(100 rows with fingerprint"):
         compared(a, make_run("c", right([1]), text="other {}"))
     with pytest.raises(UsageError, match=r"no metric 'acuracy'.*Did you mean 'accuracy'"):
         compared(a, b, metric="acuracy")
@@ -92,11 +98,11 @@ def test_what_cannot_be_compared_is_refused(make_run, tmp_path: Path):
         "schema": {"labels": ["x"], "stride": 2, "tagged_token": "first"},
     }
     (b / "results.json").write_text(json.dumps(results | ner))
-    with pytest.raises(UsageError, match=r"run of text_classification, .*of ner"):
+    with pytest.raises(UsageError, match=r"run of text_classification, .* is a run of ner"):
         compared(a, b)
 
 
-def test_seeds_say_mean_and_spread(make_run, tmp_path: Path, capsys):
+def test_multi_seed_runs_report_mean_and_spread(make_run, tmp_path: Path, capsys):
     for name, mean in (("one", 0.8), ("two", 0.85)):
         make_run(f"{name}/seed_1", right([1]))
         spread = {"mean": mean, "sd": 0.01, "min": mean, "max": mean, "n": 3}
@@ -111,10 +117,10 @@ def test_seeds_say_mean_and_spread(make_run, tmp_path: Path, capsys):
     assert (
         "Over seeds: two 0.8500 ± 0.0100 (3 seeds), one 0.8000 ± 0.0100 (3 seeds); the means differ by +0.0500" in out
     )
-    assert "the best on validation is compared (seed 1 of one, seed 1 of two)" in out
+    assert "its best seed on validation (seed 1 of one, seed 1 of two)" in out
 
 
-def test_the_page_is_whole_and_escapes(make_run, tmp_path: Path):
+def test_the_page_is_self_contained_and_escapes_the_data(make_run, tmp_path: Path):
     evil = "<script>alert({})</script>"
     a, b = make_run("a", right(range(30)), text=evil), make_run("b", right([]), text=evil)
     page = tmp_path / "page.html"
@@ -126,3 +132,30 @@ def test_the_page_is_whole_and_escapes(make_run, tmp_path: Path):
     for anchor in re.findall(r'href="#(.*?)"', text):
         assert f'id="{anchor}"' in text
     assert "no difference</text>" in text
+
+
+def test_settings_that_differ_are_shown(make_run, tmp_path: Path, capsys):
+    a, b = make_run("a", right([1])), make_run("b", right([2]))
+    for folder, rate, method in ((a, 5e-5, "{name: full}"), (b, 1e-4, "{name: lora, r: 8}")):
+        (folder / "recipe.yaml").write_text(
+            f"training: {{learning_rate: {rate}, seed: 5}}\nmethod: {method}\nhub: {{repo: me/{folder.name}}}\n"
+        )
+    comparison = compared(a, b)
+    print_comparison(comparison)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for line in (
+        ["setting", "that", "differs", "a", "b"],
+        ["training.learning_rate", "5.0e-05", "0.0001"],
+        ["method.name", "full", "lora"],
+        ["method.r", "-", "8"],
+    ):
+        assert line in lines
+    assert comparison.as_json()["settings"][0] == {
+        "setting": "training.learning_rate",
+        "values": {"a": "5.0e-05", "b": "0.0001"},
+    }
+    write_comparison(tmp_path / "page.html", comparison, "ftk compare a b")
+    assert "<code>method.r</code></th><td>-</td><td>8</td>" in (tmp_path / "page.html").read_text()
+    (b / "recipe.yaml").write_text("training: [")
+    with pytest.raises(UsageError, match=r"recipe\.yaml: the file is damaged"):
+        compared(a, b)

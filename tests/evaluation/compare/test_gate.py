@@ -1,4 +1,4 @@
-"""ftk gate: what passes, what fails, with which exit code, and what it leaves for CI."""
+"""ftk gate: which conditions pass and fail, exit codes, metric names, and the reports for CI."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from ft_toolkit.core.errors import GateError, UsageError
 
 
 def right(wrong, n=100):
-    """Return which of n examples are right: all but those."""
+    """Return which of n examples are right: all except `wrong`."""
     return ~np.isin(np.arange(n), list(wrong))
 
 
@@ -46,43 +46,43 @@ def test_a_bound_holds_for_every_large_slice(make_run):
     assert "PASS  accuracy >= 0.8: " in out
     assert "FAIL  accuracy >= 0.8 where source = mail: 0.7000" in out
     assert "PASS  accuracy >= 0.8 where source = chat: 1.0000" in out
-    assert "source: fewer than 20 rows, so not checked: fax (5)" in out
+    assert "source: values with fewer than 20 rows are not checked: fax (5)" in out
     assert isinstance(error, GateError)
     assert "where source = fax" in gate(run, "--min", "accuracy=0.8", "--slice", "source", "--min-rows", 5)[0]
 
 
-def test_the_lower_end_of_a_perfect_score_is_not_the_score(make_run):
+def test_a_perfect_score_has_a_lower_bound_below_it(make_run):
     run = make_run("run", right([], 20))
     out, _ = gate(run, "--min-low", "accuracy=0.83", "--min-low", "accuracy=0.85", "--min-low", "f1_macro=0.1")
-    assert "PASS  lower end of accuracy >= 0.83: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
-    assert "FAIL  lower end of accuracy >= 0.85: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
-    assert "FAIL  lower end of f1_macro >= 0.1: 1.0000 on every resample, so these 20 rows give it no bound" in out
-    assert "take --min f1_macro=..., or --min-low of accuracy" in " ".join(out.split())
+    assert "PASS  lower bound of accuracy >= 0.83: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
+    assert "FAIL  lower bound of accuracy >= 0.85: 1.0000, 95% interval 0.8389 to 1.0000, n = 20" in out
+    assert "FAIL  lower bound of f1_macro >= 0.1: 1.0000 on every bootstrap resample, so there is no interval" in out
+    assert "Use --min f1_macro=..., or --min-low with accuracy" in " ".join(out.split())
 
 
-def test_a_drop_fails_only_when_it_is_shown_and_strictly_unless_it_is_excluded(make_run):
+def test_a_drop_fails_if_it_is_significant_and_with_strict_unless_it_is_ruled_out(make_run):
     base, same = make_run("base", right(range(5))), make_run("same", right(range(1, 6)))
     much, same2 = make_run("much", right(range(30))), make_run("same2", right(range(5)))
     against = ("--baseline", base, "--max-drop", 0.005)
     out, error = gate(same, *against)
     assert error is None
-    assert "neither shown nor excluded, which passes" in out
+    assert "neither significant nor ruled out, so the check passes" in out
     assert isinstance(gate(same, *against, "--strict")[1], GateError)
     out, error = gate(much, *against)
     assert isinstance(error, GateError)
     assert "a drop of +0.2500" in out
-    assert "shown to have dropped by more than 0.005" in out
+    assert "A drop of more than 0.005 is significant" in out
     assert gate(much, "--baseline", base, "--max-drop", 0.5, "--strict")[1] is None
     assert gate(same2, *against, "--strict")[1] is None
     assert gate(base, "--baseline", much, "--strict")[1] is None
 
 
-def test_a_smoke_run_is_not_held_to_scores_unless_told(make_run):
-    smoke = make_run("smoke", right([]), substitutions=["model: a tiny stand-in"])
+def test_the_scores_of_a_smoke_run_fail_without_allow_smoke(make_run):
+    smoke = make_run("smoke", right([]), substitutions=["model: a tiny model"])
     out, error = gate(smoke, "--max-seconds", 60, "--max-size-mb", 10)
     assert error is None
     assert "note  a smoke run" in out
-    assert "whose scores mean nothing" in str(gate(smoke, "--min", "accuracy=0.5")[1])
+    assert "its scores mean nothing" in str(gate(smoke, "--min", "accuracy=0.5")[1])
     assert gate(smoke, "--min", "accuracy=0.5", "--allow-smoke")[1] is None
 
 
@@ -91,9 +91,11 @@ def test_a_smoke_run_is_not_held_to_scores_unless_told(make_run):
     [
         ([], "no condition was given"),
         (["--min", "acuracy=0.5"], "Did you mean 'accuracy'"),
+        (["--min", "f2=0.5"], "no metric 'f2'; allowed: accuracy, f1_macro"),
+        (["--min", "f1s=0.5"], "Did you mean 'f1'"),
         (["--min", "accuracy"], "METRIC=NUMBER is needed"),
         (["--min", "accuracy=nan"], "METRIC=NUMBER is needed"),
-        (["--max", "accuracy=0.5"], "higher is better for accuracy; use --min"),
+        (["--max", "accuracy=0.5"], "higher is better for accuracy. Use --min accuracy=0.5"),
         (["--min", "accuracy=0.5", "--slice", "sorce"], "Did you mean 'source'"),
         (["--min", "accuracy=0.5", "--split", "tset"], "no scores on 'tset'; allowed: test"),
         (["--slice", "source", "--max-seconds", "9"], "--slice needs a bound"),
@@ -109,6 +111,27 @@ def test_wrong_conditions_are_refused(make_run, words, said):
     error = gate(run, *(run if word == "RUN" else word for word in words))[1]
     assert isinstance(error, UsageError)
     assert said in str(error)
+
+
+def test_short_metric_names_work_and_are_explained(make_run):
+    run = make_run("run", right(range(15)))
+    out, error = gate(run, "--min", "f1=0.8")
+    assert error is None
+    assert "PASS  f1_macro >= 0.8: 0.85" in out and "note  --min: f1 means f1_macro here" in out
+    out, error = gate(run, "--min-low", "Accuracy=0.7", "--baseline", make_run("base", right([1])), "--metric", "f1")
+    assert "PASS  lower bound of accuracy >= 0.7" in out and "note  --metric: f1 means f1_macro here" in out
+    assert isinstance(error, GateError) and "f1_macro at most 0 below base" in str(error)
+
+
+def test_an_evaluation_is_checked_without_reload_check_and_training_time(make_run):
+    run = make_run("evaluation", right(range(15)))
+    results = json.loads((run / "results.json").read_text())
+    for key in ("reload_proof", "training", "method"):
+        del results[key]
+    (run / "results.json").write_text(json.dumps(results | {"kind": "evaluation"}))
+    out, error = gate(run, "--min", "accuracy=0.8")
+    assert error is None and out.count("PASS") == 1 and "has no reload check" in out
+    assert "is an evaluation, which has no training time" in str(gate(run, "--max-seconds", 9)[1])
 
 
 def test_reports_for_ci(make_run, tmp_path: Path):

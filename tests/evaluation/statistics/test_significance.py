@@ -8,7 +8,7 @@ from ft_toolkit.evaluation.statistics.scores import Scores, score_interval
 from ft_toolkit.evaluation.statistics.significance import (
     bootstrap_p,
     holm,
-    judge,
+    judge_difference,
     mcnemar,
     smallest_detectable_difference,
 )
@@ -61,10 +61,10 @@ def test_a_detectable_difference_is_shown_four_times_in_five():
 
 
 def test_only_a_small_corrected_p_shows_a_difference():
-    assert judge(0.1, 0.049, greater_is_better=True) == "better"
-    assert judge(0.1, 0.049, greater_is_better=False) == "worse"
-    assert judge(0.1, 0.05, greater_is_better=True) == "no difference shown"
-    assert judge(float("nan"), 0.01, greater_is_better=True) == "unknown"
+    assert judge_difference(0.1, 0.049, greater_is_better=True) == "better"
+    assert judge_difference(0.1, 0.049, greater_is_better=False) == "worse"
+    assert judge_difference(0.1, 0.05, greater_is_better=True) == "no significant difference"
+    assert judge_difference(float("nan"), 0.01, greater_is_better=True) == "unknown"
 
 
 def test_scores_say_what_their_examples_can_show():

@@ -1,0 +1,148 @@
+"""The checks of `ftk gate` on a score: a bound on a metric, and the drop from a baseline run."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from ft_toolkit.core.errors import UsageError, one_of
+from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric
+from ft_toolkit.evaluation.compare.metric_names import find_metric
+from ft_toolkit.evaluation.statistics.scores import finite, score_interval
+from ft_toolkit.metrics.bootstrap import resample
+
+SAMPLES = 2000
+SEED = 13
+BoundKind = Literal["min", "min-low", "max"]
+_SMOKE = "a smoke run, so its scores mean nothing (--allow-smoke checks them anyway)"
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound on a metric: the score is at least `value` (min) or at most `value` (max).
+
+    With min-low, the lower end of the 95% interval is at least `value`.
+    """
+
+    kind: BoundKind
+    metric: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The allowed drop of a metric below a baseline run.
+
+    The run fails when a larger drop is significant at level `alpha`. With `strict` it fails unless a larger drop is ruled out.
+    `metric` None takes the main metric.
+    """
+
+    baseline: FinishedRun
+    metric: str | None
+    allowed: float
+    alpha: float
+    strict: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """The result of one condition: its name, whether it passed, an explanation, and the numbers for the JSON file."""
+
+    name: str
+    passed: bool
+    text: str
+    figures: dict[str, Any]
+
+    @property
+    def line(self) -> str:
+        """The check as one line of text."""
+        return f"{'PASS' if self.passed else 'FAIL'}  {self.name}: {self.text}"
+
+
+def resolve_bound(bound: Bound, run: FinishedRun) -> tuple[Bound, list[str]]:
+    """Return the bound with the full name of its metric, and a note if the name was a short one.
+
+    Raises UsageError for an unknown metric, and for a bound on the wrong side: a minimum where lower is better.
+    """
+    metric, notes = find_metric(bound.metric, run.examples.metrics, f"--{bound.kind}")
+    greater = run.examples.metrics[metric].greater_is_better
+    if greater == (bound.kind == "max"):
+        direction, option = ("higher", "min") if greater else ("lower", "max")
+        raise UsageError(f"--{bound.kind}: {direction} is better for {metric}. Use --{option} {metric}={bound.value:g}")
+    return replace(bound, metric=metric), notes
+
+
+def check_bound(bound: Bound, run: FinishedRun, positions: np.ndarray, suffix: str, *, smoke: bool) -> Check:
+    """Check a bound on the examples at `positions`. `suffix` ends the name of the check; `smoke` fails it."""
+    sign = "<=" if bound.kind == "max" else ">="
+    subject = f"lower bound of {bound.metric}" if bound.kind == "min-low" else bound.metric
+    name = f"{subject} {sign} {bound.value:g}{suffix}"
+    metric = run.examples.metrics[bound.metric]
+    predictions, references = run.examples.predictions[positions], run.examples.references[positions]
+    value = metric.fn(predictions, references)
+    resamples = resample({"": metric.fn}, predictions, references, samples=SAMPLES, seed=SEED)[""]
+    interval = score_interval(resamples, metric, len(positions))
+    checked = interval["low"] if bound.kind == "min-low" else value
+    figures = {"value": finite(value), **interval, "bound": bound.value, "n": len(positions)}
+    if smoke:
+        return Check(name, False, _SMOKE, figures)
+    if np.isnan(value):
+        return Check(name, False, "the score is undefined on these rows", figures)
+    if checked is None:
+        means = [other for other, definition in run.examples.metrics.items() if definition.is_mean]
+        text = (
+            f"{value:.4f} on every bootstrap resample, so there is no interval on these {len(positions):,} rows. "
+            f"Use --min {bound.metric}=..."
+        )
+        return Check(name, False, text + f", or --min-low with {one_of(means)}" * bool(means), figures)
+    passed = checked <= bound.value if bound.kind == "max" else checked >= bound.value
+    text = f"{value:.4f}, 95% interval {_span(interval['low'], interval['high'])}, n = {len(positions):,}"
+    return Check(name, bool(passed), text, figures)
+
+
+def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, list[str]]:
+    """Compare with the baseline by a one-sided paired bootstrap. Also return a note if the metric's name was a short one.
+
+    With confidence 1 - alpha each, the true drop is above the lower and below the upper bound.
+    """
+    both = [drop.baseline, run]
+    check_comparable(both)
+    metric, notes = choose_metric(drop.metric, [run, drop.baseline])
+    sign = 1.0 if run.examples.metrics[metric].greater_is_better else -1.0
+    name = f"{metric} at most {drop.allowed:g} below {drop.baseline.label}"
+    if smoke or drop.baseline.results["substitutions"]:
+        return Check(name, False, _SMOKE if smoke else f"{drop.baseline.label} is a smoke run", {}), notes
+    before, after = (_score(one, metric) for one in both)
+    drops = sign * (_resampled(drop.baseline, metric) - _resampled(run, metric))
+    drops = drops[~np.isnan(drops)]
+    if not len(drops):
+        return Check(name, False, "the score is undefined", {}), notes
+    value = sign * (before - after)
+    low, high = (float(bound) for bound in np.quantile(drops, [drop.alpha, 1 - drop.alpha]))
+    is_larger, is_ruled_out = low > drop.allowed, high <= drop.allowed
+    text = (
+        f"{after:.4f}, baseline {before:.4f}: a drop of {value:+.4f} (one-sided {100 * (1 - drop.alpha):g}% bounds: above "
+        f"{low:+.4f}, below {high:+.4f}). A drop of more than {drop.allowed:g} is "
+    )
+    if is_larger:
+        text += "significant"
+    elif is_ruled_out:
+        text += "ruled out"
+    else:
+        text += f"neither significant nor ruled out, so the check {'fails (--strict)' if drop.strict else 'passes'}"
+    figures = {"drop": value, "above": low, "below": high, "allowed": drop.allowed, "alpha": drop.alpha}
+    return Check(name, is_ruled_out if drop.strict else not is_larger, text, figures), notes
+
+
+def _score(run: FinishedRun, metric: str) -> float:
+    return run.examples.metrics[metric].fn(run.examples.predictions, run.examples.references)
+
+
+def _resampled(run: FinishedRun, metric: str) -> np.ndarray:
+    """Return the metric on bootstrap resamples, shape (SAMPLES,); runs on the same examples use the same resamples."""
+    fn = run.examples.metrics[metric].fn
+    return resample({"": fn}, run.examples.predictions, run.examples.references, samples=SAMPLES, seed=SEED)[""]
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return "undefined" if low is None or high is None else f"{low:.4f} to {high:.4f}"
