@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.recipe.sections import METHODS, Recipe
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.optimizer import lr_at
@@ -176,7 +177,9 @@ def seen_in_a_model(loaded: LoadedRecipe, folder: Path) -> Any:
 
 def seen_in_a_run(loaded: LoadedRecipe, folder: Path) -> Any:
     shutil.rmtree(folder, ignore_errors=True)
-    results = run(loaded, output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    results = run(
+        loaded, RunOptions(output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    )
     for noise in ("seconds", "step_seconds", "tokens_per_second", "peak_memory_mib"):
         results["training"].pop(noise)
     results["reload_proof"] = None

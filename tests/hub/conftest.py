@@ -73,13 +73,17 @@ def recipe_values(data_files, tiny_bert):
 def finish(folder: Path, values) -> Path:
     """Run a recipe in this process and return its run folder."""
     from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.runs.options import RunOptions
     from ft_toolkit.runs.run import run
     from ft_toolkit.tasks import find_tasks
 
     (folder / "tiny.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     loaded = load_recipe(folder / "tiny.yaml", [], find_tasks())
     command = f"ftk run {folder}/tiny.yaml --output {folder}/run"
-    run(loaded, output=folder / "run", resume=False, smoke=False, command=command, console=Console(quiet=True))
+    run(
+        loaded,
+        RunOptions(output=folder / "run", resume=False, smoke=False, command=command, console=Console(quiet=True)),
+    )
     return folder / "run"
 
 

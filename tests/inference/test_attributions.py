@@ -11,13 +11,14 @@ from ft_toolkit.core.errors import RecipeError, UsageError
 from ft_toolkit.inference.attributions import credited_label, explain
 from ft_toolkit.inference.model_folder import load
 from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 
 
 def finish(path: Path, folder: Path, *settings: str) -> dict[str, Any]:
     loaded = load_recipe(path, list(settings), find_tasks())
-    return run(loaded, output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    return run(loaded, RunOptions(output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True)))
 
 
 def test_the_words_of_the_surest_mistakes_are_credited(tiny_gpt2: str, write_recipe: Any, tmp_path: Path) -> None:

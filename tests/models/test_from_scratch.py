@@ -17,6 +17,7 @@ from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretra
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.runs.dry_run import dry_run
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.prepare import build_model, prepare
@@ -198,7 +199,9 @@ def test_what_is_made_from_scratch_is_the_same_twice(write_recipe: Any, tmp_path
 
 def test_a_run_from_scratch_can_be_used(write_recipe: Any, tmp_path: Path) -> None:
     folder, loaded = tmp_path / "run", recipe_of(write_recipe, "training.max_steps=3")
-    results = run(loaded, output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    results = run(
+        loaded, RunOptions(output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    )
     assert results["model"] == "gpt2 from scratch"
     assert results["scores"]["test"]["baselines"]["bytes"]["perplexity"]["value"] is None
     (prediction,) = load(folder)(["the lamp is late"])

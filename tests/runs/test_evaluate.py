@@ -15,6 +15,7 @@ from ft_toolkit.core.errors import DataError, GateError, UsageError
 from ft_toolkit.evaluation.compare.examples import read_examples
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.runs.evaluate import evaluate_model
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 
@@ -38,7 +39,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A smoke run of a task, with the rows that it called test in a file."""
     folder = tmp_path_factory.mktemp(request.param)
     loaded = load_recipe(find_recipe(RECIPES[request.param]), [], find_tasks())
-    run(loaded, output=folder / "run", resume=False, smoke=True, command="ftk run x", console=QUIET)
+    run(loaded, RunOptions(output=folder / "run", resume=False, smoke=True, command="ftk run x", console=QUIET))
     return folder / "run"
 
 
@@ -100,7 +101,7 @@ reference: {{metric: accuracy, value: 0.0, tolerance: 0.01, split: test, source:
 """
     )
     loaded = load_recipe(folder / "recipe.yaml", [], find_tasks())
-    run(loaded, output=folder / "run", resume=False, smoke=False, command="ftk run x", console=QUIET)
+    run(loaded, RunOptions(output=folder / "run", resume=False, smoke=False, command="ftk run x", console=QUIET))
     return folder
 
 

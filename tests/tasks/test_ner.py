@@ -454,6 +454,7 @@ def test_a_run_from_files_to_predictions(tmp_path, tiny_bert, write_recipe):
 
     from ft_toolkit.inference.model_folder import load
     from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.runs.options import RunOptions
     from ft_toolkit.runs.run import run
     from ft_toolkit.tasks import find_tasks
 
@@ -468,7 +469,7 @@ def test_a_run_from_files_to_predictions(tmp_path, tiny_bert, write_recipe):
     )
     out = tmp_path / "run"
     loaded = load_recipe(recipe, [], find_tasks())
-    results = run(loaded, output=out, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
+    results = run(loaded, RunOptions(output=out, resume=False, smoke=False, command="ftk", console=Console(quiet=True)))
     test = results["scores"]["test"]
     assert test["metrics"]["f1"]["value"] > 0.3
     assert list(test["baselines"]) == ["lexicon"] and {row["label"] for row in test["per_class"]} >= {"person", "place"}

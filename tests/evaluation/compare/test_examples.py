@@ -17,6 +17,7 @@ from ft_toolkit.evaluation.compare.examples import EXAMPLES, read_examples, writ
 from ft_toolkit.evaluation.compare.finished_runs import read_runs
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.report.comparison import print_comparison, write_comparison
+from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 
@@ -39,7 +40,7 @@ def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     """A smoke run of each task."""
     folder = tmp_path_factory.mktemp(request.param) / "run"
     loaded = load_recipe(find_recipe(f"{request.param}/{RECIPES[request.param]}"), [], find_tasks())
-    run(loaded, output=folder, resume=False, smoke=True, command="ftk run x", console=Console(quiet=True))
+    run(loaded, RunOptions(output=folder, resume=False, smoke=True, command="ftk run x", console=Console(quiet=True)))
     return folder
 
 
