@@ -31,7 +31,7 @@ from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import Prepared, build_model, prepare
 from ft_toolkit.training.speedups.dropout import use_cheap_dropout
 from ft_toolkit.training.speedups.embedding_rows import train_only_rows
-from ft_toolkit.training.speedups.frozen_blocks import keep_frozen
+from ft_toolkit.training.speedups.frozen_blocks import cache_frozen_blocks
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 ALWAYS = ("last block", "embedding rows", "cheaper dropout and attention")
@@ -55,10 +55,12 @@ class Variant:
         )
         self.plan = training_plan(prepared, total_steps=steps, world_size=1)
         if VOCABULARY not in names:
-            self.plan = replace(self.plan, places=lambda batch: None)
+            self.plan = replace(self.plan, read_positions=lambda batch: None)
         lengths = prepared.features["train"].lengths
         if FROZEN in names:
-            kept, words = keep_frozen(built.model, tokens=sum(lengths), free_bytes=environment.free_memory_bytes())
+            kept, words = cache_frozen_blocks(
+                built.model, tokens=sum(lengths), free_bytes=environment.free_memory_bytes()
+            )
             if kept is None:
                 raise SystemExit(f"{words or 'no block is frozen'}")
             self.plan = replace(self.plan, reused=partial(kept.reused, lengths))
@@ -81,7 +83,7 @@ def main() -> None:
     given = parser.parse_args()
     loaded = load_recipe(given.recipe, given.overrides, find_tasks())
     with tempfile.TemporaryDirectory() as scratch:
-        prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
+        prepared = prepare(loaded, work_folder=Path(scratch))
         precision = prepared.recipe.training.mixed_precision
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
         names = ALWAYS

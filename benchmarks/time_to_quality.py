@@ -33,13 +33,13 @@ from ft_toolkit.evaluation.statistics.scores import point_scores
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
-from ft_toolkit.training.head_probe import start_head
+from ft_toolkit.training.head_probe import fit_head_probe
 from ft_toolkit.training.layer_rates import lr_factors
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
 from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import Prepared, build_model, prepare
-from ft_toolkit.training.speedups import save_work
+from ft_toolkit.training.speedups import apply_speedups
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -98,7 +98,7 @@ def main() -> None:
     for source in arguments.data:
         with tempfile.TemporaryDirectory() as scratch:
             recipes = {option: _recipe(Path(scratch), source, option, arguments) for option in arguments.options}
-            whole = prepare(recipes["none"], smoke=False, work_folder=Path(scratch))
+            whole = prepare(recipes["none"], work_folder=Path(scratch))
         AcceleratorState._reset_state()  # the data set before may have had another precision
         precision = whole.recipe.training.mixed_precision
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
@@ -225,7 +225,7 @@ def _measure(
     training = loaded.recipe.training.model_copy(update={"seed": seed, "num_train_epochs": size.epochs})
     prepared = replace(some, recipe=loaded.recipe.model_copy(update={"training": training}))
     built = build_model(prepared)
-    save_work(built.model, accelerator.device, prepared.training_ids)
+    apply_speedups(built.model, accelerator.device, prepared.training_ids)
     model = built.model.to(accelerator.device)
     optimizer = make_optimizer(
         model,
@@ -233,7 +233,7 @@ def _measure(
         weight_decay=training.weight_decay,
         factors=lr_factors(model, built.heads, training),
     )
-    probe = start_head(accelerator, model, built.new_modules, prepared)
+    probe = fit_head_probe(accelerator, model, built.new_modules, prepared)
     probe_seconds = 0.0 if probe is None else probe.seconds
     steps = prepared.total_steps(1)
     lost = 0 if step_seconds is None else round(probe_seconds / step_seconds)

@@ -91,12 +91,12 @@ def data_files(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, An
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> Callable[[str], str]:
     """Return a function that gives the folder of a two-layer model with random weights, by its architecture."""
-    from ft_toolkit.models.tiny import make_stand_in
+    from ft_toolkit.models.tiny import make_tiny_model
 
     @cache
     def make(architecture: str) -> str:
         folder = tmp_path_factory.mktemp(architecture)
-        return str(make_stand_in(folder, [row["text"] for row in rows], architecture))
+        return str(make_tiny_model(folder, [row["text"] for row in rows], architecture))
 
     return make
 

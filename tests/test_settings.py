@@ -153,7 +153,7 @@ def test_every_field_is_tried_here_or_shown_elsewhere() -> None:
 
 
 def seen_before_the_model(loaded: LoadedRecipe, folder: Path) -> Any:
-    prepared = prepare(loaded, smoke=False, work_folder=folder)
+    prepared = prepare(loaded, work_folder=folder)
     total = prepared.total_steps(1)
     training = prepared.recipe.training
     rates = [
@@ -167,11 +167,11 @@ def seen_before_the_model(loaded: LoadedRecipe, folder: Path) -> Any:
         for step in range(total)
     ]
     features = {name: (f.inputs, f.targets) for name, f in prepared.features.items()}
-    return repr((features, prepared.schema, prepared.main_metric, prepared.plan_epoch(0, 1), total, rates))
+    return repr((features, prepared.schema, prepared.main_metric, prepared.epoch_batches(0, 1), total, rates))
 
 
 def seen_in_a_model(loaded: LoadedRecipe, folder: Path) -> Any:
-    built = build_model(prepare(loaded, smoke=False, work_folder=folder))
+    built = build_model(prepare(loaded, work_folder=folder))
     return repr((built.count, [name for name, _ in built.model.named_parameters()], str(built.model)))
 
 

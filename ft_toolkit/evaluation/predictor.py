@@ -10,9 +10,9 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from ft_toolkit.tasks.base import Batch, Features, Rows, Task, without_answers
-from ft_toolkit.training.batching import plan_evaluation
+from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
-from ft_toolkit.training.speedups.predicted_positions import only_at, places_read
+from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions
 
 # Rows that are predicted together and handed out before the next ones: enough to sort by length.
 CHUNK, CHUNK_GENERATED = 4096, 64
@@ -41,7 +41,7 @@ class Predictor:
         """
         collate = make_collate(features, self.task, self.schema, self.tokenizer.pad_token_id)
         n_ranks, rank = (1, 0) if self.alone else (self.accelerator.num_processes, self.accelerator.process_index)
-        plan = plan_evaluation(features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=n_ranks)
+        plan = evaluation_batches(features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=n_ranks)
         self.model.eval()
         found: list[tuple[int, Any]] = []
         losses: list[tuple[float, float]] = []
@@ -71,7 +71,7 @@ class Predictor:
         with self.accelerator.autocast():
             outputs = None
             if task.predict is not None or batch.targets.numel():
-                with only_at(self.model, places_read(task, cpu_batch, self.schema)):
+                with compute_logits_at(self.model, read_positions(task, cpu_batch, self.schema)):
                     outputs = self.model(**batch.inputs)
             if task.generate is not None and not loss_only:
                 values = task.generate(self.model, batch, self.schema, self.tokenizer)

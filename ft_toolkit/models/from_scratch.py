@@ -1,4 +1,4 @@
-"""A model from scratch: a config from the recipe, a tokenizer taken over or learned from the training rows, no weights."""
+"""Create a model from scratch: the recipe's config, and a tokenizer from a model or trained on the training rows."""
 
 import hashlib
 import json
@@ -17,20 +17,20 @@ from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind
 from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
 from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
 
-# Says what a folder was made from, so that a resumed run takes it and another one does not.
+# The file with the settings and texts of a folder: a resumed run reuses the folder only if they are the same.
 ORIGIN = "made_from.json"
-# Models whose positions begin behind the padding token's id.
+# Models that number positions from pad_token_id + 1.
 _POSITIONS_AFTER_PADDING = ("camembert", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta")
-# What the tokenizer decides, or what a written config.json says of itself.
-_OF_THE_TOKENIZER = ("vocab_size", "decoder_vocab_size")
-_OF_A_FILE = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "auto_map")
+# Config values that come from the tokenizer, and values that describe the config.json file itself.
+_TOKENIZER_VALUES = ("vocab_size", "decoder_vocab_size")
+_FILE_VALUES = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "auto_map")
 
 
-def make_new_model(section: ModelSection, task: Task, rows: Rows, folder: Path) -> Checkpoint:
-    """Write config.json and the tokenizer of a new model to `folder`, unless it holds them already.
+def make_model_from_scratch(section: ModelSection, task: Task, rows: Rows, folder: Path) -> Checkpoint:
+    """Write config.json and the tokenizer of a new model to `folder`, unless it already holds them; return its checkpoint.
 
-    The weights come when the model is loaded, from the recipe's seed. Raises ModelError for an unknown model type, a key
-    that its config does not have, or a value that it refuses.
+    The weights are initialized when the model is loaded, from training.seed. Raises ModelError for an unknown model type, a
+    key that its config does not have, or an invalid value.
     """
     values = _read_values(section.config)
     kind = kind_of(_config_class(values)())
@@ -46,7 +46,7 @@ def make_new_model(section: ModelSection, task: Task, rows: Rows, folder: Path) 
         else load_tokenizer(find_tokenizer_folder(section.tokenizer or ""))
     )
     config = make_config(values, tokenizer)
-    if isinstance(section.tokenizer, NewTokenizer) and (limit := _longest(config)) is not None:
+    if isinstance(section.tokenizer, NewTokenizer) and (limit := _max_positions(config)) is not None:
         tokenizer.model_max_length = limit
     with whole_folder(folder) as fresh:
         config.save_pretrained(fresh)
@@ -56,7 +56,7 @@ def make_new_model(section: ModelSection, task: Task, rows: Rows, folder: Path) 
 
 
 def make_config(values: Mapping[str, Any], tokenizer: Any) -> Any:
-    """Return the transformers config of the values, with the size of the vocabulary and the special tokens' ids filled in."""
+    """Return the transformers config with `values`, the vocabulary size and the ids of the special tokens."""
     config_class = _config_class(values)
     default = config_class()
     _check_keys(values, default)
@@ -64,22 +64,22 @@ def make_config(values: Mapping[str, Any], tokenizer: Any) -> Any:
         f"{name}_token_id": getattr(tokenizer, f"{name}_token_id", None)
         for name in ("pad", "bos", "eos", "cls", "sep", "mask")
     }
-    known = {
+    token_ids = {
         name: value for name, value in ids.items() if value is not None and (hasattr(default, name) or "cls" in name)
     }
     if default.is_encoder_decoder:
-        # BART and its kin begin a text with its end token, T5 and Marian with padding
-        begins_with_end = getattr(default, "decoder_start_token_id", None) == default.eos_token_id
-        known["decoder_start_token_id"] = ids["eos_token_id"] if begins_with_end else ids["pad_token_id"]
+        # BART starts the decoder with the end token, T5 and Marian with the pad token
+        starts_with_end = getattr(default, "decoder_start_token_id", None) == default.eos_token_id
+        token_ids["decoder_start_token_id"] = ids["eos_token_id"] if starts_with_end else ids["pad_token_id"]
         if hasattr(default, "forced_eos_token_id"):
-            known["forced_eos_token_id"] = ids["eos_token_id"]
+            token_ids["forced_eos_token_id"] = ids["eos_token_id"]
         if hasattr(default, "decoder_vocab_size"):
-            known["decoder_vocab_size"] = len(tokenizer)
+            token_ids["decoder_vocab_size"] = len(tokenizer)
     try:
         return config_class(
             **{name: value for name, value in values.items() if name != "model_type"},
             vocab_size=len(tokenizer),
-            **known,
+            **token_ids,
         )
     except (StrictDataclassError, ValueError, TypeError) as error:
         reason = " ".join(line.strip() for line in str(error).splitlines() if line.strip())
@@ -87,10 +87,10 @@ def make_config(values: Mapping[str, Any], tokenizer: Any) -> Any:
 
 
 def train_tokenizer(texts: Iterable[str], kind: Kind, vocab_size: int) -> Any:
-    """Return a byte-level BPE tokenizer (Radford et al. 2019) learned from texts: no text is unknown to it.
+    """Return a byte-level BPE tokenizer (Radford et al. 2019) trained on texts. It has no unknown tokens.
 
-    Special tokens as the kind of model needs them: encoders <s> text </s> and <mask>, encoder-decoders text </s>, decoders
-    <|endoftext|>, which nothing adds by itself; each has its own <pad>.
+    Special tokens: encoders use <s> text </s> and <mask>, encoder-decoders text </s>. Decoders have <|endoftext|>, which is
+    not added automatically. Every kind has a <pad> token.
     """
     special = {
         "encoder": ["<pad>", "<s>", "</s>", "<unk>", "<mask>"],
@@ -130,56 +130,59 @@ def train_tokenizer(texts: Iterable[str], kind: Kind, vocab_size: int) -> Any:
 
 
 def _texts(rows: Rows, task: Task, kind: Kind) -> list[str]:
-    """Return what the tokenizer learns from: the texts a model reads and, of an encoder-decoder, those it writes."""
-    written = [name for name, column in task.columns.items() if column.is_answer and kind == "encoder-decoder"]
+    """Return the training texts of the tokenizer: the input texts and, for an encoder-decoder, the answers."""
+    answers = [name for name, column in task.columns.items() if column.is_answer and kind == "encoder-decoder"]
     texts: list[str] = []
     for row in rows:
-        texts += [*input_texts(row, task), *(row[name] for name in written if isinstance(row.get(name), str))]
+        texts += [*input_texts(row, task), *(row[name] for name in answers if isinstance(row.get(name), str))]
     return texts
 
 
 def _read_values(config: Mapping[str, Any] | str | None) -> dict[str, Any]:
-    """Return the values of `model.config`: as they stand in the recipe, or those of a config.json."""
+    """Return the values of `model.config`, given in the recipe or as the path of a config.json."""
     if not isinstance(config, str):
         return dict(config or {})
     path = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"model.config: {path} is not a readable config.json: {error}") from None
+        raise ModelError(
+            f"model.config: {path} is not a readable config.json: {error}; give another path, or a mapping"
+        ) from None
     if not isinstance(values, dict):
-        raise ModelError(f"model.config: {path} holds no mapping")
-    dropped = (*_OF_THE_TOKENIZER, *_OF_A_FILE)
+        raise ModelError(f"model.config: {path} must contain a JSON object")
+    dropped = (*_TOKENIZER_VALUES, *_FILE_VALUES)
     return {name: value for name, value in values.items() if name not in dropped and not name.endswith("_token_id")}
 
 
 def _config_class(values: Mapping[str, Any]) -> Any:
     model_type = values.get("model_type")
-    known: Sequence[str] = sorted(CONFIG_MAPPING.keys())
+    model_types: Sequence[str] = sorted(CONFIG_MAPPING.keys())
     if model_type is None:
-        raise ModelError("model.config: no model_type; such as gpt2, llama, bert, roberta, bart, marian, t5")
-    if model_type not in known:
+        raise ModelError("model.config: model_type is required, such as gpt2, llama, bert, roberta, bart, marian or t5")
+    if model_type not in model_types:
         raise ModelError(
-            f"model.config.model_type: transformers has no {model_type!r}; such as gpt2, llama, bert, roberta, bart, marian, "
-            f"t5.{did_you_mean(str(model_type), known)}"
+            f"model.config.model_type: transformers has no model type {model_type!r}; use one such as gpt2, llama, bert, "
+            f"roberta, bart, marian or t5.{did_you_mean(str(model_type), model_types)}"
         )
     return CONFIG_MAPPING[model_type]
 
 
 def _check_keys(values: Mapping[str, Any], default: Any) -> None:
-    own = default.to_dict().keys() | default.attribute_map.keys()
+    allowed = default.to_dict().keys() | default.attribute_map.keys()
     for name in values:
-        if name in _OF_THE_TOKENIZER or name.endswith("_token_id"):
-            raise ModelError(f"model.config.{name}: the tokenizer decides that; remove it")
-        if name not in own:
-            shown = one_of(sorted(own - PretrainedConfig().to_dict().keys() - set(_OF_THE_TOKENIZER)))
+        if name in _TOKENIZER_VALUES or name.endswith("_token_id"):
+            raise ModelError(f"model.config.{name}: the tokenizer sets this value; remove it")
+        if name not in allowed:
+            shown = one_of(sorted(allowed - PretrainedConfig().to_dict().keys() - set(_TOKENIZER_VALUES)))
             raise ModelError(
-                f"model.config.{name}: {default.model_type} has no such value; allowed: {shown}.{did_you_mean(name, own)}"
+                f"model.config.{name}: not found in the config of {default.model_type}; allowed: {shown}."
+                f"{did_you_mean(name, allowed)}"
             )
 
 
-def _longest(config: Any) -> int | None:
-    """Return the longest text that the model's position embeddings allow; None where there are none."""
+def _max_positions(config: Any) -> int | None:
+    """Return the maximum number of tokens for the model's position embeddings; None if it has none."""
     limit = getattr(config, "max_position_embeddings", None)
     if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
         limit -= config.pad_token_id + 1

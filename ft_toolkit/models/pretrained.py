@@ -193,7 +193,7 @@ def load_model(
     torch.manual_seed(seed)
     missing: list[str] = []
     if from_scratch:
-        model = _new_model(auto_class, config)
+        model = _model_from_scratch(auto_class, config)
     else:
         model, missing = load_weights(folder, auto_class, config)
     for name, module in model.named_modules():  # Marian computes its positions; nothing reads the pooler of a pair
@@ -218,7 +218,7 @@ def renamed_weights(auto_class: Any, config: Any) -> dict[str, str] | None:
     return {rf"^{theirs}\.": f"{ours}."} if theirs and ours and theirs != ours else None
 
 
-def _new_model(auto_class: str, config: Any) -> Any:
+def _model_from_scratch(auto_class: str, config: Any) -> Any:
     try:
         if auto_class == PAIR:
             return transformers.EncoderDecoderModel(config=config)

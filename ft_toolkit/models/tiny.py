@@ -1,6 +1,6 @@
-"""Tiny models with random weights and the real architecture, made on the spot: for `--smoke` and for tests.
+"""Create tiny models with a real architecture and random weights, for `--smoke` and for tests.
 
-A stand-in learns nothing worth having; it shows that a recipe runs from end to end where its model cannot be had.
+A tiny model shows that a recipe runs from end to end without downloading its model. Its scores mean nothing.
 """
 
 import re
@@ -14,19 +14,20 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-_POSITIONS = 512
+MAX_TOKENS = 512
 
 
 @dataclass(frozen=True)
 class _Architecture:
-    """How a family is made tiny. `special` names the tokens as the family does, in the order of their ids."""
+    """The sizes and the tokenizer of a tiny model. `special` maps roles to the family's special tokens, in id order."""
 
     auto_class: str
     sizes: dict[str, Any]
     special: dict[str, str]
-    # Special tokens around one text and around two; the tokenizer is word pieces or bytes.
+    # Templates with the special tokens around one text and around two texts.
     single: str
     pair: str
+    # The tokenizer: WordPiece if true, else byte level.
     word_pieces: bool = False
 
 
@@ -36,12 +37,12 @@ def _bert_sizes(**more: Any) -> dict[str, Any]:
         "num_hidden_layers": 2,
         "num_attention_heads": 4,
         "intermediate_size": 64,
-        "max_position_embeddings": _POSITIONS + 8,  # RoBERTa counts positions from the pad id
+        "max_position_embeddings": MAX_TOKENS + 8,  # RoBERTa numbers positions from the pad id
         **more,
     }
 
 
-# The decoder begins with token 2: BART's end token, Marian's pad token.
+# The decoder starts with token 2: BART's end token, Marian's pad token.
 _BART_SIZES = {
     "d_model": 32,
     "encoder_layers": 2,
@@ -50,7 +51,7 @@ _BART_SIZES = {
     "decoder_attention_heads": 4,
     "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64,
-    "max_position_embeddings": _POSITIONS,
+    "max_position_embeddings": MAX_TOKENS,
     "decoder_start_token_id": 2,
     "forced_eos_token_id": None,
 }
@@ -67,7 +68,7 @@ ARCHITECTURES: dict[str, _Architecture] = {
     "bert": _Architecture(_ENCODER, _bert_sizes(), _BERT, *_IN_BERT, word_pieces=True),
     "distilbert": _Architecture(
         _ENCODER,
-        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": _POSITIONS},
+        {"dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 64, "max_position_embeddings": MAX_TOKENS},
         _BERT,
         *_IN_DISTILBERT,
         word_pieces=True,
@@ -89,7 +90,7 @@ ARCHITECTURES: dict[str, _Architecture] = {
     ),
     "gpt2": _Architecture(
         _DECODER,
-        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": _POSITIONS},
+        {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": MAX_TOKENS},
         {"eos": "<|endoftext|>"},
         "$A",
         "$A $B",
@@ -121,7 +122,7 @@ ARCHITECTURES: dict[str, _Architecture] = {
     ),
 }
 
-# What a model's name says about its architecture, the first that matches; BERT where nothing does.
+# Pattern of a model name -> architecture. The first match counts; the default is BERT.
 _NAMES = {
     "deberta": "deberta-v2",
     "distilbert": "distilbert",
@@ -138,41 +139,47 @@ _NAMES = {
 
 
 def architecture_of(name: str) -> str:
-    """Guess a model's architecture from its name; without the network nothing else is known of it."""
-    return next((found for pattern, found in _NAMES.items() if re.search(pattern, name, re.IGNORECASE)), "bert")
+    """Guess a model's architecture from its name, the only information available without the network."""
+    matches = (architecture for pattern, architecture in _NAMES.items() if re.search(pattern, name, re.IGNORECASE))
+    return next(matches, "bert")
 
 
-def make_stand_in(folder: Path, texts: Iterable[str], architecture: str = "bert", seed: int = 0) -> Path:
-    """Write a two-layer model of `architecture` with a vocabulary from `texts` to `folder`, unless it is there; return it."""
-    if (folder / "model.safetensors").is_file():  # written last
+def make_tiny_model(folder: Path, texts: Iterable[str], architecture: str = "bert", seed: int = 0) -> Path:
+    """Write a two-layer model of `architecture` with a vocabulary from `texts` to `folder`, and return the folder.
+
+    An existing model is kept.
+    """
+    if (folder / "model.safetensors").is_file():  # the last file that is written
         return folder
-    made = ARCHITECTURES[architecture]
+    spec = ARCHITECTURES[architecture]
     torch.manual_seed(seed)
-    tokenizer = _tokenizer(made, texts)
-    ids = {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in made.special.items()}
-    known = {"pad_token_id": ids.get("pad_token_id"), "bos_token_id": None, "eos_token_id": None} | ids
-    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **known | made.sizes)
-    model = getattr(transformers, made.auto_class).from_config(config)
+    tokenizer = _tokenizer(spec, texts)
+    ids = {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in spec.special.items()}
+    token_ids = {"pad_token_id": ids.get("pad_token_id"), "bos_token_id": None, "eos_token_id": None} | ids
+    config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **token_ids | spec.sizes)
+    model = getattr(transformers, spec.auto_class).from_config(config)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder
 
 
-def _tokenizer(made: _Architecture, texts: Iterable[str]) -> PreTrainedTokenizerFast:
-    special = list(dict.fromkeys(made.special.values()))
-    tokenizer = _word_pieces(special, texts) if made.word_pieces else _bytes(special)
-    known = [(token, special.index(token)) for token in special]
-    tokenizer.post_processor = processors.TemplateProcessing(single=made.single, pair=made.pair, special_tokens=known)
-    two_segments = ":1" in made.pair and made.word_pieces
+def _tokenizer(spec: _Architecture, texts: Iterable[str]) -> PreTrainedTokenizerFast:
+    special = list(dict.fromkeys(spec.special.values()))
+    tokenizer = _word_pieces(special, texts) if spec.word_pieces else _bytes(special)
+    special_ids = [(token, special.index(token)) for token in special]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=spec.single, pair=spec.pair, special_tokens=special_ids
+    )
+    two_segments = ":1" in spec.pair and spec.word_pieces
     names = ["input_ids", *(["token_type_ids"] if two_segments else []), "attention_mask"]
-    roles = {f"{role}_token": token for role, token in made.special.items()}
+    roles = {f"{role}_token": token for role, token in spec.special.items()}
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=_POSITIONS, model_input_names=names, **roles
+        tokenizer_object=tokenizer, model_max_length=MAX_TOKENS, model_input_names=names, **roles
     )
 
 
 def _word_pieces(special: list[str], texts: Iterable[str]) -> Tokenizer:
-    """Return a BERT tokenizer that knows every word of `texts` and every letter, so that no text is unknown."""
+    """Return a BERT tokenizer with every word and letter of `texts` in its vocabulary."""
     words = {word for text in texts for word in re.findall(r"\w+|[^\w\s]", text.lower())}
     letters = {letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789")
     pieces = [*special, *sorted(letters), *(f"##{letter}" for letter in sorted(letters)), *sorted(words - letters)]

@@ -16,7 +16,7 @@ from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward
 from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, effective_batch, prepare
-from ft_toolkit.training.speedups import save_work
+from ft_toolkit.training.speedups import apply_speedups
 from ft_toolkit.training.tracking import check_trackers
 
 
@@ -27,7 +27,7 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     """
     check_trackers(loaded.recipe.tracking)
     with tempfile.TemporaryDirectory() as scratch:
-        prepared = prepare(loaded, smoke=False, work_folder=Path(scratch))
+        prepared = prepare(loaded, work_folder=Path(scratch))
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=prepared.recipe.training.mixed_precision)
         _show(prepared, accelerator, build_model(prepared), console)
 
@@ -47,7 +47,7 @@ def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, conso
     count, labels = built.count, getattr(prepared.schema, "labels", ())
     seeds = recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
-    save_work(built.model, accelerator.device, prepared.training_ids)
+    apply_speedups(built.model, accelerator.device, prepared.training_ids)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     for name, text in (
         *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
@@ -72,7 +72,7 @@ def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepare
     lengths = prepared.features["train"].lengths
     plan = training_plan(prepared, total_steps=1, world_size=accelerator.num_processes)
     micros = sorted(
-        (micro for step in plan.plan_epoch(0) for micro in step[0] if micro.weight),
+        (micro for step in plan.epoch_batches(0) for micro in step[0] if micro.weight),
         key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features),
     )
 

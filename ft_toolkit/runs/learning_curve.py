@@ -46,7 +46,7 @@ def _run_scale(state: PartialState, request: ScaleRequest, options: RunOptions) 
     prepared: list[Prepared] = []
     for one in loaded:
         with tempfile.TemporaryDirectory() as scratch:
-            prepared.append(prepare(one, smoke=False, work_folder=Path(scratch)))
+            prepared.append(prepare(one, work_folder=Path(scratch)))
     check_split(request.split, prepared[0])
     planned = plan_runs(request, prepared, state.num_processes)
     name = f"{loaded[0].name}-scale"

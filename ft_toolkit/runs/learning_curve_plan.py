@@ -163,7 +163,7 @@ def step_settings(prepared: Prepared, share: float, processes: int) -> list[str]
     if share == 1:
         return []
     recipe, whole = prepared.recipe, prepared.total_steps(processes)
-    evaluations = math.ceil(whole / len(prepared.plan_epoch(0, processes)))
+    evaluations = math.ceil(whole / len(prepared.epoch_batches(0, processes)))
     fixed, own = recipe.training.max_steps, math.ceil(whole * share)
     steps = fixed or max(own, min(whole, MINIMUM_STEPS))
     settings = [f"training.max_steps={steps}"] if fixed is None and steps > own else []

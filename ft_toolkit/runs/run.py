@@ -30,9 +30,10 @@ from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes as ranks
 from ft_toolkit.training.distributed.fsdp import Sharding, read_sharding
 from ft_toolkit.training.distributed.zero import Zero, read_zero
-from ft_toolkit.training.head_probe import start_head
+from ft_toolkit.training.head_probe import fit_head_probe
 from ft_toolkit.training.loop import Progress, StepReport, train
-from ft_toolkit.training.prepare import NEW_MODEL, STAND_IN, Prepared, effective_batch, prepare
+from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, Prepared, effective_batch, prepare
+from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
 from ft_toolkit.training.speedups.dropout import drops_out
 from ft_toolkit.training.tracking import Display, Meter, MetricsFile, check_trackers
 from ft_toolkit.training.trained_model import TrainedModel
@@ -76,10 +77,11 @@ def _prepare(state: PartialState, loaded: LoadedRecipe, work: Path, *, apart: bo
     """
 
     def share() -> None:
-        for name in (STAND_IN, NEW_MODEL):
+        for name in (TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER):
             ranks.share_folder(state, work / name, missing=apart)
 
-    prepared = ranks.main_first(state, lambda: prepare(loaded, smoke=smoke, work_folder=work), between=share)
+    prepare_run = prepare_smoke if smoke else prepare
+    prepared = ranks.main_first(state, lambda: prepare_run(loaded, work_folder=work), between=share)
     lengths = repr([features.lengths for features in prepared.features.values()]).encode()
     ranks.check_same(
         state,
@@ -190,7 +192,7 @@ class _Run:
     def _announce(self) -> None:
         prepared, recipe = self.prepared, self.recipe
         rows = ", ".join(f"{len(some)} {name}" for name, some in prepared.data.splits.items())
-        count, saved_work, split = self.trained.count, self.trained.saved_work, self.trained.split_in_words
+        count, speedups, split = self.trained.count, self.trained.speedups, self.trained.split_in_words
         shown, more = self.trained.new_modules[:3], len(self.trained.new_modules) - 3
         new = f"; new: {', '.join(shown)}" + (f" and {more} more" if more > 0 else "") if shown else ""
         card = prepared.data.card
@@ -201,7 +203,7 @@ class _Run:
             f"data     {rows}; fingerprint {prepared.data.fingerprint[:12]}{hub_data}",
             f"model    {recipe.model.title}{_at(prepared.checkpoint.commit)}{new}",
             f"method   {recipe.method.name}: {count.trainable:,} of {count.total:,} weights are trained ({count.share:.1%})",
-            *([f"left out {'; '.join(saved_work)}"] if saved_work else []),
+            *([f"left out {'; '.join(speedups)}"] if speedups else []),
             f"numbers  {self._numbers()}",
             *([f"split    {split}"] if split else []),
             f"steps    {self.total_steps} of {effective_batch(recipe.training, self.accelerator.num_processes)}",
@@ -210,7 +212,7 @@ class _Run:
 
     def _start_head(self) -> None:
         with self.trained.whole(changes=True):
-            found = start_head(self.accelerator, self.trained.bare, self.trained.new_modules, self.prepared)
+            found = fit_head_probe(self.accelerator, self.trained.bare, self.trained.new_modules, self.prepared)
         if found is None:
             return
         self.history["head_start"] = asdict(found)

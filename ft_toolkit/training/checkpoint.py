@@ -125,7 +125,7 @@ def _other_steps(saved: dict[str, Any], now: dict[str, Any], processes: tuple[in
 def _step_size(training: dict[str, Any], processes: int) -> int:
     """Return the examples of an optimizer step, or with `tokens_per_batch` its micro-batches over all processes.
 
-    Either way, steps of the same size have the same rows, however they are split (see `batching.plan_epoch`).
+    Either way, steps of the same size have the same rows, however they are split (see `batching.epoch_batches`).
     """
     micros: int = (training.get("gradient_accumulation_steps") or 1) * processes
     examples: int = training.get("examples_per_batch") or 1

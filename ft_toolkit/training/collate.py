@@ -1,4 +1,4 @@
-"""From planned feature ids to padded tensors. No workers; random only what the task corrupts, per feature and epoch."""
+"""Turn feature ids into padded tensors. No worker processes. Only the task's corruption is random, per feature and epoch."""
 
 import zlib
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ import torch
 
 from ft_toolkit.tasks.base import Batch, Features, Task
 
-# The "epoch" whose corruption every evaluation sees. It depends on the feature's tokens alone, not on the seed or the place,
-# so that two runs, and a row wherever it stands, are asked the same.
+# The epoch number of every evaluation. Its corruption depends on the tokens of the feature alone, not on the seed or the
+# position of the row, so two runs see the same corrupted rows.
 EVALUATION = 2**32 - 1
 
 
@@ -21,46 +21,48 @@ class Collate(Protocol):
 
 
 def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int, seed: int = 0) -> Collate:
-    """Return collate(feature_ids, weight, epoch) -> Batch, padded on the right to the longest feature of the batch.
+    """Return collate(feature_ids, weight, epoch) -> Batch, which pads on the right to the longest feature of the batch.
 
-    Features without targets (prediction) give an empty targets tensor. What the task corrupts (masked words) depends on
-    (seed, epoch, feature) alone, so it is the same however an epoch is split into batches and ranks.
+    Features without targets (prediction) give an empty targets tensor. The task's corruption (masked words) depends only
+    on (seed, epoch, feature), so it does not change with the split of an epoch into batches and processes.
 
-    Packed blocks (`position_ids`) get no attention mask but `use_cache`, a switch that is off: with a cache transformers
-    5.23 takes the position ids of a block for those of one text, and its documents see each other.
+    Packed blocks (`position_ids`) get no attention mask. They get `use_cache=False`: with a cache, transformers 5.23 reads
+    the position ids of a block as those of a single text, and the documents of the block attend to each other.
     """
     with_targets = task.corrupt is not None or (bool(features.targets) and features.targets[0] is not None)
 
-    def one(i: int, epoch: int) -> tuple[dict[str, list[int]], Any]:
+    def read_feature(i: int, epoch: int) -> tuple[dict[str, list[int]], Any]:
         inputs = {name: values[i] for name, values in features.inputs.items()}
         if task.corrupt is None:
             return inputs, features.targets[i]
-        own = zlib.crc32(np.array(inputs["input_ids"], np.int64).tobytes())
-        rng = np.random.default_rng((EVALUATION, own) if epoch == EVALUATION else (seed, epoch, i))
+        tokens_crc = zlib.crc32(np.array(inputs["input_ids"], np.int64).tobytes())
+        rng = np.random.default_rng((EVALUATION, tokens_crc) if epoch == EVALUATION else (seed, epoch, i))
         return task.corrupt(inputs, features.notes[i], schema, rng)
 
     def collate(feature_ids: Sequence[int], weight: float = 1.0, epoch: int = EVALUATION) -> Batch:
-        found = [one(i, epoch) for i in feature_ids]
+        examples = [read_feature(i, epoch) for i in feature_ids]
         inputs: dict[str, torch.Tensor] = {}
         n_tokens = n_padded = 0
         for prefix in ("", "decoder_"):
             if f"{prefix}input_ids" not in features.inputs:
                 continue
-            lengths = np.array([len(tokens[f"{prefix}input_ids"]) for tokens, _ in found])
+            lengths = np.array([len(tokens[f"{prefix}input_ids"]) for tokens, _ in examples])
             width = int(lengths.max())
             n_tokens, n_padded = n_tokens + int(lengths.sum()), n_padded + width * len(lengths)
-            if "position_ids" not in features.inputs:  # packed blocks: position ids keep the documents apart
+            if "position_ids" not in features.inputs:  # in packed blocks the position ids separate the documents
                 mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
                 inputs[f"{prefix}attention_mask"] = torch.from_numpy(mask)
             for name in features.inputs:
                 if name.startswith("decoder_") == bool(prefix):
-                    padded = np.full((len(found), width), pad_token_id if "input_ids" in name else 0, dtype=np.int64)
-                    for row, (tokens, _) in enumerate(found):
+                    padded = np.full((len(examples), width), pad_token_id if "input_ids" in name else 0, dtype=np.int64)
+                    for row, (tokens, _) in enumerate(examples):
                         padded[row, : len(tokens[name])] = tokens[name]
                     inputs[name] = torch.from_numpy(padded)
         if "position_ids" in features.inputs:
             inputs["use_cache"] = torch.tensor(False)
-        targets = task.pad_targets([target for _, target in found], width, schema) if with_targets else torch.empty(0)
+        targets = (
+            task.pad_targets([target for _, target in examples], width, schema) if with_targets else torch.empty(0)
+        )
         return Batch(inputs, targets, tuple(feature_ids), n_tokens, n_padded, weight)
 
     return collate
@@ -69,7 +71,9 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Return the batch with its tensors on `device`."""
     inputs = {
-        name: tensor.to(device, non_blocking=True) if tensor.dim() else tensor  # a switch is asked for by the CPU
+        name: tensor.to(device, non_blocking=True)
+        if tensor.dim()
+        else tensor  # the CPU reads a switch such as use_cache
         for name, tensor in batch.inputs.items()
     }
     targets = batch.targets.to(device, non_blocking=True)

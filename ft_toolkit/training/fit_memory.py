@@ -54,7 +54,7 @@ def fit_memory(accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths
     `lengths` are those of the training features. Weights stay as they are; the room that AdamW's two moments will take is
     held meanwhile. Raises UsageError when the longest row does not fit by itself.
     """
-    own = [micro for step in plan.plan_epoch(epoch) for micro in step[accelerator.process_index]]
+    own = [micro for step in plan.epoch_batches(epoch) for micro in step[accelerator.process_index]]
     widest = max(own, key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features))
     bare = unwrapped(model)  # unwrap_model imports DeepSpeed wherever it is installed, which takes seconds
     fit = Fit(1, False)

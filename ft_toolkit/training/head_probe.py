@@ -24,7 +24,7 @@ from ft_toolkit.core.errors import ModelError, NotFiniteError
 from ft_toolkit.models.adapters import is_within, plain_name
 from ft_toolkit.recipe.load import PROBED_CLASSES
 from ft_toolkit.tasks.base import Batch
-from ft_toolkit.training.batching import plan_evaluation
+from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.prepare import Prepared
 
@@ -60,7 +60,7 @@ class _NothingToStartError(ModelError):
 
 
 @dataclass(frozen=True)
-class HeadStart:
+class HeadProbe:
     """What a probe did: to which layer, on how many features, and their mean loss with the random layer and after."""
 
     layer: str
@@ -71,9 +71,9 @@ class HeadStart:
     seconds: float
 
 
-def start_head(
+def fit_head_probe(
     accelerator: Accelerator, model: Any, new_modules: Sequence[str], prepared: Prepared
-) -> HeadStart | None:
+) -> HeadProbe | None:
     """Fit the last linear layer of the new modules to training rows, and write its weights into `model`.
 
     Returns None, and changes nothing, where the recipe wants no probe or leaves it open (auto) and there is nothing to start
@@ -115,7 +115,7 @@ def start_head(
             if own is not None and fitted is not None:
                 own.copy_(broadcast(fitted) if accelerator.num_processes > 1 else fitted)
     n_features = sum(len(batch.feature_ids) for _, batch in probe.batches)
-    return HeadStart(name, n_features, penalty, random_loss, loss, round(time.perf_counter() - started, 2))
+    return HeadProbe(name, n_features, penalty, random_loss, loss, round(time.perf_counter() - started, 2))
 
 
 def _choose(held: "_Probe", others: "_Probe", fit: Callable[..., tuple[torch.Tensor, torch.Tensor | None]]) -> float:
@@ -170,7 +170,7 @@ def _read(
     def forward_all(ids: np.ndarray) -> list[tuple[torch.Tensor, Batch]]:
         if not len(ids):
             return []
-        plan = plan_evaluation(lengths[ids].tolist(), tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]
+        plan = evaluation_batches(lengths[ids].tolist(), tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]
         return [forward([int(ids[place]) for place in places]) for places in plan]
 
     shortest = chosen[np.argsort(lengths[chosen], kind="stable")[:2]].tolist()
@@ -192,7 +192,7 @@ def _read(
 
 def _features_trained_on(prepared: Prepared, world_size: int) -> int:
     """Return how many features the steps of the first epoch read: a run of a few steps gets a small probe."""
-    steps = prepared.plan_epoch(0, world_size)[: prepared.total_steps(world_size)]
+    steps = prepared.epoch_batches(0, world_size)[: prepared.total_steps(world_size)]
     return sum(len(micro.features) for step in steps for micros in step for micro in micros if micro.weight)
 
 

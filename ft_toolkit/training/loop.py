@@ -25,9 +25,9 @@ from torch import Tensor
 
 from ft_toolkit.core.errors import NotFiniteError
 from ft_toolkit.tasks.base import Batch
-from ft_toolkit.training.batching import MicroBatch, Plan
+from ft_toolkit.training.batching import EpochBatches, MicroBatch
 from ft_toolkit.training.collate import Collate, to_device
-from ft_toolkit.training.speedups.predicted_positions import only_at
+from ft_toolkit.training.speedups.predicted_positions import compute_logits_at
 
 # Clips the gradient, changes the weights and returns the norm before clipping; where that is not finite, nothing is changed.
 Update = Callable[[], float]
@@ -63,10 +63,10 @@ class StepReport:
 class TrainingPlan:
     """Everything the loop needs besides the model; plain values and pure functions.
 
-    `plan_epoch(epoch)` gives the batches, `lr_at(step)` the learning rate; `loss_sum` and `count_targets` are the task's.
+    `epoch_batches(epoch)` gives the batches, `lr_at(step)` the learning rate; `loss_sum` and `count_targets` are the task's.
     """
 
-    plan_epoch: Callable[[int], Plan]
+    epoch_batches: Callable[[int], EpochBatches]
     total_steps: int
     lr_at: Callable[[int], float]
     collate: Collate
@@ -74,8 +74,8 @@ class TrainingPlan:
     example_ids: Sequence[int]
     loss_sum: Callable[[object, Batch], Tensor]
     count_targets: Callable[[Batch], float]
-    # The places of the outputs that the loss reads, as savings.positions counts them; None: all.
-    places: Callable[[Batch], Tensor | None]
+    # The read_positions of the outputs that the loss reads, as savings.positions counts them; None: all.
+    read_positions: Callable[[Batch], Tensor | None]
     max_grad_norm: float | None
     seed: int
     # Inside, a pass over these features takes from an earlier epoch what does not change (savings.frozen).
@@ -101,7 +101,7 @@ def train(
     update = update or partial(_clip_and_update, accelerator, model, optimizer, plan.max_grad_norm)
     rank = accelerator.process_index
     while progress.step < plan.total_steps:
-        steps = plan.plan_epoch(progress.epoch)
+        steps = plan.epoch_batches(progress.epoch)
         for step in range(progress.step_in_epoch, len(steps)):
             report = _step(
                 accelerator, model, optimizer, plan, progress, steps[step][rank], step + 1 == len(steps), update
@@ -193,7 +193,11 @@ def backward(
 ) -> Tensor:
     """Add the gradient of a batch's part in the loss of a step with `n_targets` targets; return that part, detached."""
     batch = to_device(cpu_batch, accelerator.device)
-    with accelerator.autocast(), only_at(model, plan.places(cpu_batch)), plan.reused(batch.feature_ids):
+    with (
+        accelerator.autocast(),
+        compute_logits_at(model, plan.read_positions(cpu_batch)),
+        plan.reused(batch.feature_ids),
+    ):
         outputs = model(**batch.inputs)
     loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
     # DDP averages gradients over ranks, and a sum is wanted

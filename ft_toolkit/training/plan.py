@@ -6,7 +6,7 @@ from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.loop import TrainingPlan
 from ft_toolkit.training.optimizer import lr_at
 from ft_toolkit.training.prepare import Prepared
-from ft_toolkit.training.speedups.predicted_positions import places_read
+from ft_toolkit.training.speedups.predicted_positions import read_positions
 
 
 def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> TrainingPlan:
@@ -14,7 +14,7 @@ def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> T
     training, task, schema = prepared.recipe.training, prepared.task, prepared.schema
     features = prepared.features["train"]
     return TrainingPlan(
-        plan_epoch=partial(prepared.plan_epoch, world_size=world_size),
+        epoch_batches=partial(prepared.epoch_batches, world_size=world_size),
         total_steps=total_steps,
         lr_at=partial(
             lr_at,
@@ -27,7 +27,7 @@ def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> T
         example_ids=features.example_ids,
         loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
         count_targets=lambda batch: task.count_targets(batch, schema),
-        places=lambda batch: places_read(task, batch, schema),
+        read_positions=lambda batch: read_positions(task, batch, schema),
         max_grad_norm=training.max_grad_norm,
         seed=training.seed,
     )

@@ -28,8 +28,8 @@ from ft_toolkit.training.loop import TrainingPlan, Update, in_pieces
 from ft_toolkit.training.optimizer import make_optimizer
 from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import Prepared, build_model
-from ft_toolkit.training.speedups import save_work, undo
-from ft_toolkit.training.speedups.frozen_blocks import FrozenOutputs, keep_frozen
+from ft_toolkit.training.speedups import apply_speedups, remove_speedups
+from ft_toolkit.training.speedups.frozen_blocks import FrozenBlockCache, cache_frozen_blocks
 
 # Of the widest activations of a block, four times the hidden size, in one pass on a CPU. Cut to that, micro-batches of 4,096
 # padded tokens trained 1.07 times as fast (MiniLM, float32) and 1.15 (BERT-base, bfloat16). In bfloat16 MiniLM's just fit;
@@ -54,7 +54,7 @@ class TrainedModel:
         built = build_model(prepared)
         self.count, self.new_modules = built.count, built.new_modules
         # In words, what is not computed because nobody reads it.
-        self.saved_work = save_work(built.model, accelerator.device, prepared.training_ids)
+        self.speedups = apply_speedups(built.model, accelerator.device, prepared.training_ids)
         plain = deepcopy(built.model) if sharding.asked and several else None
         self._frozen = self._keep_frozen(built.model)
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
@@ -110,7 +110,7 @@ class TrainedModel:
         """Put saved weights into `bare`, for good; it is as it would be saved, on the device."""
         self.bare.to(self._accelerator.device)
         checkpoint.load_weights(self.bare, weights, read)
-        undo(self.bare)
+        remove_speedups(self.bare)
 
     def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
         """Return the loop's plan for this model, its micro-batches in pieces where they are too wide."""
@@ -161,7 +161,7 @@ class TrainedModel:
             return -(-len(micro.features) // rows)
 
         rank = self._accelerator.process_index
-        if any(pieces(micro) > 1 for step in plan.plan_epoch(epoch) for micro in step[rank]):
+        if any(pieces(micro) > 1 for step in plan.epoch_batches(epoch) for micro in step[rank]):
             self._say(
                 f"passes   of at most {tokens:,} padded tokens, which a CPU's caches hold; the same loss and gradient"
             )
@@ -171,16 +171,16 @@ class TrainedModel:
         """Return the model computing in the run's precision, without DDP around it."""
         return self._accelerator.prepare_model(model, evaluation_mode=True)
 
-    def _keep_frozen(self, model: torch.nn.Module) -> FrozenOutputs | None:
+    def _keep_frozen(self, model: torch.nn.Module) -> FrozenBlockCache | None:
         """Keep what frozen blocks give, where a later epoch reads the same features again."""
         prepared, processes = self._prepared, self._accelerator.num_processes
-        again = prepared.total_steps(processes) > len(prepared.plan_epoch(0, processes))
+        again = prepared.total_steps(processes) > len(prepared.epoch_batches(0, processes))
         if prepared.task.corrupt is not None or not again:
             return None
         free = environment.free_memory_bytes() // processes
-        kept, words = keep_frozen(model, tokens=sum(prepared.features["train"].lengths), free_bytes=free)
+        kept, words = cache_frozen_blocks(model, tokens=sum(prepared.features["train"].lengths), free_bytes=free)
         if kept is not None and words is not None:
-            self.saved_work.append(words)
+            self.speedups.append(words)
         elif words is not None:
             self._say(f"note: {words}")
         return kept

@@ -122,7 +122,7 @@ def test_wrong_data_files_are_refused_in_words(
     settings = [f"data.train={path}", f"data.validation={path}", "data.card=null", f"model.name={tiny_bert}", *words]
     loaded = load_recipe(find_recipe("sst2_full"), settings, find_tasks())
     with pytest.raises(UsageError) as caught:
-        prepare(loaded, smoke=False, work_folder=output)
+        prepare(loaded, work_folder=output)
     assert message in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -147,7 +147,7 @@ def test_models_that_cannot_be_had_or_do_not_fit(write_recipe: Any, tmp_path: Pa
         (["data.max_length=5000"], "reads at most 512 tokens"),
         (
             ["training.examples_per_batch=null", "training.tokens_per_batch=9"],
-            "does not fit training.tokens_per_batch=9",
+            "more than training.tokens_per_batch=9",
         ),
     ):
         from ft_toolkit.core.errors import UsageError
@@ -157,7 +157,7 @@ def test_models_that_cannot_be_had_or_do_not_fit(write_recipe: Any, tmp_path: Pa
 
         loaded = load_recipe(write_recipe(), settings, find_tasks())
         with pytest.raises(UsageError) as caught:
-            prepare(loaded, smoke=False, work_folder=tmp_path).total_steps(1)
+            prepare(loaded, work_folder=tmp_path).total_steps(1)
         assert message in str(caught.value)
 
 

@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
 from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.inference.model_folder import load
-from ft_toolkit.models.from_scratch import make_new_model
+from ft_toolkit.models.from_scratch import make_model_from_scratch
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.recipe.sections import ModelSection
@@ -42,7 +42,7 @@ def make(tmp_path: Path, rows: list[dict[str, Any]]) -> Any:
 
     def made(config: Any, tokenizer: Any = TRAINED, task: str = "language_modelling", name: str = "new") -> Path:
         section = ModelSection.model_validate({"config": config, "tokenizer": tokenizer})
-        return make_new_model(section, TASKS[task], rows, tmp_path / name).folder
+        return make_model_from_scratch(section, TASKS[task], rows, tmp_path / name).folder
 
     return made
 
@@ -141,15 +141,18 @@ def test_a_config_file(make: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"n_layer": 2}, "no model_type"),
-        ({"model_type": "gtp2"}, "no 'gtp2'.*Did you mean 'gpt2'"),
-        ({"model_type": "gpt2", "n_layers": 2}, "n_layers: gpt2 has no such value; allowed: .*Did you mean 'n_layer'"),
-        ({"model_type": "gpt2", "vocab_size": 5}, "vocab_size: the tokenizer decides that"),
-        ({"model_type": "gpt2", "eos_token_id": 5}, "eos_token_id: the tokenizer decides that"),
+        ({"n_layer": 2}, "model_type is required"),
+        ({"model_type": "gtp2"}, "no model type 'gtp2'.*Did you mean 'gpt2'"),
+        (
+            {"model_type": "gpt2", "n_layers": 2},
+            "n_layers: not found in the config of gpt2; allowed: .*Did you mean 'n_layer'",
+        ),
+        ({"model_type": "gpt2", "vocab_size": 5}, "vocab_size: the tokenizer sets this value"),
+        ({"model_type": "gpt2", "eos_token_id": 5}, "eos_token_id: the tokenizer sets this value"),
         ({"model_type": "gpt2", "n_layer": "two"}, "n_layer"),
     ],
 )
-def test_a_wrong_config_is_refused_in_words(make: Any, config: Any, message: str) -> None:
+def test_a_wrong_config_is_refused(make: Any, config: Any, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         make(config)
 
@@ -160,7 +163,7 @@ def recipe_of(write_recipe: Any, *overrides: str, config: Any = GPT2) -> Any:
 
 
 def test_values_that_make_no_model_are_refused(write_recipe: Any, tmp_path: Path) -> None:
-    prepared = prepare(recipe_of(write_recipe, "model.config.n_embd=15"), smoke=False, work_folder=tmp_path)
+    prepared = prepare(recipe_of(write_recipe, "model.config.n_embd=15"), work_folder=tmp_path)
     with pytest.raises(ModelError, match=r"model\.config: .*divisible"):
         build_model(prepared)
 
@@ -189,11 +192,11 @@ def test_a_tokenizer_without_a_config_is_a_mistake(write_recipe: Any) -> None:
 
 def test_what_is_made_from_scratch_is_the_same_twice(write_recipe: Any, tmp_path: Path) -> None:
     loaded = recipe_of(write_recipe)
-    one, two = (prepare(loaded, smoke=False, work_folder=tmp_path / name) for name in ("one", "two"))
+    one, two = (prepare(loaded, work_folder=tmp_path / name) for name in ("one", "two"))
     assert one.features == two.features and one.schema == two.schema
     weights, again = (build_model(prepared).model.state_dict() for prepared in (one, two))
     assert all(torch.equal(value, again[name]) for name, value in weights.items())
-    other = prepare(recipe_of(write_recipe, "training.seed=5"), smoke=False, work_folder=tmp_path / "one")
+    other = prepare(recipe_of(write_recipe, "training.seed=5"), work_folder=tmp_path / "one")
     assert any(not torch.equal(value, weights[name]) for name, value in build_model(other).model.state_dict().items())
 
 

@@ -135,7 +135,7 @@ def test_seeds_are_runs_of_their_own(recipe: Path, tmp_path: Path) -> None:
     def planned(*overrides: str, seeds: list[int] | None = None) -> list[PlannedRun]:
         asked = ScaleRequest("tiny", recipe, overrides, [0.25, 0.5, 1], None, seeds, "validation")
         loaded = list(load_models(asked).values())
-        return plan_runs(asked, [prepare(one, smoke=False, work_folder=tmp_path) for one in loaded], 1)
+        return plan_runs(asked, [prepare(one, work_folder=tmp_path) for one in loaded], 1)
 
     for runs in (planned(seeds=[1, 2]), planned("training.seeds=[1, 2]")):
         places = [f"share_{share}/seed_{seed}" for share in ("0.25", "0.5", "1") for seed in (1, 2)]
@@ -183,7 +183,7 @@ def test_the_ladder_begins_where_there_are_rows_enough() -> None:
 def test_small_shares_get_steps_enough_and_no_more_evaluations(recipe: Path, tmp_path: Path) -> None:
     def settings(share: float, *overrides: str) -> list[str]:
         loaded = load_recipe(recipe, overrides, find_tasks())
-        return step_settings(prepare(loaded, smoke=False, work_folder=tmp_path), share, 1)
+        return step_settings(prepare(loaded, work_folder=tmp_path), share, 1)
 
     long = ["training.num_train_epochs=50"]  # 200 steps
     assert settings(1, *long) == [] and settings(0.5, *long) == []

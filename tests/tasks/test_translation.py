@@ -11,7 +11,7 @@ import transformers
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data import load_data
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
-from ft_toolkit.models.tiny import make_stand_in
+from ft_toolkit.models.tiny import make_tiny_model
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Pretrained
@@ -72,7 +72,7 @@ def test_what_stands_before_a_source(tmp_path: Path) -> None:
     assert t5_schema(**EN_DE).max_positions is None
     with pytest.raises(UsageError, match=r"set task.source_language and task.target_language"):
         t5_schema()
-    folder = make_stand_in(tmp_path, [], "gpt2")
+    folder = make_tiny_model(tmp_path, [], "gpt2")
     tokenizer = load_tokenizer(folder)
     schema = TASK.find_schema(TASK.settings(**EN_DE), [], None, read_pretrained(folder, tokenizer))
     assert (schema.before, schema.after) == ("English: ", "\nGerman:\n")

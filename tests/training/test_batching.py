@@ -1,10 +1,10 @@
-"""The plan of an epoch: every feature once, within the budget, and the same step however it is split."""
+"""The batches of an epoch: each feature once, within the budget, and the same steps for every split into processes."""
 
 import numpy as np
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.training.batching import plan_epoch, plan_evaluation
+from ft_toolkit.training.batching import epoch_batches, evaluation_batches
 
 
 def lengths_of(n, seed=0):
@@ -13,7 +13,7 @@ def lengths_of(n, seed=0):
 
 
 def plan_of(lengths, *, tokens=None, examples=None, ranks=1, accumulate=1, seed=13, epoch=0):
-    return plan_epoch(
+    return epoch_batches(
         lengths,
         tokens_per_batch=tokens,
         examples_per_batch=examples,
@@ -124,11 +124,9 @@ def test_padding_is_a_small_share(size):
     assert 1 - sum(lengths) / total < 0.08, "in random order it would be 70%"
 
 
-def test_an_example_that_exceeds_the_budget_is_refused_in_words():
+def test_an_example_that_exceeds_the_budget_is_refused():
     lengths = [10, 129, 20]
-    with pytest.raises(
-        DataError, match=r"longest example has 129 tokens .* training\.tokens_per_batch=128; raise that, or"
-    ):
+    with pytest.raises(DataError, match=r"longest example has 129 tokens .* training\.tokens_per_batch=128; raise"):
         plan_of(lengths, tokens=128)
     assert features(plan_of(lengths, tokens=129)) == [0, 1, 2]
     assert features(plan_of(lengths, examples=1)) == [0, 1, 2]
@@ -138,7 +136,7 @@ def test_an_example_that_exceeds_the_budget_is_refused_in_words():
 @pytest.mark.parametrize("n", [1, 2, 5, 1000])
 def test_evaluation_sees_every_feature_once_longest_first(n, ranks):
     lengths = lengths_of(n)
-    batches = plan_evaluation(lengths, tokens_per_batch=512, world_size=ranks)
+    batches = evaluation_batches(lengths, tokens_per_batch=512, world_size=ranks)
     assert len(batches) == ranks
     assert sorted(i for rank in batches for batch in rank for i in batch) == list(range(n))
     for rank in batches:
@@ -148,4 +146,4 @@ def test_evaluation_sees_every_feature_once_longest_first(n, ranks):
 
 
 def test_evaluation_takes_an_example_longer_than_the_budget_alone():
-    assert plan_evaluation([5, 900, 5], tokens_per_batch=512, world_size=1) == [[(1,), (0, 2)]]
+    assert evaluation_batches([5, 900, 5], tokens_per_batch=512, world_size=1) == [[(1,), (0, 2)]]

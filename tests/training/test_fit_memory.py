@@ -54,14 +54,14 @@ class Setup:
             model, make_optimizer(model, learning_rate=1e-3, weight_decay=0.0)
         )
         self.plan = TrainingPlan(
-            plan_epoch=lambda epoch: [[[MicroBatch(tuple(range(n)))]]],
+            epoch_batches=lambda epoch: [[[MicroBatch(tuple(range(n)))]]],
             total_steps=2,
             lr_at=lambda step: 1e-3,
             collate=make_collate(features, TASK, self.schema, tokenizer.pad_token_id),
             example_ids=features.example_ids,
             loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
             count_targets=lambda batch: TASK.count_targets(batch, self.schema),
-            places=lambda batch: None,
+            read_positions=lambda batch: None,
             max_grad_norm=1.0,
             seed=7,
         )

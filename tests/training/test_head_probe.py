@@ -25,14 +25,14 @@ from ft_toolkit.training.head_probe import (
     MOST_FEATURES,
     PENALTIES,
     STEPS_PER_OUTPUT,
-    HeadStart,
-    start_head,
+    HeadProbe,
+    fit_head_probe,
 )
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, prepare
 
 PROBE, AUTO = "training.head_start=probe", "training.head_start=auto"
 # What Start finds where nothing was started.
-NOTHING = HeadStart("", 0, 0.0, 0.0, 0.0, 0.0)
+NOTHING = HeadProbe("", 0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Start:
@@ -40,11 +40,11 @@ class Start:
 
     def __init__(self, recipe: Path, scratch: Path, *settings: str) -> None:
         loaded = load_recipe(recipe, [PROBE, "model.dropout=0.0", *settings], find_tasks())
-        self.prepared: Prepared = prepare(loaded, smoke=False, work_folder=scratch)
+        self.prepared: Prepared = prepare(loaded, work_folder=scratch)
         built: BuiltModel = build_model(self.prepared)
         self.model = built.model
         self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.found = start_head(Accelerator(), self.model, built.new_modules, self.prepared) or NOTHING
+        self.found = fit_head_probe(Accelerator(), self.model, built.new_modules, self.prepared) or NOTHING
 
     def changed(self) -> set[str]:
         """Return the names of the weights that the probe wrote."""

@@ -29,7 +29,7 @@ def factors_of(write_recipe: Any, tiny: Callable[[str], str], tmp_path: Path) ->
 
     def factors(architecture: str, *settings: str) -> dict[str, float]:
         recipe = load_recipe(write_recipe(), [f"model.name={tiny(architecture)}", *RATES, *settings], find_tasks())
-        prepared = prepare(recipe, smoke=False, work_folder=tmp_path)
+        prepared = prepare(recipe, work_folder=tmp_path)
         built = build_model(prepared)
         return {
             plain_name(name): factor
@@ -116,7 +116,7 @@ def test_frozen_blocks_keep_their_place_in_the_stack(factors_of: Callable[..., d
 
 
 def test_without_the_settings_all_factors_are_one(write_recipe: Any, tiny_bert: str, tmp_path: Path) -> None:
-    prepared = prepare(load_recipe(write_recipe(), [], find_tasks()), smoke=False, work_folder=tmp_path)
+    prepared = prepare(load_recipe(write_recipe(), [], find_tasks()), work_folder=tmp_path)
     built = build_model(prepared)
     factors = lr_factors(built.model, built.heads, prepared.recipe.training)
     assert set(factors.values()) == {1.0}
@@ -134,7 +134,7 @@ def test_a_step_moves_each_weight_by_its_own_rate(
 ) -> None:
     """Adam's first step has the length of the rate, whatever the gradient: the largest change is learning rate x factor."""
     settings = [*RATES, "training.weight_decay=0.0", "model.dropout=0.0"]
-    prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), smoke=False, work_folder=tmp_path)
+    prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), work_folder=tmp_path)
     built = build_model(prepared)
     factors = lr_factors(built.model, built.heads, prepared.recipe.training)
     before = {name: parameter.detach().clone() for name, parameter in built.model.named_parameters()}

@@ -12,7 +12,7 @@ from ft_toolkit.core.errors import NotFiniteError
 from ft_toolkit.models.pretrained import load_model, load_tokenizer
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features
-from ft_toolkit.training.batching import plan_epoch
+from ft_toolkit.training.batching import epoch_batches
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.loop import Progress, StepReport, TrainingPlan, step_seed, train
 from ft_toolkit.training.optimizer import lr_at, make_optimizer
@@ -39,7 +39,7 @@ class Setup:
             self.model, make_optimizer(self.model, learning_rate=learning_rate, weight_decay=0.01)
         )
         plan = TrainingPlan(
-            plan_epoch=lambda epoch: plan_epoch(
+            epoch_batches=lambda epoch: epoch_batches(
                 self.features.lengths, world_size=1, seed=7, epoch=epoch, **self.batching
             ),
             total_steps=steps,
@@ -48,7 +48,7 @@ class Setup:
             ),
             collate=collate or make_collate(self.features, TASK, self.schema, self.tokenizer.pad_token_id),
             loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
-            places=lambda batch: None,
+            read_positions=lambda batch: None,
             example_ids=self.features.example_ids,
             count_targets=lambda batch: TASK.count_targets(batch, self.schema),
             max_grad_norm=1.0,
@@ -96,7 +96,7 @@ def test_losses_equal_those_of_transformers_trainer(tiny_bert: str, rows: list[d
     ours = Setup(tiny_bert, rows, examples_per_batch=8)
     reports = list(ours.train(steps=6, learning_rate=1e-3))
     theirs = Setup(tiny_bert, rows, examples_per_batch=8)
-    plan = plan_epoch(theirs.features.lengths, world_size=1, seed=7, epoch=0, **theirs.batching)
+    plan = epoch_batches(theirs.features.lengths, world_size=1, seed=7, epoch=0, **theirs.batching)
     order = [i for step in plan for micro in step[0] for i in micro.features]
     collate = make_collate(theirs.features, TASK, theirs.schema, theirs.tokenizer.pad_token_id)
 
@@ -183,7 +183,7 @@ def test_a_step_has_its_own_random_numbers(tiny_bert: str, rows: list[dict[str, 
 
 def test_reports_count_what_was_trained_on(tiny_bert: str, rows: list[dict[str, Any]]) -> None:
     setup = Setup(tiny_bert, rows, examples_per_batch=None, tokens_per_batch=96, accumulate=2)
-    plan = plan_epoch(setup.features.lengths, world_size=1, seed=7, epoch=0, **setup.batching)
+    plan = epoch_batches(setup.features.lengths, world_size=1, seed=7, epoch=0, **setup.batching)
     reports = list(setup.train(steps=len(plan)))
     assert sum(r.n_examples for r in reports) == len(rows)
     assert sum(r.n_tokens for r in reports) == sum(setup.features.lengths)

@@ -6,7 +6,7 @@
     positions    a language model's vocabulary is computed where something is predicted
     dropout      the same law of dropout from cheaper random numbers, on a CPU
 
-`save_work` puts those into a model that hold for every training, `undo` takes out those that a saved model must not know of.
+`apply_speedups` and `remove_speedups` change a model in place.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ from ft_toolkit.training.speedups.embedding_rows import TrainingIds, train_only_
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 
-def save_work(model: Any, device: torch.device, training_ids: TrainingIds) -> list[str]:
+def apply_speedups(model: Any, device: torch.device, training_ids: TrainingIds) -> list[str]:
     """Leave out what is computed for nobody when this model is trained, in place; return in words what was left out.
 
     `training_ids` gives the tokens that the training rows name, None where any may come. Call it before the optimizer is made.
@@ -33,7 +33,7 @@ def save_work(model: Any, device: torch.device, training_ids: TrainingIds) -> li
     return done
 
 
-def undo(model: Any) -> None:
+def remove_speedups(model: Any) -> None:
     """Bring back the plain modules, so that the model can be saved; what it computes stays the same."""
     whole_table(model)
     use_stock_dropout(model)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ft_toolkit.training.speedups.dropout import drops_out
 
 
-class FrozenOutputs:
+class FrozenBlockCache:
     """What the lowest blocks of a model gave for each feature. Within `reused` the model takes it from here."""
 
     def __init__(self, blocks: Sequence[Any]) -> None:
@@ -85,7 +85,7 @@ def stacks(model: nn.Module) -> list[nn.ModuleList]:
     return [stack for stack in found if id(stack) not in inner]
 
 
-def keep_frozen(model: Any, *, tokens: int, free_bytes: int) -> tuple[FrozenOutputs | None, str | None]:
+def cache_frozen_blocks(model: Any, *, tokens: int, free_bytes: int) -> tuple[FrozenBlockCache | None, str | None]:
     """Keep the outputs of the model's frozen lower blocks for training features of so many tokens in all, where that is exact.
 
     Returns them, and in words what is kept or why nothing is; (None, None) where no lower block is frozen. They take at most
@@ -111,6 +111,6 @@ def keep_frozen(model: Any, *, tokens: int, free_bytes: int) -> tuple[FrozenOutp
             f"{which}, are computed in every epoch: their outputs take {size / 2**30:.1f} GiB, over a quarter of the "
             f"{free_bytes / 2**30:.1f} GiB of free memory"
         )
-    return FrozenOutputs(
+    return FrozenBlockCache(
         frozen
     ), f"{which}, after the first epoch (at most {max(size >> 20, 1):,} MiB of outputs are kept)"

@@ -16,7 +16,7 @@ from ft_toolkit.tasks.text.token_targets import places_of
 
 
 @contextmanager
-def only_at(model: Any, places: Tensor | None) -> Iterator[None]:
+def compute_logits_at(model: Any, places: Tensor | None) -> Iterator[None]:
     """Inside, the model's head sees the outputs of its body at `places` only: logits are (1, places, vocabulary).
 
     `places` (on any device) counts positions over the flattened batch, in ascending order; None changes nothing.
@@ -45,7 +45,7 @@ def unwrapped(model: Any) -> Any:
     return getattr(model, "module", model)
 
 
-def places_read(task: Task, batch: Batch, schema: Any) -> Tensor | None:
+def read_positions(task: Task, batch: Batch, schema: Any) -> Tensor | None:
     """Return the places that the task's loss and predictions read of a batch, None for all."""
     wanted = None if task.reads is None else task.reads(batch, schema)
     return None if wanted is None else places_of(wanted)

@@ -19,7 +19,7 @@ from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.inference.model_folder import load
 from ft_toolkit.models.adapters import attach, head_modules, lora_targets, save_model
 from ft_toolkit.models.pretrained import Checkpoint, load_model, load_tokenizer, read_pretrained
-from ft_toolkit.models.tiny import make_stand_in
+from ft_toolkit.models.tiny import make_tiny_model
 from ft_toolkit.recipe.sections import FullMethod, LoraMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.text import generation
@@ -36,7 +36,7 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
     def get(name: str) -> Path:
         if name not in made:
-            made[name] = make_stand_in(tmp_path_factory.mktemp(name), TEXTS, name)
+            made[name] = make_tiny_model(tmp_path_factory.mktemp(name), TEXTS, name)
         return made[name]
 
     return get

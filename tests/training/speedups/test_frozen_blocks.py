@@ -18,8 +18,8 @@ from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
 from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import build_model, prepare
-from ft_toolkit.training.speedups import save_work
-from ft_toolkit.training.speedups.frozen_blocks import FrozenOutputs, keep_frozen
+from ft_toolkit.training.speedups import apply_speedups
+from ft_toolkit.training.speedups.frozen_blocks import FrozenBlockCache, cache_frozen_blocks
 
 LENGTHS = [9, 6, 9, 2, 4, 7, 3, 1]
 # Two epochs of batches: other neighbours, and so other padding, in the second.
@@ -81,8 +81,8 @@ def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, saving: 
     freeze(plain, layers, head_modules(plain, []))
     whole = copy.deepcopy(plain)
     if saving:
-        save_work(whole, torch.device("cpu"), lambda: None)
-    kept, words = keep_frozen(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
+        apply_speedups(whole, torch.device("cpu"), lambda: None)
+    kept, words = cache_frozen_blocks(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
     number = 3 if layers == "all" else layers
     assert (
         words
@@ -124,7 +124,7 @@ def test_a_model_that_is_no_plain_chain_is_computed_in_full(class_name: str) -> 
     plain = model_of(class_name)
     freeze(plain, "all", head_modules(plain, []))
     whole = copy.deepcopy(plain)
-    kept, _ = keep_frozen(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
+    kept, _ = cache_frozen_blocks(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
     assert kept is not None
     for ids in [*EPOCHS[0], *EPOCHS[1]]:
         with kept.reused(LENGTHS, ids):
@@ -137,7 +137,7 @@ def test_what_is_trained_below_is_found_out() -> None:
     model = model_of("BertForSequenceClassification")
     for parameter in model.bert.encoder.layer[0].parameters():
         parameter.requires_grad_(False)
-    kept = FrozenOutputs([model.bert.encoder.layer[0]])
+    kept = FrozenBlockCache([model.bert.encoder.layer[0]])
     for _ in range(2):
         model.zero_grad()
         with kept.reused(LENGTHS, (0, 1)):
@@ -147,18 +147,18 @@ def test_what_is_trained_below_is_found_out() -> None:
 
 def test_nothing_is_kept_without_frozen_blocks_with_dropout_or_without_room() -> None:
     model = model_of("BertForSequenceClassification")
-    assert keep_frozen(model, tokens=30, free_bytes=ROOM) == (None, None)
+    assert cache_frozen_blocks(model, tokens=30, free_bytes=ROOM) == (None, None)
     freeze(model, 2, [])
-    kept, words = keep_frozen(model, tokens=2**20, free_bytes=2**28)
+    kept, words = cache_frozen_blocks(model, tokens=2**20, free_bytes=2**28)
     assert kept is None and words == (
         "the lowest 2 of 3 blocks, which are frozen, are computed in every epoch: their outputs take 0.1 GiB, over a quarter "
         "of the 0.2 GiB of free memory"
     )
     model.bert.encoder.layer[1].output.dropout.p = 0.1
-    kept, words = keep_frozen(model, tokens=30, free_bytes=ROOM)
+    kept, words = cache_frozen_blocks(model, tokens=30, free_bytes=ROOM)
     assert kept is None and words is not None and "have dropout, so every epoch computes them" in words
     model.bert.encoder.layer[1].output.dropout.p, model.bert.encoder.layer[2].output.dropout.p = 0.0, 0.1
-    assert keep_frozen(model, tokens=30, free_bytes=ROOM)[0] is not None
+    assert cache_frozen_blocks(model, tokens=30, free_bytes=ROOM)[0] is not None
 
 
 def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
@@ -175,14 +175,14 @@ def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
     assert "after the first epoch" in done.stdout
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
-    prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), smoke=False, work_folder=tmp_path)
+    prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), work_folder=tmp_path)
     model, accelerator = build_model(prepared).model, Accelerator()
     training = prepared.recipe.training
     optimizer = make_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
     plan = training_plan(prepared, total_steps=prepared.total_steps(1), world_size=1)
     reports = train(accelerator, *accelerator.prepare(model, optimizer), plan, Progress())
     assert losses == pytest.approx([report.loss for report in reports], rel=1e-4)
-    assert len(losses) == 3 * len(prepared.plan_epoch(0, 1))
+    assert len(losses) == 3 * len(prepared.epoch_batches(0, 1))
 
 
 def test_with_dropout_a_run_says_that_every_epoch_computes_all(here: Any, write_recipe: Any, tmp_path: Path) -> None:

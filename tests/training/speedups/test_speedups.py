@@ -12,11 +12,11 @@ from transformers import AutoConfig
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.collate import make_collate
-from ft_toolkit.training.speedups import save_work, undo
+from ft_toolkit.training.speedups import apply_speedups, remove_speedups
 from ft_toolkit.training.speedups.dropout import CheapDropout, attention_forward, drop, kept_elements
 from ft_toolkit.training.speedups.embedding_rows import EmbeddingRows, train_only_rows
 from ft_toolkit.training.speedups.last_block import _CLASSES, shorten_last_block
-from ft_toolkit.training.speedups.predicted_positions import only_at, places_read
+from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions
 
 CPU = torch.device("cpu")
 
@@ -27,7 +27,7 @@ def test_a_classifier_and_its_gradients_stay_the_same(class_name: str, lengths: 
     plain = model_of(class_name)
     inputs = texts(plain.config.pad_token_id, lengths)
     whole = copy.deepcopy(plain)
-    done = save_work(whole, CPU, lambda: range(NAMED))
+    done = apply_speedups(whole, CPU, lambda: range(NAMED))
     assert [line.split()[0] for line in done] == ["last", "50"]
     logits = {model: model(**inputs).logits for model in (plain, whole)}
     torch.testing.assert_close(logits[whole], logits[plain], rtol=1e-5, atol=1e-5)
@@ -73,7 +73,7 @@ def test_trained_rows_come_back_in_their_places() -> None:
     everything = torch.arange(VOCABULARY)[None]
     model.eval()
     seen = rows(everything)
-    undo(model)
+    remove_speedups(model)
     after = model.get_input_embeddings()
     assert type(after) is torch.nn.Embedding
     assert after.padding_idx == 1
@@ -92,7 +92,7 @@ def test_the_table_of_a_model_of_two_models_is_found() -> None:
     assert train_only_rows(model, lambda: range(NAMED)) == (NAMED, VOCABULARY)
     assert isinstance(model.encoder.embeddings.word_embeddings, EmbeddingRows)
     assert type(model.decoder.get_input_embeddings()) is torch.nn.Embedding
-    undo(model)
+    remove_speedups(model)
     assert type(model.encoder.embeddings.word_embeddings) is torch.nn.Embedding
 
 
@@ -136,14 +136,14 @@ def test_the_vocabulary_is_computed_where_something_is_predicted(
     features = task.encode(rows, tokenizer, schema, 48)
     model = load_model(folder, task, schema, tokenizer, dropout=0.0, seed=3).model.train()
     batch = make_collate(features, task, schema, tokenizer.pad_token_id)(range(6), 1.0, 0)
-    places = places_read(task, batch, schema)
+    places = read_positions(task, batch, schema)
     if task_name == "summarization" and kind == "tiny_bert":  # an encoder-decoder
         assert places is None
         return
     assert places is not None
     losses, found = [], []
     for asked in (None, places):
-        with only_at(model, asked):
+        with compute_logits_at(model, asked):
             outputs = model(**batch.inputs)
         loss = task.loss_sum(outputs, batch, schema)
         model.zero_grad()
@@ -230,9 +230,9 @@ def test_undo_leaves_plain_modules_and_a_plain_config(tmp_path: Path) -> None:
     config.hidden_dropout_prob = 0.1
     model = transformers.BertForSequenceClassification(config)
     keys = list(model.state_dict())
-    assert save_work(model, CPU, lambda: range(NAMED))[-1] == "dropout from cheaper random numbers"
+    assert apply_speedups(model, CPU, lambda: range(NAMED))[-1] == "dropout from cheaper random numbers"
     assert any(isinstance(module, CheapDropout) for module in model.modules())
-    undo(model)
+    remove_speedups(model)
     assert list(model.state_dict()) == keys
     assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {torch.nn.Dropout}
     model.save_pretrained(tmp_path)
