@@ -80,7 +80,7 @@ def test_numbers_sentence_and_page_agree(ladder: tuple[Path, str]) -> None:
     assert model["fit"]["twice"]["rows"] == 64
     (sentence,) = sentences(found)
     page = (folder / "scale.html").read_text(encoding="utf-8")
-    assert sentence.startswith("Twice the rows (64) should bring ") and sentence in printed and sentence in page
+    assert sentence.startswith("Predicted for twice the rows (64): ") and sentence in printed and sentence in page
     assert f"page: {folder}/scale.html" in printed
     assert page.count("<circle") == 4 and 'class="band strong"' in page and 'href="share_0.25/report.html"' in page
     assert "at most" not in page.split("<h1>")[1].split("</h1>")[0]
@@ -127,7 +127,9 @@ def test_several_models_have_a_curve_each(
     run = read(folder / "model_2" / "share_0.25" / "results.json")
     assert point["value"] == run["scores"]["test"]["metrics"]["accuracy"]["value"]
     said = sentences(found)
-    assert said[0].startswith(f"{tiny_bert}: Twice") and said[1].startswith(f"{tiny_gpt2}: Twice")
+    assert said[0].startswith(f"{tiny_bert}: Predicted for twice") and said[1].startswith(
+        f"{tiny_gpt2}: Predicted for twice"
+    )
     assert (folder / "scale.html").read_text(encoding="utf-8").count('class="band ') == 2
 
 
@@ -198,23 +200,23 @@ def test_the_sentence_says_what_the_interval_allows(tmp_path: Path) -> None:
         change = {"value": value, "low": low, "high": high}
         return gain_sentence(found, {"twice": {"rows": 3200, "value": 40.0, "change": change}})
 
-    begin = "Twice the rows (3,200) should bring "
-    uncertain = "not certain, since no gain at all is within the interval."
-    assert said(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0): {uncertain}"
-    assert said(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0): a gain is to be expected.")
-    assert said(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0): {uncertain}")
+    begin = "Predicted for twice the rows (3,200): "
+    uncertain = "a gain is not certain, because the interval includes no gain."
+    assert said(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0); {uncertain}"
+    assert said(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0); a gain is expected.")
+    assert said(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0); {uncertain}")
     assert said(0.0012, 0.02, 0.03).endswith(
-        "not certain, since a gain of less than one of the 400 examples is within the interval."
+        "a gain is not certain, because the interval includes a gain of less than one of the 400 examples."
     )
-    assert said(0.0012, 0.02, 0.03, n=1000).endswith("a gain is to be expected.")
-    assert said(-0.03, -0.02, -0.01).endswith("no gain is to be expected.")
-    assert said(-0.0004, 0.0001, 0.0004).endswith("no gain is to be expected.")
+    assert said(0.0012, 0.02, 0.03, n=1000).endswith("a gain is expected.")
+    assert said(-0.03, -0.02, -0.01).endswith("no gain is expected.")
+    assert said(-0.0004, 0.0001, 0.0004).endswith("no gain is expected.")
     lower = {"metric": "perplexity", "greater_is_better": False}
     assert said(-5, -3.1, -1.2, **lower).endswith(
-        "-3.100 perplexity (95% interval -5.000 to -1.200): a gain is to be expected."
+        "-3.100 perplexity (95% interval -5.000 to -1.200); a gain is expected."
     )
     assert said(-5, -3.1, -0.03, **lower).endswith(
-        "a gain of less than a thousandth of the perplexity is within the interval."
+        "the interval includes a gain of less than a thousandth of the perplexity."
     )
     assert said(-5, -3.1, 1.2, **lower).endswith(uncertain)
     bleu = {"metric": "bleu", "best": 100.0}
@@ -228,10 +230,10 @@ def test_a_page_without_a_curve_says_why(ladder: tuple[Path, str], tmp_path: Pat
     (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
     write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
-    assert "No curve: the accuracy is defined at fewer than three numbers of rows." in page
+    assert "No curve: accuracy is defined at fewer than 3 different numbers of rows." in page
     assert page.count("<circle") == 2
     found["models"][0]["points"] = read(ladder[0] / "scale.json")["models"][0]["points"]
     (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
     write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
-    assert "No curve: more rows made it worse" in page and "predicted for twice" not in page
+    assert "No curve: the score gets worse with more rows" in page and "predicted for twice" not in page

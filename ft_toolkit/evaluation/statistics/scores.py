@@ -1,4 +1,4 @@
-"""From decoded predictions to scores with intervals."""
+"""Scores with 95% confidence intervals, from decoded predictions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from ft_toolkit.tasks.base import Rows, Task
 
 @dataclass(frozen=True)
 class ScoringSetup:
-    """How predictions are scored: by a task with its settings, schema and metrics, of which one stands for all.
+    """The task with its settings, schema and metrics, and how predictions are scored.
 
-    `samples` bootstrap resamples are drawn from `seed`. `slices` and `groups` are columns of the rows (see `break_down_split`).
+    `samples` bootstrap resamples are drawn with `seed`. `slices` and `groups` are columns of the rows (see `break_down_split`).
     """
 
     task: Task
@@ -34,10 +34,10 @@ class ScoringSetup:
 
 @dataclass(frozen=True)
 class Scores:
-    """All metrics of a split, their values on bootstrap resamples, and the task's tables.
+    """All metrics of a split on `n` examples, their values on bootstrap resamples, and the tables of the task.
 
-    `predictions` and `references` are the task's arrays, from which the metrics can be computed again on any of the examples;
-    `definitions` says how.
+    `predictions` and `references` are the arrays of the task, shape (n, ...). With `definitions`, which maps each metric to its
+    function, the metrics can be computed again on a part of the examples.
     """
 
     n: int
@@ -49,10 +49,10 @@ class Scores:
     references: np.ndarray
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
-        """Return {metric: {value, low, high, detectable}}: the value, its 95% interval, None for what is undefined.
+        """Return {metric: {value, low, high, detectable}}: the value and its 95% interval, None where undefined.
 
-        `detectable` is how far another model's score must be from it for these examples to show the difference (at level
-        0.05, with a chance of 0.8), if the two err independently and are equally uncertain: see `tests_of_difference`.
+        `detectable` is the smallest detectable difference from the score of another model, if both models have independent
+        errors and the same standard error (see `smallest_detectable_difference`).
         """
         return {
             name: {
@@ -64,50 +64,50 @@ class Scores:
         }
 
     def lead_over(self, other: "Scores") -> dict[str, dict[str, float | None]]:
-        """Return {metric: {low, high}}: the 95% interval of this score minus `other`'s, resample by resample.
+        """Return {metric: {low, high}}: the 95% interval of this score minus the score of `other`, by paired resamples.
 
-        Both must be of the same examples with the same seed. An interval without 0 shows a difference.
+        Both must be scores of the same examples with the same seed. The difference is significant if the interval excludes 0.
         """
         return {name: interval(self.resamples[name] - other.resamples[name]) for name in self.values}
 
 
 def finite(value: float) -> float | None:
-    """Return the value, or None where it is undefined, as JSON has no NaN."""
+    """Return the value, or None if it is NaN or infinite, which JSON does not have."""
     return value if math.isfinite(value) else None
 
 
 def interval(resamples: np.ndarray) -> dict[str, float | None]:
-    """Return {low, high} of the central 95% of resampled values, None for both where all are undefined."""
+    """Return {low, high} of the central 95% of resampled values; both are None if all values are undefined."""
     low, high = central_95(resamples) or (None, None)
     return {"low": low, "high": high}
 
 
 def score_interval(resamples: np.ndarray, metric: Metric | None, n: int) -> dict[str, float | None]:
-    """Return {low, high} of a score on `n` examples, from its resamples.
+    """Return {low, high}: the 95% interval of a score on `n` examples, from its bootstrap resamples.
 
-    Those of examples that are all right, or all wrong, are all alike and hide that others would not be. What is a mean over
-    examples gets Wilson's interval then, and another metric, or that of a class (None), none: n examples bound no F1 of others.
+    If all examples are right, or all are wrong, all resamples are equal and their interval has no width. Then a mean over
+    examples gets Wilson's interval, and other metrics, or the score of a class (`metric` None), get no interval (None).
     """
     if varies(resamples):
         return interval(resamples)
-    known = resamples[~np.isnan(resamples)]
-    if metric is None or not metric.is_mean or not len(known) or known[0] not in (0.0, metric.best):
+    defined = resamples[~np.isnan(resamples)]
+    if metric is None or not metric.is_mean or not len(defined) or defined[0] not in (0.0, metric.best):
         return {"low": None, "high": None}
-    low, high = wilson_95(n if known[0] == metric.best else 0, n)
+    low, high = wilson_95(n if defined[0] == metric.best else 0, n)
     return {"low": low * metric.best, "high": high * metric.best}
 
 
 def point_scores(
     decoded: list[dict[str, Any]], rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]
 ) -> dict[str, float]:
-    """Return the metrics without intervals, as the training run needs them between epochs."""
+    """Return the metrics without intervals, for evaluations during training."""
     predictions, references = task.to_arrays(decoded, rows, schema)
     return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
 
 
 def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, plan: ScoringSetup) -> Scores:
-    """Return metrics through `evaluate`, bootstrap intervals and the task's tables."""
-    from ft_toolkit.metrics.offline import compute  # evaluate, which is slow to import
+    """Return the metrics computed by the `evaluate` library, their bootstrap resamples, and the tables of the task."""
+    from ft_toolkit.metrics.offline import compute  # imports evaluate, which is slow
 
     predictions, references = plan.task.to_arrays(decoded, rows, plan.schema)
     values = compute(plan.metrics, predictions, references)

@@ -1,4 +1,4 @@
-"""Is one score really different from another? Tests on the same examples, their correction, and what a test set can show."""
+"""Significance tests for scores on the same examples, Holm's correction, and the smallest detectable difference."""
 
 from collections.abc import Sequence
 from statistics import NormalDist
@@ -15,9 +15,10 @@ Outcome = Literal["better", "worse", "no significant difference", "unknown"]
 
 
 def mcnemar(only_one: int, only_other: int) -> float:
-    """Return the two-sided p of McNemar's exact test (McNemar 1947), from the examples that only one of two models has right.
+    """Return the two-sided p-value of McNemar's exact test (McNemar 1947).
 
-    If the models were equally good, each such example would be a fair coin; whole numbers up to the last division.
+    The arguments count the examples that only one of two models has right. Under the null hypothesis each of them is a fair
+    coin toss. The sum uses integers, so it is exact up to the last division.
     """
     n, fewer = only_one + only_other, min(only_one, only_other)
     term = total = 1
@@ -28,31 +29,31 @@ def mcnemar(only_one: int, only_other: int) -> float:
 
 
 def bootstrap_p(differences: np.ndarray) -> float | None:
-    """Return the two-sided p of resampled differences: the smallest level whose percentile interval leaves out 0.
+    """Return the two-sided p-value of resampled differences: the smallest level whose percentile interval excludes 0.
 
-    (Efron and Tibshirani 1993, chapter 15.) It is never below 2 / (resamples + 1). Undefined resamples are left out; None
-    if all are.
+    It is at least 2 / (resamples + 1). Undefined resamples are ignored; the result is None if all are undefined. See Efron and
+    Tibshirani 1993, chapter 15.
     """
-    known = differences[~np.isnan(differences)]
-    if not len(known):
+    defined = differences[~np.isnan(differences)]
+    if not len(defined):
         return None
-    tail = min(int((known <= 0).sum()), int((known >= 0).sum()))
-    return min(1.0, 2 * (tail + 1) / (len(known) + 1))
+    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(defined) + 1))
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return p corrected for the number of comparisons (Holm 1979), in the same order; what is None is not counted."""
-    known = sorted((p, at) for at, p in enumerate(p_values) if p is not None)
+    """Return the p-values corrected for their number (Holm 1979), in the same order; None stays None and is not counted."""
+    ordered = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     corrected: list[float | None] = [None] * len(p_values)
     largest = 0.0
-    for rank, (p, at) in enumerate(known):
-        largest = max(largest, min(1.0, (len(known) - rank) * p))
-        corrected[at] = largest
+    for rank, (p, i) in enumerate(ordered):
+        largest = max(largest, min(1.0, (len(ordered) - rank) * p))
+        corrected[i] = largest
     return corrected
 
 
 def judge_difference(difference: float, p: float | None, *, greater_is_better: bool) -> Outcome:
-    """Return the outcome of a corrected p for a score minus the base's."""
+    """Return the outcome for a score minus the score of the base, given the corrected p-value."""
     if p is None or np.isnan(difference):
         return "unknown"
     if p >= LEVEL or difference == 0:
@@ -61,15 +62,16 @@ def judge_difference(difference: float, p: float | None, *, greater_is_better: b
 
 
 def smallest_detectable_difference(resamples: np.ndarray, scores: int = 1) -> float | None:
-    """Return the smallest difference that would be shown at level 0.05 with a chance of 0.8: 2.80 standard errors of it.
+    """Return the smallest difference that is significant at the 5% level with a power of 80%: 2.80 standard errors.
 
-    (Cohen 1988; for models on one test set Card et al. 2020, arXiv:2010.06595.) `resamples` are those of a difference, or
-    with `scores=2` those of one score: then the other model is taken to have the same standard error and to err on other
-    examples, so that its variance adds. Two models that err on the same examples are told apart by less. None where fewer
-    than two resamples are defined or all are equal, which says nothing.
+    `resamples` are bootstrap resamples of a difference, or with `scores=2` of one score. In the second case the other model is
+    assumed to have the same standard error and independent errors, so the variance doubles; models that err on the same
+    examples have a smaller detectable difference. Returns None if fewer than two resamples are defined or all are equal.
+
+    See Cohen 1988, and Card et al. 2020 (arXiv:2010.06595) for models on one test set.
     """
     if not varies(resamples):
         return None
-    known = resamples[~np.isnan(resamples)]
+    defined = resamples[~np.isnan(resamples)]
     quantile = NormalDist().inv_cdf
-    return float((quantile(1 - LEVEL / 2) + quantile(POWER)) * known.std(ddof=1) * scores**0.5)
+    return float((quantile(1 - LEVEL / 2) + quantile(POWER)) * defined.std(ddof=1) * scores**0.5)

@@ -1,4 +1,4 @@
-"""Learning curves: known ones are found again, their intervals hold the truth as often as they say, noise is not explained."""
+"""Power-law fits: exact curves are recovered, intervals have their coverage, and noise is not extrapolated."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -22,7 +22,7 @@ PERPLEXITY = Metric(lambda p, r: float(p.mean()), best=1.0, greater_is_better=Fa
 
 
 def law(a: float, b: float, c: float) -> Callable[[float], float]:
-    """The error by the rows, `a` being what 1,600 rows leave above the floor."""
+    """Return the error as a function of the rows; `a` is the error above the floor at 1,600 rows."""
     return lambda rows: a * (rows / 1600) ** -b + c
 
 
@@ -35,7 +35,7 @@ def exact(error: Callable[[float], float], points: int = 5, spread: float = 0.00
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(0.12, 0.35, 0.0), (0.1, 0.8, 0.2), (0.3, 0.25, 0.0), (0.02, 1.5, 0.1)])
-def test_points_on_a_curve_give_the_curve_and_its_continuation(a: float, b: float, c: float) -> None:
+def test_an_exact_curve_is_recovered_and_extrapolated(a: float, b: float, c: float) -> None:
     error = law(a, b, c)
     fit = fit_power_law(exact(error))
     found = fit.parameters()
@@ -47,14 +47,12 @@ def test_points_on_a_curve_give_the_curve_and_its_continuation(a: float, b: floa
     assert fit.drop(4)["value"] == pytest.approx(error(1600) - error(6400))
 
 
-# The last has a floor that does not show yet: drawn around the simplest curve alone, 77% of its intervals held the truth.
+# The last has a floor that is not yet significant: with draws around the curve without a floor alone, coverage was 77%.
 @pytest.mark.parametrize(
     ("points", "a", "b", "c"),
     [(5, 0.13, 0.3, 0.0), (4, 0.13, 0.3, 0.0), (5, 0.0, 1.0, 0.2), (5, 0.02, 1.0, 0.1)],
 )
-def test_the_interval_for_twice_the_rows_holds_the_truth_as_often_as_it_says(
-    points: int, a: float, b: float, c: float
-) -> None:
+def test_the_interval_for_twice_the_rows_has_its_coverage(points: int, a: float, b: float, c: float) -> None:
     error, rng, hits, drops, simulations = law(a, b, c), np.random.default_rng(7), 0, 0, 200
     truth = np.array([error(rows) for rows in ladder(points)])
     spread = np.sqrt(truth * (1 - truth) / 400)
@@ -69,7 +67,7 @@ def test_the_interval_for_twice_the_rows_holds_the_truth_as_often_as_it_says(
     assert 0.9 <= drops / simulations <= 1
 
 
-def test_a_flat_curve_promises_nothing_and_a_rising_error_is_not_turned_round() -> None:
+def test_a_flat_curve_predicts_no_gain_and_a_rising_error_keeps_rising() -> None:
     flat = fit_power_law([CurvePoint(rows, 0.2, 0.02) for rows in ladder(5)])
     assert flat.drop()["value"] == pytest.approx(0, abs=1e-9)
     assert flat.drop()["low"] < 0 < flat.drop()["high"]
@@ -78,7 +76,7 @@ def test_a_flat_curve_promises_nothing_and_a_rising_error_is_not_turned_round() 
     assert rising.error(3200)["value"] < 0.3
 
 
-def test_what_scatters_more_than_its_errors_explain_is_believed_less() -> None:
+def test_excess_scatter_widens_the_intervals() -> None:
     smooth = [CurvePoint(rows, law(0.12, 0.35, 0)(rows), 0.002) for rows in ladder(5)]
     rough = [CurvePoint(p.rows, p.error + 0.02 * (-1) ** i, p.standard_error) for i, p in enumerate(smooth)]
     one, other = fit_power_law(smooth), fit_power_law(rough)
@@ -95,11 +93,11 @@ def test_perfect_scores_and_the_same_seed() -> None:
 
 def test_fewer_than_three_numbers_of_rows_are_refused() -> None:
     points = exact(law(0.1, 0.5, 0.0), 2)
-    with pytest.raises(UsageError, match="at 3 different numbers of rows"):
+    with pytest.raises(UsageError, match="at 3 or more different numbers of rows; found 2"):
         fit_power_law([*points, points[0]])
 
 
-def test_the_standard_error_counts_examples_once_and_seeds_by_their_number() -> None:
+def test_more_seeds_reduce_only_the_variance_over_seeds() -> None:
     one = {"value": 0.8, "low": 0.8 - 1.96 * 0.02, "high": 0.8 + 1.96 * 0.02}
     assert standard_error([one], 0.001) == pytest.approx(0.02, rel=1e-3)
     assert standard_error([one, one, one], 0.001) == pytest.approx(0.02, rel=1e-3)
@@ -108,7 +106,7 @@ def test_the_standard_error_counts_examples_once_and_seeds_by_their_number() -> 
     assert standard_error([{"value": 1.0, "low": 1.0, "high": 1.0}], 0.025) == 0.025
 
 
-def test_records_are_in_scores_whichever_way_is_better() -> None:
+def test_records_are_scores_for_either_direction() -> None:
     accuracies = [1 - law(0.15, 0.4, 0.0)(rows) for rows in ladder(4)]
     scores = [{"value": value, "low": value - 0.01, "high": min(value + 0.01, 1.0)} for value in accuracies]
     points = [{"rows": rows, **point_record([s], ACCURACY, 400)} for rows, s in zip(ladder(4), scores, strict=True)]
@@ -131,7 +129,7 @@ def test_records_are_in_scores_whichever_way_is_better() -> None:
     assert change["low"] < change["value"] < 0 and change["low"] < change["high"] < 0
 
 
-def test_scores_that_get_worse_with_more_rows_have_no_law() -> None:
+def test_scores_that_get_worse_with_more_rows_have_no_fit() -> None:
     def points(*values: float) -> list[dict[str, Any]]:
         return [
             {"rows": rows, "value": v, "standard_error": 0.04} for rows, v in zip((42, 84, 167), values, strict=True)
@@ -143,7 +141,7 @@ def test_scores_that_get_worse_with_more_rows_have_no_law() -> None:
     assert noisy["b"]["low"] < 0 < noisy["b"]["high"]
 
 
-def test_a_score_that_is_undefined_is_left_out_and_too_few_give_no_curve() -> None:
+def test_undefined_scores_are_ignored_and_too_few_points_have_no_fit() -> None:
     alike = point_record([{"value": 0.0, "low": None, "high": None}], ACCURACY, 400)
     assert (alike["value"], alike["standard_error"]) == (0.0, 1 / 400) and alike["high"] > 0
     two = point_record(

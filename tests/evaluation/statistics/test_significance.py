@@ -1,4 +1,4 @@
-"""Tests of difference against numbers worked out by hand and by scipy."""
+"""Significance tests against values computed by hand and by scipy."""
 
 import numpy as np
 import pytest
@@ -47,7 +47,7 @@ def test_the_bootstrap_p_inverts_the_percentile_interval():
     assert bootstrap_p(np.full(9, np.nan)) is None
 
 
-def test_a_detectable_difference_is_shown_four_times_in_five():
+def test_the_smallest_detectable_difference_has_80_percent_power():
     rng = np.random.default_rng(1)
     found = smallest_detectable_difference(rng.normal(0, 0.1, 100_000))
     assert found == pytest.approx((norm.ppf(0.975) + norm.ppf(0.8)) * 0.1, rel=0.01)
@@ -60,14 +60,14 @@ def test_a_detectable_difference_is_shown_four_times_in_five():
     assert smallest_detectable_difference(np.array([np.nan, 0.5])) is None
 
 
-def test_only_a_small_corrected_p_shows_a_difference():
+def test_only_a_small_corrected_p_value_is_significant():
     assert judge_difference(0.1, 0.049, greater_is_better=True) == "better"
     assert judge_difference(0.1, 0.049, greater_is_better=False) == "worse"
     assert judge_difference(0.1, 0.05, greater_is_better=True) == "no significant difference"
     assert judge_difference(float("nan"), 0.01, greater_is_better=True) == "unknown"
 
 
-def test_scores_say_what_their_examples_can_show():
+def test_scores_have_their_smallest_detectable_difference():
     """About 0.2 for 50 examples at 0.84: 3.96 times the square root of 0.84 * 0.16 / 50."""
     right = np.arange(50) >= 8
     metric = {"accuracy": Metric(lambda p, r: float((p == r).mean()), is_mean=True)}
@@ -81,14 +81,14 @@ def test_scores_say_what_their_examples_can_show():
 @pytest.mark.parametrize(
     ("value", "best", "hits"), [(1.0, 1.0, 20), (0.0, 1.0, 0), (100.0, 100.0, 20), (0.0, 100.0, 0)]
 )
-def test_a_mean_of_which_all_resamples_are_alike_has_wilsons_interval(value, best, hits):
+def test_a_mean_with_equal_resamples_has_wilsons_interval(value, best, hits):
     expected = binomtest(hits, 20).proportion_ci(method="wilson")
     found = score_interval(np.full(100, value), Metric(np.mean, best=best, is_mean=True), 20)
     assert (found["low"], found["high"]) == pytest.approx((expected.low * best, expected.high * best), abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", [None, Metric(np.mean), Metric(np.mean, best=2.0, is_mean=True)])
-def test_what_else_is_alike_on_all_resamples_has_no_interval(metric):
+def test_other_scores_with_equal_resamples_have_no_interval(metric):
     assert score_interval(np.ones(100), metric, 20) == {"low": None, "high": None}
     assert score_interval(np.full(100, np.nan), metric, 20) == {"low": None, "high": None}
     assert score_interval(np.linspace(0, 1, 101), metric, 20) == pytest.approx({"low": 0.025, "high": 0.975})
