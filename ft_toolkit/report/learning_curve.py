@@ -64,7 +64,8 @@ def gain_sentence(record: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
     """Return the predicted gain from twice the rows with its interval, and whether a gain is expected."""
     twice, change = fit["twice"], fit["twice"]["change"]
     value, low, high = (_signed(change[key], record) for key in ("value", "low", "high"))
-    sentence = f"Predicted for twice the rows ({count(twice['rows'])}): {value} {_unit(record)} (95% interval {low} to {high}); "
+    gain = f"{value} {_unit(record)} (95% interval {low} to {high})"
+    sentence = f"Predicted for twice the rows ({count(twice['rows'])}): {gain}; "
     sign = 1 if record["greater_is_better"] else -1
     # The printed values decide: a gain that is rounded to 0 is no gain.
     least, most = sorted(sign * float(end) for end in (low, high))
