@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from ft_toolkit.core import environment
 from ft_toolkit.recipe.load import load_recipe
-from ft_toolkit.recipe.sections import FreezeMethod
+from ft_toolkit.recipe.methods import FreezeMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer

@@ -21,7 +21,7 @@ from ft_toolkit.inference.reload_proof import _difference
 from ft_toolkit.models.adapters import attach, head_modules
 from ft_toolkit.models.pretrained import PAIR, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import ARCHITECTURES
-from ft_toolkit.recipe.sections import FreezeMethod, FullMethod, Ia3Method, LoraMethod
+from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, LoraMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task
 from ft_toolkit.training.collate import make_collate

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
-from ft_toolkit.recipe.sections import METHODS, Recipe
+from ft_toolkit.recipe.methods import METHODS
+from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks

@@ -101,12 +101,21 @@ class Interrupted(FtkError):  # noqa: N818 - not an error of anybody's
         self.exit_code = 128 + signum
 
 
-def did_you_mean(found: str, allowed: Iterable[str]) -> str:
+def nearest(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the allowed name with the most similar spelling, or None if none is similar."""
+    near = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return near[0] if near else None
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the nearest allowed name, or an empty string when none is near."""
-    near = difflib.get_close_matches(found, list(allowed), n=1, cutoff=0.6)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(name, allowed)
+    return f" Did you mean '{near}'?" if near is not None else ""
 
 
-def one_of(allowed: Iterable[str]) -> str:
-    """Return the allowed names as one readable list."""
-    return ", ".join(allowed)
+def one_of(allowed: Iterable[str], *, limit: int = 10, more: str = "") -> str:
+    """Return names separated by commas. After `limit` names: "... and N more", with `more` (how to see all) in parentheses."""
+    names = list(allowed)
+    if len(names) <= limit + 1:  # "and 1 more" would not be shorter than the name
+        return ", ".join(names)
+    return f"{', '.join(names[:limit])} ... and {len(names) - limit} more" + (f" ({more})" if more else "")

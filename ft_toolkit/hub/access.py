@@ -15,7 +15,7 @@ from ft_toolkit.core.errors import AccessError, HubError, UsageError, one_of
 from ft_toolkit.core.hub_errors import FAILURES, may_pass, reason
 from ft_toolkit.core.hub_names import owned_id, revision_name
 from ft_toolkit.recipe.load import LoadedRecipe
-from ft_toolkit.recipe.sections import saves_adapter
+from ft_toolkit.recipe.methods import saves_adapter
 from ft_toolkit.report.card import planned_card
 
 _REMEDY = "set HF_TOKEN to a token with write access, or log in with: hf auth login"

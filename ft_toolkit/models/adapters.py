@@ -10,7 +10,7 @@ import torch
 
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.models.pretrained import Checkpoint
-from ft_toolkit.recipe.sections import FreezeMethod, FullMethod, Ia3Method, Method
+from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, Method
 
 # A block is what a model repeats: a module path with a number in it, e.g. encoder.layer.0 or h.11.
 _BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")

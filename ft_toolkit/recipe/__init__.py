@@ -1,1 +1,1 @@
-"""Recipes: which settings exist, and how a recipe file becomes a checked, complete recipe."""
+"""Recipes: the schema of all settings, and the loader that checks a recipe file against it."""

@@ -1,298 +1,228 @@
-"""The recipe: what may stand in it. `recipe_file.load_recipe` reads one."""
+"""Every setting of a recipe, section by section. The settings of a task are in its file under `tasks/`.
+
+`None` as a default is written `null` in a recipe.
+"""
 
 import hashlib
 import json
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field
 
 from ft_toolkit.core import hub_names
+from ft_toolkit.recipe.methods import Method
+from ft_toolkit.recipe.schema import Name, PositiveFloat, PositiveInt, Section, Seed, Share
 from ft_toolkit.tasks.base import TaskSettings
 
-# What the name of a model begins with that an installed Python package carries: package:NAME/FOLDER.
+# Prefix of model names that refer to an installed Python package: package:NAME/FOLDER.
 PACKAGE_PREFIX = "package:"
-
-PositiveInt = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-Share = Annotated[float, Field(ge=0, lt=1)]
-Name = Annotated[str, Field(min_length=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-
-def _different(seeds: list[int]) -> list[int]:
-    if len(seeds) < 2 or len(set(seeds)) < len(seeds):
-        raise ValueError(f"found {seeds}; at least two seeds are needed, each a different one")
-    return seeds
-
-
-class Section(BaseModel):
-    """One section of a recipe. Unknown keys are mistakes; a text is never taken for a number."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-    def clash(self) -> str | None:
-        """Return what is wrong between keys, in words. Looks only at which keys are set, so that any values will do."""
-        return None
-
-    @model_validator(mode="after")
-    def _no_clash(self) -> Self:
-        if problem := self.clash():
-            raise ValueError(problem)
-        return self
 
 
 class NewTokenizer(Section):
-    """A byte-level BPE tokenizer that is learned from the training rows."""
+    """A byte-level BPE tokenizer, trained on the training rows."""
 
     train_on_text: Literal[True]
-    # Tokens, special ones and the 256 bytes included; few rows may give fewer.
+    # Tokens, including special tokens and the 256 bytes. Small data may give fewer.
     vocab_size: Annotated[int, Field(ge=300)] = 8000
 
 
 class ModelSection(Section):
-    """The pretrained checkpoint, or a new model with random weights. Exactly one of `name` and `config` is set."""
+    """A pretrained checkpoint (`name`) or a new model with random weights (`config`). Exactly one of the two is required."""
 
-    # Hub id, folder on disk, or package:NAME/FOLDER for a model that an installed Python package carries.
+    # Hub id, local folder, or package:NAME/FOLDER for a model inside an installed Python package.
     name: Name | None = None
-    # A new model: values of its transformers config, such as {model_type: gpt2, n_layer: 4}, or the path of a config.json.
-    # The size of the vocabulary and the special tokens come from the tokenizer, the weights from training.seed.
+    # Config of a new model: a mapping such as {model_type: gpt2, n_layer: 4}, or the path of a config.json.
+    # Vocabulary size and special tokens come from the tokenizer, initial weights from training.seed.
     config: dict[str, Any] | Name | None = None
-    # The new model's tokenizer: that of a model (Hub id, folder, package:NAME/FOLDER), or {train_on_text: true}.
+    # Tokenizer of a new model: a Hub id, a folder, package:NAME/FOLDER, or {train_on_text: true}.
     tokenizer: NewTokenizer | Name | None = None
-    # Hub branch, tag or commit. The commit it resolved to is recorded in the run folder.
+    # Branch, tag or commit on the Hub. The run folder records the commit. Default: the main branch.
     revision: str | None = None
-    # Expected sha256 of model.safetensors; another file is refused.
+    # Expected sha256 of model.safetensors; a file with another hash is refused. Default: no check.
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    # Replaces every dropout probability of the config; null keeps them.
+    # Replaces every dropout probability in the model's config. Default: the config's own values.
     dropout: Share | None = None
 
     @property
     def title(self) -> str:
-        """What people call the model: its name, or its type when it is new."""
+        """Name of the model in lists and tables: the checkpoint's name, or "TYPE from scratch"."""
         if self.name is not None:
             return self.name
         return f"{self.config if isinstance(self.config, str) else (self.config or {}).get('model_type')} from scratch"
 
-    def clash(self) -> str | None:
+    def conflict(self) -> str | None:
         if self.name is None and self.config is None:
-            return (
-                "needs a checkpoint (model.name=NAME), or the config of a new model (model.config={model_type: gpt2})"
-            )
+            return "set a checkpoint (model.name=NAME) or the config of a new model (model.config={model_type: gpt2})"
         if self.name is not None and self.config is not None:
-            return "name and config exclude each other; keep one (null unsets the other)"
+            return "name and config exclude each other; remove one, or set it to null"
         if self.name is not None:
-            return "tokenizer goes with config; a checkpoint has its own. Remove it." if self.tokenizer else None
+            return (
+                "tokenizer is only allowed with config; a checkpoint has its own. Remove it" if self.tokenizer else None
+            )
         if self.tokenizer is None:
-            return "config needs a tokenizer: model.tokenizer=NAME, or model.tokenizer={train_on_text: true}"
+            return "config requires a tokenizer: model.tokenizer=NAME or model.tokenizer={train_on_text: true}"
         if self.revision is not None or self.sha256 is not None:
-            return "revision and sha256 belong to a checkpoint (model.name), not to a new model; remove them"
+            return "revision and sha256 are only allowed with a checkpoint (model.name); remove them"
         return None
 
 
 class DataSection(Section):
-    """Where the rows come from."""
+    """The training, validation and test rows: a data card, local files, or both."""
 
-    # A data card: a name under data_cards/, or the path of a card's folder.
+    # Name of a data card under data_cards/, or the path of a card's folder.
     card: Name | None = None
-    # Local files (csv, tsv, json, jsonl, parquet, txt), relative to the current folder. They replace the card's own.
+    # Local files (csv, tsv, json, jsonl, parquet, conll, txt), relative to the current folder. They replace the card's files.
     train: Name | None = None
     validation: Name | None = None
     test: Name | None = None
-    # Without validation rows: this share of the training rows is held out, chosen by a hash of each row.
+    # Share of the training rows to hold out for validation, selected by a hash of each row. Required without validation rows.
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    # Train on this share of the training rows, chosen by a hash of each row: a smaller share is part of a larger one. The label
-    # names are still those of all rows, and validation rows are held out before. null: all rows.
+    # Train on this share of the rows, selected by a hash of each row: a larger share contains every smaller one. Default: all.
+    # Labels are still collected from all rows, and validation rows are held out first.
     train_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    # The task's column -> the column's name in the files, e.g. {text: review, label: stars}.
-    columns: dict[str, str] = {}
-    # Tokens per example, special tokens included; the rest is cut off and counted in the report.
+    # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
+    columns: dict[str, str] = Field(default_factory=dict)
+    # Maximum tokens per example, including special tokens. The report counts tokens that are cut off.
     max_length: Annotated[int, Field(ge=8)] = 256
 
-    def clash(self) -> str | None:
+    def conflict(self) -> str | None:
         problems = []
         if self.card is None and self.train is None:
-            problems.append("needs a card (data.card=NAME) or training rows (data.train=FILE)")
+            problems.append("set a data card (data.card=NAME) or training rows (data.train=FILE)")
         elif self.train is None and (self.validation or self.test):
-            problems.append("local validation or test rows need local training rows too (data.train=FILE)")
+            problems.append("local validation or test rows require local training rows (data.train=FILE)")
         if self.validation is not None and self.validation_fraction is not None:
-            problems.append("validation and validation_fraction exclude each other; keep one (null unsets the other)")
+            problems.append("validation and validation_fraction exclude each other; remove one, or set it to null")
         return "; ".join(problems) or None
 
 
-class FullMethod(Section):
-    """Every weight is trained."""
-
-    name: Literal["full"] = "full"
-
-
-class LoraMethod(Section):
-    """Low-rank adapters; the task's head is trained in full.
-
-    lora: Hu et al. 2021, arXiv:2106.09685. dora splits the update into size and direction: Liu et al. 2024, arXiv:2402.09353.
-    """
-
-    name: Literal["lora", "dora"]
-    # Rank of the update.
-    r: PositiveInt = 8
-    # The update is scaled by alpha / r.
-    alpha: PositiveFloat = 16.0
-    # Dropout on the adapter's input.
-    dropout: Share = 0.0
-    # Which weight matrices get an adapter: the attention's, all of the blocks', or module name endings.
-    target_modules: Literal["attention", "all-linear"] | Annotated[list[str], Field(min_length=1)] = "attention"
-    # Fold the adapter into the weights when saving, so that the model folder needs no peft and no base model.
-    merge: bool = False
-
-
-class Ia3Method(Section):
-    """A learned scale on keys, values and the feed-forward's inner activations (Liu et al. 2022, arXiv:2205.05638).
-
-    The task's head is trained in full.
-    """
-
-    name: Literal["ia3"]
-    # Fold the scales into the weights when saving, so that the model folder needs no peft and no base model.
-    merge: bool = False
-
-
-class FreezeMethod(Section):
-    """Part of the weights is trained, as they are; the model is saved whole."""
-
-    name: Literal["freeze"]
-    # all: only the task's head is trained. A number: the embeddings and that many of the lowest blocks are not trained.
-    frozen_layers: Literal["all"] | Annotated[int, Field(ge=0)] = "all"
-
-
-Method = FullMethod | LoraMethod | Ia3Method | FreezeMethod
-
-
-def saves_adapter(method: Method) -> bool:
-    """Say whether the model folder will hold an adapter, which needs its base model."""
-    return isinstance(method, (LoraMethod, Ia3Method)) and not method.merge
-
-
-METHODS: dict[str, type[Section]] = {
-    "full": FullMethod,
-    "lora": LoraMethod,
-    "dora": LoraMethod,
-    "ia3": Ia3Method,
-    "freeze": FreezeMethod,
-}
+def _distinct(seeds: list[int]) -> list[int]:
+    if len(seeds) < 2 or len(set(seeds)) < len(seeds):
+        raise ValueError(f"found {seeds}; at least two different seeds are required, each once")
+    return seeds
 
 
 class TrainingSection(Section):
-    """The optimizer (AdamW), the schedule and the batches. Names are those of transformers.TrainingArguments."""
+    """The optimizer (AdamW), its schedule and the batches. Names follow transformers.TrainingArguments."""
 
+    # Seed of new weights, shuffling and dropout. A fixed default makes runs repeatable; the value is arbitrary.
     seed: Seed = 13
-    # Takes the place of seed: the whole run once per seed, each in a folder of its own, then mean and spread of them all.
-    seeds: Annotated[list[Seed], AfterValidator(_different)] | None = None
-    # Passes over the training rows; max_steps, where given, ends the run earlier or later than that.
+    # Multi-seed run: the whole run once per seed, each in its own folder, then mean and spread. Replaces seed.
+    seeds: Annotated[list[Seed], AfterValidator(_distinct)] | None = None
+    # Passes over the training rows. 3 is the default of transformers.
     num_train_epochs: PositiveInt = 3
+    # Optimizer steps in total. Overrides num_train_epochs, also to train longer.
     max_steps: PositiveInt | None = None
-    # Padded tokens per device and micro-batch; or examples, for published recipes that fix them. Exactly one.
+    # Tokens per device and micro-batch, including padding. Exactly one of the next two settings is required.
     tokens_per_batch: PositiveInt | None = None
+    # Examples per device and micro-batch, for published recipes that fix this number.
     examples_per_batch: PositiveInt | None = None
-    # Micro-batches per device and optimizer step.
+    # Micro-batches per device and optimizer step. Larger values give larger batches in the same memory.
     gradient_accumulation_steps: PositiveInt = 1
-    # Peak learning rate.
+    # Peak learning rate. 5e-5 is the default of transformers for full fine-tuning; the LoRA recipes here use 5e-4 to 2e-3.
     learning_rate: PositiveFloat = 5e-5
-    # Each block learns at this factor of the rate of the block above it, the embeddings at one factor below the lowest block.
+    # Factor on the learning rate from each block to the next lower one, and to the embeddings. 1.0: one rate for all.
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
-    # Peak learning rate of the task's head and of other new modules; null takes learning_rate.
+    # Peak learning rate of the task's head and of other new modules. Default: learning_rate.
     head_learning_rate: PositiveFloat | None = None
-    # A new head starts at random (none), or from a linear probe of the frozen model's features (Kumar et al. 2022,
-    # arXiv:2202.10054). auto probes a new head on a pretrained model where it has few steps per label.
+    # Initial weights of a new head: random (none) or a linear probe of the frozen model (probe, Kumar et al. 2022,
+    # arXiv:2202.10054). auto: a probe if the head is new, the model is pretrained and there are few steps per label.
     head_start: Literal["auto", "none", "probe"] = "auto"
+    # AdamW's weight decay, on weight matrices only. 0.01 is AdamW's usual value.
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    # Largest gradient norm; null does not clip.
+    # Maximum gradient norm; null turns clipping off. 1.0 is the default of transformers.
     max_grad_norm: PositiveFloat | None = 1.0
-    # Share of the steps in which the learning rate rises from 0.
+    # Share of the steps in which the learning rate rises to its peak. 0.06 is the value of the RoBERTa paper on GLUE.
     warmup_ratio: Share = 0.06
+    # Learning rate after the warmup: falls to 0 in a line or along a cosine, or stays constant.
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
-    # bf16 computes the forward pass in bfloat16 under autocast; weights and optimizer stay float32. auto takes it where the
-    # hardware multiplies bfloat16 itself and the model is wide enough to gain by it; the run says which, and records that.
+    # bf16: forward pass in bfloat16 under autocast, weights and optimizer in float32. no: everything in float32.
+    # auto: bf16 if the hardware multiplies bfloat16 natively and the model is wide enough to gain; the run prints its choice.
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
-    # Steps between two progress records in metrics.jsonl.
+    # Optimizer steps between two progress records in metrics.jsonl.
     logging_steps: PositiveInt = 10
-    # Steps between two checkpoints; one is also written at each evaluation.
+    # Optimizer steps between two checkpoints. Default: a checkpoint at each evaluation only.
     save_steps: PositiveInt | None = None
 
-    def clash(self) -> str | None:
+    def conflict(self) -> str | None:
         problems = []
         if (self.tokens_per_batch is None) == (self.examples_per_batch is None):
-            problems.append("exactly one of tokens_per_batch and examples_per_batch must be set (null unsets one)")
+            problems.append("set exactly one of tokens_per_batch and examples_per_batch; null unsets the other")
         if self.seeds is not None and "seed" in self.model_fields_set:
-            problems.append("seed and seeds exclude each other; keep one")
+            problems.append("seed and seeds exclude each other; remove one")
         return "; ".join(problems) or None
 
 
 class EvaluationSection(Section):
-    """How the model is scored, and which checkpoint is kept."""
+    """The scores, and the selection of the best checkpoint."""
 
-    # The task's metric that picks the best checkpoint, or loss; null takes the task's first. With loss, a task that
-    # generates texts does so only at the end.
+    # Metric that selects the best checkpoint: one of the task's, or loss. Default: the task's first metric.
+    # With loss, a task that generates texts generates only after training, which is faster.
     metric_for_best_model: str | None = None
-    # Optimizer steps between two evaluations on the validation rows; null evaluates after each epoch.
+    # Optimizer steps between two evaluations on the validation rows. Default: one evaluation per epoch.
     eval_steps: PositiveInt | None = None
-    # Stop after this many evaluations in a row without a better score.
+    # Stop after this many evaluations without a better score. Default: never.
     early_stopping_patience: PositiveInt | None = None
-    # Resamples for the 95% intervals.
+    # Bootstrap resamples for the 95% intervals. With 1000, their ends vary by about a tenth of the standard error.
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
-    # What the score is held against, by the task's names (tfidf needs scikit-learn); null takes the task's first.
+    # Baselines to score on the same rows, from the task's list (tfidf requires scikit-learn). Default: the task's first.
     baselines: list[str] | None = None
-    # Columns of the files by whose values the scores are also shown, such as a source or a year; the model never sees them.
-    slices: list[Name] = []
-    # Columns that say which group a row belongs to, such as a dialect: classifiers are tested for treating all alike.
-    groups: list[Name] = []
-    # Of so many of the surest mistakes of a text classifier, the words are shaded by what they contributed (needs captum).
+    # Columns of the files whose values split the scores, such as a source or a year. The model does not see them.
+    slices: list[Name] = Field(default_factory=list)
+    # Columns with the group of a row, such as a dialect. The report tests whether a classifier treats the groups equally.
+    groups: list[Name] = Field(default_factory=list)
+    # Number of most confident errors of a text classifier to explain word by word (requires captum). 0: none.
     attributions: Annotated[int, Field(ge=0, le=20)] = 0
 
 
 class ReferenceSection(Section):
-    """A published result that the report compares with; left out when the command line takes another model or other rows."""
+    """A published result to compare with. Ignored if the command line changes the model or the rows."""
 
+    # Name of the metric, from the task's list.
     metric: str
+    # The published score.
     value: float
-    # How far below `value` still counts as reached.
+    # The result counts as reached if the score is at least `value` minus this.
     tolerance: Annotated[float, Field(ge=0)]
-    # The split the published number was measured on.
+    # The split of the published score.
     split: Literal["validation", "test"] = "validation"
-    # Where the number was published.
+    # Where the score was published.
     source: str = Field(min_length=1)
 
 
 class TrackingSection(Section):
-    """Experiment trackers, through Accelerate."""
+    """Experiment trackers, used through Accelerate."""
 
-    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = []
-    # The project's name at the tracker.
+    # Trackers that record losses and scores. Default: none; metrics.jsonl always has them.
+    trackers: list[Literal["tensorboard", "wandb", "trackio"]] = Field(default_factory=list)
+    # Project name at the tracker.
     project: str = Field(default="ft_toolkit", min_length=1)
 
 
 class HubSection(Section):
-    """What the model card says that no file knows, and pushing the finished model to the Hub."""
+    """Metadata for the model card, and the upload to the Hub."""
 
-    # The model's licence, by the Hub's identifier; null leaves it out of the card.
+    # License of the model, as a Hub identifier such as apache-2.0. Default: the card names none.
     license: Annotated[str, AfterValidator(hub_names.licence)] | None = None
-    # The languages that the model reads, as ISO 639 codes; null takes those of the data card.
+    # Languages of the model, as ISO 639 codes. Default: the languages of the data card.
     language: Annotated[list[Annotated[str, AfterValidator(hub_names.language)]], Field(min_length=1)] | None = None
-    # Push the model when the run is finished. Token, rights and metadata are checked before training.
+    # Push the model after the run. Token, permissions and metadata are checked before training.
     push: bool = False
-    # Where to: owner/name.
+    # Repository to push to: OWNER/NAME. Required with push.
     repo: Annotated[str, AfterValidator(hub_names.owned_id)] | None = None
-    # Whether only its owner sees a repository that the push makes; one that exists stays as it is.
+    # Visibility of a repository that the push creates. An existing repository keeps its visibility.
     private: bool = True
-    # The branch, made if it is not there; null takes main.
+    # Branch to push to; it is created if necessary. Default: main.
     revision: Annotated[str, AfterValidator(hub_names.revision_name)] | None = None
-    # Push whole weights with the adapter folded in, which need neither peft nor the base model; the run keeps the adapter.
+    # Push the weights with the adapter merged into them. The run folder keeps the adapter.
     merged: bool = False
 
-    def clash(self) -> str | None:
-        return "push needs a repository: hub.repo=OWNER/NAME" if self.push and self.repo is None else None
+    def conflict(self) -> str | None:
+        return "push requires a repository: hub.repo=OWNER/NAME" if self.push and self.repo is None else None
 
 
 class Recipe(Section):
-    """A whole recipe, valid and resolved to the last default."""
+    """A complete recipe: valid, with a value for every setting."""
 
     task: TaskSettings
     model: ModelSection
@@ -305,16 +235,28 @@ class Recipe(Section):
     hub: HubSection
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, every default included, in the order of the sections."""
-        values = {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+        """Return plain values by section and key, including defaults, in the order of the schema."""
+        values = {name: _plain_values(getattr(self, name)) for name in type(self).model_fields}
         if values["training"]["seeds"] is not None:
-            del values["training"]["seed"]  # not in force
+            del values["training"]["seed"]  # unused in a multi-seed run
         return values
 
     def sha256(self) -> str:
-        """Return the hash of the resolved recipe."""
+        """Return the sha256 of the complete recipe as a hex string."""
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def _plain(section: BaseModel | None) -> Any:
+# The sections that `load_recipe` reads with one fixed class each; `task` and `method` depend on their name.
+SECTIONS: dict[str, type[Section]] = {
+    "model": ModelSection,
+    "data": DataSection,
+    "training": TrainingSection,
+    "evaluation": EvaluationSection,
+    "reference": ReferenceSection,
+    "tracking": TrackingSection,
+    "hub": HubSection,
+}
+
+
+def _plain_values(section: BaseModel | None) -> Any:
     return None if section is None else section.model_dump(mode="json")

@@ -11,7 +11,7 @@ from ft_toolkit.core.hub_names import is_hub_id
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.data.cards import load_card
 from ft_toolkit.recipe.load import LoadedRecipe
-from ft_toolkit.recipe.sections import saves_adapter
+from ft_toolkit.recipe.methods import saves_adapter
 from ft_toolkit.report import run_files as facts
 from ft_toolkit.report.run_files import RunFiles
 from ft_toolkit.report.sections import trust

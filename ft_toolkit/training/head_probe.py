@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from ft_toolkit.core.errors import ModelError, NotFiniteError
 from ft_toolkit.models.adapters import is_within, plain_name
-from ft_toolkit.recipe.load import PROBED_CLASSES
+from ft_toolkit.recipe.checks import PROBED_CLASSES
 from ft_toolkit.tasks.base import Batch
 from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device

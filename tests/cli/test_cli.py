@@ -71,13 +71,13 @@ def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
         "Did you mean 'text_classification'?",
         f"{path}:2: model.revison: unknown key; allowed: name, config, tokenizer, revision, sha256, dropout. "
         "Did you mean 'revision'?",
-        f"{path}:3: data.max_length: found 3",
-        f"{path}:4: method.r: found 0",
-        f"{path}:4: method.target_modules: found 'attenton'",
-        f"{path}:5: training.learning_rate: found 'fast'",
-        f"{path}:6: learning_rate: unknown key; 'learning_rate' belongs to the section 'training'",
-        "command line: training.seed: found -1",
-        "command line: evaluation: found 5",
+        f"{path}:3: data.max_length: must be greater than or equal to 8; found 3",
+        f"{path}:4: method.r: must be greater than 0; found 0",
+        f"{path}:4: method.target_modules: must be 'attention' or 'all-linear'; found 'attenton'",
+        f"{path}:5: training.learning_rate: must be a valid number; found 'fast'",
+        f"{path}:6: learning_rate: unknown key; use training.learning_rate",
+        "command line: training.seed: must be greater than or equal to 0; found -1",
+        "command line: evaluation: must be a section with the keys",
     ):
         assert expected in done.stderr, done.stderr
     assert "Traceback" not in done.stderr

@@ -49,3 +49,10 @@ def test_did_you_mean_names_the_nearest_or_nothing():
     assert did_you_mean("zzz", ["f1_macro", "accuracy"]) == ""
     assert did_you_mean("x", []) == ""
     assert one_of({"a": 1, "b": 2}) == "a, b"
+
+
+def test_long_lists_are_cut():
+    names = [f"n{number}" for number in range(13)]
+    assert one_of(names[:11]) == ", ".join(names[:11])
+    assert one_of(names) == f"{', '.join(names[:10])} ... and 3 more"
+    assert one_of(names, limit=2, more="ftk recipes") == "n0, n1 ... and 11 more (ftk recipes)"

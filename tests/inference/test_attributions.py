@@ -99,13 +99,13 @@ def test_the_label_of_several_that_is_furthest_from_the_truth() -> None:
 
 def test_what_cannot_be_credited_is_refused(write_recipe: Any, tiny: Any, tmp_path: Path) -> None:
     for settings, said in [
-        (["task=ner"], "evaluation.attributions: words are credited by the labels of a text classifier"),
+        (["task=ner"], "evaluation.attributions: only allowed for text classification with labels"),
         (["task.problem_type=regression"], "this recipe has none"),
         (["task.long_texts=windows"], "the words of a text in several windows are not credited"),
         (["evaluation.attributions=21"], "less than or equal to 20"),
         (
             ["task=summarization", "evaluation.groups=[label]"],
-            "evaluation.groups: groups of rows are compared by the labels",
+            "evaluation.groups: only allowed for text classification with labels",
         ),
     ]:
         with pytest.raises(RecipeError, match=said):

@@ -175,7 +175,7 @@ def test_values_that_make_no_model_are_refused(write_recipe: Any, tmp_path: Path
         ("model.config=null", "needs a checkpoint"),
         ("model.tokenizer=null", "config needs a tokenizer"),
         ("model.revision=main", "belong to a checkpoint"),
-        ("method=lora", "lora adapts a pretrained model"),
+        ("method=lora", "lora requires a pretrained model"),
         ("model.tokenizer={train_on_text: false}", "found False; allowed: True"),
         ("model.tokenizer.vocab_size=10", "vocab_size"),
     ],

@@ -14,7 +14,8 @@ from transformers import AutoModelForSequenceClassification
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.models.adapters import attach, count_parameters, head_modules, linear_modules, lora_targets
 from ft_toolkit.models.pretrained import find_checkpoint, kind_of, load_model, load_tokenizer
-from ft_toolkit.recipe.sections import LoraMethod, ModelSection
+from ft_toolkit.recipe.methods import LoraMethod
+from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.tasks import find_tasks
 
 TASK = find_tasks()["text_classification"]

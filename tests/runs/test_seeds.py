@@ -282,7 +282,7 @@ def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mista
         ({"training__seeds": [3, 4], "training__seed": 1}, []),
         ({}, ["training.seed=1", "training.seeds=[1, 2]"]),
     ):
-        with pytest.raises(RecipeError, match="training: seed and seeds exclude each other; keep one"):
+        with pytest.raises(RecipeError, match="training: seed and seeds exclude each other; remove one"):
             loaded(write_recipe(**changes), *overrides)
 
 

@@ -314,15 +314,15 @@ def test_where_there_is_nothing_to_probe_none_is_made(name: str, write_recipe: A
     [
         (
             ["task=question_answering"],
-            "a probe starts the head of a classifier or tagger, and question_answering trains",
+            "a probe requires a classification or tagging head, and question_answering has none",
         ),
         (
             ["task=language_modelling"],
-            "a probe starts the head of a classifier or tagger, and language_modelling trains",
+            "a probe requires a classification or tagging head, and language_modelling has none",
         ),
         (
             ["model={config: {model_type: bert}, tokenizer: {train_on_text: true}}"],
-            "a probe reads what a pretrained model knows, and model.config makes a new one",
+            "a probe requires a pretrained model, and model.config creates a new one",
         ),
     ],
 )

@@ -158,8 +158,14 @@ def test_a_step_moves_each_weight_by_its_own_rate(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["training.layerwise_lr_decay=0.9"], "training.layerwise_lr_decay: only the head is trained"),
-        (["training.head_learning_rate=0.1"], "training.head_learning_rate: only the head is trained"),
+        (
+            ["training.layerwise_lr_decay=0.9"],
+            "training.layerwise_lr_decay: has no effect, because only the head is trained",
+        ),
+        (
+            ["training.head_learning_rate=0.1"],
+            "training.head_learning_rate: has no effect, because only the head is trained",
+        ),
         (["training.layerwise_lr_decay=1.5"], "training.layerwise_lr_decay: found 1.5"),
         (["training.layerwise_lr_decay=0"], "training.layerwise_lr_decay: found 0"),
     ],

@@ -50,8 +50,7 @@ def index_of(name: str, labels: Sequence[str], where: str) -> int:
         return labels.index(name)
     if name.isdecimal() and int(name) < len(labels) and not any(label.isdecimal() for label in labels):
         return int(name)  # files that store the label's number
-    shown = one_of(labels[:12]) + (f" ... ({len(labels)} in all)" if len(labels) > 12 else "")
-    raise DataError(f"{where}: label {name!r} is not among the labels {shown}.{did_you_mean(name, labels)}")
+    raise DataError(f"{where}: label {name!r} is not among the labels {one_of(labels)}.{did_you_mean(name, labels)}")
 
 
 def target_of(value: Any, problem_type: ProblemType, labels: Sequence[str], where: str) -> Any:

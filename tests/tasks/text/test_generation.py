@@ -20,7 +20,7 @@ from ft_toolkit.inference.model_folder import load
 from ft_toolkit.models.adapters import attach, head_modules, lora_targets, save_model
 from ft_toolkit.models.pretrained import Checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import make_tiny_model
-from ft_toolkit.recipe.sections import FullMethod, LoraMethod
+from ft_toolkit.recipe.methods import FullMethod, LoraMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.text import generation
 from ft_toolkit.training.collate import make_collate

@@ -89,7 +89,7 @@ def test_a_killed_process_ends_the_others_with_one_message(recipe: Path, tmp_pat
 def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path, tmp_path: Path) -> None:
     started = time.monotonic()
     wrong = subprocess.run([*FTK, "run", recipe, "training.lr=1", "--processes", "2"], capture_output=True, text=True)
-    assert wrong.returncode == 2 and "training.lr: unknown key" in wrong.stderr
+    assert wrong.returncode == 2 and "training.lr: unknown key; use training.learning_rate" in wrong.stderr
     assert time.monotonic() - started < 3  # one second alone; torch alone takes three
     process = start("run", recipe, "task.labels=[a, b]", "--output", tmp_path / "x", "--processes", 2)
     _, errors = process.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""Recipes: every mistake at once, each with its place; overrides win; what is written is read back."""
+"""Loading recipes: every mistake at once with its source, overrides, round trip, origins, hash."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 from ft_toolkit.core.errors import RecipeError
 from ft_toolkit.core.shipped import shipped
 from ft_toolkit.recipe.load import load_recipe
-from ft_toolkit.recipe.sections import LoraMethod
+from ft_toolkit.recipe.methods import LoraMethod
 from ft_toolkit.tasks import find_tasks
 
 TASKS = find_tasks()
@@ -122,18 +122,18 @@ hobby: {}
     problems = {key: problem for key, (_, problem) in found.items()}
     assert problems["task"].endswith("Did you mean 'text_classification'?")
     assert problems["model.revison"].endswith("Did you mean 'revision'?")
-    assert "need local training rows too" in problems["data"]
+    assert "require local training rows" in problems["data"]
     assert "exclude each other" in problems["data"]
-    assert problems["data.card"] == "found 5; text is needed: put it in quotes"
-    assert problems["data.max_length"] == "found 4; input should be greater than or equal to 8"
+    assert problems["data.card"] == "must be text; found 5. Put it in quotes"
+    assert problems["data.max_length"] == "must be greater than or equal to 8; found 4"
     assert problems["method.target_modules"].endswith("Did you mean 'attention'?")
-    assert problems["training"].startswith("exactly one of tokens_per_batch and examples_per_batch")
-    assert problems["training.learning_rate"] == "found 'fast'; input should be a valid number"
+    assert problems["training"].startswith("set exactly one of tokens_per_batch and examples_per_batch")
+    assert problems["training.learning_rate"] == "must be a valid number; found 'fast'"
     assert "found 0.0003" in problems["training.seed"]
     assert problems["training.momentum"].startswith("unknown key; allowed: seed, seeds, num_train_epochs")
-    assert "allowed: 'auto', 'no' or 'bf16'" in problems["training.mixed_precision"]
-    assert problems["reference.source"] == "missing; it has no default"
-    assert problems[""] == "'nonsense' is not of the form section.key=value"
+    assert "must be 'auto', 'no' or 'bf16'; found 'fp16'" in problems["training.mixed_precision"]
+    assert problems["reference.source"] == "required; it has no default"
+    assert problems[""] == "'nonsense' is not of the form section.key=value, e.g. training.learning_rate=1e-4"
 
 
 @pytest.mark.parametrize(
@@ -143,12 +143,12 @@ hobby: {}
             "card: sst2",
             "card: sst2\n  learning_rate: 1",
             "data.learning_rate",
-            "'training' (training.learning_rate); allowed",
+            "unknown key; use training.learning_rate",
         ),
-        ("card: sst2", "card: sst2\n  labels: [a, b]", "data.labels", "belongs to the section 'task' (task.labels)"),
-        ("card: sst2", "card: sst2\n  r: 3", "data.r", "belongs to the section 'method' (method.r)"),
-        ("evaluation: {", "evaluation: {max_steps: 3, ", "evaluation.max_steps", "'training' (training.max_steps)"),
-        ("task: text", "seed: 1\ntask: text", "seed", "belongs to the section 'training' (training.seed)"),
+        ("card: sst2", "card: sst2\n  labels: [a, b]", "data.labels", "use task.labels"),
+        ("card: sst2", "card: sst2\n  r: 3", "data.r", "use method.r"),
+        ("evaluation: {", "evaluation: {max_steps: 3, ", "evaluation.max_steps", "use training.max_steps"),
+        ("task: text", "seed: 1\ntask: text", "seed", "use training.seed"),
         ("card: sst2", "name: sst2", "data.name", "unknown key; allowed: card,"),
     ],
 )
@@ -193,8 +193,8 @@ def test_metric_names_are_those_of_the_task_and_problem_type(load, mistakes):
 @pytest.mark.parametrize(
     ("text", "where", "problem"),
     [
-        ("", ":1", "a recipe is a mapping of the sections task, model, data"),
-        ("- task", ":1", "a recipe is a mapping"),
+        ("", ":1", "a recipe must be a mapping with the sections task, model, data"),
+        ("- task", ":1", "a recipe must be a mapping"),
         ("task: a\ndata: {", ":2", "not a valid recipe: while parsing a flow node"),
         ("task: a\nmodel: {name: b}\ntask: c", ":3", "key 'task' stands twice (first on line 1)"),
         ("task: a\nmodel: !!python/object:os.system {}", ":2", "tags are not read"),
@@ -228,16 +228,16 @@ def test_a_section_of_the_wrong_type_is_a_mistake(mistakes):
     found = mistakes(RECIPE, "model=bert", "training=3", "data=[sst2]")
     assert (
         found["model"][1]
-        == "found 'bert'; a section with the keys name, config, tokenizer, revision, sha256, dropout is needed"
+        == "must be a section with the keys name, config, tokenizer, revision, sha256, dropout; found 'bert'"
     )
     assert found["training"][0] == "command line"
-    assert "found ['sst2']" in found["data"][1]
+    assert found["data"][1].endswith("found ['sst2']")
 
 
 def test_missing_sections_are_mistakes(mistakes):
     found = mistakes("method: full")
     assert set(found) == {"task", "model", "data", "training"}
-    assert found["task"][1] == f"missing; allowed: {', '.join(TASKS)}"
+    assert found["task"][1] == f"required; allowed: {', '.join(TASKS)}"
     assert all(where == "my.yaml" for where, _ in found.values())
 
 
@@ -265,12 +265,12 @@ def test_method_full_replaces_a_lora_section(load, mistakes):
     assert load(RECIPE, "method=full").recipe.method.name == "full"
     found = mistakes(RECIPE, "method.name=full")
     assert set(found) == {"method.r", "method.alpha"}
-    assert "method=full alone replaces the whole section" in found["method.r"][1]
+    assert "Write method=NAME to replace the whole section" in found["method.r"][1]
 
 
 def test_method_settings_without_a_name_are_not_dropped_silently(mistakes):
     found = mistakes(changed("{name: lora, r: 4, alpha: 8}", "{r: 4}"))
-    assert found == {"method.name": ("my.yaml:7", "missing; allowed: full, lora, dora, ia3, freeze")}
+    assert found == {"method.name": ("my.yaml:7", "required; allowed: full, lora, dora, ia3, freeze")}
     assert "method.name" in mistakes(changed("method: {name: lora, r: 4, alpha: 8}\n", ""), "method.r=4")
 
 
@@ -302,7 +302,8 @@ def test_an_override_may_be_empty_or_hold_an_equals_sign(load):
 
 @pytest.mark.parametrize("override", ["training", "=3", "training.=3", ".seed=3", "training..seed=3"])
 def test_an_override_of_the_wrong_form_is_a_mistake(mistakes, override):
-    assert mistakes(RECIPE, override) == {"": ("command line", f"'{override}' is not of the form section.key=value")}
+    expected = f"'{override}' is not of the form section.key=value, e.g. training.learning_rate=1e-4"
+    assert mistakes(RECIPE, override) == {"": ("command line", expected)}
 
 
 def test_an_override_that_is_no_yaml_is_a_mistake(mistakes):
@@ -317,7 +318,7 @@ def test_an_override_below_a_value_is_not_lost(mistakes):
     )
     assert found["training.learning_rate.peak"] == (
         "command line",
-        "'training.learning_rate' is 0.0003 (my.yaml:9), which has no keys; set training.learning_rate=...",
+        "'training.learning_rate' is 0.0003 (my.yaml:9) and has no keys; set training.learning_rate=VALUE",
     )
     assert "['tfidf'] (command line)" in found["evaluation.baselines.0"][1]
 
@@ -335,8 +336,8 @@ def test_empty_names_are_mistakes(mistakes):
 
 def test_numbers_where_text_is_needed_ask_for_quotes(mistakes, load):
     found = mistakes(RECIPE, "task.labels=[0, 1]", "model.revision=1234567")
-    assert found["task.labels.0"][1] == "found 0; text is needed: put it in quotes"
-    assert "put it in quotes" in found["model.revision"][1]
+    assert found["task.labels.0"][1] == "must be text; found 0. Put it in quotes"
+    assert "Put it in quotes" in found["model.revision"][1]
     assert load(RECIPE, "task.labels=['0', '1']").recipe.task.labels == ["0", "1"]
 
 
@@ -460,9 +461,22 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
     assert done.stdout.strip() == "4 []"
 
 
-def test_a_baseline_that_the_task_does_not_have_is_refused_with_what_there_is(mistakes):
+def test_an_unknown_baseline_lists_the_baselines_of_the_task(mistakes):
     found = mistakes(RECIPE, "evaluation.baselines=[majority, tf_idf]", "task.lables=[a]")
-    assert found.pop("task.lables")  # a mistake in one place does not hide the other
-    assert found == {
-        "evaluation.baselines.1": ("command line", "found 'tf_idf'; allowed: majority, tfidf. Did you mean 'tfidf'?")
-    }
+    assert found.pop("task.lables")  # a mistake in one section does not hide the other
+    problem = "text_classification has no baseline 'tf_idf'; allowed: majority, tfidf. Did you mean 'tfidf'?"
+    assert found == {"evaluation.baselines.1": ("command line", problem)}
+
+
+def test_words_that_the_shell_split_are_put_together(mistakes):
+    for words in (["training.learning_rate", "1e-4"], ["training.learning_rate", "=", "1e-4"]):
+        found = mistakes(RECIPE, *words)
+        problem = "'training.learning_rate' is not of the form section.key=value; write training.learning_rate=1e-4"
+        assert found == {"": ("command line", problem)}
+
+
+def test_a_long_list_of_keys_is_cut(mistakes):
+    problem = mistakes(RECIPE, "training.lerning_rate=1")["training.lerning_rate"][1]
+    assert problem.startswith("unknown key; allowed: seed, seeds, num_train_epochs, ")
+    assert problem.endswith(" more. Did you mean 'learning_rate'?")
+    assert problem.count(",") < 10

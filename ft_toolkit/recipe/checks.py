@@ -1,0 +1,105 @@
+"""Checks between the sections of a recipe. Each yields a mistake for every problem.
+
+They read the values as the user wrote them, so that an invalid value in a section does not hide the next mistake.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from ft_toolkit.core.errors import Mistake, did_you_mean, one_of
+from ft_toolkit.recipe.document import Document
+from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Method
+from ft_toolkit.recipe.sections import ModelSection
+from ft_toolkit.tasks.base import Task, TaskSettings
+
+# Model classes whose last linear layer returns the logits, so that a linear probe can replace it (training.head_start).
+PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
+# Settings that choose the rows of a run.
+_ROW_SETTINGS = {"card", "train", "validation", "test", "validation_fraction", "train_fraction"}
+
+
+def ignores_reference(document: Document) -> bool:
+    """Return whether the command line changes the model or the rows that the published result belongs to.
+
+    A `reference` setting on the command line keeps the section.
+    """
+    if any(key[0] == "reference" for key in document.overridden):
+        return False
+    rows = {("data", name) for name in _ROW_SETTINGS}
+    return any(key[0] == "model" or key[:2] in rows for key in document.overridden)
+
+
+def check_method(document: Document, method: Method | None, model: ModelSection | None) -> Iterator[Mistake]:
+    """Check that a new model is trained with the method `full`."""
+    if method is not None and not isinstance(method, FullMethod) and model is not None and model.config is not None:
+        problem = f"{method.name} requires a pretrained model, and model.config creates a new one; use method=full"
+        yield document.mistake(("method",), problem)
+
+
+def check_metrics(document: Document, task: Task, settings: TaskSettings) -> Iterator[Mistake]:
+    """Check that the task has the metrics that the recipe names."""
+    metrics = list(task.metrics(settings))
+    checked = [("evaluation", "metric_for_best_model", [*metrics, "loss"])]
+    if not ignores_reference(document):
+        checked.append(("reference", "metric", metrics))
+    for section, key, allowed in checked:
+        name = document.value(section, key)
+        if isinstance(name, str) and name not in allowed:
+            hint = did_you_mean(name, allowed)
+            problem = f"{task.name} has no metric '{name}'; allowed: {one_of(allowed)}.{hint}"
+            yield document.mistake((section, key), problem)
+
+
+def check_classifier_settings(document: Document, task: Task, settings: TaskSettings) -> Iterator[Mistake]:
+    """Check that groups and attributions are used with a text classifier only, and attributions without windows."""
+    if task.classifies is None or not task.classifies(settings):
+        for key in ("groups", "attributions"):
+            if document.value("evaluation", key):
+                yield document.mistake(
+                    ("evaluation", key), "only allowed for text classification with labels; remove it"
+                )
+    elif document.value("evaluation", "attributions") and getattr(settings, "long_texts", "cut") == "windows":
+        problem = "not supported for texts in several windows; remove it, or set task.long_texts=cut"
+        yield document.mistake(("evaluation", "attributions"), problem)
+
+
+def check_head_start(document: Document, task: Task | None, model: ModelSection | None) -> Iterator[Mistake]:
+    """Check that a linear probe has a new head to start and a pretrained model to read features from."""
+    if document.value("training", "head_start") != "probe":
+        return
+    if task is not None and not PROBED_CLASSES & set(task.auto_class.values()):
+        problem = f"a probe requires a classification or tagging head, and {task.name} has none; remove it"
+        yield document.mistake(("training", "head_start"), problem)
+    elif model is not None and model.config is not None:
+        problem = "a probe requires a pretrained model, and model.config creates a new one; remove it"
+        yield document.mistake(("training", "head_start"), problem)
+
+
+def check_layer_rates(document: Document, method: Method | None) -> Iterator[Mistake]:
+    """Check that learning rates per layer are set only if weights below the head are trained."""
+    if isinstance(method, FreezeMethod) and method.frozen_layers == "all":
+        for key, neutral in (("layerwise_lr_decay", 1), ("head_learning_rate", None)):
+            if document.value("training", key) not in (None, neutral):
+                problem = (
+                    "has no effect, because only the head is trained (method.frozen_layers=all); use learning_rate"
+                )
+                yield document.mistake(("training", key), problem)
+
+
+def check_baselines(document: Document, task: Task) -> Iterator[Mistake]:
+    """Check that the task has the baselines that the recipe names."""
+    names: Any = document.value("evaluation", "baselines")
+    for number, name in enumerate(names if isinstance(names, list) else ()):
+        if isinstance(name, str) and name not in task.baselines:
+            problem = f"{task.name} has no baseline '{name}'; allowed: {one_of(task.baselines)}."
+            path = ("evaluation", "baselines", str(number))
+            yield document.mistake(path, problem + did_you_mean(name, task.baselines))
+
+
+def check_columns(document: Document, task: Task) -> Iterator[Mistake]:
+    """Check that the task has the columns that `data.columns` maps."""
+    columns = document.value("data", "columns")
+    for column in columns if isinstance(columns, dict) else ():
+        if column not in task.columns:
+            problem = f"{task.name} has no column '{column}'; allowed: {one_of(task.columns)}."
+            yield document.mistake(("data", "columns", column), problem + did_you_mean(column, task.columns))
