@@ -60,8 +60,9 @@ def _problem(path: KeyPath, item: dict[str, Any], kind: type[BaseModel], keys: M
         case "missing":
             return "required; it has no default"
         case "literal_error":
-            allowed = [name.strip("'") for name in context["expected"].replace(" or ", ", ").split(", ")]
-            return f"must be {context['expected']}; found {as_yaml(value)}.{did_you_mean(str(value), allowed)}"
+            expected = context["expected"].replace("True", "true")
+            allowed = [name.strip("'") for name in expected.replace(" or ", ", ").split(", ")]
+            return f"must be {expected}; found {as_yaml(value)}.{did_you_mean(str(value), allowed)}"
         case "value_error":
             return str(context["error"])
         case "string_type" if isinstance(value, (int, float)):

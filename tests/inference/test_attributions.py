@@ -100,8 +100,8 @@ def test_the_label_of_several_that_is_furthest_from_the_truth() -> None:
 def test_what_cannot_be_credited_is_refused(write_recipe: Any, tiny: Any, tmp_path: Path) -> None:
     for settings, said in [
         (["task=ner"], "evaluation.attributions: only allowed for text classification with labels"),
-        (["task.problem_type=regression"], "this recipe has none"),
-        (["task.long_texts=windows"], "the words of a text in several windows are not credited"),
+        (["task.problem_type=regression"], "only allowed for text classification with labels"),
+        (["task.long_texts=windows"], "not supported for texts in several windows"),
         (["evaluation.attributions=21"], "less than or equal to 20"),
         (
             ["task=summarization", "evaluation.groups=[label]"],

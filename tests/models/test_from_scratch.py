@@ -172,11 +172,11 @@ def test_values_that_make_no_model_are_refused(write_recipe: Any, tmp_path: Path
     ("override", "message"),
     [
         ("model.name=gpt2", "name and config exclude each other"),
-        ("model.config=null", "needs a checkpoint"),
-        ("model.tokenizer=null", "config needs a tokenizer"),
-        ("model.revision=main", "belong to a checkpoint"),
+        ("model.config=null", "set a checkpoint"),
+        ("model.tokenizer=null", "config requires a tokenizer"),
+        ("model.revision=main", "only allowed with a checkpoint"),
         ("method=lora", "lora requires a pretrained model"),
-        ("model.tokenizer={train_on_text: false}", "found False; allowed: True"),
+        ("model.tokenizer={train_on_text: false}", "must be true; found false"),
         ("model.tokenizer.vocab_size=10", "vocab_size"),
     ],
 )
@@ -186,7 +186,7 @@ def test_keys_that_do_not_go_together(write_recipe: Any, override: str, message:
 
 
 def test_a_tokenizer_without_a_config_is_a_mistake(write_recipe: Any) -> None:
-    with pytest.raises(RecipeError, match="tokenizer goes with config"):
+    with pytest.raises(RecipeError, match="tokenizer is only allowed with config"):
         load_recipe(write_recipe(model__tokenizer="x"), [], TASKS)
 
 

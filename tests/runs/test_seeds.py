@@ -288,7 +288,7 @@ def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mista
 
 @pytest.mark.parametrize("seeds", ["[1]", "[]", "[1, 1]"])
 def test_seeds_must_be_several_and_different(write_recipe: Any, seeds: str) -> None:
-    with pytest.raises(RecipeError, match="at least two seeds are needed, each a different one"):
+    with pytest.raises(RecipeError, match="at least two different seeds are required, each once"):
         loaded(write_recipe(), f"training.seeds={seeds}")
 
 
