@@ -8,7 +8,8 @@ from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.load import fingerprint
 from ft_toolkit.models.tiny import MAX_TOKENS, architecture_of, make_tiny_model
 from ft_toolkit.recipe.load import LoadedRecipe
-from ft_toolkit.recipe.sections import PACKAGE_PREFIX, LoraMethod, NewTokenizer, Recipe
+from ft_toolkit.recipe.methods import LoraMethod
+from ft_toolkit.recipe.sections import PACKAGE_PREFIX, NewTokenizer, Recipe
 from ft_toolkit.tasks.base import Rows, Task, input_texts
 from ft_toolkit.training.prepare import Prepared, RunInput, check_packages, prepare_input, read_input
 
