@@ -6,6 +6,7 @@
     │   ├── DataError                a data file or a data card is not what the recipe says
     │   ├── ModelError               a checkpoint cannot be found or does not fit the task
     │   ├── ResumeError              the saved state belongs to other data or another recipe
+    │   ├── RunFolderError           a file of a run folder is missing, damaged, foreign or too new
     │   └── AccessError              no token for the Hub, or one that may not write there
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
     ├── LostProcessError          1  another process of the run is gone, and so the run
@@ -65,6 +66,10 @@ class ModelError(UsageError):
 
 class ResumeError(UsageError):
     """The saved state is missing, or belongs to other data or another recipe."""
+
+
+class RunFolderError(UsageError):
+    """A file of a run folder is missing, damaged, of another kind, or written by a newer version."""
 
 
 class AccessError(UsageError):

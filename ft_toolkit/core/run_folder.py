@@ -7,8 +7,25 @@ from pathlib import Path
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id, split_revision
 
-# The file of a model folder that says how to use the model.
-CONTRACT = "inference.json"
+# The files of a run folder. `run_records` has the types of the JSON files.
+RECIPE = "recipe.yaml"
+ENVIRONMENT = "environment.json"
+RESULTS = "results.json"
+METRICS = "metrics.jsonl"
+PREDICTIONS = "predictions.jsonl"
+ATTRIBUTIONS = "attributions.jsonl"
+EXAMPLES = "examples.npz"
+REPORT = "report.html"
+CARD = "README.md"
+MODEL = "model"
+# A checkpoint to resume from, and the weights with the best validation score.
+CHECKPOINTS = "checkpoints"
+LAST_CHECKPOINT, BEST_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/best"
+# In the folder of a learning curve.
+LEARNING_CURVE, LEARNING_CURVE_PAGE = "scale.json", "scale.html"
+# In a model folder.
+INFERENCE = "inference.json"
+ADAPTER_CONFIG = "adapter_config.json"
 
 
 def check_folder(output: Path | None, *, resume: bool) -> None:
@@ -19,8 +36,8 @@ def check_folder(output: Path | None, *, resume: bool) -> None:
         return
     if resume and not output.is_dir():
         raise UsageError(f"{output}: no such run folder; nothing to resume")
-    if resume and (output / "results.json").is_file():
-        raise UsageError(f"{output} is finished already; see {output / 'report.html'}")
+    if resume and (output / RESULTS).is_file():
+        raise UsageError(f"{output} is finished already; see {output / REPORT}")
     if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
 
@@ -44,7 +61,7 @@ def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs"
 
 def remove_if_bare(folder: Path) -> None:
     """Take back a folder that this run made and wrote nothing of worth to."""
-    if not (folder / "recipe.yaml").exists():
+    if not (folder / RECIPE).exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 
 import ft_toolkit
 from ft_toolkit.core.errors import FtkError, HubError, UsageError
-from ft_toolkit.core.run_folder import CONTRACT
+from ft_toolkit.core.run_folder import INFERENCE
 from ft_toolkit.hub.access import Destination, Say, check_access, in_words, patiently
 from ft_toolkit.hub.upload_set import Files, find_run, gather
 from ft_toolkit.recipe.load import LoadedRecipe
@@ -28,7 +28,7 @@ _REPLACED = (
     "vocab.*",
     "merges.txt",
     "*.model",
-    CONTRACT,
+    INFERENCE,
 )
 
 

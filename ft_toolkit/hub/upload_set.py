@@ -9,7 +9,8 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id
-from ft_toolkit.core.run_folder import CONTRACT
+from ft_toolkit.core.run_folder import INFERENCE, MODEL, RESULTS
+from ft_toolkit.core.run_records import SeedsResults, read_results
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
 from ft_toolkit.report.card import card_text, eval_results_file
@@ -27,17 +28,17 @@ Files = dict[str, Path | bytes]
 
 def find_run(folder: Path) -> Path:
     """Return the folder of a finished run; of a run over several seeds, that of the best. Raises UsageError."""
-    if not (folder / "results.json").is_file():
-        inside = (folder.parent / "results.json").is_file() and (folder / CONTRACT).is_file()
+    if not (folder / RESULTS).is_file():
+        inside = (folder.parent / RESULTS).is_file() and (folder / INFERENCE).is_file()
         hint = (
             f"; give the run folder: {folder.parent}" if inside else "; a run folder that 'ftk run' finished is needed"
         )
         raise UsageError(f"{folder}: no results.json{hint}")
-    best = json.loads((folder / "results.json").read_text(encoding="utf-8")).get("best")
-    found = folder / best["folder"] if best else folder
-    if not (found / "model" / CONTRACT).is_file():
-        raise UsageError(f"{found}: no model; a run folder that 'ftk run' finished is needed")
-    return found
+    results = read_results(folder)
+    run = folder / results.best.folder if isinstance(results, SeedsResults) else folder
+    if not (run / MODEL / INFERENCE).is_file():
+        raise UsageError(f"{run}: no model; a run folder that 'ftk run' finished is needed")
+    return run
 
 
 def gather(folder: Path, repo: str, merged: Path | None = None) -> Files:
@@ -49,8 +50,9 @@ def gather(folder: Path, repo: str, merged: Path | None = None) -> Files:
     Left out are the report and the predictions, which show texts of the data, and what only concerns this machine.
     """
     run = read_run(folder)
-    if run.is_adapter and merged is None:
-        _check_base(run.contract["base_model"]["name"])
+    base = run.contract.base_model if run.contract is not None else None
+    if base is not None and merged is None:
+        _check_base(base.name)
     public = _without_paths(run)
     model = merged or folder / "model"
     files: Files = {
@@ -60,7 +62,7 @@ def gather(folder: Path, repo: str, merged: Path | None = None) -> Files:
     }
     files["README.md"] = card_text(public, repo=repo, merged=merged is not None).encode()
     files["recipe.yaml"] = public.recipe_text.encode()
-    files["results.json"] = _json(public.results)
+    files["results.json"] = _json(public.results.as_json())
     if (found := eval_results_file(public)) is not None:
         files[f".eval_results/{found[0]}"] = found[1].encode()
     return dict(sorted(files.items()))
@@ -95,16 +97,16 @@ def _without_sources(value: Any) -> Any:
 
 def _without_paths(run: RunFiles) -> RunFiles:
     """Return the run with local paths cut to their last part, and the base model at the commit that it was read at."""
-    source = run.environment.get("model", {})
     recipe = dict(run.recipe)
     for section in ("model", "data"):
         recipe[section] = _cut(recipe.get(section) or {})
-    results = dict(run.results)
+    results = run.results.as_json()
     for key in ("command", "substitutions", "data"):
-        results[key] = _cut(results.get(key))
+        if key in results:
+            results[key] = _cut(results[key])
     name = run.recipe.get("model", {}).get("name")
-    if source.get("commit"):
-        recipe["model"]["revision"] = source["commit"]
+    if run.environment.model.commit:
+        recipe["model"]["revision"] = run.environment.model.commit
     elif name is not None and not name.startswith(PACKAGE_PREFIX):
         # not the bare name, which somebody's Hub model may have
         recipe["model"]["name"] = results["model"] = f"local folder {PurePath(name).name}"
@@ -112,7 +114,7 @@ def _without_paths(run: RunFiles) -> RunFiles:
         results["model"] = _cut(results["model"])
     header = _cut(run.recipe_text.partition("\n")[0])
     text = (header + "\n" if header.startswith("#") else "") + dump_yaml(recipe)
-    return replace(run, results=results, recipe=recipe, recipe_text=text)
+    return replace(run, results=type(run.results).model_validate(results), recipe=recipe, recipe_text=text)
 
 
 def _cut(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """The inference contract: what a model folder says about how to use it, and `load`, which does as it says."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -14,10 +13,19 @@ from accelerate import Accelerator
 import ft_toolkit
 from ft_toolkit.core.environment import use_cpu
 from ft_toolkit.core.errors import ModelError, UsageError, one_of
-from ft_toolkit.core.files import write_json
 from ft_toolkit.core.hub_names import split_revision
-from ft_toolkit.core.run_folder import CONTRACT, is_local
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL, RESULTS, is_local
+from ft_toolkit.core.run_records import (
+    BaseModelReference,
+    EvaluationDefaults,
+    InferenceContract,
+    SeedsResults,
+    read_contract,
+    read_results,
+    write_contract,
+)
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
+from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.models.adapters import load_adapter
 from ft_toolkit.models.pretrained import (
     download,
@@ -29,37 +37,33 @@ from ft_toolkit.models.pretrained import (
     renamed_weights,
 )
 from ft_toolkit.recipe.sections import ModelSection
-from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features, Row, Rows
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 
-def write_contract(folder: Path, prepared: Prepared) -> None:
-    """Write inference.json: task, schema, length limit, precision, and the base model an adapter needs."""
+def inference_contract(folder: Path, prepared: Prepared) -> InferenceContract:
+    """Return inference.json of a run: task, schema, length limit, precision, and the base model if `folder` is an adapter."""
     recipe, checkpoint = prepared.recipe, prepared.checkpoint
-    needs_base = (folder / "adapter_config.json").is_file()
-    contract = {
-        "ft_toolkit": ft_toolkit.__version__,
-        "task": prepared.task.name,
-        "settings": recipe.task.model_dump(mode="json"),
-        "schema": asdict(prepared.schema),
-        # how the run named its columns and scored itself, so that 'ftk evaluate' does alike
-        "evaluation": {
-            "columns": recipe.data.columns,
-            "card_columns": _card_columns(prepared),
-            "main_metric": prepared.main_metric,
-            "bootstrap_samples": recipe.evaluation.bootstrap_samples,
-            "seed": recipe.training.seed,
-        },
-        "max_length": recipe.data.max_length,
-        "mixed_precision": recipe.training.mixed_precision,
-        "tokens_per_batch": prepared.evaluation_tokens(),
-        "base_model": {"name": checkpoint.reference, "revision": checkpoint.commit, "sha256": recipe.model.sha256}
-        if needs_base
-        else None,
-    }
-    (folder / CONTRACT).write_text(json.dumps(contract, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    needs_base = (folder / ADAPTER_CONFIG).is_file()
+    base = BaseModelReference(name=checkpoint.reference, revision=checkpoint.commit, sha256=recipe.model.sha256)
+    return InferenceContract(
+        ft_toolkit=ft_toolkit.__version__,
+        task=prepared.task.name,
+        settings=recipe.task.model_dump(mode="json"),
+        schema=asdict(prepared.schema),
+        evaluation=EvaluationDefaults(
+            columns=recipe.data.columns,
+            card_columns=_card_columns(prepared),
+            main_metric=prepared.main_metric,
+            bootstrap_samples=recipe.evaluation.bootstrap_samples,
+            seed=recipe.training.seed,
+        ),
+        max_length=recipe.data.max_length,
+        mixed_precision=recipe.training.mixed_precision,
+        tokens_per_batch=prepared.evaluation_tokens(),
+        base_model=base if needs_base else None,
+    )
 
 
 def _card_columns(prepared: Prepared) -> dict[str, str]:
@@ -77,22 +81,20 @@ class LoadedForInference:
         Raises ModelError.
         """
         folder = model_folder(name)
-        contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
-        self.task = find_tasks()[contract["task"]]
-        self.settings = self.task.settings.model_validate(contract["settings"])
-        self.schema = self.task.load_schema(contract["schema"])
-        self.contract = contract
-        self.max_length = int(contract["max_length"])
+        self.contract = contract = read_contract(folder)
+        saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
+        self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
+        self.max_length = contract.max_length
         self.columns = [name for name, column in self.task.columns.items() if not column.is_answer]
         self.tokenizer = load_tokenizer(folder)
-        accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract["mixed_precision"])
-        self.model = self._load_model(folder, contract["base_model"]).to(accelerator.device)
+        accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract.mixed_precision)
+        self.model = self._load_model(folder, contract.base_model).to(accelerator.device)
         shorten_last_block(self.model)
         self._predictor = Predictor(
-            accelerator, self.model, self.task, self.schema, self.tokenizer, contract["tokens_per_batch"]
+            accelerator, self.model, self.task, self.schema, self.tokenizer, contract.tokens_per_batch
         )
 
-    def _load_model(self, folder: Path, base: dict[str, Any] | None) -> Any:
+    def _load_model(self, folder: Path, base: BaseModelReference | None) -> Any:
         config = transformers.AutoConfig.from_pretrained(folder)
         if base is None:
             auto_class = getattr(transformers, self.task.auto_class[kind_of(config)])
@@ -100,7 +102,7 @@ class LoadedForInference:
                 folder, config=config, dtype=torch.float32, key_mapping=renamed_weights(auto_class, config)
             )
         else:
-            source = find_checkpoint(ModelSection.model_validate(base)).folder
+            source = find_checkpoint(ModelSection(name=base.name, revision=base.revision, sha256=base.sha256)).folder
             kind = read_pretrained(source, self.tokenizer).kind  # an encoder may have become an encoder-decoder
             model, _ = load_weights(source, self.task.auto_class[kind], config)
         if self.task.configure is not None:
@@ -154,8 +156,7 @@ def write_merged(folder: Path, target: Path) -> None:
     loaded = LoadedForInference(str(folder))
     loaded.model.merge_and_unload().save_pretrained(target)
     loaded.tokenizer.save_pretrained(target)
-    contract = json.loads((folder / CONTRACT).read_text(encoding="utf-8"))
-    write_json(target / CONTRACT, {**contract, "base_model": None})
+    write_contract(target, loaded.contract.model_copy(update={"base_model": None}))
 
 
 def model_folder(name: str) -> Path:
@@ -166,21 +167,21 @@ def model_folder(name: str) -> Path:
     if not is_local(name):
         repo, revision = split_revision(name)
         folder = download(repo, revision).folder
-        if not (folder / CONTRACT).is_file():
+        if not (folder / INFERENCE).is_file():
             raise ModelError(
-                f"{name}: no {CONTRACT} in this repository; a model that 'ftk push' uploaded is needed. Other models can be "
+                f"{name}: no {INFERENCE} in this repository; a model that 'ftk push' uploaded is needed. Other models can be "
                 f"fine-tuned: ftk run RECIPE model.name={repo}"
             )
         return folder
     folder = Path(name)
-    tried = [folder, folder / "model"]
-    if (folder / "results.json").is_file():
-        best = json.loads((folder / "results.json").read_text(encoding="utf-8")).get("best")
-        tried += [folder / best["model"]] if best else []
-    for path in tried:
-        if (path / CONTRACT).is_file():
+    candidates = [folder, folder / MODEL]
+    if (folder / RESULTS).is_file():
+        results = read_results(folder)
+        candidates += [folder / results.best.model] if isinstance(results, SeedsResults) else []
+    for path in candidates:
+        if (path / INFERENCE).is_file():
             return path
-    raise ModelError(f"{folder}: no {CONTRACT}; a model folder that 'ftk run' wrote (RUN/model) is needed")
+    raise ModelError(f"{folder}: no {INFERENCE}; a model folder that 'ftk run' wrote (RUN/model) is needed")
 
 
 def load(path: str | Path) -> LoadedForInference:

@@ -44,7 +44,7 @@ def write_card(run_folder: Path) -> None:
 def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -> str:
     """Return the model card: of the folder on this disk, or of the repository `repo`, there perhaps with the adapter merged."""
     tag = pipeline_tag(run)
-    limit = run.contract.get("max_length") or run.recipe.get("data", {}).get("max_length")
+    limit = run.max_length
     body = facts.template("model_card.md.j2", autoescape=False, md=escape, code=code).render(
         run=run,
         results=run.results,
@@ -54,7 +54,7 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         pipeline_tag=tag,
         hub_model=hub_base_model(run),
         labels=run.results["labels"] if len(run.results["labels"]) <= _LISTED_LABELS else None,
-        schema=run.contract.get("schema", {}),
+        schema=run.task_schema,
         usage=usage(run, tag, limit, model=repo or "MODEL", needs_peft=run.is_adapter and not merged),
         licence=_settings(run).get("license"),
         languages=_languages(run),
@@ -187,7 +187,7 @@ def _languages(run: RunFiles) -> list[str]:
 
 def pipeline_tag(run: RunFiles) -> str:
     """Return the Hub's name of the task; for language models it depends on what they were trained to do."""
-    if run.contract.get("schema", {}).get("objective") == "masked":
+    if run.task_schema.get("objective") == "masked":
         return "fill-mask"
     return str(run.results.get("pipeline_tag") or run.results["task"].replace("_", "-"))
 

@@ -1,8 +1,6 @@
 """Show a learning curve (`ftk scale`): a table and a sentence per model on the console, and one self-contained HTML page."""
 
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
+from ft_toolkit.core.run_records import read_learning_curve
 from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
 from ft_toolkit.report import run_files
 from ft_toolkit.report.charts import Band, Point, Series, share_chart, span_of
@@ -21,7 +20,7 @@ _STYLES = ("strong", "warm", "plain")
 _HEIGHT = 380
 
 
-def print_learning_curve(record: Mapping[str, Any], folder: Path, console: Console) -> None:
+def print_learning_curve(record: Any, folder: Path, console: Console) -> None:
     """Print every point with its interval, the predicted gain from twice the rows, and the path of the page."""
     better = "" if record["greater_is_better"] else ", lower is better"
     several = len(record["models"]) > 1
@@ -39,7 +38,7 @@ def print_learning_curve(record: Mapping[str, Any], folder: Path, console: Conso
     console.print(f"page: {folder}/scale.html", soft_wrap=True, markup=False, highlight=False)
 
 
-def sentences(record: Mapping[str, Any]) -> list[str]:
+def sentences(record: Any) -> list[str]:
     """Return a sentence per model: the predicted gain from twice the rows, or why there is no curve."""
     lines = []
     for model in record["models"]:
@@ -60,7 +59,7 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def gain_sentence(record: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
+def gain_sentence(record: Any, fit: Any) -> str:
     """Return the predicted gain from twice the rows with its interval, and whether a gain is expected."""
     twice, change = fit["twice"], fit["twice"]["change"]
     value, low, high = (_signed(change[key], record) for key in ("value", "low", "high"))
@@ -83,7 +82,7 @@ def gain_sentence(record: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
     return sentence + "a gain is expected."
 
 
-def notes(record: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
+def notes(record: Any, fit: Any) -> list[str]:
     """Return notes on how reliable the fitted curve of a model is."""
     lines = []
     if fit["floor_shown"]:
@@ -108,17 +107,17 @@ def notes(record: Mapping[str, Any], fit: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _unit(record: Mapping[str, Any]) -> str:
+def _unit(record: Any) -> str:
     name = words(record["metric"])
     return f"points of {name}" if _in_points(record) else name
 
 
-def _in_points(record: Mapping[str, Any]) -> bool:
+def _in_points(record: Any) -> bool:
     """Return whether a score from 0 to 1 is given in points (hundredths)."""
     return bool(record["greater_is_better"] and record["best"] == 1)
 
 
-def _signed(value: float, record: Mapping[str, Any]) -> str:
+def _signed(value: float, record: Any) -> str:
     if _in_points(record):
         value *= 100
     decimals = 1 if _in_points(record) or record["best"] == 100 or abs(value) >= 10 else 3
@@ -128,7 +127,7 @@ def _signed(value: float, record: Mapping[str, Any]) -> str:
 
 def write_learning_curve_page(folder: Path) -> None:
     """Write scale.html into the folder, from its scale.json."""
-    record = json.loads((folder / "scale.json").read_text(encoding="utf-8"))
+    record = read_learning_curve(folder)
     variables = {
         "record": record,
         "sentences": sentences(record),
@@ -140,7 +139,7 @@ def write_learning_curve_page(folder: Path) -> None:
     write_file(folder / "scale.html", run_files.template("learning_curve.html.j2", autoescape=True).render(variables))
 
 
-def _chart(record: Mapping[str, Any]) -> str:
+def _chart(record: Any) -> str:
     """Draw every score over the logarithm of its rows, the fitted curve with its 95% band, and the prediction."""
     lines, guides, bands, points = [], [], [], []
     for i, model in enumerate(record["models"]):

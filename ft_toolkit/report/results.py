@@ -11,6 +11,7 @@ from accelerate import Accelerator
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.files import write_file
+from ft_toolkit.core.run_records import DataSource, Machine, ModelSource, RunEnvironment, RunResults
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.load import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
@@ -19,30 +20,27 @@ from ft_toolkit.tasks.base import Task, without_answers
 from ft_toolkit.training.prepare import Prepared, effective_batch
 
 
-def environment_facts(prepared: Prepared, accelerator: Accelerator) -> dict[str, Any]:
+def run_environment(prepared: Prepared, accelerator: Accelerator) -> RunEnvironment:
     """Return versions, machine, devices, processes, and what exactly was read: data fingerprint and model hash."""
     weights = prepared.checkpoint.folder / "model.safetensors"
-    return {
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "versions": environment.versions(),
-        "machine": environment.machine(),
-        "device": str(accelerator.device),
-        "devices": environment.devices(),
-        "processes": accelerator.num_processes,
-        "mixed_precision": accelerator.mixed_precision,
-        "recipe_sha256": prepared.recipe.sha256(),
-        "data": {
-            "fingerprint": prepared.data.fingerprint,
-            "origin": prepared.data.origin,
-            "commit": prepared.data.commit,
-        },
-        "model": {
-            "name": prepared.checkpoint.name,
-            "revision": prepared.checkpoint.revision,
-            "commit": prepared.checkpoint.commit,
-            "sha256": file_sha256(weights) if weights.is_file() else None,
-        },
-    }
+    data, checkpoint = prepared.data, prepared.checkpoint
+    return RunEnvironment(
+        started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        versions=environment.versions(),
+        machine=Machine(**environment.machine()),
+        device=str(accelerator.device),
+        devices=environment.devices(),
+        processes=accelerator.num_processes,
+        mixed_precision=accelerator.mixed_precision,
+        recipe_sha256=prepared.recipe.sha256(),
+        data=DataSource(fingerprint=data.fingerprint, origin=data.origin, commit=data.commit),
+        model=ModelSource(
+            name=checkpoint.name,
+            revision=checkpoint.revision,
+            commit=checkpoint.commit,
+            sha256=file_sha256(weights) if weights.is_file() else None,
+        ),
+    )
 
 
 def build(
@@ -52,12 +50,12 @@ def build(
     training: dict[str, Any],
     proof: dict[str, Any],
     command: str,
-) -> dict[str, Any]:
+) -> RunResults:
     """Return the content of results.json; `scores` holds, per split, n, metrics, the task's tables and baselines."""
     recipe = prepared.recipe
     metric = prepared.main_metric
     card = prepared.data.card if recipe.data.train is None else None
-    return {
+    results = {
         "name": name,
         "task": prepared.task.name,
         # what the scores can be computed from again, with predictions.jsonl and examples.npz
@@ -79,6 +77,7 @@ def build(
         "reference": _reference(prepared, scores),
         "reload_proof": proof,
     }
+    return RunResults.model_validate(results)
 
 
 def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) -> dict[str, Any]:

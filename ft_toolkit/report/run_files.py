@@ -1,6 +1,5 @@
 """What page and card share: the files of a run folder, numbers as text, and the comparison with a baseline."""
 
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -9,7 +8,27 @@ from typing import Any
 
 import jinja2
 
-from ft_toolkit.core.yaml12 import parse_yaml
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.json_records import read_objects
+from ft_toolkit.core.run_folder import (
+    ADAPTER_CONFIG,
+    ATTRIBUTIONS,
+    INFERENCE,
+    METRICS,
+    MODEL,
+    PREDICTIONS,
+)
+from ft_toolkit.core.run_records import (
+    EvaluationResults,
+    InferenceContract,
+    RunEnvironment,
+    RunResults,
+    SeedsResults,
+    read_contract,
+    read_environment,
+    read_recipe,
+    read_results,
+)
 from ft_toolkit.evaluation.statistics.significance import Outcome
 
 # The split that a reader should trust most comes first: the best checkpoint was picked on validation.
@@ -22,12 +41,15 @@ MISSING = "-"
 
 @dataclass(frozen=True)
 class RunFiles:
-    """A finished run as read from its folder. `contract` is model/inference.json; what a run lacks is empty."""
+    """The files of a finished run or evaluation.
+
+    `contract` is model/inference.json, None for a folder without a model. Other files that are missing are empty.
+    """
 
     folder: Path
-    results: dict[str, Any]
-    environment: dict[str, Any]
-    contract: dict[str, Any]
+    results: RunResults | EvaluationResults
+    environment: RunEnvironment
+    contract: InferenceContract | None
     recipe: dict[str, Any]
     recipe_text: str
     records: list[dict[str, Any]]
@@ -35,21 +57,33 @@ class RunFiles:
     attributions: list[dict[str, Any]]
 
     @property
+    def task_schema(self) -> dict[str, Any]:
+        """The labels, thresholds and other values that the task derived from the data."""
+        return self.contract.task_schema if self.contract is not None else self.results.task_schema
+
+    @property
+    def max_length(self) -> int | None:
+        """The length limit in tokens, None where the folder does not tell."""
+        if self.contract is not None:
+            return self.contract.max_length
+        limit = (self.recipe.get("data") or {}).get("max_length")
+        return limit if isinstance(limit, int) else None
+
+    @property
     def threshold(self) -> float:
-        """That of a multi-label model; 0.5 for any other."""
-        schema = self.contract.get("schema") or self.results.get("schema") or {}
-        found = schema.get("threshold")
-        return float(found) if isinstance(found, (int, float)) else 0.5
+        """The decision threshold of a multi-label model; 0.5 for any other."""
+        threshold = self.task_schema.get("threshold")
+        return float(threshold) if isinstance(threshold, (int, float)) else 0.5
 
     @property
     def is_evaluation(self) -> bool:
         """Whether the folder holds an evaluation of a model that another run trained."""
-        return self.results.get("kind") == "evaluation"
+        return isinstance(self.results, EvaluationResults)
 
     @property
     def is_adapter(self) -> bool:
         """Whether the model folder holds an adapter that needs its base model."""
-        return (self.folder / "model" / "adapter_config.json").is_file()
+        return (self.folder / MODEL / ADAPTER_CONFIG).is_file()
 
     @property
     def splits(self) -> list[str]:
@@ -79,18 +113,26 @@ def in_order(splits: Iterable[str]) -> list[str]:
 
 
 def read_run(folder: Path) -> RunFiles:
-    """Read the files of a run folder. Only results.json must be there."""
-    recipe_text = _text(folder / "recipe.yaml")
+    """Return the files of the folder of a run or an evaluation. Only results.json is required.
+
+    Raises UsageError when there is none, RunFolderError when a file is damaged.
+    """
+    results = read_results(folder)
+    if isinstance(results, SeedsResults):
+        raise UsageError(
+            f"{folder}: a multi-seed run; name the folder of one seed, e.g. {folder / results.best.folder}"
+        )
+    recipe, recipe_text = read_recipe(folder)
     return RunFiles(
         folder=folder,
-        results=json.loads((folder / "results.json").read_text(encoding="utf-8")),
-        environment=json.loads(_text(folder / "environment.json") or "{}"),
-        contract=json.loads(_text(folder / "model" / "inference.json") or "{}"),
-        recipe=parse_yaml(recipe_text)[0] or {},
+        results=results,
+        environment=read_environment(folder),
+        contract=read_contract(folder / MODEL) if (folder / MODEL / INFERENCE).is_file() else None,
+        recipe=recipe,
         recipe_text=recipe_text,
-        records=_lines(folder / "metrics.jsonl"),
-        predictions=_lines(folder / "predictions.jsonl"),
-        attributions=_lines(folder / "attributions.jsonl"),
+        records=read_objects(folder / METRICS),
+        predictions=read_objects(folder / PREDICTIONS),
+        attributions=read_objects(folder / ATTRIBUTIONS),
     )
 
 
@@ -220,16 +262,7 @@ def choice_line(run: RunFiles) -> str | None:
 
 def versions(run: RunFiles) -> dict[str, str]:
     """Return the installed version of each package that was there; the toolkit's own also when run from a checkout."""
-    found = dict(run.environment.get("versions", {}))
-    if not found.get("ft-toolkit") and run.contract.get("ft_toolkit"):
-        found["ft-toolkit"] = run.contract["ft_toolkit"]
-    return {name: version for name, version in found.items() if version}
-
-
-def _text(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
-
-
-def _lines(path: Path) -> list[dict[str, Any]]:
-    # not str.splitlines, which also breaks at the U+2028 that json leaves as it is inside a text
-    return [json.loads(line) for line in _text(path).split("\n") if line.strip()]
+    versions = dict(run.environment.versions)
+    if not versions.get("ft-toolkit") and run.contract is not None:
+        versions["ft-toolkit"] = run.contract.ft_toolkit
+    return {name: version for name, version in versions.items() if version}

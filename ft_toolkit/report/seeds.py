@@ -1,10 +1,10 @@
 """report.html and README.md of a recipe that was run with several seeds, from its results.json."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.files import write_file
+from ft_toolkit.core.run_records import read_results
 from ft_toolkit.report import run_files as facts
 from ft_toolkit.report.card import code, escape
 from ft_toolkit.report.charts import Dot, interval_chart, span_of
@@ -14,7 +14,7 @@ from ft_toolkit.report.sections.background import seconds
 
 def write_seeds_report(folder: Path) -> None:
     """Write report.html and README.md into the folder that holds seed_1, seed_2 ... and the results.json of them all."""
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_results(folder)
     splits = facts.in_order(results["scores"])
     given = {
         "results": results,
@@ -32,7 +32,7 @@ def spread(found: dict[str, Any]) -> str:
     return number(found["mean"]) + (f" ± {number(found['sd'])}" if found["sd"] is not None else "")
 
 
-def _chart(results: dict[str, Any], split: str) -> str:
+def _chart(results: Any, split: str) -> str:
     """Draw each seed's main score with its interval, and the mean as a dashed line."""
     found = results["scores"][split]["metrics"][results["main_metric"]]
     dots = []

@@ -79,7 +79,7 @@ def _pipeline(run: RunFiles, tag: str, row: dict[str, Any] | None, max_length: i
     """Return Python code that uses plain transformers, where it has a pipeline for the task."""
     if tag not in _PIPELINES:
         return None
-    problem = run.contract.get("schema", {}).get("problem_type")
+    problem = run.task_schema.get("problem_type")
     load = f'from transformers import pipeline\n\n{{}} = pipeline("{tag}", model="{model}"{{}})\n'
     if tag == "token-classification":
         return load.format("find", ', aggregation_strategy="simple"') + 'find("A text.")'

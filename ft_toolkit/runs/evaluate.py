@@ -8,9 +8,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ft_toolkit.core import environment, files
+from ft_toolkit.core import environment
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.run_folder import claim
+from ft_toolkit.core.run_records import EvaluationResults, write_results
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load import LoadedData, Naming, load_split
@@ -51,13 +52,14 @@ def evaluate_model(
     task, schema = model.task, model.schema
     if robustness:
         check_offered(task, model.settings)
-    own = model.contract.get("evaluation", {})
-    naming = Naming(columns, own.get("columns", {}), own.get("card_columns", {}))
+    defaults = model.contract.evaluation
+    naming = Naming(columns, defaults.columns, defaults.card_columns)
     data = load_split(source, split, task, model.settings, naming, slices)
     rows = data.splits[split]
     metrics = applicable_metrics(task, model.settings, schema)
-    main = own["main_metric"] if own.get("main_metric") in metrics else next(iter(metrics))
-    draws = {"samples": samples or own.get("bootstrap_samples", SAMPLES), "seed": own.get("seed", SEED)}
+    main = defaults.main_metric if defaults.main_metric in metrics else next(iter(metrics))
+    seed = SEED if defaults.seed is None else defaults.seed
+    draws: dict[str, Any] = {"samples": samples or defaults.bootstrap_samples or SAMPLES, "seed": seed}
     console.print(f"model    {name}: {task.name}", highlight=False, soft_wrap=True)
     console.print(f"data     {len(rows)} rows of {data.origin[split]}", highlight=False, soft_wrap=True)
     started = time.perf_counter()
@@ -95,7 +97,7 @@ def evaluate_model(
     }
     results_file.write_predictions(folder / "predictions.jsonl", data, task, schema, {split: decoded})
     write_examples(folder / EXAMPLES, {split: (scored.predictions, scored.references)})
-    files.write_json(folder / "results.json", results)
+    write_results(folder, EvaluationResults.model_validate(results))
     write_page(folder)
     return {**results, "folder": str(folder)}
 

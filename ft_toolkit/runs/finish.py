@@ -9,12 +9,13 @@ from typing import Any
 import torch
 
 from ft_toolkit.core import environment, files, fresh_process
+from ft_toolkit.core.run_records import write_contract, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.scoring import ScoredSplit, predict_baselines, predict_rows, score_split, scoring_setup
 from ft_toolkit.inference.attributions import explain, write_attributions
-from ft_toolkit.inference.model_folder import write_contract
+from ft_toolkit.inference.model_folder import inference_contract
 from ft_toolkit.inference.reload_proof import prove_reload, rows_to_prove
 from ft_toolkit.models import adapters
 from ft_toolkit.recipe.load import LoadedRecipe
@@ -44,12 +45,12 @@ def finish(
     results = results_file.build(loaded.name, prepared, scores, training, proof, command)
     results_file.write_predictions(folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded)
     write_examples(folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()})
-    files.write_json(folder / "results.json", results)
+    write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
         _explain_mistakes(folder, prepared, predictor.model, limit)
     write_report(folder)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    return {**results, "folder": str(folder)}
+    return {**results.as_json(), "folder": str(folder)}
 
 
 def _save_and_prove(
@@ -65,7 +66,7 @@ def _save_and_prove(
         with files.whole_folder(folder / "model") as new:
             adapters.save_model(predictor.model, prepared.recipe.method, prepared.checkpoint, new)
             prepared.tokenizer.save_pretrained(new)
-            write_contract(new, prepared)
+            write_contract(new, inference_contract(new, prepared))
         proving = pool.submit(prove_reload, fresh, folder / "model", prepared, asked, expected)
         loading.result()
         plan = scoring_setup(prepared)

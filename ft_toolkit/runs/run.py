@@ -17,6 +17,7 @@ from accelerate.state import AcceleratorState
 from ft_toolkit.core import environment, files
 from ft_toolkit.core.errors import Interrupted, UsageError
 from ft_toolkit.core.run_folder import claim, remove_if_bare, resume_command
+from ft_toolkit.core.run_records import write_environment
 from ft_toolkit.core.signals import note_stop_signals
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
@@ -167,7 +168,7 @@ class _Run:
         header = f"# What ran, resolved to the last default.    {self.command}\n"
         text = header + self.loaded.to_yaml() if not prepared.substitutions else header + _substituted(prepared)
         files.write_file(self.folder / "recipe.yaml", text)
-        files.write_json(self.folder / "environment.json", results_file.environment_facts(prepared, self.accelerator))
+        write_environment(self.folder, results_file.run_environment(prepared, self.accelerator))
 
     def _restore(self) -> None:
         processes = self.accelerator.num_processes

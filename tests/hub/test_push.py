@@ -159,7 +159,12 @@ def test_only_a_finished_run_can_be_pushed(ftk, full_run, tmp_path):
 
 def test_of_several_seeds_the_best_is_pushed(full_run, tmp_path):
     shutil.copytree(full_run, tmp_path / "seed_2")
-    (tmp_path / "results.json").write_text(json.dumps({"best": {"folder": "seed_2", "model": "seed_2/model"}}))
+    best = {"seed": 2, "folder": "seed_2", "model": "seed_2/model", "chosen_by": "validation accuracy", "value": 0.9}
+    spread = {"mean": 0.85, "sd": 0.07, "min": 0.8, "max": 0.9, "n": 2}
+    results = json.loads((full_run / "results.json").read_text())
+    results |= {"kind": "seeds", "seeds": [1, 2], "best": best, "runs": [], "seconds": 2.0}
+    results["scores"] = {"test": {"n": 8, "metrics": {"accuracy": spread}}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
     assert find_run(tmp_path) == tmp_path / "seed_2"
     files = gather(find_run(tmp_path), "alice/demo")
     assert files["model.safetensors"] == tmp_path / "seed_2" / "model" / "model.safetensors"

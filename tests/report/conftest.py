@@ -160,7 +160,9 @@ def make_run(tmp_path):
             "devices": [],
             "model": {"name": results["model"], "revision": None, "commit": commit, "sha256": "cd" * 32},
         }
-        _write(model / "inference.json", {"ft_toolkit": "0.1.0", "max_length": 64, "schema": schema})
+        contract = {"ft_toolkit": "0.1.0", "task": results["task"], "settings": {}, "schema": schema, "max_length": 64}
+        contract |= {"mixed_precision": "no", "tokens_per_batch": 1024}
+        _write(model / "inference.json", contract)
         if adapter:
             _write(model / "adapter_config.json", {})
         _write(tmp_path / "run" / "results.json", results)

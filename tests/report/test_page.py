@@ -176,7 +176,9 @@ def test_null_scores_show_a_dash(make_run):
     def change(results, rows):
         for scores in results["scores"].values():
             scores["metrics"]["pearson"] = {"value": None, "low": None, "high": None}
-        results["training"]["evaluations"] = [{"step": 20, "validation_loss": None, "validation_pearson": None}]
+        results["training"]["evaluations"] = [
+            {"step": 20, "epoch": 0, "validation_loss": None, "validation_pearson": None}
+        ]
         results["training"]["peak_memory_mib"] = results["training"]["tokens_per_second"] = None
 
     text = page_of(make_run("regression", change=change)).text

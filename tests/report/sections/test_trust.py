@@ -106,7 +106,7 @@ def test_many_gaps_are_listed_and_a_gap_by_chance_is_not_shown():
 def test_the_page_of_an_evaluation_needs_no_training(make_run):
     folder = make_run(splits=("test",), change=add_everything)
     results = json.loads((folder / "results.json").read_text())
-    for name in ("training", "reference", "reload_proof", "method", "bootstrap_samples", "substitutions"):
+    for name in ("training", "reference", "reload_proof", "method", "bootstrap_samples"):
         results.pop(name)
     results["data"]["splits"].pop("train")
     results |= {"kind": "evaluation", "evaluation": {"seconds": 3.5, "rows_per_second": 210.4, "peak_memory_mib": 700}}

@@ -1,0 +1,467 @@
+"""The typed JSON files of a run folder: results.json, scale.json, environment.json and model/inference.json.
+
+`docs/schemas/` holds a JSON Schema of each. Keys may be added; see `json_records.SCHEMA_VERSION` for other changes.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.json_records import (
+    FileRecord,
+    Record,
+    damaged,
+    parse_record,
+    read_object,
+    read_record,
+    read_text,
+    write_record,
+)
+from ft_toolkit.core.run_folder import ENVIRONMENT, INFERENCE, LEARNING_CURVE, RECIPE, RESULTS
+from ft_toolkit.core.run_scores import MetricScore, Score, SplitScores
+from ft_toolkit.core.yaml12 import YamlError, parse_yaml
+
+# --- results.json
+
+
+class SplitRows(Record):
+    """Facts about the rows of a split. Other keys (`entities_cut` ...) count the answers that truncation removes."""
+
+    rows: int
+    empty_texts: int | None = None
+    repeated_texts: int | None = None
+    also_in_training: int | None = Field(default=None, description="null where the training rows are not known")
+    tokens: int | None = None
+    longest: int | None = Field(default=None, description="Tokens of the longest row")
+    rows_cut: int | None = None
+    tokens_cut: int | None = None
+
+
+class DataFacts(Record):
+    """The rows of a run, and the data card that they came from (null without one)."""
+
+    card: str | None = None
+    title: str | None = None
+    licence: str | None = None
+    languages: list[str] = Field(default_factory=list)
+    hub: str | None = None
+    config: str | None = None
+    commit: str | None = None
+    origin: dict[str, str] = Field(default_factory=dict)
+    fingerprint: str | None = Field(default=None, description="sha256 of all rows")
+    split_fingerprints: dict[str, str] = Field(default_factory=dict)
+    splits: dict[str, SplitRows] = Field(default_factory=dict)
+    warnings: list[str] = Field(default_factory=list)
+
+
+class ValidationRecord(Record):
+    """An evaluation during training. Further keys are the validation scores: `validation_accuracy` ..."""
+
+    step: int
+    epoch: int
+    validation_loss: float | None = None
+    seconds: float | None = None
+
+    def score(self, name: str) -> float | None:
+        """Return the validation score of a metric, or of `loss`; None where it is undefined."""
+        key = f"validation_{name}"
+        value = self.validation_loss if name == "loss" else (self.model_extra or {}).get(key)
+        return None if value is None else float(value)
+
+
+class LinearProbe(Record):
+    """The linear probe that gave a new head its first weights: mean loss with random weights and after."""
+
+    layer: str
+    features: int
+    penalty: float
+    random_loss: float
+    loss: float
+    seconds: float
+
+
+class TrainingFacts(Record):
+    """Training: steps, evaluations, parameters, time and memory."""
+
+    steps: int
+    planned_steps: int | None = None
+    best_step: int | None = None
+    evaluations: list[ValidationRecord] = Field(default_factory=list)
+    trainable_parameters: int | None = None
+    total_parameters: int | None = None
+    new_modules: list[str] = Field(default_factory=list)
+    head_start: LinearProbe | None = None
+    seconds: float
+    startup_seconds: float | None = None
+    step_seconds: float | None = None
+    tokens_per_second: float | None = None
+    padding_share: float | None = None
+    peak_memory_mib: int | None = None
+    batch: str | None = None
+
+
+class Reference(Record):
+    """A published result beside the score of this run (`found`); `reached` is null where it was not measured."""
+
+    metric: str
+    value: float
+    tolerance: float
+    split: str
+    source: str
+    found: float | None
+    reached: bool | None
+
+
+class ReloadCheck(Record):
+    """The comparison with the predictions of a fresh process that loaded the saved model."""
+
+    split: str
+    rows: int
+    largest_difference: float
+    other_answers: int | None = None
+    tolerance: float
+    seconds: float | None = None
+
+
+class EvaluationCost(Record):
+    """Time and memory of an evaluation."""
+
+    finished: str | None = Field(default=None, description="UTC time")
+    seconds: float | None = None
+    rows_per_second: float | None = None
+    peak_memory_mib: int | None = None
+
+
+class Results(FileRecord):
+    """The keys that every results.json has."""
+
+    name: str
+    task: str
+    pipeline_tag: str | None = None
+    command: str | None = None
+    substitutions: list[str] = Field(description="What a smoke run replaced; empty for any other run")
+    model: str
+    main_metric: str
+    greater_is_better: bool = True
+    lower_is_better: list[str] = Field(default_factory=list, description="The metrics whose best value is a low one")
+    data: DataFacts = DataFacts()
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether this is a smoke run, whose scores mean nothing."""
+        return bool(self.substitutions)
+
+
+class ScoredResults(Results):
+    """The keys that a run and an evaluation share."""
+
+    task_settings: dict[str, Any] = Field(default_factory=dict)
+    task_schema: dict[str, Any] = Field(
+        default_factory=dict, alias="schema", description="The task's labels and thresholds"
+    )
+    labels: list[str] = Field(default_factory=list)
+    bootstrap_samples: int | None = None
+    scores: dict[str, SplitScores] = Field(min_length=1, description="By split")
+
+
+class RunResults(ScoredResults):
+    """results.json of a run."""
+
+    kind: Literal["run"] = "run"
+    method: str
+    training: TrainingFacts
+    reference: Reference | None = None
+    reload_proof: ReloadCheck | None = None
+
+
+class EvaluationResults(ScoredResults):
+    """results.json of `ftk evaluate`: a finished model on other rows."""
+
+    kind: Literal["evaluation"] = "evaluation"
+    evaluation: EvaluationCost = EvaluationCost()
+
+
+class BestSeed(Record):
+    """The seed with the best validation score."""
+
+    seed: int
+    folder: str
+    model: str = Field(description="The model folder, relative to the run folder")
+    chosen_by: str
+    value: float | None
+
+
+class SeedSpread(Record):
+    """A metric over all seeds; `n` counts the seeds where it is defined."""
+
+    mean: float | None
+    sd: float | None
+    min: float | None
+    max: float | None
+    n: int
+    values: dict[str, MetricScore] = Field(default_factory=dict, description="By seed")
+
+
+class SeedScores(Record):
+    """The scores of a multi-seed run on one split."""
+
+    n: int
+    metrics: dict[str, SeedSpread]
+
+
+class SeedRun(Record):
+    """The run of one seed. A further key, named by `best.chosen_by`, is the validation score that selects the best seed."""
+
+    seed: int
+    folder: str
+    steps: int
+    best_step: int | None = None
+    seconds: float
+    process_peak_memory_mib: int | None = None
+
+    def selection_score(self, chosen_by: str) -> float | None:
+        """Return the validation score that selects the best seed."""
+        value = (self.model_extra or {}).get(chosen_by)
+        return None if value is None else float(value)
+
+
+class SeedsResults(Results):
+    """results.json of a multi-seed run; `seed_N/` are the folders of its runs."""
+
+    kind: Literal["seeds"] = "seeds"
+    method: str
+    seeds: list[int]
+    best: BestSeed
+    scores: dict[str, SeedScores] = Field(min_length=1, description="By split")
+    runs: list[SeedRun]
+    seconds: float
+
+
+AnyResults = RunResults | EvaluationResults | SeedsResults
+
+
+def read_results(folder: Path) -> AnyResults:
+    """Return results.json of a finished run, evaluation or multi-seed run.
+
+    Raises UsageError when there is none, RunFolderError (a UsageError) when it is damaged or foreign.
+    """
+    path = folder / RESULTS
+    if not path.is_file():
+        unfinished = (folder / RECIPE).is_file()
+        raise UsageError(
+            f"{folder}: "
+            + (f"the run is not finished (no {RESULTS}); resume it with --resume" if unfinished else "not a run folder")
+        )
+    value = read_object(path)
+    if value.get("kind") == "evaluation":
+        return parse_record(path, value, EvaluationResults)
+    if "seeds" in value:
+        return parse_record(path, value, SeedsResults)
+    return parse_record(path, value, RunResults)
+
+
+def write_results(folder: Path, results: AnyResults) -> None:
+    """Write results.json."""
+    write_record(folder / RESULTS, results.model_copy(update={"kind": results.kind}))
+
+
+# --- recipe.yaml
+
+
+def read_recipe(folder: Path) -> tuple[dict[str, Any], str]:
+    """Return the recipe of a run folder and its text, both empty when the folder has none. Raises RunFolderError."""
+    path = folder / RECIPE
+    if not path.is_file():
+        return {}, ""
+    text = read_text(path)
+    try:
+        recipe = parse_yaml(text)[0]
+    except YamlError as error:
+        raise damaged(path, f"not valid YAML at line {error.line} ({error.problem})") from None
+    if not isinstance(recipe, dict):
+        raise damaged(path, "expected a mapping of sections")
+    return recipe, text
+
+
+# --- scale.json
+
+
+class CurvePoint(Score):
+    """The mean score of the runs on one share of the training rows."""
+
+    share: float
+    rows: int
+    standard_error: float | None
+    values: list[float | None] = Field(description="One score per seed")
+    steps: int
+    seconds: float
+    folders: list[str]
+
+
+class CurveValue(Score):
+    """The fitted curve at a number of rows."""
+
+    rows: float
+
+
+class TwiceTheRows(CurveValue):
+    """The predicted score at twice the rows, and the change from all rows."""
+
+    rows: int
+    change: Score
+
+
+class CurveFit(Record):
+    """The fitted law `error = a * rows^-b + c`."""
+
+    error: str
+    law: str
+    a: Score
+    b: Score
+    c: Score
+    floor_shown: bool
+    widened: float
+    rows: int
+    twice: TwiceTheRows
+    curve: list[CurveValue]
+
+
+class ModelCurve(Record):
+    """The learning curve of one model; `fit` is null where no curve can be fitted."""
+
+    model: str
+    points: list[CurvePoint]
+    fit: CurveFit | None
+
+
+class LearningCurve(FileRecord):
+    """scale.json of `ftk scale`."""
+
+    name: str
+    command: str | None = None
+    task: str
+    metric: str
+    greater_is_better: bool
+    best: float
+    split: str
+    n: int
+    fingerprint: str
+    training_rows: int
+    epochs: int | None
+    minimum_steps: int
+    seeds: int
+    models: list[ModelCurve]
+    seconds: float
+
+
+def read_learning_curve(folder: Path) -> LearningCurve:
+    """Return scale.json. Raises RunFolderError."""
+    return read_record(folder / LEARNING_CURVE, LearningCurve)
+
+
+def write_learning_curve(folder: Path, curve: LearningCurve) -> None:
+    """Write scale.json."""
+    write_record(folder / LEARNING_CURVE, curve)
+
+
+# --- environment.json
+
+
+class Machine(Record):
+    """The machine that a run used."""
+
+    system: str | None = None
+    processor: str | None = None
+    cores: int | None = None
+    memory_gib: float | None = None
+    python: str | None = None
+
+
+class DataSource(Record):
+    """The rows that a run read."""
+
+    fingerprint: str | None = None
+    origin: dict[str, str] = Field(default_factory=dict)
+    commit: str | None = None
+
+
+class ModelSource(Record):
+    """The checkpoint that a run started from."""
+
+    name: str | None = None
+    revision: str | None = None
+    commit: str | None = None
+    sha256: str | None = None
+
+
+class RunEnvironment(FileRecord):
+    """environment.json: versions, hardware, data fingerprint and model hash."""
+
+    started: str | None = Field(default=None, description="UTC time")
+    versions: dict[str, str | None] = Field(default_factory=dict)
+    machine: Machine = Machine()
+    device: str | None = None
+    devices: list[str] = Field(default_factory=list)
+    processes: int = 1
+    mixed_precision: str | None = None
+    recipe_sha256: str | None = None
+    data: DataSource = DataSource()
+    model: ModelSource = ModelSource()
+
+
+def read_environment(folder: Path) -> RunEnvironment:
+    """Return environment.json, all defaults when the folder has none. Raises RunFolderError."""
+    path = folder / ENVIRONMENT
+    return read_record(path, RunEnvironment) if path.is_file() else RunEnvironment()
+
+
+def write_environment(folder: Path, environment: RunEnvironment) -> None:
+    """Write environment.json."""
+    write_record(folder / ENVIRONMENT, environment)
+
+
+# --- model/inference.json
+
+
+class EvaluationDefaults(Record):
+    """How the run named its columns and scored itself: the defaults of `ftk evaluate`."""
+
+    columns: dict[str, str] = Field(default_factory=dict)
+    card_columns: dict[str, str] = Field(default_factory=dict)
+    main_metric: str | None = None
+    bootstrap_samples: int | None = None
+    seed: int | None = None
+
+
+class BaseModelReference(Record):
+    """The base model that an adapter needs."""
+
+    name: str
+    revision: str | None = None
+    sha256: str | None = None
+
+
+class InferenceContract(FileRecord):
+    """inference.json of a model folder: everything that inference needs besides weights and tokenizer."""
+
+    ft_toolkit: str | None = Field(default=None, description="The version that wrote the folder")
+    task: str
+    settings: dict[str, Any]
+    task_schema: dict[str, Any] = Field(alias="schema", description="The task's labels and thresholds")
+    evaluation: EvaluationDefaults = EvaluationDefaults()
+    max_length: int
+    mixed_precision: str
+    tokens_per_batch: int
+    base_model: BaseModelReference | None = None
+
+
+def read_contract(model_folder: Path) -> InferenceContract:
+    """Return inference.json of a model folder. Raises RunFolderError."""
+    return read_record(model_folder / INFERENCE, InferenceContract)
+
+
+def write_contract(model_folder: Path, contract: InferenceContract) -> None:
+    """Write inference.json."""
+    write_record(model_folder / INFERENCE, contract)
