@@ -33,6 +33,7 @@ def make_run(tmp_path: Path):
             | {"gold": labels[r], "label": labels[p], "score": 0.9}
             for i, (p, r) in enumerate(zip(predictions.tolist(), references.tolist(), strict=True))
         ]
+        accuracy = {"value": float(right.mean()), "low": None, "high": None}
         results = {
             "name": name,
             "task": "text_classification",
@@ -44,11 +45,11 @@ def make_run(tmp_path: Path):
             "method": "full",
             "labels": list(labels),
             "main_metric": "accuracy",
-            "scores": {"test": {}},
+            "scores": {"test": {"n": len(right), "metrics": {"accuracy": accuracy}}},
             "data": {
                 "split_fingerprints": {"test": fingerprint([{"id": r["id"], "text": r["text"]} for r in records])}
             },
-            "training": {"seconds": seconds, "trainable_parameters": 10, "total_parameters": 10},
+            "training": {"steps": 9, "seconds": seconds, "trainable_parameters": 10, "total_parameters": 10},
             "reload_proof": {"rows": 5, "split": "test", "largest_difference": 0.0, "tolerance": 1e-5},
         }
         (folder / "results.json").write_text(json.dumps(results))
