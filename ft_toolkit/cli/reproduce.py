@@ -65,8 +65,8 @@ def reproduce(
     better = loaded.task.metrics(loaded.recipe.task)[published.metric].greater_is_better
     verdict = judge_reference(published.model_dump(), results, greater_is_better=better)
     if not verdict.reached:
-        raise GateError(verdict.words)
-    print(verdict.words)
+        raise GateError(verdict.text)
+    print(verdict.text)
 
 
 def _with_reference() -> list[str]:

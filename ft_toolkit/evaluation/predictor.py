@@ -1,4 +1,4 @@
-"""Predict every example once, on any number of ranks."""
+"""Predict every example exactly once, on any number of processes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,15 +14,16 @@ from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions
 
-# Rows that are predicted together and handed out before the next ones: enough to sort by length.
+# Rows per chunk of predict_in_chunks: enough to sort them by length. Generation takes longer, so its chunks are smaller.
 CHUNK, CHUNK_GENERATED = 4096, 64
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with what is needed to run it on features. `model` need not be prepared: no gradients are exchanged.
+    """A model with everything that is needed to run it on features.
 
-    With `alone`, this process predicts everything itself, whatever the number of ranks.
+    `model` does not need to be prepared by Accelerate, because no gradients are exchanged. With `alone`, this process predicts
+    all features itself, on any number of processes.
     """
 
     accelerator: Accelerator
@@ -34,34 +35,36 @@ class Predictor:
     alone: bool = False
 
     def predict(self, features: Features, *, loss_only: bool = False) -> tuple[list[Any], float]:
-        """Return one value per feature, in order, on every rank, and the mean loss (NaN without targets).
+        """Return one value per feature, in order, and the mean loss (NaN without targets), on every process.
 
-        With `loss_only` a task that generates does not, and the values are None. Raises RuntimeError when a feature came
-        back twice or not at all.
+        With `loss_only`, a task that generates text skips the generation and its values are None. Raises RuntimeError if a
+        feature is missing or duplicated after gathering.
         """
         collate = make_collate(features, self.task, self.schema, self.tokenizer.pad_token_id)
-        n_ranks, rank = (1, 0) if self.alone else (self.accelerator.num_processes, self.accelerator.process_index)
-        plan = evaluation_batches(features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=n_ranks)
+        n_processes, process = (
+            (1, 0) if self.alone else (self.accelerator.num_processes, self.accelerator.process_index)
+        )
+        batches = evaluation_batches(features.lengths, tokens_per_batch=self.tokens_per_batch, world_size=n_processes)
         self.model.eval()
-        found: list[tuple[int, Any]] = []
+        predictions: list[tuple[int, Any]] = []
         losses: list[tuple[float, float]] = []
         with torch.inference_mode():
-            for ids in plan[rank]:
+            for ids in batches[process]:
                 cpu_batch = collate(ids)
                 values, loss = self._run(cpu_batch, loss_only)
-                found.extend(zip(ids, values, strict=True))
+                predictions.extend(zip(ids, values, strict=True))
                 if cpu_batch.targets.numel():
                     losses.append((loss, self.task.count_targets(cpu_batch, self.schema)))
-        if n_ranks > 1:
-            found, losses = gather_object(found), gather_object(losses)
-        found.sort(key=lambda item: item[0])
-        if [i for i, _ in found] != list(range(len(features.example_ids))):
+        if n_processes > 1:
+            predictions, losses = gather_object(predictions), gather_object(losses)
+        predictions.sort(key=lambda item: item[0])
+        if [i for i, _ in predictions] != list(range(len(features.example_ids))):
             raise RuntimeError(
-                f"{len(found)} predictions for {len(features.example_ids)} features: one is missing or double"
+                f"{len(predictions)} predictions for {len(features.example_ids)} features: some are missing or duplicated"
             )
         count = math.fsum(count for _, count in losses)
         mean_loss = math.fsum(loss for loss, _ in losses) / count if count else math.nan
-        return [value for _, value in found], mean_loss
+        return [value for _, value in predictions], mean_loss
 
     def _run(self, cpu_batch: Batch, loss_only: bool) -> tuple[Sequence[Any], float]:
         """Return the values of a batch's features and the summed loss."""
@@ -81,10 +84,10 @@ class Predictor:
 
 
 def predict_in_chunks(predictor: Predictor, rows: Rows, max_length: int) -> Iterator[list[dict[str, Any]]]:
-    """Yield the decoded predictions of CHUNK rows at a time, in order, as they are made; inside, batches go by length.
+    """Yield the decoded predictions of CHUNK rows at a time, in order; inside a chunk, batches are sorted by length.
 
-    Answers that the rows may have are not looked at, so the same rows are batched alike by whoever asks: in bfloat16 the
-    width of a batch decides near ties (of 300 summaries, 85 came out otherwise in other batches).
+    Answers in the rows are ignored, so rows with and without answers are batched in the same way. In bfloat16 the width of a
+    batch decides near ties: of 300 summaries, 85 were different in other batches.
     """
     task = predictor.task
     size = CHUNK if task.generate is None else CHUNK_GENERATED

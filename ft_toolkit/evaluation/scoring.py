@@ -1,4 +1,4 @@
-"""From a trained model to predictions and scores of every split: what stands in results.json."""
+"""Predict every split with a trained model, and compute the scores that results.json records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ Decoded = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class ScoredSplit:
-    """A split's part of results.json, and the arrays per example that its scores were computed from."""
+    """The record of a split for results.json, and the arrays that its scores were computed from, shape (n, ...)."""
 
     record: dict[str, Any]
     predictions: np.ndarray
@@ -27,17 +27,17 @@ class ScoredSplit:
 
 
 def predict_splits(
-    predictor: Predictor, prepared: Prepared, known: Mapping[SplitName, Sequence[Any]]
+    predictor: Predictor, prepared: Prepared, cached: Mapping[SplitName, Sequence[Any]]
 ) -> tuple[Prepared, dict[SplitName, Decoded]]:
-    """Return the decoded predictions of every split but train.
+    """Return the decoded predictions of every split except train.
 
-    `known` holds what the model is known to predict for the features of a split, which then is not asked again. Thresholds
-    are chosen on validation first; the returned `prepared` has the schema that holds them.
+    `cached` holds values that the model has already predicted for the features of a split; they are not computed again.
+    Thresholds are fitted to the validation split first; the returned `prepared` has a schema with these thresholds.
     """
     names: list[SplitName] = [name for name in prepared.data.splits if name != "train"]
     if prepared.task.generate is not None:
-        return prepared, {name: _predicted(predictor, prepared, prepared.data.splits[name]) for name in names}
-    values = {name: known.get(name) or predictor.predict(prepared.features[name])[0] for name in names}
+        return prepared, {name: _predict_all(predictor, prepared, prepared.data.splits[name]) for name in names}
+    values = {name: cached.get(name) or predictor.predict(prepared.features[name])[0] for name in names}
     if prepared.task.tune is not None:
         rows, features = prepared.data.splits["validation"], prepared.features["validation"]
         schema = prepared.task.tune(values["validation"], features, rows, prepared.schema)
@@ -50,27 +50,27 @@ def predict_splits(
 
 
 def predict_rows(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decoded:
-    """Return the decoded predictions of some rows, on this process alone."""
-    return _predicted(replace(predictor, alone=True, schema=prepared.schema), prepared, rows)
+    """Return the decoded predictions of rows, computed by this process alone."""
+    return _predict_all(replace(predictor, alone=True, schema=prepared.schema), prepared, rows)
 
 
-def _predicted(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decoded:
+def _predict_all(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decoded:
     return list(chain.from_iterable(predict_in_chunks(predictor, rows, prepared.recipe.data.max_length)))
 
 
 def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded]:
-    """Return what each baseline that the recipe names predicts for a split, learned from the training rows."""
+    """Return the predictions of each baseline of the recipe for a split, after it was fitted to the training rows."""
     task, splits = prepared.task, prepared.data.splits
     seed = prepared.recipe.training.seed
-    found = {
+    predictions = {
         name: task.baselines[name](splits["train"], splits[split], prepared.schema, seed) for name in prepared.baselines
     }
-    # one without predictions has no answer to what this kind of checkpoint is asked
-    return {name: predicted for name, predicted in found.items() if predicted}
+    # A baseline without predictions cannot be compared with this kind of checkpoint.
+    return {name: predicted for name, predicted in predictions.items() if predicted}
 
 
 def scoring_setup(prepared: Prepared) -> ScoringSetup:
-    """Return how a run scores itself."""
+    """Return how the predictions of a run are scored."""
     recipe = prepared.recipe
     return ScoringSetup(
         prepared.task,
@@ -86,19 +86,25 @@ def scoring_setup(prepared: Prepared) -> ScoringSetup:
 
 
 def score_split(
-    decoded: Decoded, rows: Rows, plan: ScoringSetup, baselines: Mapping[str, Decoded], *, fitted_here: bool
+    decoded: Decoded, rows: Rows, setup: ScoringSetup, baselines: Mapping[str, Decoded], *, fitted_here: bool
 ) -> ScoredSplit:
-    """Return a split's metrics with intervals, its tables and parts, and each baseline with our lead over it.
+    """Return the scores of a split with intervals, its breakdowns, and the scores of each baseline.
 
-    `decoded` and each of `baselines` hold a prediction per row. `fitted_here` says that thresholds and temperatures were
-    chosen on these rows.
+    `decoded` and each of `baselines` have one prediction per row. The `lead` of a baseline's metric is the interval of the score
+    of the model minus the score of the baseline. `fitted_here` says that thresholds and temperatures were fitted to these rows.
     """
-    ours = full_scores(decoded, rows, plan)
-    beside = {}
+    scores = full_scores(decoded, rows, setup)
+    baseline_records = {}
     for name, predicted in baselines.items():
-        theirs = full_scores(predicted, rows, plan)
-        lead = ours.lead_over(theirs)
-        beside[name] = {key: {**found, "lead": lead[key]} for key, found in theirs.metrics().items()}
-    more = break_down_split(decoded, rows, ours, plan, fitted_here=fitted_here)
-    record = {"n": ours.n, "metrics": ours.metrics(), **ours.details, **more, "baselines": beside}
-    return ScoredSplit(record, ours.predictions, ours.references)
+        baseline = full_scores(predicted, rows, setup)
+        lead = scores.lead_over(baseline)
+        baseline_records[name] = {key: {**score, "lead": lead[key]} for key, score in baseline.metrics().items()}
+    breakdown = break_down_split(decoded, rows, scores, setup, fitted_here=fitted_here)
+    record = {
+        "n": scores.n,
+        "metrics": scores.metrics(),
+        **scores.details,
+        **breakdown,
+        "baselines": baseline_records,
+    }
+    return ScoredSplit(record, scores.predictions, scores.references)

@@ -1,153 +1,171 @@
-"""Whether a classifier treats groups of rows alike: gaps of selection rates and of true positive rates."""
+"""Fairness between groups of rows: gaps between groups in the selection rate and in the true positive rate of a classifier."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ft_toolkit.evaluation.breakdown.slices import MIN_ROWS, column_values, most_frequent
-from ft_toolkit.evaluation.statistics.scores import interval
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval
 from ft_toolkit.tasks.base import Rows
 
 Array = np.ndarray
-# Permutations of the test, and resamples for the intervals.
+# Permutations of the test, and bootstrap resamples for the intervals.
 SAMPLES = 500
 LEVEL = 0.05
 
 
-def group_gaps(
-    rows: Rows,
-    predictions: Array,
-    references: Array,
-    *,
-    columns: Sequence[str],
-    labels: Sequence[str],
-    samples: int,
-    seed: int,
-) -> list[dict[str, Any]]:
-    """Return, per column, the groups with their n, and the gap of two rates between groups, label by label.
+@dataclass(frozen=True)
+class _Answers:
+    """Answers of a classifier as 0/1 matrices, shape (n, labels): the predicted and the true labels of each row.
 
-    `demographic_parity` compares the share of a group's rows that are given a label, `equal_opportunity` the share of the
-    rows that truly have it that are given it (Hardt et al. 2016, arXiv:1610.02413). Of two labels only the last, the
-    positive one, is looked at. Groups of fewer than MIN_ROWS rows, for a label also those with fewer rows that truly have
-    it, are not compared.
+    `truth` numbers the distinct sets of true labels, shape (n,).
     """
-    given, true = _marks(predictions, len(labels)), _marks(references, len(labels))
+
+    labels: Sequence[str]
+    predicted: Array
+    true: Array
+    truth: Array
+
+    def of_rows(self, rows: Array) -> "_Answers":
+        """Return the answers of the rows where `rows` (shape (n,), bool) is true."""
+        return _Answers(self.labels, self.predicted[rows], self.true[rows], self.truth[rows])
+
+
+def group_gaps(rows: Rows, predictions: Array, references: Array, setup: ScoringSetup) -> list[dict[str, Any]]:
+    """Return, per column of `setup.groups`, the groups with their n and the gaps in two rates between groups, by label.
+
+    `demographic_parity` compares the share of the rows of a group that are predicted to have a label. `equal_opportunity`
+    compares the share among the rows that truly have it (Hardt et al. 2016, arXiv:1610.02413). With two labels only the last
+    one, the positive label, is compared. Groups with fewer than MIN_ROWS rows are not compared; for `equal_opportunity`,
+    MIN_ROWS rows must truly have the label.
+    """
+    labels = setup.schema.labels
+    predicted, true = _label_matrix(predictions, len(labels)), _label_matrix(references, len(labels))
     if predictions.ndim == 1 and len(labels) == 2:
-        given, true, labels = given[:, 1:], true[:, 1:], labels[1:]
+        predicted, true, labels = predicted[:, 1:], true[:, 1:], labels[1:]
     truth = np.unique(references.reshape(len(references), -1), axis=0, return_inverse=True)[1].ravel()
-    return [
-        _of_column(column, column_values(rows, column), given, true, truth, labels, min(samples, SAMPLES), seed)
-        for column in columns
-    ]
+    answers = _Answers(labels, predicted, true, truth)
+    samples = min(setup.samples, SAMPLES)
+    return [_compare_groups(column, rows, answers, samples, setup.seed) for column in setup.groups]
 
 
-def _marks(answers: Array, n_labels: int) -> Array:
-    """Return a 0/1 matrix (n, labels)."""
+def _label_matrix(answers: Array, n_labels: int) -> Array:
+    """Return a 0/1 matrix, shape (n, labels)."""
     return np.asarray(np.eye(n_labels)[answers] if answers.ndim == 1 else answers.astype(float))
 
 
-def _of_column(
-    column: str,
-    values: Sequence[str],
-    given: Array,
-    true: Array,
-    truth: Array,
-    labels: Sequence[str],
-    samples: int,
-    seed: int,
-) -> dict[str, Any]:
+def _compare_groups(column: str, rows: Rows, answers: _Answers, samples: int, seed: int) -> dict[str, Any]:
+    values = column_values(rows, column)
     names, left_out = most_frequent(values)
     member = np.array(values)[:, None] == np.array(names)[None, :]
     sizes = member.sum(axis=0)
     groups = [
         {"group": name, "n": int(n), "compared": bool(n >= MIN_ROWS)} for name, n in zip(names, sizes, strict=True)
     ]
-    found: dict[str, Any] = {"column": column, "groups": groups, "left_out": left_out, "labels": list(labels)}
-    kept = sizes >= MIN_ROWS
-    if kept.sum() < 2:
-        return found | {"demographic_parity": None, "equal_opportunity": None}
-    inside = member[:, kept].any(axis=1)
-    compared = [name for name, keep in zip(names, kept, strict=True) if keep]
-    member, given, true, truth = member[inside][:, kept].astype(float), given[inside], true[inside], truth[inside]
-    everything = np.ones_like(true)
-    return found | {
-        # under chance alone any row may belong to any group
+    record: dict[str, Any] = {"column": column, "groups": groups, "left_out": left_out, "labels": list(answers.labels)}
+    compared = sizes >= MIN_ROWS
+    if compared.sum() < 2:
+        return record | {"demographic_parity": None, "equal_opportunity": None}
+    inside = member[:, compared].any(axis=1)
+    answers = answers.of_rows(inside)
+    membership = _Membership(
+        [name for name, keep in zip(names, compared, strict=True) if keep], member[inside][:, compared].astype(float)
+    )
+    draws = _Draws(samples, seed)
+    return record | {
+        # Null hypothesis: any row may belong to any group.
         "demographic_parity": _gaps(
-            given, everything, np.zeros(len(truth), int), member, compared, labels, samples, seed
+            answers, np.ones_like(answers.true), np.zeros(len(answers.truth), int), membership, draws
         ),
-        # under chance alone a row may belong to any group that a row with the same truth belongs to
-        "equal_opportunity": _gaps(given, true, truth, member, compared, labels, samples, seed),
+        # Null hypothesis: a row may belong to any group that has a row with the same true labels.
+        "equal_opportunity": _gaps(answers, answers.true, answers.truth, membership, draws),
     }
 
 
-def _gaps(
-    given: Array,
-    counted: Array,
-    strata: Array,
-    member: Array,
-    names: Sequence[str],
-    labels: Sequence[str],
-    samples: int,
-    seed: int,
-) -> dict[str, Any] | None:
-    """Return the rate of each group and the largest difference, per label, and a test of the largest of all labels.
+@dataclass(frozen=True)
+class _Membership:
+    """The names of the compared groups, and a 0/1 matrix of the rows in each, shape (n, groups)."""
 
-    The rate of a group is the mean of `given` over the rows that are `counted`. The largest minus the smallest rate is
-    never negative, so its own interval could not show that there is none. Whether there is one is said by a permutation
-    test of the largest gap of all labels and groups (Westfall and Young 1993): the share of permutations of the groups within
-    `strata` that give as large a gap. `low` and `high` are of the difference between those two groups, each
-    resampled by itself; they take no account of these two having been picked for being the furthest apart.
+    names: Sequence[str]
+    matrix: Array
+
+
+@dataclass(frozen=True)
+class _Draws:
+    """The number of permutations and resamples, and their seed."""
+
+    samples: int
+    seed: int
+
+
+def _gaps(
+    answers: _Answers, counted: Array, strata: Array, groups: _Membership, draws: _Draws
+) -> dict[str, Any] | None:
+    """Return the rate of each group and the gap between the highest and the lowest rate, per label, with one test.
+
+    The rate of a group is the mean of `answers.predicted` over the rows that are `counted` (0/1, shape (n, labels)). A gap is
+    never negative, so its interval cannot show that there is none. The p-value is the share of permutations of the groups
+    within `strata` whose largest gap over all labels is at least as large (Westfall and Young 1993). `low` and `high` are the
+    interval of the difference between the two groups, each resampled independently; they do not account for the selection of
+    the two most different groups. Returns None if no label has two groups with a rate.
     """
-    rates = _rates(given, counted, member)
+    predicted, member = answers.predicted, groups.matrix
+    rates = _rates(predicted, counted, member)
     gaps = _widths(rates)
     if np.isnan(gaps).all():
         return None
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(draws.seed)
     order = np.argsort(strata, kind="stable")
     largest = np.nanmax(gaps)
     as_large = 0
-    for _ in range(samples):
+    for _ in range(draws.samples):
         shuffled = np.empty_like(member)
         shuffled[order] = member[np.lexsort((rng.random(len(strata)), strata))]
-        widths = _widths(_rates(given, counted, shuffled))
+        widths = _widths(_rates(predicted, counted, shuffled))
         as_large += bool(not np.isnan(widths).all() and np.nanmax(widths) >= largest - 1e-12)
-    p_value = (as_large + 1) / (samples + 1)
-    resampled = _resampled_rates(given, counted, member, samples, rng)
+    p_value = (as_large + 1) / (draws.samples + 1)
+    resampled = _resampled_rates(predicted, counted, member, draws.samples, rng)
     table: list[dict[str, Any]] = []
-    for i, label in enumerate(labels):
+    for i, label in enumerate(answers.labels):
         if np.isnan(gaps[i]):
             continue
         high, low = int(np.nanargmax(rates[:, i])), int(np.nanargmin(rates[:, i]))
-        known = {name: float(rate) for name, rate in zip(names, rates[:, i], strict=True) if not np.isnan(rate)}
-        ends = {"highest": names[high], "lowest": names[low]}
+        defined = {
+            name: float(rate) for name, rate in zip(groups.names, rates[:, i], strict=True) if not np.isnan(rate)
+        }
+        ends = {"highest": groups.names[high], "lowest": groups.names[low]}
         difference = interval(resampled[:, high, i] - resampled[:, low, i])
-        table.append({"label": label, "gap": float(gaps[i]), **difference, **ends, "rates": known})
-    table.sort(key=lambda one: one["gap"], reverse=True)
+        table.append({"label": label, "gap": float(gaps[i]), **difference, **ends, "rates": defined})
+    table.sort(key=lambda row: row["gap"], reverse=True)
     return {"p_value": p_value, "shown": p_value < LEVEL, "labels": table}
 
 
-def _rates(given: Array, counted: Array, member: Array) -> Array:
-    """Return (groups, labels): the share of a group's counted rows that are given a label, NaN for fewer than MIN_ROWS."""
+def _rates(predicted: Array, counted: Array, member: Array) -> Array:
+    """Return the share of the counted rows that are predicted to have a label, shape (groups, labels).
+
+    It is NaN for fewer than MIN_ROWS counted rows.
+    """
     n = member.T @ counted
-    return np.asarray(np.where(n >= MIN_ROWS, (member.T @ (given * counted)) / np.maximum(n, 1), np.nan))
+    return np.asarray(np.where(n >= MIN_ROWS, (member.T @ (predicted * counted)) / np.maximum(n, 1), np.nan))
 
 
 def _widths(rates: Array) -> Array:
-    """Return each label's largest minus smallest rate, NaN where fewer than two groups have one."""
-    known = ~np.isnan(rates)
-    width = np.where(known, rates, -np.inf).max(axis=0) - np.where(known, rates, np.inf).min(axis=0)
-    return np.asarray(np.where(known.sum(axis=0) >= 2, width, np.nan))
+    """Return the largest minus the smallest rate of each label, NaN if fewer than two groups have a rate."""
+    defined = ~np.isnan(rates)
+    width = np.where(defined, rates, -np.inf).max(axis=0) - np.where(defined, rates, np.inf).min(axis=0)
+    return np.asarray(np.where(defined.sum(axis=0) >= 2, width, np.nan))
 
 
-def _resampled_rates(given: Array, counted: Array, member: Array, samples: int, rng: np.random.Generator) -> Array:
-    """Return (samples, groups, labels): rates on bootstrap resamples of each group's rows."""
-    found = np.empty((samples, member.shape[1], given.shape[1]))
+def _resampled_rates(predicted: Array, counted: Array, member: Array, samples: int, rng: np.random.Generator) -> Array:
+    """Return the rates on bootstrap resamples of the rows of each group, shape (samples, groups, labels)."""
+    rates = np.empty((samples, member.shape[1], predicted.shape[1]))
     for group in range(member.shape[1]):
         rows = np.flatnonzero(member[:, group])
-        hits, count = (given * counted)[rows], counted[rows]
+        hits, count = (predicted * counted)[rows], counted[rows]
         for sample in range(samples):
-            chosen = rng.integers(0, len(rows), len(rows))
-            n = count[chosen].sum(axis=0)
-            found[sample, group] = np.where(n > 0, hits[chosen].sum(axis=0) / np.maximum(n, 1), np.nan)
-    return found
+            drawn = rng.integers(0, len(rows), len(rows))
+            n = count[drawn].sum(axis=0)
+            rates[sample, group] = np.where(n > 0, hits[drawn].sum(axis=0) / np.maximum(n, 1), np.nan)
+    return rates

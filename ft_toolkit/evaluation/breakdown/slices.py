@@ -1,4 +1,4 @@
-"""The main metric on parts of a split: the rows of each value of a column, and of each band of lengths."""
+"""The main metric on slices of a split: the rows with one value of a column, and the rows in one band of lengths."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -6,57 +6,47 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evaluation.statistics.scores import finite, interval, score_interval
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup, finite, interval, score_interval
 from ft_toolkit.metrics.bootstrap import resample, varies
-from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.metrics.squad import has_unspaced
 from ft_toolkit.tasks.base import Rows, Task, input_texts
 
-# A value with fewer rows is shown without an interval: resampling so few examples says nothing of others.
+# A slice with fewer rows has no interval: a bootstrap of so few examples is unreliable.
 MIN_ROWS = 10
 MAX_VALUES = 30
-# Resamples per part, and for the rest of the split beside it.
+# Resamples of each slice, and of the rest of the split.
 SAMPLES = 300
 NO_VALUE = "(none)"
 _BANDS = 4
 
 
-def slices(
-    rows: Rows,
-    predictions: np.ndarray,
-    references: np.ndarray,
-    *,
-    task: Task,
-    columns: Sequence[str],
-    name: str,
-    metric: Metric,
-    samples: int,
-    seed: int,
+def score_slices(
+    rows: Rows, predictions: np.ndarray, references: np.ndarray, setup: ScoringSetup
 ) -> list[dict[str, Any]]:
-    """Return a table per column and one by length: {column, metric, values, left_out}.
+    """Return a table per column of `setup.slices` and one by length: {column, metric, values, left_out}.
 
-    Each of `values` has the value, n, score, low and high, and in `difference` the 95% interval of its score minus that of
-    the split's other rows, which are resampled apart. Without one (None) there are too few rows, or all are alike (see
-    `score_interval`).
+    Each entry of `values` has value, n, score, low and high, and `difference`: {low, high}, the 95% interval of its score minus
+    the score of the other rows of the split, which are resampled independently. Intervals are None for slices of fewer than
+    MIN_ROWS rows and where all resamples are equal (see `score_interval`). `left_out` counts the values beyond MAX_VALUES.
     """
-    parts = [(column, values, *most_frequent(values)) for column in columns for values in [column_values(rows, column)]]
-    unit, lengths = input_lengths(rows, task)
+    columns = [(column, column_values(rows, column)) for column in setup.slices]
+    slicings = [(column, values, *most_frequent(values)) for column, values in columns]
+    unit, lengths = input_lengths(rows, setup.task)
     bands, order = length_bands(lengths)
     if len(order) > 1:
-        parts.append((f"length in {unit}", bands, order, {"values": 0, "rows": 0}))
+        slicings.append((f"length in {unit}", bands, order, {"values": 0, "rows": 0}))
     tables = []
-    for column, values, chosen, left_out in parts:
-        found = [
-            _part(np.array(values) == value, predictions, references, metric, min(samples, SAMPLES), seed)
+    for column, values, chosen, left_out in slicings:
+        scores = [
+            {"value": value, **_score_slice(np.array(values) == value, predictions, references, setup)}
             for value in chosen
         ]
-        shown = [{"value": value, **one} for value, one in zip(chosen, found, strict=True)]
-        tables.append({"column": column, "metric": name, "values": shown, "left_out": left_out})
+        tables.append({"column": column, "metric": setup.main_metric, "values": scores, "left_out": left_out})
     return tables
 
 
 def column_values(rows: Rows, column: str) -> list[str]:
-    """Return a column as text, lists joined."""
+    """Return the values of a column as text; lists are joined by commas."""
     values = []
     for row in rows:
         value = row.get(column)
@@ -66,7 +56,7 @@ def column_values(rows: Rows, column: str) -> list[str]:
 
 
 def most_frequent(values: Sequence[str]) -> tuple[list[str], dict[str, int]]:
-    """Return the values to show, the most frequent first, and how many others there are on how many rows."""
+    """Return the MAX_VALUES most frequent values, the most frequent first, and {values, rows} of the others."""
     counts = Counter(values)
     order = sorted(counts, key=lambda value: (-counts[value], value))
     others = order[MAX_VALUES:]
@@ -74,40 +64,44 @@ def most_frequent(values: Sequence[str]) -> tuple[list[str], dict[str, int]]:
 
 
 def length_bands(lengths: Sequence[int]) -> tuple[list[str], list[str]]:
-    """Return each row's quarter of the lengths, named by its shortest and longest row, and the names from short to long.
+    """Return the name of the band (quarter of the lengths) of each row, and the names of the bands from short to long.
 
-    Rows of one length stay together, so the quarters are as equal as ties allow.
+    A band is named by its shortest and longest row, such as "3 to 8". Rows of the same length are in the same band.
     """
-    found = np.array(lengths)
-    borders = np.unique(np.quantile(found, np.arange(1, _BANDS) / _BANDS, method="lower"))
-    band = np.searchsorted(borders, found, side="left")
+    sizes = np.array(lengths)
+    borders = np.unique(np.quantile(sizes, np.arange(1, _BANDS) / _BANDS, method="lower"))
+    band = np.searchsorted(borders, sizes, side="left")
     names = {}
     for number in np.unique(band).tolist():
-        inside = found[band == number]
+        inside = sizes[band == number]
         names[number] = f"{inside.min():,}" if inside.min() == inside.max() else f"{inside.min():,} to {inside.max():,}"
     return [names[number] for number in band.tolist()], list(names.values())
 
 
 def input_lengths(rows: Rows, task: Task) -> tuple[str, list[int]]:
-    """Return the length of each row's input in words, or in characters where most texts are written without spaces."""
+    """Return the unit and the input length of each row: words, or characters if most texts are written without spaces."""
     texts = [" ".join(input_texts(row, task)) for row in rows]
     if sum(map(has_unspaced, texts)) > len(texts) / 2:
         return "characters", list(map(len, texts))
     return "words", [len(text.split()) for text in texts]
 
 
-def _part(
-    inside: np.ndarray, predictions: np.ndarray, references: np.ndarray, metric: Metric, samples: int, seed: int
+def _score_slice(
+    inside: np.ndarray, predictions: np.ndarray, references: np.ndarray, setup: ScoringSetup
 ) -> dict[str, Any]:
-    n, nothing = int(inside.sum()), {"low": None, "high": None}
-    found = {"n": n, "score": finite(metric.fn(predictions[inside], references[inside])), **nothing}
+    """Return the score of the rows where `inside` (shape (n,), bool) is true, and its difference from the other rows."""
+    n, undefined = int(inside.sum()), {"low": None, "high": None}
+    metric = setup.metrics[setup.main_metric]
+    result = {"n": n, "score": finite(metric.fn(predictions[inside], references[inside])), **undefined}
     if n < MIN_ROWS:
-        return {**found, "difference": nothing}
-    here, beside = (
-        resample({"": metric.fn}, predictions[part], references[part], samples=samples, seed=seed + which)[""]
-        if part.sum() >= MIN_ROWS
-        else np.array([])
-        for which, part in enumerate((inside, ~inside))
-    )
-    difference = interval(here - beside) if varies(here) and varies(beside) else nothing
-    return found | score_interval(here, metric, n) | {"difference": difference}
+        return {**result, "difference": undefined}
+
+    def resampled(part: np.ndarray, seed: int) -> np.ndarray:
+        if part.sum() < MIN_ROWS:
+            return np.array([])
+        samples = min(setup.samples, SAMPLES)
+        return resample({"": metric.fn}, predictions[part], references[part], samples=samples, seed=seed)[""]
+
+    scores, others = resampled(inside, setup.seed), resampled(~inside, setup.seed + 1)
+    difference = interval(scores - others) if varies(scores) and varies(others) else undefined
+    return result | score_interval(scores, metric, n) | {"difference": difference}

@@ -1,11 +1,11 @@
-"""First names of different origins, and English words of the two genders; written for this project."""
+"""First names of different origins, and gendered English words; written for this project."""
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# Lower case. None is also a common word of English, and none is common for both genders.
+# In lower case. No name is also a common English word, and no name is common for both genders.
 FEMALE_NAMES = _words(
     """
     emily sarah jessica laura hannah emma olivia charlotte margaret elizabeth susan karen linda julia rachel
@@ -25,7 +25,7 @@ MALE_NAMES = _words(
     """
 )
 
-# Each turns into the other. Words with two counterparts (her, his) stand in perturb.gender.
+# Each word of a pair is replaced by the other. Words with two counterparts (her, his) are handled in perturb.gender.
 _PAIRS = """
     he she, himself herself, man woman, men women, boy girl, boys girls, father mother, fathers mothers, dad mom, dads moms,
     daddy mommy, son daughter, sons daughters, brother sister, brothers sisters, husband wife, husbands wives, uncle aunt,
@@ -43,7 +43,7 @@ GENDERED: dict[str, str] = {
     "mrs": "mr",
 }
 
-# After `her` and `his` these say that nothing is owned: "saw her and left", "the book is his but".
+# A word that follows `her` or `his` where these do not precede a noun: "saw her and left", "the book is his but".
 NOT_A_NOUN = frozenset(
     _words(
         """

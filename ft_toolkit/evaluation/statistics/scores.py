@@ -105,13 +105,13 @@ def point_scores(
     return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
 
 
-def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, plan: ScoringSetup) -> Scores:
+def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, setup: ScoringSetup) -> Scores:
     """Return the metrics computed by the `evaluate` library, their bootstrap resamples, and the tables of the task."""
     from ft_toolkit.metrics.offline import compute  # imports evaluate, which is slow
 
-    predictions, references = plan.task.to_arrays(decoded, rows, plan.schema)
-    values = compute(plan.metrics, predictions, references)
-    fns = {name: metric.fn for name, metric in plan.metrics.items()}
-    resamples = resample(fns, predictions, references, samples=plan.samples, seed=plan.seed)
-    details = plan.task.details(predictions, references, plan.schema)
-    return Scores(len(references), plan.metrics, values, resamples, details, predictions, references)
+    predictions, references = setup.task.to_arrays(decoded, rows, setup.schema)
+    values = compute(setup.metrics, predictions, references)
+    fns = {name: metric.fn for name, metric in setup.metrics.items()}
+    resamples = resample(fns, predictions, references, samples=setup.samples, seed=setup.seed)
+    details = setup.task.details(predictions, references, setup.schema)
+    return Scores(len(references), setup.metrics, values, resamples, details, predictions, references)

@@ -1,4 +1,4 @@
-"""Slices, calibration and gaps between groups: against hand-made values, fairlearn, and what chance alone shows."""
+"""Slices, calibration and gaps between groups, against values computed by hand, fairlearn, and chance."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 
 from ft_toolkit.evaluation.breakdown.calibration import calibration
 from ft_toolkit.evaluation.breakdown.groups import group_gaps
-from ft_toolkit.evaluation.breakdown.slices import MAX_VALUES, NO_VALUE, length_bands, slices
+from ft_toolkit.evaluation.breakdown.slices import MAX_VALUES, NO_VALUE, length_bands, score_slices
 from ft_toolkit.evaluation.breakdown.split_breakdown import break_down_split
 from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
 from ft_toolkit.metrics import classification
@@ -22,23 +22,19 @@ def rows_of(values: list[Any], text: str = "a b") -> list[dict[str, Any]]:
     return [{"id": str(i), "text": text, "source": value} for i, value in enumerate(values)]
 
 
+def setup_of(schema: Schema = SCHEMA, **changes: Any) -> ScoringSetup:
+    settings = Settings(problem_type=schema.problem_type)
+    metrics = {"accuracy": Metric(classification.accuracy)}
+    return replace(ScoringSetup(TASK, settings, schema, metrics, "accuracy", samples=200, seed=1), **changes)
+
+
 def sliced(rows: list[dict[str, Any]], right: Any, columns: tuple[str, ...] = ("source",)) -> list[dict[str, Any]]:
     references = np.ones(len(rows), int)
     predictions = np.where(right, 1, 0)
-    return slices(
-        rows,
-        predictions,
-        references,
-        task=TASK,
-        columns=columns,
-        name="accuracy",
-        metric=Metric(classification.accuracy),
-        samples=300,
-        seed=1,
-    )
+    return score_slices(rows, predictions, references, setup_of(samples=300, slices=columns))
 
 
-def test_each_value_has_its_score_and_its_difference_to_the_rest() -> None:
+def test_each_value_has_a_score_and_a_difference_from_the_rest() -> None:
     right = np.array([True] * 90 + [False] * 10 + [True] * 20 + [False] * 30)
     (table,) = sliced(rows_of(["web"] * 100 + ["mail"] * 50), right)
     web, mail = table["values"]
@@ -49,7 +45,7 @@ def test_each_value_has_its_score_and_its_difference_to_the_rest() -> None:
     assert web["low"] < 0.9 < web["high"]
 
 
-def test_few_rows_and_rows_that_are_all_alike_have_no_interval() -> None:
+def test_small_slices_and_equal_resamples_have_no_interval() -> None:
     right = np.array([True] * 15 + [False, True] * 20 + [True, False, True])
     (table,) = sliced(rows_of(["sure"] * 15 + ["web"] * 40 + [None] * 3), right)
     found = {one["value"]: one for one in table["values"]}
@@ -66,14 +62,14 @@ def test_the_most_frequent_values_are_shown_and_the_others_counted() -> None:
     assert table["left_out"] == {"values": 6, "rows": 6}
 
 
-def test_lengths_fall_into_quarters_that_keep_ties_together() -> None:
+def test_length_bands_are_quarters_that_keep_ties_together() -> None:
     bands, order = length_bands([1, 2, 3, 4, 5, 6, 7, 8])
     assert order == ["1 to 2", "3 to 4", "5 to 6", "7 to 8"] and bands[0] == bands[1] == "1 to 2"
     assert length_bands([3] * 9 + [1200])[1] == ["3", "1,200"]
     assert length_bands([5, 5])[1] == ["5"]
 
 
-def test_lengths_are_words_or_where_there_are_no_spaces_characters() -> None:
+def test_lengths_are_in_words_or_in_characters_without_spaces() -> None:
     words = [{"id": str(i), "text": "w " * (i + 1)} for i in range(8)]
     assert sliced(words, np.ones(8, bool), columns=())[0]["column"] == "length in words"
     han = [{"id": str(i), "text": "字" * (i + 1)} for i in range(8)]
@@ -87,14 +83,13 @@ def decoded_of(confidence: Any, label: Any) -> list[dict[str, Any]]:
     ]
 
 
-def test_calibration_of_a_model_that_was_too_sure() -> None:
+def test_calibration_of_an_overconfident_model() -> None:
     rng = np.random.default_rng(0)
     said = rng.uniform(0.55, 0.95, 500)
     answers = rng.integers(0, 2, 500)
     truth = np.where(rng.random(500) < said, answers, 1 - answers)
-    found = calibration(
-        decoded_of(said, answers), truth, replace(SCHEMA, temperature=3.0), fitted_here=False, samples=200, seed=1
-    )
+    setup = setup_of(replace(SCHEMA, temperature=3.0))
+    found = calibration(decoded_of(said, answers), truth, setup, fitted_here=False)
     for name in ("ece", "brier", "nll"):
         assert found[name]["after"]["value"] < found[name]["before"]["value"] and found[name]["change"]["high"] < 0
     assert found["ece"]["after"]["value"] < found["ece"]["after"]["chance"]
@@ -109,33 +104,26 @@ def test_calibration_of_a_model_that_was_too_sure() -> None:
     assert 0 < fifth["gain"]["low"] < fifth["gain"]["value"] < fifth["gain"]["high"]
 
 
-def test_a_set_of_labels_is_calibrated_decision_by_decision() -> None:
+def test_multi_label_calibration_is_by_decision() -> None:
     schema = Schema("multi_label_classification", ("a", "b"), None, 0.5)
     decoded = [
         {"labels": ["a"], "probabilities": {"a": 0.9, "b": 0.2}},
         {"labels": [], "probabilities": {"a": 0.3, "b": 0.4}},
     ]
-    found = calibration(decoded, np.array([[1, 0], [1, 0]]), schema, fitted_here=True, samples=100, seed=1)
+    found = calibration(decoded, np.array([[1, 0], [1, 0]]), setup_of(schema, samples=100), fitted_here=True)
     assert sum(one["n"] for one in found["bins"]["after"]) == 4 and found["fitted_here"]
     assert found["brier"]["after"]["value"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.16) / 4)
-    # the first set, sure by 0.9 * 0.8, is right; the second, by 0.7 * 0.6, is not
+    # the first set, with confidence 0.9 * 0.8, is correct; the second, with 0.7 * 0.6, is not
     assert found["risk_coverage"] == [[0.5, 0.0], [1.0, 0.5]]
 
 
 def gaps_of(values: list[str], predictions: Any, references: Any, labels: tuple[str, ...] = ("bad", "good")) -> Any:
-    (found,) = group_gaps(
-        rows_of(values),
-        np.array(predictions),
-        np.array(references),
-        columns=["source"],
-        labels=labels,
-        samples=200,
-        seed=1,
-    )
+    setup = setup_of(replace(SCHEMA, labels=labels), groups=["source"])
+    (found,) = group_gaps(rows_of(values), np.array(predictions), np.array(references), setup)
     return found
 
 
-def test_gaps_are_those_of_fairlearn() -> None:
+def test_gaps_equal_those_of_fairlearn() -> None:
     from fairlearn.metrics import demographic_parity_difference, equal_opportunity_difference
 
     rng = np.random.default_rng(3)
@@ -152,7 +140,7 @@ def test_gaps_are_those_of_fairlearn() -> None:
         assert one["rates"][one["highest"]] - one["rates"][one["lowest"]] == pytest.approx(value)
 
 
-def test_a_gap_is_shown_where_there_is_one() -> None:
+def test_a_real_gap_is_significant() -> None:
     rng = np.random.default_rng(0)
     values = ["x"] * 200 + ["y"] * 200
     references = rng.integers(0, 2, 400)
@@ -165,7 +153,7 @@ def test_a_gap_is_shown_where_there_is_one() -> None:
         assert found[name]["labels"][0]["low"] > 0
 
 
-def test_groups_by_chance_show_a_gap_about_as_often_as_the_level_says() -> None:
+def test_random_groups_have_a_significant_gap_at_the_rate_of_the_level() -> None:
     shown = 0
     for seed in range(40):
         rng = np.random.default_rng(seed)
@@ -177,20 +165,20 @@ def test_groups_by_chance_show_a_gap_about_as_often_as_the_level_says() -> None:
     assert shown <= 6  # 40 at 5% expect 2, and 7 or more have a probability of 0.3%
 
 
-def test_groups_of_few_rows_are_named_and_not_compared() -> None:
+def test_small_groups_are_listed_but_not_compared() -> None:
     found = gaps_of(["x"] * 30 + ["y"] * 9, [0, 1, 1] * 13, [0, 1, 0] * 13)
     assert [one["compared"] for one in found["groups"]] == [True, False]
     assert found["demographic_parity"] is None and found["equal_opportunity"] is None
-    # y has rows enough, but too few that are truly good
+    # y has enough rows, but too few that are truly good
     found = gaps_of(["x"] * 30 + ["y"] * 30, [0, 1, 1] * 20, [0, 1, 1] * 10 + [0] * 25 + [1] * 5)
     assert found["demographic_parity"] is not None and found["equal_opportunity"] is None
 
 
-def test_numbers_have_slices_alone() -> None:
+def test_regression_has_only_slices() -> None:
     rows = [{"id": str(i), "text": "w " * (i + 1)} for i in range(20)]
     values = np.linspace(0, 1, 20)
     settings = Settings(problem_type="regression")
-    plan = ScoringSetup(
+    setup = ScoringSetup(
         TASK,
         settings,
         Schema("regression", ("score",), None, 0.5),
@@ -200,5 +188,5 @@ def test_numbers_have_slices_alone() -> None:
         seed=1,
     )
     scores = Scores(20, {}, {}, {}, {}, values, values[::-1])
-    found = break_down_split([{"score": value} for value in values], rows, scores, plan, fitted_here=False)
+    found = break_down_split([{"score": value} for value in values], rows, scores, setup, fitted_here=False)
     assert found.keys() == {"slices"} and len(found["slices"][0]["values"]) == 4

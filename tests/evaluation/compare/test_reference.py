@@ -1,4 +1,4 @@
-"""A score against a published one, in words."""
+"""The verdict on a score and a published one."""
 
 from typing import Any
 
@@ -14,40 +14,40 @@ def results(**score: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("score", "reached", "words"),
+    ("score", "reached", "text"),
     [
         (
             {"value": 0.9132, "low": 0.894, "high": 0.93},
             True,
-            "reached: test accuracy 0.9132 (95% 0.8940 to 0.9300) against 0.91 +- 0.01, published in: a paper. "
-            "The interval contains the reference",
+            "reached: test accuracy 0.9132 (95% interval 0.8940 to 0.9300), published 0.91 ± 0.01 (a paper). "
+            "The interval contains the published value",
         ),
         (
             {"value": 0.88, "low": 0.86, "high": 0.9},
             False,
-            "short by 0.0300, beyond the tolerance of 0.01: test accuracy 0.8800 (95% 0.8600 to 0.9000) against 0.91 +- 0.01, "
-            "published in: a paper. The interval lies wholly below the reference",
+            "not reached, short by 0.0300: test accuracy 0.8800 (95% interval 0.8600 to 0.9000), published 0.91 ± 0.01 "
+            "(a paper). The interval is entirely below the published value",
         ),
         (
             {"mean": 0.905, "sd": 0.002, "min": 0.903, "max": 0.907, "n": 2},
             True,
-            "reached: test accuracy 0.9050 (mean of 2 seeds, sd 0.0020, 0.9030 to 0.9070) against 0.91 +- 0.01, "
-            "published in: a paper. The range of the seeds lies wholly below the reference",
+            "reached: test accuracy 0.9050 (mean of 2 seeds, sd 0.0020, 0.9030 to 0.9070), published 0.91 ± 0.01 (a paper). "
+            "The range of the seeds is entirely below the published value",
         ),
     ],
 )
-def test_verdicts(score: dict[str, Any], reached: bool, words: str) -> None:
+def test_verdicts(score: dict[str, Any], reached: bool, text: str) -> None:
     verdict = judge_reference(REFERENCE, results(**score), greater_is_better=True)
-    assert (verdict.reached, verdict.words) == (reached, words)
+    assert (verdict.reached, verdict.text) == (reached, text)
 
 
-def test_where_less_is_better() -> None:
+def test_where_lower_is_better() -> None:
     score = {"value": 0.93, "low": 0.92, "high": 0.94}
     verdict = judge_reference(REFERENCE, results(**score), greater_is_better=False)
-    assert verdict.reached is False and verdict.words.startswith("short by 0.0200, ")
+    assert verdict.reached is False and verdict.text.startswith("not reached, short by 0.0200: ")
     assert judge_reference(REFERENCE, results(**{**score, "value": 0.1}), greater_is_better=False).reached
 
 
 def test_a_split_that_was_not_scored() -> None:
     verdict = judge_reference({**REFERENCE, "split": "validation"}, results(value=0.9), greater_is_better=True)
-    assert verdict.reached is None and "no accuracy on validation" in verdict.words
+    assert verdict.reached is None and "no accuracy on validation" in verdict.text
