@@ -90,8 +90,9 @@ def score_split(
 ) -> ScoredSplit:
     """Return the scores of a split with intervals, its breakdowns, and the scores of each baseline.
 
-    `decoded` and each of `baselines` have one prediction per row. The `lead` of a baseline's metric is the interval of the score
-    of the model minus the score of the baseline. `fitted_here` says that thresholds and temperatures were fitted to these rows.
+    `decoded` and each of `baselines` have one prediction per row. The `lead` of a baseline's metric is the interval of the
+    score of the model minus the score of the baseline. `fitted_here` says that thresholds and temperatures were fitted to
+    these rows.
     """
     scores = full_scores(decoded, rows, setup)
     baseline_records = {}

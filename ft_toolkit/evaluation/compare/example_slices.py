@@ -34,7 +34,8 @@ def slice_examples(records: Sequence[Mapping[str, Any]], column: str, task: Task
     else:
         raise UsageError(
             f"no column '{column}' in predictions.jsonl; allowed: {one_of([*columns, LENGTH])}."
-            f"{did_you_mean(column, [*columns, LENGTH])} To keep a column of the data there, run the recipe with evaluation.slices=[{column}]"
+            f"{did_you_mean(column, [*columns, LENGTH])} To keep a column of the data there, run the recipe with "
+            f"evaluation.slices=[{column}]"
         )
     column_array = np.array(values)
     return {value: np.flatnonzero(column_array == value) for value in order}

@@ -36,7 +36,8 @@ def judge_reference(
     reached = is_reached(reference, value, greater_is_better=greater_is_better)
     if reached is None:
         return ReferenceVerdict(None, f"not measured: the run has no {metric} on {split}. Published: {target}")
-    comparison = f"{split} {metric} {_number(value)} ({_spread(score)}), published {target}. {_position(score, reference['value'])}"
+    position = _position(score, reference["value"])
+    comparison = f"{split} {metric} {_number(value)} ({_spread(score)}), published {target}. {position}"
     if reached:
         return ReferenceVerdict(True, f"reached: {comparison}")
     gap = _number(shortfall(reference, value, greater_is_better=greater_is_better))
