@@ -42,8 +42,8 @@ def evaluate(
     """Score a finished model on new rows, with intervals, in the form of a run's scores."""
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.data.cards import load_card
-    from ft_toolkit.data.formats.files import check_file
-    from ft_toolkit.data.load import check_split, is_file_name
+    from ft_toolkit.data.files import check_file, is_file_name
+    from ft_toolkit.data.load import check_split
 
     if split not in ("test", "validation"):
         raise UsageError(f"--split {split}: unknown split; allowed: test, validation")

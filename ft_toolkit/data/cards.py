@@ -19,41 +19,41 @@ class _Block(BaseModel):
 
 
 class Source(_Block):
-    """Where the rows are: a Hub data set, or files beside the card."""
+    """The source of the rows: a Hub data set, or files in the folder of the card."""
 
     hub: Annotated[str, AfterValidator(hub_names.hub_id)] | None = None
     config: str | None = None
-    # A commit that is known to exist; null follows the main branch.
+    # A commit, tag or branch; null is the main branch.
     revision: str | None = None
     files: dict[SplitName, str] | None = None
 
     @model_validator(mode="after")
-    def _one_place(self) -> "Source":
+    def _exactly_one_source(self) -> "Source":
         if (self.hub is None) == (self.files is None):
-            raise ValueError("exactly one of hub and files is needed")
+            raise ValueError("exactly one of 'hub' and 'files' must be set")
         return self
 
 
 class SplitFacts(_Block):
-    """What is known of a split: its name at the source, its size, and a hash of its rows."""
+    """One split: its name at the source, its number of rows, and a hash of its rows."""
 
     name: str | None = None
     rows: int = Field(gt=0)
-    # False where the labels are hidden (GLUE test sets); such a split is not read.
+    # False if the labels are hidden (GLUE test sets); such a split is not read.
     labelled: bool = True
-    # sha256 of the rows of the file beside the card; null where nobody has fetched the rows to hash them.
+    # sha256 of the rows as `fingerprint` computes it; null if it was never computed.
     fingerprint: str | None = None
 
 
 class TaskFacts(_Block):
-    """How a task reads the data set: its columns, and the names of the labels (for ner: of the entity types) in order."""
+    """The columns of the data set for one task, and its label names (ner: entity types) in order."""
 
     columns: dict[str, str]
     labels: list[str] | None = None
 
 
 class CardBlock(_Block):
-    """The `ft_toolkit` block."""
+    """The `ft_toolkit` block of the front matter."""
 
     source: Source
     splits: dict[SplitName, SplitFacts]
@@ -63,7 +63,7 @@ class CardBlock(_Block):
     def _a_file_per_split(self) -> "CardBlock":
         if self.source.files is not None and set(self.source.files) != set(self.splits):
             raise ValueError(
-                f"source.files has {one_of(self.source.files)}, but splits has {one_of(self.splits)}; they must agree"
+                f"source.files has {one_of(self.source.files)}, but splits has {one_of(self.splits)}; they must be the same"
             )
         return self
 
@@ -79,43 +79,47 @@ class Card:
 
     @property
     def licence(self) -> str:
-        """The Hub's identifiers of the licences of the rows, joined by commas."""
+        """Return the licences of the rows as Hub identifiers, joined by commas; "unknown" if the card has none."""
         return ", ".join(_listed(self.metadata.get("license"))) or "unknown"
 
     @property
     def languages(self) -> list[str]:
-        """The ISO 639 codes of the languages of the rows; none where the card does not say."""
+        """Return the ISO 639 codes of the languages of the rows; empty if the card has none."""
         return _listed(self.metadata.get("language"))
 
     @property
     def title(self) -> str:
-        """The name for people."""
+        """Return the display name."""
         return str(self.metadata.get("pretty_name", self.name))
 
     def for_task(self, task: str) -> TaskFacts:
-        """Return how `task` reads this data set. Raises DataError where the card does not serve it."""
+        """Return the columns and labels for `task`. Raises DataError if the card does not support the task."""
         if task not in self.block.tasks:
             raise DataError(
-                f"data card '{self.name}' does not serve the task {task}; it serves {one_of(self.block.tasks)}"
+                f"data card '{self.name}' does not support the task {task}; supported: {one_of(self.block.tasks)}"
             )
         return self.block.tasks[task]
 
+    def columns_of(self, task: str) -> dict[str, str]:
+        """Return the names of the rows' columns by the names of `task`; empty if the card does not support the task."""
+        return self.block.tasks[task].columns if task in self.block.tasks else {}
+
 
 def load_card(name: str) -> Card:
-    """Find a card by name under data_cards/, or by the path of its folder, and check it. Raises DataError."""
+    """Return the data card with this name under data_cards/, or in this folder. Raises DataError."""
     folder = Path(name) if (Path(name) / "README.md").is_file() else shipped("data_cards") / name
     path = folder / "README.md"
     if not path.is_file():
-        known = sorted(p.parent.name for p in shipped("data_cards").glob("*/README.md"))
+        names = sorted(p.parent.name for p in shipped("data_cards").glob("*/README.md"))
         raise DataError(
-            f"no data card '{name}'; allowed: {one_of(known)}, or a folder with a README.md.{did_you_mean(name, known)}"
+            f"no data card '{name}'; allowed: {one_of(names)}, or a folder with a README.md.{did_you_mean(name, names)}"
         )
     try:
         parts = path.read_text(encoding="utf-8-sig").split("---\n", 2)
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text at byte {error.start}; save the file as UTF-8") from None
+        raise DataError(f"{path}: not valid UTF-8 at byte {error.start}; save the file as UTF-8") from None
     if len(parts) < 3 or parts[0].strip():
-        raise DataError(f"{path}:1: a data card begins with front matter between two lines of ---")
+        raise DataError(f"{path}:1: a data card must begin with front matter between two lines of ---")
     try:
         metadata, lines = parse_yaml(parts[1])
     except YamlError as error:
@@ -139,5 +143,5 @@ def load_card(name: str) -> Card:
 
 
 def _listed(value: object) -> list[str]:
-    """Return what front matter gives as one value or as a list of them."""
+    """Return the items of a front matter value, which is one value or a list."""
     return [str(item) for item in (value if isinstance(value, list) else [value]) if item is not None]

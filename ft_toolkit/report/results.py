@@ -13,7 +13,7 @@ from ft_toolkit.core import environment
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_records import DataSource, Machine, ModelSource, RunEnvironment, RunResults
 from ft_toolkit.data.cards import Card, SplitName
-from ft_toolkit.data.load import LoadedData
+from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
 from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.tasks.base import Task, without_answers

@@ -14,7 +14,9 @@ from ft_toolkit.core.run_folder import claim
 from ft_toolkit.core.run_records import EvaluationResults, write_results
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.load import LoadedData, Naming, load_split
+from ft_toolkit.data.columns import TrainedColumns
+from ft_toolkit.data.load import load_split
+from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, check_offered, judge, kinds_of
 from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
@@ -53,8 +55,8 @@ def evaluate_model(
     if robustness:
         check_offered(task, model.settings)
     defaults = model.contract.evaluation
-    naming = Naming(columns, defaults.columns, defaults.card_columns)
-    data = load_split(source, split, task, model.settings, naming, slices)
+    trained = TrainedColumns(defaults.columns, defaults.card_columns)
+    data = load_split(source, split, task, model.settings, columns, trained, keep=slices)
     rows = data.splits[split]
     metrics = applicable_metrics(task, model.settings, schema)
     main = defaults.main_metric if defaults.main_metric in metrics else next(iter(metrics))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.share import share_size
+from ft_toolkit.data.train_fraction import fraction_size
 from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
@@ -89,7 +89,7 @@ def choose_shares(wanted: Sequence[float] | None, rows: int, labels: int) -> lis
     """Return the shares of so many training rows in growing order. Raises UsageError for too few, or with too few rows."""
     if wanted is None:
         least = max(MINIMUM_ROWS, labels)
-        shares = [share for share in LADDER if share_size(rows, share) >= least]
+        shares = [share for share in LADDER if fraction_size(rows, share) >= least]
         if len(shares) < MINIMUM_POINTS:
             raise UsageError(
                 f"{rows:,} training rows are too few for {MINIMUM_POINTS} shares of at least {least} rows, each twice the one "
@@ -97,7 +97,7 @@ def choose_shares(wanted: Sequence[float] | None, rows: int, labels: int) -> lis
             )
         return shares
     shares, least = sorted(wanted), max(_FEWEST, labels)
-    sizes = [share_size(rows, share) for share in shares]
+    sizes = [fraction_size(rows, share) for share in shares]
     if sizes[0] < least:
         why = f", one for each of the {labels} labels" if labels > _FEWEST else ""
         raise UsageError(

@@ -10,7 +10,7 @@ from ft_toolkit.core.errors import UsageError
 from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.share import take_share
+from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.models.adapters import ParameterCount, attach, count_parameters, head_modules
 from ft_toolkit.models.from_scratch import make_model_from_scratch
@@ -159,7 +159,7 @@ def prepare(loaded: LoadedRecipe, *, work_folder: Path) -> Prepared:
 def read_input(recipe: Recipe, task: Task) -> RunInput:
     """Return the recipe with its rows. Raises DataError."""
     data = load_data(recipe.data, task, recipe.task, keep=[*recipe.evaluation.slices, *recipe.evaluation.groups])
-    shared = take_share(data, recipe.data.train_fraction, task, recipe.task)
+    shared = take_train_fraction(data, recipe.data.train_fraction, task, recipe.task)
     return RunInput(recipe, task, shared, data.splits["train"], [])
 
 

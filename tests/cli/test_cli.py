@@ -94,7 +94,7 @@ def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
         ('{"text": 5, "label": "b"}\n', "x.jsonl", [], "row 1: column 'text' holds 5; text is needed"),
         ('[{"text": "a", "label": ["b", "c"]}]', "x.json", [], "problem_type=multi_label_classification"),
         ("", "x.csv", [], "empty; a header line with column names is needed"),
-        ("text\tlabel\n", "x.tsv", [], "no rows"),
+        ("text\tlabel\n", "x.tsv", [], "the file has no rows"),
         ("PK", "x.xlsx", [], "unknown file type '.xlsx'; allowed: .csv, .tsv, .json, .jsonl, .parquet"),
         ("PAR1", "x.parquet", [], "not a readable parquet file"),
         (

@@ -3,7 +3,7 @@
 import dataclasses
 
 from ft_toolkit.data.audit import audit
-from ft_toolkit.data.load import LoadedData
+from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.tasks.text_classification import TASK
 
@@ -37,7 +37,7 @@ def test_clean_rows_give_facts_and_no_warnings():
 
 def test_what_distorts_a_score_is_said_in_words():
     data = data_of(
-        notes=["train: 1 of 5 rows have no label and were left out"],
+        notes=["train: 1 of 5 rows have no label and were dropped"],
         train=[{"text": "a"}, {"text": "a"}, {"text": "a"}, {"text": " "}],
         test=[{"text": "a"}, {"text": "z"}],
     )
@@ -49,11 +49,11 @@ def test_what_distorts_a_score_is_said_in_words():
     assert (train["rows_cut"], train["tokens_cut"], train["tokens"]) == (2, 7, 19)
     assert (test["also_in_training"], test["repeated_texts"]) == (1, 0)
     assert facts["warnings"] == [
-        "train: 1 of 5 rows have no label and were left out",
-        "train: 2 of 4 texts are longer than max_length=8; 7 of 26 tokens are cut off",
+        "train: 1 of 5 rows have no label and were dropped",
+        "train: 2 of 4 texts are longer than max_length=8; 7 of 26 tokens are truncated",
         "train: 1 of 4 texts are empty",
-        "test: 1 of 2 texts also stand in the training rows; the score flatters",
-        "test: 1 of 2 texts are longer than max_length=8; 1 of 10 tokens are cut off",
+        "test: 1 of 2 texts are also in the training rows, so the score is optimistic",
+        "test: 1 of 2 texts are longer than max_length=8; 1 of 10 tokens are truncated",
     ]
 
 
@@ -76,6 +76,6 @@ def test_what_of_the_answers_is_cut_is_said_as_what_it_means():
     cut = dataclasses.replace(features_of(3), answers_cut={"entities": [2], "summary tokens": [5]})
     said = audit(data, {"train": features_of(3), "validation": cut}, TASK, 16)["warnings"]
     assert said == [
-        "validation: 2 entities lie outside what the model sees; each counts as a miss",
-        "validation: 5 summary tokens lie outside what the model sees; the model does not learn them",
+        "validation: 2 entities are outside the model's input; each counts as an error",
+        "validation: 5 summary tokens are outside the model's input; the model does not learn from them",
     ]

@@ -76,26 +76,26 @@ def test_an_unknown_card_gets_the_list_and_a_suggestion():
 
 
 def test_a_card_says_which_tasks_it_serves(write):
-    with pytest.raises(DataError, match="'toy' does not serve the task ner; it serves text_classification"):
+    with pytest.raises(DataError, match="'toy' does not support the task ner; supported: text_classification"):
         load_card(write(CARD)).for_task("ner")
 
 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("---\npretty", "pretty", "README.md:1: a data card begins with front matter between two lines of ---"),
+        ("---\npretty", "pretty", "README.md:1: a data card must begin with front matter between two lines of ---"),
         ("ft_toolkit:", "toolkit:", "the front matter has no 'ft_toolkit' block"),
         ("rows: 2", "rows: two", "README.md:8: ft_toolkit.splits.train.rows: "),
         ("rows: 2", "rows: 0", "README.md:8: ft_toolkit.splits.train.rows: "),
         ("train: {rows", "trian: {rows", "README.md:8: ft_toolkit.splits.trian"),
         ("labels:", "lables:", "README.md:12: ft_toolkit.tasks.text_classification.lables: "),
         ("labels: [no, yes]", "labels: [0, 1]", "README.md:12: ft_toolkit.tasks.text_classification.labels.0: "),
-        ("    files: {train: train.jsonl}", "    config: x", "exactly one of hub and files is needed"),
-        ("files: {", "hub: a/b\n    files: {", "exactly one of hub and files is needed"),
+        ("    files: {train: train.jsonl}", "    config: x", "exactly one of 'hub' and 'files' must be set"),
+        ("files: {", "hub: a/b\n    files: {", "exactly one of 'hub' and 'files' must be set"),
         (
             "rows: 2}",
             "rows: 2}\n    test: {rows: 1}",
-            "source.files has train, but splits has train, test; they must agree",
+            "source.files has train, but splits has train, test; they must be the same",
         ),
         ("pretty_name: Toy", "pretty_name: Toy: x", "README.md:2: mapping values are not allowed here"),
         ("license: mit", "license: mit\nlicense: mit", "README.md:4: key 'license' stands twice (first on line 2)"),
@@ -109,5 +109,5 @@ def test_a_wrong_card_is_refused_with_its_line(write, old, new, message):
 
 
 def test_a_card_that_is_not_utf8_is_refused(write):
-    with pytest.raises(DataError, match="not UTF-8"):
+    with pytest.raises(DataError, match="not valid UTF-8"):
         load_card(write(CARD.replace("Toy", "Jou\xe9").encode("latin-1")))

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.files import read_file
-from ft_toolkit.data.load import check_sources, fingerprint, load_data
+from ft_toolkit.data.files import read_file
+from ft_toolkit.data.load import check_sources, load_data
+from ft_toolkit.data.splits import fingerprint
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 
@@ -96,7 +97,7 @@ def test_a_missing_column_is_named_with_what_there_is_and_a_suggestion(load, pro
     assert message.startswith(
         f"{tmp_path / 'train.jsonl'}: no column '{problem}' for text_classification's '{problem}' ("
     )
-    assert f"Did you mean '{problem}s'? Say which with data.columns.{problem}=NAME" in message
+    assert f"Did you mean '{problem}s'? Set its name: data.columns.{problem}=NAME" in message
 
 
 def test_a_column_named_in_the_recipe_must_be_there_even_if_the_task_can_do_without(load):
@@ -140,14 +141,14 @@ def test_rows_without_a_label_are_left_out_and_counted(load):
     data = load(rows)
     assert [row["text"] for row in data.splits["train"]] == ["text 1", "text 2", "text 4"]
     assert [row["id"] for row in data.splits["train"]] == ["2", "3", "5"]
-    assert data.notes == ["train: 2 of 5 rows have no label and were left out"]
+    assert data.notes == ["train: 2 of 5 rows have no label and were dropped"]
 
 
 def test_a_split_without_any_label_is_dropped_and_training_cannot_be(load, write):
     unlabelled = write("test.jsonl", [{"text": "x", "label": None}])
     data = load(rows_of(4), test=unlabelled)
     assert "test" not in data.splits
-    assert data.notes == ["test: 1 of 1 rows have no label and were left out"]
+    assert data.notes == ["test: 1 of 1 rows have no label and were dropped"]
     with pytest.raises(DataError, match=r"train\.jsonl: no labelled rows to train on"):
         load([{"text": "x", "label": None}])
 
@@ -190,7 +191,7 @@ def test_there_must_be_validation_rows_from_one_place_and_some_on_each_side(load
 
 
 def test_a_fraction_beside_the_validation_rows_of_a_card_is_refused(card):
-    with pytest.raises(DataError, match="there are validation rows already; remove it"):
+    with pytest.raises(DataError, match="there are validation rows; remove it"):
         load_data(DataSection(card=card(), validation_fraction=0.1), TASK)
 
 
@@ -237,11 +238,11 @@ def test_a_card_gives_rows_columns_and_origin(card, tmp_path):
 @pytest.mark.parametrize(
     ("replace", "message"),
     [
-        (("rows: 3", "rows: 4"), "train has 3 rows; the card says 4"),
-        (("FINGERPRINT", "f" * 64), "the rows of train are not those of the card (fingerprint "),
+        (("rows: 3", "rows: 4"), "train has 3 rows, but the card says 4"),
+        (("FINGERPRINT", "f" * 64), "the rows of train differ from those that the card describes (fingerprint "),
         (("label: mood", "label: moods"), "no column 'moods' for text_classification's 'label'"),
-        (("text_classification:", "ner:"), "does not serve the task text_classification; it serves ner"),
-        (("{train: train.jsonl", "{train: tran.jsonl"), "no such file"),
+        (("text_classification:", "ner:"), "does not support the task text_classification; supported: ner"),
+        (("{train: train.jsonl", "{train: tran.jsonl"), "file not found"),
     ],
 )
 def test_rows_that_are_not_those_of_the_card_are_refused(card, replace, message):
@@ -277,7 +278,7 @@ def test_sources_are_checked_without_reading_rows(card, write, tmp_path):
     check_sources(DataSection(train=train, validation=train), TASK)
     for section, message in [
         (DataSection(card="nope"), "no data card 'nope'"),
-        (DataSection(train=str(tmp_path / "none.csv")), "no such file"),
+        (DataSection(train=str(tmp_path / "none.csv")), "file not found"),
         (DataSection(train=train, test=str(tmp_path / "x.doc")), "unknown file type '.doc'"),
     ]:
         with pytest.raises(DataError, match=message):
@@ -360,6 +361,6 @@ def test_columns_that_are_kept_stand_in_the_rows_and_leave_the_fingerprints_alon
     assert plain.split_fingerprints == kept.split_fingerprints and plain.fingerprint == kept.fingerprint
     with pytest.raises(
         DataError,
-        match=r"no column 'sorce', by whose values scores are to be shown; columns found: .*Did you mean 'source'",
+        match=r"no column 'sorce' to group the scores by; columns found: .*Did you mean 'source'",
     ):
         load_data(section, TASK, keep=["sorce"])

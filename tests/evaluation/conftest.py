@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ft_toolkit.data.load import fingerprint
+from ft_toolkit.data.splits import fingerprint
 from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
 
 

@@ -121,7 +121,7 @@ def test_wrong_rows_are_refused_in_words(classifier: Path, tmp_path: Path) -> No
     rows.write_text('{"review": "fine", "stars": "prase", "body": "x"}\n')
     with pytest.raises(DataError, match=r"rows.jsonl: row 1: label 'prase' is not among .*Did you mean 'praise'"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e")
-    with pytest.raises(DataError, match=r"no column 'bdy' .*Did you mean 'body'.* Say which with --column text=NAME"):
+    with pytest.raises(DataError, match=r"no column 'bdy' .*Did you mean 'body'.* Set its name: .*--column text=NAME"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e", columns={"text": "bdy"})
     rows.write_text('{"review": "fine", "stars": null}\n')
     with pytest.raises(DataError, match=r"no row has an answer .label., so there is nothing to score"):
@@ -181,7 +181,7 @@ def test_the_command_refuses_what_is_not_there(tmp_path: Path) -> None:
         assert isinstance(found, UsageError)
         return str(found)
 
-    assert "no such file" in error("evaluate", str(tmp_path), "--data", "nothing.csv")
+    assert "file not found" in error("evaluate", str(tmp_path), "--data", "nothing.csv")
     assert "no data card 'sst3'" in error("evaluate", str(tmp_path), "--data", "sst3")
     assert "--split tset" in error("evaluate", str(tmp_path), "--data", "sst2", "--split", "tset")
     assert "hides the answers of 'test'" in error("evaluate", str(tmp_path), "--data", "sst2")

@@ -443,7 +443,7 @@ def test_rows_without_answers_are_refused_with_the_columns_that_were_found(tmp_p
     path = tmp_path / "train.jsonl"
     path.write_text('{"tokens": ["a"], "ner_tags": ["O"]}\n', encoding="utf-8")
     with pytest.raises(
-        DataError, match=r"ner learns from tags or entities; columns found: tokens, ner_tags. Say which with"
+        DataError, match=r"ner needs the column tags or entities; columns found: tokens, ner_tags. Set its name"
     ):
         load_data(DataSection(train=str(path), validation=str(path), max_length=32), TASK, Settings())
 

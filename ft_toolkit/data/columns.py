@@ -1,0 +1,112 @@
+"""Map the columns of a data file to the columns of a task."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.tasks.base import Row, Task, TaskSettings
+
+
+@dataclass(frozen=True)
+class ColumnNames:
+    """Names that a file may use for the columns of a task.
+
+    `stated`: task column -> name that the user gave; the file must have it. `candidates`: task column -> names to try in
+    order, for the columns that are not stated.
+    """
+
+    stated: Mapping[str, str]
+    candidates: Mapping[str, Sequence[str]]
+
+    def of(self, column: str) -> Sequence[str]:
+        """Return the names to try for a column of the task, in order."""
+        return [self.stated[column]] if column in self.stated else self.candidates[column]
+
+
+@dataclass(frozen=True)
+class TrainedColumns:
+    """The column names of the run that trained a model: those of its recipe (`data.columns`) and of its data card.
+
+    Both map columns of the task to columns of the rows. During training `recipe` is empty: its names are stated.
+    """
+
+    recipe: Mapping[str, str] = field(default_factory=dict)
+    card: Mapping[str, str] = field(default_factory=dict)
+
+
+def column_names(
+    task: Task, settings: TaskSettings | None, stated: Mapping[str, str], trained: TrainedColumns
+) -> ColumnNames:
+    """Return the names to try for each column of `task`.
+
+    The order for a column that is not in `stated`: the name in the recipe of the model, the name of the task, then the
+    name in the data card, else the name that a task setting gives (translation: source_language).
+    """
+    candidates: dict[str, list[str]] = {}
+    for name, column in task.columns.items():
+        setting = getattr(settings, column.named_by, None) if column.named_by else None
+        names = (trained.recipe.get(name), name, trained.card.get(name, setting))
+        candidates[name] = list(dict.fromkeys(candidate for candidate in names if candidate is not None))
+    return ColumnNames(stated, candidates)
+
+
+def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[str], task: Task) -> dict[str, str]:
+    """Return task column -> column of the file, for those of `columns` that the file has.
+
+    `present` are the columns of the file. Raises DataError, without a location, for a required or stated column that is
+    missing, and for a column that would be read as two columns of the task without being stated.
+    """
+    matched: dict[str, str] = {}
+    for column in columns:
+        tried = names.of(column)
+        match = next((name for name in tried if name in present), None)
+        if match is None and (task.columns[column].required or column in names.stated):
+            raise DataError(
+                f"no column '{tried[-1]}' for {task.name}'s '{column}' ({task.columns[column].meaning}); columns found: "
+                f"{one_of(present)}.{did_you_mean(tried[-1], present)} {set_name(column)}"
+            )
+        other = next((other for other, name in matched.items() if name == match), None)
+        if match is not None and other is not None and not {column, other} <= set(names.stated):
+            raise DataError(f"column '{match}' would be read both as '{other}' and as '{column}'. {set_name(column)}")
+        if match is not None:
+            matched[column] = match
+    return matched
+
+
+def set_name(column: str) -> str:
+    """Return the sentence that tells a user how to name the file's column for a column of the task."""
+    return f"Set its name: data.columns.{column}=NAME in a recipe, --column {column}=NAME for 'ftk predict' and 'ftk evaluate'"
+
+
+def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep: Sequence[str] = ()) -> list[Row]:
+    """Return rows with the task's columns, the columns in `keep` under their own names, and `id`.
+
+    `id` is the file's `id` column if its values are all different, else the row number from 1. `where` names the file in
+    errors. Raises DataError.
+    """
+    present = columns_of(rows)
+    try:
+        matched = match_columns(present, names, list(task.columns), task)
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from None
+    for name in keep:
+        if name not in present:
+            raise DataError(
+                f"{where}: no column '{name}' to group the scores by; columns found: {one_of(present)}."
+                f"{did_you_mean(name, present)}"
+            )
+        matched[name] = name
+    ids = [str(row.get("id", number)) for number, row in enumerate(rows, 1)]
+    if len(set(ids)) < len(rows):
+        ids = [str(number) for number in range(1, len(rows) + 1)]
+    return [
+        {"id": row_id, **{column: row.get(name) for column, name in matched.items()}}
+        for row_id, row in zip(ids, rows, strict=True)
+    ]
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the columns that any row has, in order of appearance."""
+    return list(dict.fromkeys(name for row in rows for name in row))

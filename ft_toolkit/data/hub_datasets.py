@@ -1,0 +1,66 @@
+"""Read data sets from the Hugging Face Hub or its local cache, and the class labels of `datasets` features."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.formats.base import RawRows
+
+
+@dataclass(frozen=True)
+class HubRows:
+    """The rows of one split of a Hub data set, and the commit they came from (None if unknown)."""
+
+    rows: RawRows
+    commit: str | None
+
+
+def read_hub(repo: str, config: str | None, revision: str | None, split: str) -> HubRows:
+    """Return one split of a data set on the Hub, or of the local cache when offline, with class labels as names.
+
+    Raises DataError when the data set or the split cannot be loaded.
+    """
+    import datasets
+    from huggingface_hub import HfApi
+
+    from ft_toolkit.core.hub_errors import FAILURES, reason
+
+    try:
+        commit = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
+    except FAILURES:
+        commit = None  # the cache may still have the data set
+    try:
+        table = datasets.load_dataset(repo, config, split=split, revision=commit or revision)
+    except FAILURES as error:
+        raise DataError(
+            f"data set '{repo}' (split {split}, revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
+            f"{reason(error)}. To work offline, use local files: data.train=FILE data.validation=FILE"
+        ) from None
+    return HubRows(dataset_rows(table), commit or _cached_commit(table.info.download_checksums or {}))
+
+
+def dataset_rows(table: Any) -> RawRows:
+    """Return the rows of a `datasets.Dataset` as dicts, with class labels as names."""
+    return [{name: label_names(value, table.features[name]) for name, value in row.items()} for row in table]
+
+
+def _cached_commit(urls: Iterable[str]) -> str | None:
+    """Return the commit in the URLs of a cached data set's files: hf://datasets/OWNER/NAME@COMMIT/FILE."""
+    pattern = re.compile(r"^hf://datasets/[^@]+@([0-9a-f]{40})/")
+    commits = {match[1] for match in map(pattern.match, urls) if match}
+    return commits.pop() if len(commits) == 1 else None
+
+
+def label_names(value: Any, feature: Any) -> Any:
+    """Return the name of a ClassLabel, or the names of a list of them; other values unchanged.
+
+    The Hub marks hidden labels with -1; they become None.
+    """
+    if isinstance(value, list):
+        inner = getattr(feature, "feature", None)
+        return [label_names(item, inner) for item in value] if hasattr(inner, "names") else value
+    if not hasattr(feature, "names"):
+        return value
+    return feature.names[value] if value is not None and value >= 0 else None

@@ -1,0 +1,25 @@
+"""JSON lines."""
+
+import json
+
+import pytest
+
+from ft_toolkit.data.files import read_file
+
+
+def test_blank_lines_and_line_separators_inside_texts(write_file):
+    rows = [{"text": "ein Satz"}, {"text": "a\u2028b\x85c", "label": ["x", "y"]}]
+    text = "\n\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    assert read_file(write_file("rows.jsonl", text + "\n")) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"text": "x"}\n\n{"text": "y"\n{"text": "z"}\n', "a.jsonl:3: not valid JSON"),
+        ('{"text": "x"}\n["y"]\n', "a.jsonl:2: found list; every line must hold one JSON object"),
+        ("\n\n", "a.jsonl: the file has no rows"),
+    ],
+)
+def test_invalid_files_are_refused_with_the_line(write_file, error_of, content, message):
+    assert error_of(write_file("a.jsonl", content)).startswith(message)

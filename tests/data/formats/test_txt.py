@@ -1,0 +1,9 @@
+"""Plain text files."""
+
+from ft_toolkit.data.files import read_file
+
+
+def test_one_row_per_line_that_is_not_blank(write_file, error_of):
+    path = write_file("texts.txt", b"\xef\xbb\xbf = A heading = \r\n\n  \nfirst\x0csecond\xc2\x85 \nlast")
+    assert read_file(path) == [{"text": " = A heading = "}, {"text": "first\x0csecond\x85 "}, {"text": "last"}]
+    assert error_of(write_file("blank.txt", "\n \n")) == "blank.txt: the file has no rows"
