@@ -86,16 +86,16 @@ def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "words", "message"),
     [
-        ("text,label\nfine,a\nbad,b,c\n", "x.csv", [], "x.csv:3: 3 fields where the header has 2 (text, label)"),
+        ("text,label\nfine,a\nbad,b,c\n", "x.csv", [], "x.csv:3: 3 fields, but the header has 2 (text, label)"),
         ("review,label\nfine,a\n", "x.csv", [], "no column 'text'"),
         ("text,label\nfine,a\nbad,\n", "x.csv", [], "row 2: column 'label' is empty"),
         ("text,label\nfine,a\nbad,a\n", "x.csv", [], "one label only (a)"),
         ('{"text": "a", "label": "b"}\n{"text": "a"\n', "x.jsonl", [], "x.jsonl:2: not valid JSON"),
         ('{"text": 5, "label": "b"}\n', "x.jsonl", [], "row 1: column 'text' holds 5; text is needed"),
         ('[{"text": "a", "label": ["b", "c"]}]', "x.json", [], "problem_type=multi_label_classification"),
-        ("", "x.csv", [], "empty; a header line with column names is needed"),
+        ("", "x.csv", [], "the file is empty; the first line must hold the column names"),
         ("text\tlabel\n", "x.tsv", [], "the file has no rows"),
-        ("PK", "x.xlsx", [], "unknown file type '.xlsx'; allowed: .csv, .tsv, .json, .jsonl, .parquet"),
+        ("PK", "x.xlsx", [], "unknown file type '.xlsx'; allowed: .conll, .csv, .tsv, .json, .jsonl, .parquet"),
         ("PAR1", "x.parquet", [], "not a readable parquet file"),
         (
             "text,label\na,1.5\nb,high\n",

@@ -124,7 +124,7 @@ def test_wrong_rows_are_refused_in_words(classifier: Path, tmp_path: Path) -> No
     with pytest.raises(DataError, match=r"no column 'bdy' .*Did you mean 'body'.* Set its name: .*--column text=NAME"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e", columns={"text": "bdy"})
     rows.write_text('{"review": "fine", "stars": null}\n')
-    with pytest.raises(DataError, match=r"no row has an answer .label., so there is nothing to score"):
+    with pytest.raises(DataError, match=r"no labelled rows to score; text_classification needs the column label"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e")
     assert not (tmp_path / "e").exists()
 
@@ -184,7 +184,7 @@ def test_the_command_refuses_what_is_not_there(tmp_path: Path) -> None:
     assert "file not found" in error("evaluate", str(tmp_path), "--data", "nothing.csv")
     assert "no data card 'sst3'" in error("evaluate", str(tmp_path), "--data", "sst3")
     assert "--split tset" in error("evaluate", str(tmp_path), "--data", "sst2", "--split", "tset")
-    assert "hides the answers of 'test'" in error("evaluate", str(tmp_path), "--data", "sst2")
+    assert "the labels of 'test' are hidden" in error("evaluate", str(tmp_path), "--data", "sst2")
     assert "COLUMN=NAME" in error("evaluate", str(tmp_path), "--data", "sst2", "--column", "text")
     assert "no such model folder" in error("evaluate", "nothing", "--data", "support_inbox")
 
