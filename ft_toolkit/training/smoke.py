@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ft_toolkit.data import LoadedData
 from ft_toolkit.data.cards import SplitName, load_card
-from ft_toolkit.data.load import fingerprint
+from ft_toolkit.data.splits import fingerprint
 from ft_toolkit.models.tiny import MAX_TOKENS, architecture_of, make_tiny_model
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.recipe.methods import LoraMethod
