@@ -2,7 +2,7 @@
 
 import pytest
 
-from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
 
@@ -70,8 +70,8 @@ def test_every_shipped_card_loads_and_is_complete(name):
 def test_an_unknown_card_gets_the_list_and_a_suggestion():
     with pytest.raises(DataError) as caught:
         load_card("support_inbx")
-    known = ", ".join(sorted(path.parent.name for path in shipped("data_cards").glob("*/README.md")))
-    assert f"no data card 'support_inbx'; allowed: {known}, or a folder" in str(caught.value)
+    names = one_of(sorted(path.parent.name for path in shipped("data_cards").glob("*/README.md")))
+    assert f"no data card 'support_inbx'; allowed: {names}, or a folder" in str(caught.value)
     assert str(caught.value).endswith("Did you mean 'support_inbox'?")
 
 
