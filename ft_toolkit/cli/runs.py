@@ -9,7 +9,7 @@ import typer
 
 from ft_toolkit.cli.arguments import print_columns
 from ft_toolkit.core.errors import UsageError, one_of
-from ft_toolkit.runs.listing import Entry, find_runs, sort_entries
+from ft_toolkit.runs.listing import ListedRun, find_runs, sort_runs
 
 _HEADS = ["folder", "task", "model", "method", "metric", "score", "interval", "n", "steps", "s", "date", "state"]
 
@@ -27,7 +27,7 @@ def runs(
     """List runs and evaluations with their scores, from their folders alone."""
     if folder is not None and not folder.is_dir():
         raise UsageError(f"{folder}: no such folder")
-    entries = sort_entries(find_runs([folder] if folder else [Path("runs"), Path("evaluations")]), sort)
+    entries = sort_runs(find_runs([folder] if folder else [Path("runs"), Path("evaluations")]), sort)
     if task is not None:
         known = sorted({entry.task for entry in entries if entry.task})
         entries = [entry for entry in entries if entry.task == task]
@@ -42,7 +42,7 @@ def runs(
     print_columns([_HEADS, *map(_cells, entries)])
 
 
-def _cells(entry: Entry) -> list[str]:
+def _cells(entry: ListedRun) -> list[str]:
     from ft_toolkit.report.run_files import count, number
 
     interval = "" if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"

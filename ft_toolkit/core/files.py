@@ -1,20 +1,21 @@
-"""Write files and folders whole or not at all."""
+"""Write files and folders atomically: a reader sees the old content or the new, never a part of it."""
 
+import io
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 
 @contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `target` and put it in `target`'s place at the end, if nothing was raised.
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` that replaces `target` at the end, unless an exception is raised.
 
-    A crash leaves the old folder, the new one, or (between two renames) the old one as `.NAME.old`, which `found_folder`
-    knows.
+    A crash leaves the old folder, the new one, or, between two renames, the old one as `.NAME.old`. `find_folder` returns
+    the right one.
     """
     fresh, old = target.with_name(f".{target.name}.new"), target.with_name(f".{target.name}.old")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -31,28 +32,39 @@ def whole_folder(target: Path) -> Iterator[Path]:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def found_folder(target: Path) -> Path | None:
-    """Return where a folder written by `whole_folder` is, or None."""
+def find_folder(target: Path) -> Path | None:
+    """Return the path of a folder that `atomic_folder` wrote, None if there is none."""
     return next((path for path in (target, target.with_name(f".{target.name}.old")) if path.is_dir()), None)
 
 
 @contextmanager
-def whole_file(target: Path) -> Iterator[TextIO]:
-    """Yield a text file beside `target` (`.NAME.new`) and put it in `target`'s place at the end, if nothing was raised."""
+def atomic_binary_file(target: Path) -> Iterator[BinaryIO]:
+    """Yield a file beside `target` (`.NAME.new`) that replaces `target` at the end, unless an exception is raised."""
     fresh = target.with_name(f".{target.name}.new")
-    with fresh.open("w", encoding="utf-8") as file:
+    with fresh.open("wb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(target)
 
 
+@contextmanager
+def atomic_file(target: Path) -> Iterator[TextIO]:
+    """Yield a UTF-8 text file that replaces `target` at the end, unless an exception is raised."""
+    with atomic_binary_file(target) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8")
+        try:
+            yield text
+        finally:
+            text.detach()
+
+
 def write_file(target: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    with whole_file(target) as file:
+    """Write a text file atomically."""
+    with atomic_file(target) as file:
         file.write(text)
 
 
 def write_json(target: Path, value: Any) -> None:
-    """Write JSON, indented, whole or not at all; NaN is refused."""
+    """Write indented JSON atomically. Raises ValueError for NaN and infinity."""
     write_file(target, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

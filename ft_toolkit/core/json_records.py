@@ -166,6 +166,8 @@ def _problems(error: ValidationError) -> str:
     key = ".".join(map(str, first["loc"]))
     if first["type"] == "missing":
         problem = f"key '{key}' is missing"
+    elif first["type"] == "value_error":
+        problem = str(first["ctx"]["error"])
     else:
         expected = _EXPECTED.get(first["type"])
         found = f"expected {expected}" if expected else first["msg"]

@@ -3,10 +3,11 @@
 `docs/schemas/` holds a JSON Schema of each. Keys may be added; see `json_records.SCHEMA_VERSION` for other changes.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.json_records import (
@@ -165,6 +166,11 @@ class ScoredResults(Results):
     bootstrap_samples: int | None = None
     scores: dict[str, SplitScores] = Field(min_length=1, description="By split")
 
+    @model_validator(mode="after")
+    def _has_main_metric(self) -> Self:
+        _check_main_metric(self.main_metric, self.scores)
+        return self
+
 
 class RunResults(ScoredResults):
     """results.json of a run."""
@@ -238,6 +244,17 @@ class SeedsResults(Results):
     runs: list[SeedRun]
     seconds: float
 
+    @model_validator(mode="after")
+    def _has_main_metric(self) -> Self:
+        _check_main_metric(self.main_metric, self.scores)
+        return self
+
+
+def _check_main_metric(name: str, scores: Mapping[str, SplitScores | SeedScores]) -> None:
+    for split, split_scores in scores.items():
+        if name not in split_scores.metrics:
+            raise ValueError(f"the main metric '{name}' has no score on split '{split}'")
+
 
 AnyResults = RunResults | EvaluationResults | SeedsResults
 
@@ -249,17 +266,25 @@ def read_results(folder: Path) -> AnyResults:
     """
     path = folder / RESULTS
     if not path.is_file():
-        unfinished = (folder / RECIPE).is_file()
-        raise UsageError(
-            f"{folder}: "
-            + (f"the run is not finished (no {RESULTS}); resume it with --resume" if unfinished else "not a run folder")
-        )
+        if not folder.is_dir():
+            raise UsageError(f"{folder}: run folder not found")
+        if (folder / RECIPE).is_file():
+            raise UsageError(f"{folder}: the run is not finished (no {RESULTS}). Resume it with --resume")
+        raise UsageError(f"{folder}: not a run folder (no {RESULTS})")
     value = read_object(path)
     if value.get("kind") == "evaluation":
         return parse_record(path, value, EvaluationResults)
     if "seeds" in value:
         return parse_record(path, value, SeedsResults)
     return parse_record(path, value, RunResults)
+
+
+def read_run_results(folder: Path) -> RunResults:
+    """Return results.json of the folder of a single run. Raises UsageError."""
+    results = read_results(folder)
+    if not isinstance(results, RunResults):
+        raise damaged(folder / RESULTS, f"expected the results of a single run, found kind '{results.kind}'")
+    return results
 
 
 def write_results(folder: Path, results: AnyResults) -> None:
@@ -270,19 +295,18 @@ def write_results(folder: Path, results: AnyResults) -> None:
 # --- recipe.yaml
 
 
-def read_recipe(folder: Path) -> tuple[dict[str, Any], str]:
-    """Return the recipe of a run folder and its text, both empty when the folder has none. Raises RunFolderError."""
+def read_recipe(folder: Path) -> dict[str, Any] | None:
+    """Return the resolved recipe of a run folder, None when it has none, such as an evaluation. Raises RunFolderError."""
     path = folder / RECIPE
     if not path.is_file():
-        return {}, ""
-    text = read_text(path)
+        return None
     try:
-        recipe = parse_yaml(text)[0]
+        recipe = parse_yaml(read_text(path))[0]
     except YamlError as error:
         raise damaged(path, f"not valid YAML at line {error.line} ({error.problem})") from None
     if not isinstance(recipe, dict):
         raise damaged(path, "expected a mapping of sections")
-    return recipe, text
+    return recipe
 
 
 # --- scale.json

@@ -1,28 +1,36 @@
-"""SIGINT and SIGTERM as a wish to stop after the current step."""
+"""Turn SIGINT and SIGTERM into a request to stop after the current step."""
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 
+@dataclass
+class StopRequest:
+    """The signal that asked the process to stop; `signum` is 0 as long as there was none."""
+
+    signum: int = 0
+
+
 @contextmanager
-def note_stop_signals() -> Iterator[dict[str, int]]:
-    """Note the first SIGINT or SIGTERM instead of dying of it; the second acts as usual."""
-    stop = {"signum": 0}
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
+def defer_stop_signals() -> Iterator[StopRequest]:
+    """Yield a StopRequest that records the first SIGINT or SIGTERM. A second signal has its usual effect."""
+    request = StopRequest()
+    previous = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
 
     def restore() -> None:
-        for signum, handler in before.items():
+        for signum, handler in previous.items():
             signal.signal(signum, handler)
 
-    def note(signum: int, frame: FrameType | None) -> None:
-        stop["signum"] = signum
+    def record(signum: int, frame: FrameType | None) -> None:
+        request.signum = signum
         restore()
 
-    for signum in before:
-        signal.signal(signum, note)
+    for signum in previous:
+        signal.signal(signum, record)
     try:
-        yield stop
+        yield request
     finally:
         restore()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ft_toolkit.core.errors import UsageError, one_of
-from ft_toolkit.core.files import whole_file, write_file
+from ft_toolkit.core.files import atomic_file, write_file
 from ft_toolkit.data.files import read_file
 from ft_toolkit.tasks.base import Row
 
@@ -59,7 +59,7 @@ def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: 
     elif output.suffix == ".csv":
         write_file(output, _csv(rows, [prediction for chunk in chunks for prediction in chunk]))
     else:
-        with whole_file(output) as file:
+        with atomic_file(output) as file:
             _write_jsonl(rows, chunks, file)
 
 

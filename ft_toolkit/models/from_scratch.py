@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, PreTrainedTokenizerFast
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
-from ft_toolkit.core.files import whole_folder, write_json
+from ft_toolkit.core.files import atomic_folder, write_json
 from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind_of, load_tokenizer
 from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
 from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
@@ -48,7 +48,7 @@ def make_model_from_scratch(section: ModelSection, task: Task, rows: Rows, folde
     config = make_config(values, tokenizer)
     if isinstance(section.tokenizer, NewTokenizer) and (limit := _max_positions(config)) is not None:
         tokenizer.model_max_length = limit
-    with whole_folder(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         config.save_pretrained(fresh)
         tokenizer.save_pretrained(fresh)
         write_json(fresh / ORIGIN, origin)

@@ -193,7 +193,7 @@ def _run_row(run: FinishedRun, metric: str) -> dict[str, Any]:
     megabytes, spread = model_megabytes(run), seed_spread(run, metric)
     return {
         "label": run.label,
-        "model": run.results["model"],
+        "model": run.results.model,
         "method": MISSING if files.is_evaluation else files.trained_share(),
         "seconds": MISSING if files.is_evaluation else seconds(run.results["training"]["seconds"]),
         "size": MISSING if megabytes is None else f"{megabytes:,.1f} MB" + (", adapter" if files.is_adapter else ""),

@@ -9,7 +9,7 @@ from typing import Any
 import jinja2
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.core.json_records import read_objects
+from ft_toolkit.core.json_records import read_objects, read_text
 from ft_toolkit.core.run_folder import (
     ADAPTER_CONFIG,
     ATTRIBUTIONS,
@@ -17,6 +17,7 @@ from ft_toolkit.core.run_folder import (
     METRICS,
     MODEL,
     PREDICTIONS,
+    RECIPE,
 )
 from ft_toolkit.core.run_records import (
     EvaluationResults,
@@ -122,14 +123,13 @@ def read_run(folder: Path) -> RunFiles:
         raise UsageError(
             f"{folder}: a multi-seed run; name the folder of one seed, e.g. {folder / results.best.folder}"
         )
-    recipe, recipe_text = read_recipe(folder)
     return RunFiles(
         folder=folder,
         results=results,
         environment=read_environment(folder),
         contract=read_contract(folder / MODEL) if (folder / MODEL / INFERENCE).is_file() else None,
-        recipe=recipe,
-        recipe_text=recipe_text,
+        recipe=read_recipe(folder) or {},
+        recipe_text=read_text(folder / RECIPE) if (folder / RECIPE).is_file() else "",
         records=read_objects(folder / METRICS),
         predictions=read_objects(folder / PREDICTIONS),
         attributions=read_objects(folder / ATTRIBUTIONS),

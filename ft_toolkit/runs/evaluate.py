@@ -19,7 +19,7 @@ from ft_toolkit.data.load import load_split
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, check_offered, judge, kinds_of
-from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
+from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedForInference, load
@@ -98,7 +98,7 @@ def evaluate_model(
         },
     }
     results_file.write_predictions(folder / "predictions.jsonl", data, task, schema, {split: decoded})
-    write_examples(folder / EXAMPLES, {split: (scored.predictions, scored.references)})
+    write_examples(folder, {split: (scored.predictions, scored.references)})
     write_results(folder, EvaluationResults.model_validate(results))
     write_page(folder)
     return {**results, "folder": str(folder)}

@@ -11,7 +11,7 @@ import torch
 from ft_toolkit.core import environment, files, fresh_process
 from ft_toolkit.core.run_records import write_contract, write_results
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
+from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.scoring import ScoredSplit, predict_baselines, predict_rows, score_split, scoring_setup
 from ft_toolkit.inference.attributions import explain, write_attributions
@@ -44,7 +44,7 @@ def finish(
     scores = {name: one.record for name, one in scored.items()}
     results = results_file.build(loaded.name, prepared, scores, training, proof, command)
     results_file.write_predictions(folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded)
-    write_examples(folder / EXAMPLES, {name: (one.predictions, one.references) for name, one in scored.items()})
+    write_examples(folder, {name: (one.predictions, one.references) for name, one in scored.items()})
     write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
         _explain_mistakes(folder, prepared, predictor.model, limit)
@@ -63,7 +63,7 @@ def _save_and_prove(
         loading = pool.submit(
             import_module, "ft_toolkit.metrics.offline"
         )  # half a second, while the weights are written
-        with files.whole_folder(folder / "model") as new:
+        with files.atomic_folder(folder / "model") as new:
             adapters.save_model(predictor.model, prepared.recipe.method, prepared.checkpoint, new)
             prepared.tokenizer.save_pretrained(new)
             write_contract(new, inference_contract(new, prepared))

@@ -2,17 +2,16 @@
 
 import shlex
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from accelerate import PartialState
 
-from ft_toolkit.core import files
 from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.run_folder import resume_command
-from ft_toolkit.evaluation.compare.examples import read_results
+from ft_toolkit.core.run_records import LearningCurve, read_run_results, write_learning_curve
 from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
 from ft_toolkit.report.learning_curve import print_learning_curve, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
@@ -60,7 +59,7 @@ def _run_scale(state: PartialState, request: ScaleRequest, options: RunOptions) 
     if state.is_main_process:
         found = summarize(request, prepared[0], planned, folder)
         found = {"name": name, "command": command, **found}
-        files.write_json(folder / "scale.json", found)
+        write_learning_curve(folder, LearningCurve.model_validate(found))
         write_learning_curve_page(folder)
         print_learning_curve(found, folder, options.console)
     else:
@@ -83,14 +82,14 @@ def summarize(request: ScaleRequest, first: Prepared, planned: Sequence[PlannedR
     curves: dict[str, list[dict[str, Any]]] = {}
     for (model, share), some in groupby(planned, key=lambda plan: (plan.model, plan.share)):
         places = [plan.place for plan in some]
-        results = [read_results(folder / place) for place in places]
-        if {one["data"]["split_fingerprints"][split] for one in results} != {fingerprint}:
+        results = [read_run_results(folder / place) for place in places]
+        if {one.data.split_fingerprints.get(split) for one in results} != {fingerprint}:
             raise ResumeError(f"{folder}: the runs were scored on different {split} rows; restore them, or start anew")
-        scores = [one["scores"][split]["metrics"][main] for one in results]
-        point = {"share": share, "rows": _training_rows(results[0]), **point_record(scores, metric, n)}
+        scores = [one.scores[split].metrics[main].as_json() for one in results]
+        point = {"share": share, "rows": results[0].data.splits["train"].rows, **point_record(scores, metric, n)}
         point |= {
-            "steps": results[0]["training"]["steps"],
-            "seconds": round(sum(one["training"]["seconds"] for one in results), 2),
+            "steps": results[0].training.steps,
+            "seconds": round(sum(one.training.seconds for one in results), 2),
             "folders": places,
         }
         curves.setdefault(model, []).append(point)
@@ -112,7 +111,3 @@ def summarize(request: ScaleRequest, first: Prepared, planned: Sequence[PlannedR
         ],
         "seconds": round(sum(point["seconds"] for points in curves.values() for point in points), 2),
     }
-
-
-def _training_rows(results: Mapping[str, Any]) -> int:
-    return int(results["data"]["splits"]["train"]["rows"])

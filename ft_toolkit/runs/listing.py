@@ -1,23 +1,31 @@
-"""What run folders say of themselves, read from their small files alone: nothing is loaded and nothing is changed."""
+"""List runs and evaluations from the small files of their folders. No model is loaded and nothing is changed."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
-from ft_toolkit.core.files import found_folder
-from ft_toolkit.core.yaml12 import YamlError, parse_yaml
+from ft_toolkit.core.errors import RunFolderError, UsageError, did_you_mean, one_of
+from ft_toolkit.core.files import find_folder
+from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, RESULTS
+from ft_toolkit.core.run_records import (
+    EvaluationResults,
+    RunResults,
+    SeedsResults,
+    read_environment,
+    read_recipe,
+    read_results,
+)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A folder of `ftk run` or `ftk evaluate`. What is not known is None.
+class ListedRun:
+    """One line of `ftk runs`: the folder of `ftk run` or `ftk evaluate`. Unknown values are None.
 
-    `state` is finished, unfinished (--resume goes on with it), unfinished without a checkpoint, or broken, with why. `score` is
-    the main metric on `split`: test where there is one. Of several seeds it is the mean, and `sd` their spread.
+    `state` is "finished", "unfinished" (can be resumed), "unfinished without a checkpoint", or "broken: " with the problem.
+    `score` is the main metric on `split`, which is test if there is a test split. For a multi-seed run it is the mean, and
+    `sd` the standard deviation over the seeds.
     """
 
     folder: str
@@ -45,110 +53,128 @@ SORTABLE = ("name", "task", "model", "method", "metric", "score", "n", "steps", 
 _LARGEST_FIRST = ("n", "steps", "seconds")
 
 
-def find_runs(folders: Iterable[Path]) -> list[Entry]:
-    """Return the runs and evaluations in and below folders, in the order of their paths; a seed's run belongs to its own."""
-    entries = []
+def find_runs(folders: Iterable[Path]) -> list[ListedRun]:
+    """Return the runs and evaluations in and below folders, in the order of their paths.
+
+    The runs of the single seeds of a multi-seed run are not listed.
+    """
+    runs = []
     for top in folders:
-        for path, below, files in os.walk(top):
-            below.sort()
-            if {"results.json", "recipe.yaml"} & set(files):
-                below.clear()
-                entries.append(read_entry(Path(path)))
-    return entries
+        for path, subfolders, files in os.walk(top):
+            subfolders.sort()
+            if {RESULTS, RECIPE} & set(files):
+                subfolders.clear()
+                runs.append(read_listed_run(Path(path)))
+    return runs
 
 
-def read_entry(folder: Path) -> Entry:
-    """Return what a folder says; one with a damaged file says so in its state."""
+def read_listed_run(folder: Path) -> ListedRun:
+    """Return the line of a folder. A damaged file is reported in its state."""
     try:
-        if (folder / "results.json").is_file():
-            return _finished(folder, _json(folder / "results.json"))
-        return _unfinished(folder)
-    except (ValueError, YamlError) as error:  # not JSON, not UTF-8, not YAML
-        reason = error.problem if isinstance(error, YamlError) else str(error)
-        return Entry(str(folder), f"broken: {reason}", name=folder.name)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        return Entry(str(folder), f"broken: results.json lacks or mistakes {error}", name=folder.name)
+        if not (folder / RESULTS).is_file():
+            return _unfinished(folder)
+        results = read_results(folder)
+        return _multi_seed(folder, results) if isinstance(results, SeedsResults) else _single(folder, results)
+    except RunFolderError as error:
+        return ListedRun(str(folder), f"broken: {error}", name=folder.name)
 
 
-def _json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from None
-
-
-def _finished(folder: Path, results: Mapping[str, Any]) -> Entry:
-    split = "test" if "test" in results["scores"] else min(results["scores"])
-    found, metric = results["scores"][split], results["main_metric"]
-    score = found["metrics"][metric]
-    seeds = results.get("seeds")
-    training, evaluation = results.get("training", {}), results.get("evaluation", {})
-    inner = folder / results["best"]["folder"] if seeds else folder
-    return Entry(
+def _single(folder: Path, results: RunResults | EvaluationResults) -> ListedRun:
+    split = _main_split(results.scores)
+    scores = results.scores[split]
+    score = scores.metrics[results.main_metric]
+    run = results if isinstance(results, RunResults) else None
+    return ListedRun(
         str(folder),
         "finished",
-        kind=results.get("kind", f"{len(seeds)} seeds" if seeds else "run"),
-        name=results["name"],
-        task=results["task"],
-        model=results["model"],
-        method=results.get("method"),
-        smoke=bool(results["substitutions"]),
+        kind=results.kind,
+        name=results.name,
+        task=results.task,
+        model=results.model,
+        method=None if run is None else run.method,
+        smoke=results.is_smoke,
         split=split,
-        metric=metric,
-        greater_is_better=results["greater_is_better"],
-        score=score["mean" if seeds else "value"],
-        low=None if seeds else score["low"],
-        high=None if seeds else score["high"],
-        sd=score["sd"] if seeds else None,
-        n=found["n"],
-        steps=max(one["steps"] for one in results["runs"]) if seeds else training.get("steps"),
-        seconds=results["seconds"] if seeds else training.get("seconds", evaluation.get("seconds")),
-        date=evaluation.get("finished") or _started(inner),
+        metric=results.main_metric,
+        greater_is_better=results.greater_is_better,
+        score=score.value,
+        low=score.low,
+        high=score.high,
+        n=scores.n,
+        steps=None if run is None else run.training.steps,
+        seconds=results.training.seconds if isinstance(results, RunResults) else results.evaluation.seconds,
+        date=read_environment(folder).started if isinstance(results, RunResults) else results.evaluation.finished,
     )
 
 
-def _started(folder: Path) -> str | None:
-    path = folder / "environment.json"
-    return _json(path).get("started") if path.is_file() else None
-
-
-def _unfinished(folder: Path) -> Entry:
-    recipe = parse_yaml((folder / "recipe.yaml").read_text(encoding="utf-8"))[0]
-    if not isinstance(recipe, dict):
-        raise ValueError("recipe.yaml: not a mapping")
-    places = (folder, *folder.glob("seed_*"))
-    saved = any(found_folder(place / "checkpoints" / "last") for place in places)
-    model = _section(recipe, "model")
-    return Entry(
+def _multi_seed(folder: Path, results: SeedsResults) -> ListedRun:
+    split = _main_split(results.scores)
+    scores = results.scores[split]
+    score = scores.metrics[results.main_metric]
+    return ListedRun(
         str(folder),
-        "unfinished" if saved else "unfinished without a checkpoint",
+        "finished",
+        kind=f"{len(results.seeds)} seeds",
+        name=results.name,
+        task=results.task,
+        model=results.model,
+        method=results.method,
+        smoke=results.is_smoke,
+        split=split,
+        metric=results.main_metric,
+        greater_is_better=results.greater_is_better,
+        score=score.mean,
+        sd=score.sd,
+        n=scores.n,
+        steps=max((run.steps for run in results.runs), default=None),
+        seconds=results.seconds,
+        date=read_environment(folder / results.best.folder).started,
+    )
+
+
+def _main_split(splits: Iterable[str]) -> str:
+    names = list(splits)
+    return "test" if "test" in names else min(names)
+
+
+def _unfinished(folder: Path) -> ListedRun:
+    recipe = read_recipe(folder) or {}
+    folders = (folder, *folder.glob("seed_*"))
+    has_checkpoint = any(find_folder(path / LAST_CHECKPOINT) for path in folders)
+    model = _section(recipe, "model")
+    return ListedRun(
+        str(folder),
+        "unfinished" if has_checkpoint else "unfinished without a checkpoint",
         name=folder.name,
         task=_section(recipe, "task").get("name"),
         model=model.get("name") or (f"{model['config']} from scratch" if model.get("config") else None),
         method=_section(recipe, "method").get("name"),
-        date=_started(folder),
+        date=read_environment(folder).started,
     )
 
 
 def _section(recipe: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = recipe.get(name)
-    return found if isinstance(found, dict) else {"name": found}
+    """Return a section of a recipe. `task: ner` is short for `task: {name: ner}`."""
+    section = recipe.get(name)
+    return section if isinstance(section, dict) else {"name": section}
 
 
-def sort_entries(entries: Iterable[Entry], column: str) -> list[Entry]:
-    """Return the entries by a column: scores best first within their task and metric, counts largest first, dates latest
-    first, text from A to Z; what is not known comes last. Raises UsageError for another column."""
+def sort_runs(runs: Iterable[ListedRun], column: str) -> list[ListedRun]:
+    """Return runs sorted by a column, unknown values last. Raises UsageError for an unknown column.
+
+    Scores are sorted within task and metric, the best first. Counts are sorted from large to small, dates from new to old,
+    text from A to Z.
+    """
     if column not in SORTABLE:
         raise UsageError(f"--sort {column}: allowed: {one_of(SORTABLE)}.{did_you_mean(column, SORTABLE)}")
-    found = sorted(entries, key=lambda one: one.folder)
+    by_folder = sorted(runs, key=lambda run: run.folder)
     if column == "score":
-        return sorted(found, key=_by_score)
-    found.sort(key=lambda one: getattr(one, column) or 0 if column in _LARGEST_FIRST else str(getattr(one, column)))
+        return sorted(by_folder, key=_score_key)
+    by_folder.sort(key=lambda run: getattr(run, column) or 0 if column in _LARGEST_FIRST else str(getattr(run, column)))
     if column in (*_LARGEST_FIRST, "date"):
-        found.reverse()
-    return sorted(found, key=lambda one: getattr(one, column) is None)
+        by_folder.reverse()
+    return sorted(by_folder, key=lambda run: getattr(run, column) is None)
 
 
-def _by_score(one: Entry) -> tuple[bool, str, str, float]:
-    best_first = 0.0 if one.score is None else -one.score if one.greater_is_better else one.score
-    return one.score is None, one.task or "", f"{one.metric} {one.split}", best_first
+def _score_key(run: ListedRun) -> tuple[bool, str, str, float]:
+    best_first = 0.0 if run.score is None else -run.score if run.greater_is_better else run.score
+    return run.score is None, run.task or "", f"{run.metric} {run.split}", best_first

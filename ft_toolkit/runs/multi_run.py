@@ -1,7 +1,6 @@
 """Several runs by one command, each a complete run in a folder of its own, and going on with them after an interruption."""
 
 import gc
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from accelerate import PartialState
 
 from ft_toolkit.core import files
 from ft_toolkit.core.errors import Interrupted, ResumeError, UsageError, one_of
-from ft_toolkit.core.yaml12 import parse_yaml
+from ft_toolkit.core.run_records import read_environment, read_recipe, read_run_results
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import write_report
 from ft_toolkit.runs.options import RunOptions
@@ -69,11 +68,11 @@ def _plan(one: LoadedRecipe, target: Path, processes: int, *, smoke: bool) -> st
     it is no run at all.
     """
     if (target / "results.json").is_file():
-        found = json.loads((target / "results.json").read_text(encoding="utf-8"))
-        if bool(found["substitutions"]) != smoke:
+        results = read_run_results(target)
+        if results.is_smoke != smoke:
             raise ResumeError(f"{target}: a smoke run and a real one do not go together; start a new run")
-        saved = parse_yaml((target / "recipe.yaml").read_text(encoding="utf-8"))[0]
-        before = json.loads((target / "environment.json").read_text(encoding="utf-8"))["processes"]
+        saved = read_recipe(target) or {}
+        before = read_environment(target).processes
         if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict(), (before, processes))):
             raise ResumeError(
                 f"{target} was made by another recipe: {'; '.join(changed)}. Undo that, or start a new run"
@@ -82,7 +81,7 @@ def _plan(one: LoadedRecipe, target: Path, processes: int, *, smoke: bool) -> st
             write_report(target)
         shutil.rmtree(target / "checkpoints", ignore_errors=True)
         return "finished already"
-    if files.found_folder(target / "checkpoints" / "last") is not None:
+    if files.find_folder(target / "checkpoints" / "last") is not None:
         return "going on"
     if target.is_dir():  # stopped before its first checkpoint: nothing to go on from
         strange = [] if (target / "recipe.yaml").is_file() else sorted(path.name for path in target.iterdir())

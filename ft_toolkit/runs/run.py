@@ -18,7 +18,7 @@ from ft_toolkit.core import environment, files
 from ft_toolkit.core.errors import Interrupted, UsageError
 from ft_toolkit.core.run_folder import claim, remove_if_bare, resume_command
 from ft_toolkit.core.run_records import write_environment
-from ft_toolkit.core.signals import note_stop_signals
+from ft_toolkit.core.signals import StopRequest, defer_stop_signals
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.scoring import predict_splits
@@ -145,7 +145,7 @@ class _Run:
         if not self._evaluated:
             self._evaluate()
         training_seconds = self.history["earlier_seconds"] + time.perf_counter() - self.started
-        best = ranks.agree(self.state, lambda: files.found_folder(self.folder / "checkpoints" / "best"))
+        best = ranks.agree(self.state, lambda: files.find_folder(self.folder / "checkpoints" / "best"))
         assert best is not None, "an evaluation always writes the first best checkpoint"
         self.trained.end(best / "weights.safetensors", partial(ranks.read_bytes, self.state))
         results: dict[str, Any] = {}
@@ -245,12 +245,12 @@ class _Run:
         self.startup_seconds = round(environment.seconds_since_start(), 2)
         self.display.start(self.progress.step, self.total_steps)
         try:
-            with note_stop_signals() as stop:
+            with defer_stop_signals() as stop:
                 self._train_steps(stop)
         finally:
             self.display.stop()
 
-    def _train_steps(self, stop: dict[str, int]) -> None:
+    def _train_steps(self, stop: StopRequest) -> None:
         training, evaluation = self.recipe.training, self.recipe.evaluation
         window = Meter()
         if self._is_trained:
@@ -315,7 +315,7 @@ class _Run:
             self.history["best"] = {"score": score, "step": self.progress.step}
             self.history["bad_evaluations"] = 0
             if self.accelerator.is_main_process:
-                with files.whole_folder(self.folder / "checkpoints" / "best") as fresh:
+                with files.atomic_folder(self.folder / "checkpoints" / "best") as fresh:
                     checkpoint.save_weights(self.trained.bare, fresh / "weights.safetensors")
         else:
             self.history["bad_evaluations"] += 1
@@ -367,8 +367,8 @@ class _Run:
         }
         checkpoint.save_state(self.folder / "checkpoints" / "last", state, self.trained.bare, optimizer_state)
 
-    def _stop_if_told(self, stop: dict[str, int]) -> None:
-        signum = stop["signum"]
+    def _stop_if_told(self, stop: StopRequest) -> None:
+        signum = stop.signum
         if self.accelerator.num_processes > 1:  # all ranks stop after the same step
             told = torch.tensor([signum], device=self.accelerator.device)
             signum = int(self.accelerator.gather(told).max())

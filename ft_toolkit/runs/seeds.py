@@ -1,9 +1,8 @@
 """A recipe with several seeds: the whole run once per seed, each into a folder of its own, and what they say together."""
 
-import json
 import shlex
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,20 @@ from typing import Any
 from accelerate import PartialState
 from rich.console import Console
 
-from ft_toolkit.core import files
 from ft_toolkit.core.errors import ResumeError
-from ft_toolkit.core.run_folder import resume_command, without_folder
+from ft_toolkit.core.run_folder import MODEL, resume_command, without_folder
+from ft_toolkit.core.run_records import (
+    BestSeed,
+    DataFacts,
+    RunResults,
+    SeedRun,
+    SeedScores,
+    SeedSpread,
+    SeedsResults,
+    read_run_results,
+    write_results,
+)
+from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.hub import push as hub
 from ft_toolkit.hub.access import check_recipe
@@ -76,9 +86,9 @@ def _run_seeds(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     if not state.is_main_process:
         return {}
     results = summarize(loaded, folder, command)
-    files.write_json(folder / "results.json", results)
+    write_results(folder, results)
     write_seeds_report(folder)
-    return {**results, "folder": str(folder)}
+    return {**results.as_json(), "folder": str(folder)}
 
 
 def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
@@ -88,85 +98,103 @@ def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
     return replace(loaded, name=f"{loaded.name}_seed_{seed}", recipe=recipe)
 
 
-def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> dict[str, Any]:
-    """Return what the runs in seed_1, seed_2 ... say together. Raises ResumeError when they were made from different rows."""
+def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> SeedsResults:
+    """Return the results of a multi-seed run from those of its seeds.
+
+    Raises ResumeError when the seeds were trained on different rows.
+    """
     seeds = loaded.recipe.training.seeds or []
-    runs = {seed: json.loads((folder / f"seed_{seed}" / "results.json").read_text(encoding="utf-8")) for seed in seeds}
+    runs = {seed: read_run_results(folder / f"seed_{seed}") for seed in seeds}
     first = runs[seeds[0]]
-    if len({one["data"]["fingerprint"] for one in runs.values()}) > 1:
-        raise ResumeError(f"{folder}: the seeds were run on different rows; restore the data, or start a new run")
-    selection = loaded.recipe.evaluation.metric_for_best_model or first["main_metric"]
-    chosen_by = {seed: selection_score(one, selection) for seed, one in runs.items()}
-    greater_is_better = selection != "loss" and selection not in first["lower_is_better"]
-    known = {seed: value for seed, value in chosen_by.items() if value is not None}
-    best = (max if greater_is_better else min)(known, key=lambda seed: known[seed]) if known else seeds[0]
-    kept = ("task", "pipeline_tag", "model", "method", "main_metric", "greater_is_better", "lower_is_better")
-    return {
-        "name": loaded.name,
-        "command": command,
-        **{key: first[key] for key in kept},
-        "substitutions": first["substitutions"],
-        "data": {key: first["data"][key] for key in ("card", "title", "hub", "fingerprint")},
-        "seeds": list(seeds),
-        "best": {
-            "seed": best,
-            "folder": f"seed_{best}",
-            "model": f"seed_{best}/model",
-            "chosen_by": f"validation {selection}",
-            "value": chosen_by[best],
-        },
-        "scores": {split: _spread(runs, split) for split in first["scores"]},
-        "runs": [
-            {
-                "seed": seed,
-                "folder": f"seed_{seed}",
-                "steps": one["training"]["steps"],
-                "best_step": one["training"]["best_step"],
-                f"validation {selection}": chosen_by[seed],
-                "seconds": one["training"]["seconds"],
-                # of the process so far: a later seed shows at least what an earlier one in the same process needed
-                "process_peak_memory_mib": one["training"]["peak_memory_mib"],
-            }
-            for seed, one in runs.items()
-        ],
-        "seconds": round(sum(one["training"]["seconds"] for one in runs.values()), 2),
+    if len({run.data.fingerprint for run in runs.values()}) > 1:
+        raise ResumeError(
+            f"{folder}: the seeds were trained on different rows. Restore the rows, or start a new run in another folder"
+        )
+    metric = loaded.recipe.evaluation.metric_for_best_model or first.main_metric
+    best, score = _best_seed(runs, metric)
+    return SeedsResults(
+        name=loaded.name,
+        command=command,
+        task=first.task,
+        pipeline_tag=first.pipeline_tag,
+        model=first.model,
+        method=first.method,
+        main_metric=first.main_metric,
+        greater_is_better=first.greater_is_better,
+        lower_is_better=first.lower_is_better,
+        substitutions=first.substitutions,
+        data=DataFacts(
+            card=first.data.card, title=first.data.title, hub=first.data.hub, fingerprint=first.data.fingerprint
+        ),
+        seeds=list(seeds),
+        best=BestSeed(
+            seed=best,
+            folder=f"seed_{best}",
+            model=f"seed_{best}/{MODEL}",
+            chosen_by=f"validation {metric}",
+            value=score,
+        ),
+        scores={split: _split_spread(runs, split) for split in first.scores},
+        runs=[_seed_run(seed, run, metric) for seed, run in runs.items()],
+        seconds=round(sum(run.training.seconds for run in runs.values()), 2),
+    )
+
+
+def _best_seed(runs: Mapping[int, RunResults], metric: str) -> tuple[int, float | None]:
+    """Return the seed with the best validation score, and the score; the first seed when no score is defined."""
+    scores = {seed: selection_score(run, metric) for seed, run in runs.items()}
+    defined = {seed: score for seed, score in scores.items() if score is not None}
+    if not defined:
+        return next(iter(runs)), None
+    greater_is_better = metric != "loss" and metric not in next(iter(runs.values())).lower_is_better
+    best = (max if greater_is_better else min)(defined, key=lambda seed: defined[seed])
+    return best, defined[best]
+
+
+def _seed_run(seed: int, run: RunResults, metric: str) -> SeedRun:
+    values = {
+        "seed": seed,
+        "folder": f"seed_{seed}",
+        "steps": run.training.steps,
+        "best_step": run.training.best_step,
+        f"validation {metric}": selection_score(run, metric),
+        "seconds": run.training.seconds,
+        # the peak of the process so far, which includes earlier seeds in the same process
+        "process_peak_memory_mib": run.training.peak_memory_mib,
     }
+    return SeedRun.model_validate(values)
 
 
-def selection_score(results: Mapping[str, Any], selection: str) -> float | None:
-    """Return a run's validation score under the metric, or loss, that picked its checkpoint."""
-    if selection != "loss":
-        value: float | None = results["scores"]["validation"]["metrics"][selection]["value"]
-        return value
-    training = results["training"]
-    at_best = [one["validation_loss"] for one in training["evaluations"] if one["step"] == training["best_step"]]
-    return at_best[-1] if at_best else None
+def selection_score(results: RunResults, metric: str) -> float | None:
+    """Return the validation score of a run, or its loss, by which its best checkpoint was selected."""
+    if metric != "loss":
+        return results.scores["validation"].metrics[metric].value
+    training = results.training
+    losses = [record.validation_loss for record in training.evaluations if record.step == training.best_step]
+    return losses[-1] if losses else None
 
 
-def _spread(runs: Mapping[int, Mapping[str, Any]], split: str) -> dict[str, Any]:
-    found = [one["scores"][split] for one in runs.values()]
-    return {
-        "n": found[0]["n"],
-        "metrics": {
-            name: {
-                **spread([one["metrics"][name]["value"] for one in found]),
-                "values": {str(seed): one["scores"][split]["metrics"][name] for seed, one in runs.items()},
-            }
-            for name in found[0]["metrics"]
-        },
-    }
+def _split_spread(runs: Mapping[int, RunResults], split: str) -> SeedScores:
+    scores = {str(seed): run.scores[split] for seed, run in runs.items()}
+    first = next(iter(scores.values()))
+    metrics = {}
+    for name in first.metrics:
+        values = {seed: seed_scores.metrics[name] for seed, seed_scores in scores.items()}
+        metrics[name] = spread(values)
+    return SeedScores(n=first.n, metrics=metrics)
 
 
-def spread(values: Sequence[float | None]) -> dict[str, float | int | None]:
-    """Return mean, sample standard deviation (None for fewer than two), minimum, maximum and n of the defined values."""
-    known = [value for value in values if value is not None]
-    return {
-        "mean": statistics.fmean(known) if known else None,
-        "sd": statistics.stdev(known) if len(known) > 1 else None,
-        "min": min(known, default=None),
-        "max": max(known, default=None),
-        "n": len(known),
-    }
+def spread(scores: Mapping[str, MetricScore]) -> SeedSpread:
+    """Return mean, sample standard deviation (None for fewer than two), minimum, maximum and n of the defined scores."""
+    defined = [score.value for score in scores.values() if score.value is not None]
+    return SeedSpread(
+        mean=statistics.fmean(defined) if defined else None,
+        sd=statistics.stdev(defined) if len(defined) > 1 else None,
+        min=min(defined, default=None),
+        max=max(defined, default=None),
+        n=len(defined),
+        values=dict(scores),
+    )
 
 
 def _command_of(command: str, seed: int, target: Path) -> str:

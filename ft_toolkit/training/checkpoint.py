@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save_file
 
 from ft_toolkit.core.errors import ResumeError
-from ft_toolkit.core.files import found_folder, whole_folder, write_json
+from ft_toolkit.core.files import atomic_folder, find_folder, write_json
 from ft_toolkit.training.optimizer import trainable_parameters
 
 # Settings that may differ between the saved run and the resumed one, because no weight depends on them.
@@ -52,7 +52,7 @@ def save_state(
 
     Without an optimizer state (None) nothing is to be trained any more, and `state` is all.
     """
-    with whole_folder(folder) as fresh:
+    with atomic_folder(folder) as fresh:
         write_json(fresh / "state.json", state)
         if optimizer_state is not None:
             save_weights(model, fresh / "weights.safetensors")
@@ -65,7 +65,7 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
     The number of processes may have changed where a step still has the same rows. Raises ResumeError when there is no
     checkpoint, or it was saved for other data, or for a recipe or a number of processes that trains differently.
     """
-    found = found_folder(folder)
+    found = find_folder(folder)
     if found is None:
         raise ResumeError(f"{folder}: no checkpoint to resume from; start the run without --resume")
     state: dict[str, Any] = json.loads((found / "state.json").read_text(encoding="utf-8"))

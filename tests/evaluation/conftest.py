@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from ft_toolkit.data.splits import fingerprint
-from ft_toolkit.evaluation.compare.examples import EXAMPLES, write_examples
+from ft_toolkit.evaluation.compare.examples import write_examples
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def make_run(tmp_path: Path):
         }
         (folder / "results.json").write_text(json.dumps(results))
         (folder / "predictions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-        write_examples(folder / EXAMPLES, {"test": (predictions, references)})
+        write_examples(folder, {"test": (predictions, references)})
         return folder
 
     return make

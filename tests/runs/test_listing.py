@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ft_toolkit.cli.app import app
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.runs.listing import find_runs, sort_entries
+from ft_toolkit.runs.listing import find_runs, sort_runs
 
 
 def finished(folder: Path, value: float | None, **more: Any) -> None:
@@ -46,8 +46,8 @@ def some_runs(tmp_path: Path) -> Path:
         tmp_path / "seeds",
         0.8,
         seeds=[1, 2],
-        best={"folder": "seed_1"},
-        runs=[{"steps": 5}, {"steps": 6}],
+        best={"seed": 1, "folder": "seed_1", "model": "seed_1/model", "chosen_by": "validation accuracy", "value": 0.8},
+        runs=[{"seed": seed, "folder": f"seed_{seed}", "steps": 4 + seed, "seconds": 4.5} for seed in (1, 2)],
         seconds=9.0,
         scores={"test": {"n": 9, "metrics": {"accuracy": mean}}},
     )
@@ -76,19 +76,20 @@ def test_every_folder_has_its_line(some_runs: Path) -> None:
     assert (found["eval"].kind, found["eval"].date, found["eval"].steps) == ("evaluation", "2027", None)
     assert (found["stopped"].state, found["stopped"].task, found["stopped"].method) == ("unfinished", "ner", "lora")
     assert found["early"].state == "unfinished without a checkpoint"
-    assert found["torn"].state.startswith("broken: results.json: Unterminated string")
+    torn = some_runs / "torn" / "results.json"
+    assert found["torn"].state.startswith(f"broken: {torn}: not valid JSON at line 1, column 10 (Unterminated string")
     assert all(found[name].state.startswith("broken: ") for name in ("odd", "list"))
 
 
 def test_the_best_score_comes_first_within_task_and_metric(some_runs: Path) -> None:
-    names = [Path(entry.folder).name for entry in sort_entries(find_runs([some_runs]), "score")]
+    names = [Path(entry.folder).name for entry in sort_runs(find_runs([some_runs]), "score")]
     assert names[:6] == ["lm2", "lm1", "seeds", "bb", "eval", "a"]
     assert set(names[6:]) == {"none", "stopped", "early", "torn", "odd", "list"}
-    by_steps = sort_entries(find_runs([some_runs]), "steps")
+    by_steps = sort_runs(find_runs([some_runs]), "steps")
     assert [entry.steps for entry in by_steps][:7] == [12, 12, 12, 12, 12, 6, None]
-    assert sort_entries(find_runs([some_runs]), "date")[0].kind == "evaluation"
+    assert sort_runs(find_runs([some_runs]), "date")[0].kind == "evaluation"
     with pytest.raises(UsageError, match=r"--sort scor: allowed: .*Did you mean 'score'"):
-        sort_entries([], "scor")
+        sort_runs([], "scor")
 
 
 def test_the_command(some_runs: Path) -> None:

@@ -17,6 +17,8 @@ from rich.console import Console
 
 from ft_toolkit.cli.arguments import find_recipe
 from ft_toolkit.core.errors import RecipeError, UsageError
+from ft_toolkit.core.run_records import read_run_results
+from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.inference.model_folder import load
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
@@ -108,9 +110,9 @@ def test_results_are_those_of_the_seeds(both: Path) -> None:
 
 def test_with_loss_the_best_seed_has_the_lowest(both: Path, recipe: Path) -> None:
     by_loss = loaded(recipe, "training.seeds=[1, 2]", "evaluation.metric_for_best_model=loss")
-    best = summarize(by_loss, both, "ftk")["best"]
-    losses = {seed: selection_score(read(both / f"seed_{seed}"), "loss") for seed in (1, 2)}
-    assert best["value"] == min(losses.values()) == losses[best["seed"]] and best["chosen_by"] == "validation loss"
+    best = summarize(by_loss, both, "ftk").best
+    losses = {seed: selection_score(read_run_results(both / f"seed_{seed}"), "loss") for seed in (1, 2)}
+    assert best.value == min(losses.values()) == losses[best.seed] and best.chosen_by == "validation loss"
 
 
 class Page(HTMLParser):
@@ -144,8 +146,8 @@ def three(tmp_path: Path) -> Path:
     """A folder with the results of three made-up seeds."""
     values = {"1": 0.8, "2": 0.9, "3": 0.85}
     of_seeds = {seed: {"value": v, "low": v - 0.1, "high": v + 0.05} for seed, v in values.items()}
-    metric = {**spread(list(values.values())), "values": of_seeds}
-    undefined = {**spread([None] * 3), "values": {seed: {"value": None, "low": None, "high": None} for seed in values}}
+    metric = spread({seed: MetricScore(**score) for seed, score in of_seeds.items()}).as_json()
+    undefined = spread(dict.fromkeys(values, MetricScore(value=None, low=None, high=None))).as_json()
     results = {
         "name": "demo", "task": "text_classification", "model": "bert <b>", "method": "full", "main_metric": "accuracy",
         "greater_is_better": True, "lower_is_better": [], "substitutions": [], "command": "ftk run demo training.seeds=[1,2,3]",
@@ -184,10 +186,17 @@ def test_the_console_shows_mean_and_spread(three: Path) -> None:
     assert "best by validation accuracy: seed 2 (0.9000), runs/x/seed_2/model" in lines
 
 
-def test_spread_leaves_out_what_is_undefined() -> None:
-    assert spread([1.0, None, 3.0]) == {"mean": 2.0, "sd": pytest.approx(2**0.5), "min": 1.0, "max": 3.0, "n": 2}
-    assert spread([4.0, None]) == {"mean": 4.0, "sd": None, "min": 4.0, "max": 4.0, "n": 1}
-    assert spread([None]) == {"mean": None, "sd": None, "min": None, "max": None, "n": 0}
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([1.0, None, 3.0], {"mean": 2.0, "sd": pytest.approx(2**0.5), "min": 1.0, "max": 3.0, "n": 2}),
+        ([4.0, None], {"mean": 4.0, "sd": None, "min": 4.0, "max": 4.0, "n": 1}),
+        ([None], {"mean": None, "sd": None, "min": None, "max": None, "n": 0}),
+    ],
+)
+def test_spread_leaves_out_undefined_scores(values: list[float | None], expected: dict[str, Any]) -> None:
+    scores = {str(seed): MetricScore(value=value, low=None, high=None) for seed, value in enumerate(values)}
+    assert spread(scores).model_dump(exclude={"values"}) == expected
 
 
 @pytest.fixture

@@ -21,9 +21,9 @@ def save(folder: Path, **changes: object) -> None:
 
 def test_an_interrupted_save_leaves_the_old_folder(tmp_path: Path) -> None:
     target = tmp_path / "last"
-    with files.whole_folder(target) as fresh:
+    with files.atomic_folder(target) as fresh:
         (fresh / "a").write_text("first")
-    with pytest.raises(ZeroDivisionError), files.whole_folder(target) as fresh:
+    with pytest.raises(ZeroDivisionError), files.atomic_folder(target) as fresh:
         (fresh / "a").write_text("second")
         _ = 1 / 0
     assert (target / "a").read_text() == "first"

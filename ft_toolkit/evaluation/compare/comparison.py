@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.evaluation.compare.differences import (
     SAMPLES,
     ComparedScore,
@@ -115,8 +116,8 @@ def seed_spread(run: FinishedRun, metric: str) -> dict[str, Any] | None:
     """Return mean, sd, min, max and n of a multi-seed run, None for a single run."""
     if run.seeds is None:
         return None
-    scores = run.seeds["scores"][run.examples.split]["metrics"][metric]
-    return {key: scores[key] for key in ("mean", "sd", "min", "max", "n")}
+    spread = run.seeds.scores[run.examples.split].metrics[metric]
+    return {"mean": spread.mean, "sd": spread.sd, "min": spread.min, "max": spread.max, "n": spread.n}
 
 
 def _run_as_json(run: FinishedRun, metric: str) -> dict[str, Any]:
@@ -124,10 +125,10 @@ def _run_as_json(run: FinishedRun, metric: str) -> dict[str, Any]:
         "label": run.label,
         "folder": str(run.given),
         "examples_of": str(run.examples.folder),
-        "name": run.examples.run,
-        "model": run.results["model"],
-        "method": run.results.get("method"),
-        "smoke": bool(run.results["substitutions"]),
+        "name": run.results.name,
+        "model": run.results.model,
+        "method": run.results.method if isinstance(run.results, RunResults) else None,
+        "smoke": run.results.is_smoke,
         "seeds": seed_spread(run, metric),
     }
 
@@ -139,10 +140,10 @@ def _as_json(disagreement: Disagreement, ids: Sequence[str]) -> dict[str, Any]:
 
 def _notes(runs: Sequence[FinishedRun]) -> list[str]:
     notes = []
-    if smoke := [run.label for run in runs if run.results["substitutions"]]:
+    if smoke := [run.label for run in runs if run.results.is_smoke]:
         notes.append(f"Smoke runs: {', '.join(smoke)}. Their scores mean nothing.")
     if multi_seed := [run for run in runs if run.seeds is not None]:
-        best = ", ".join(f"seed {run.seeds['best']['seed']} of {run.label}" for run in multi_seed if run.seeds)
+        best = ", ".join(f"seed {run.seeds.best.seed} of {run.label}" for run in multi_seed if run.seeds)
         notes.append(
             f"A multi-seed run is represented by its best seed on validation ({best}). The tests do not cover other seeds."
         )

@@ -1,9 +1,8 @@
-"""examples.npz: the numbers per example that a run's scores were computed from, and everything of a run that is scored again.
+"""Read and write examples.npz: the arrays per example from which the scores of a run were computed.
 
-With them the scores of any part of the examples, and the difference of two runs on the same examples, need no model.
+With these arrays, the scores of any subset of the examples and the paired difference of two runs need no model.
 """
 
-import json
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,105 +13,102 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError, one_of
+from ft_toolkit.core.files import atomic_binary_file
+from ft_toolkit.core.json_records import damaged, read_objects
+from ft_toolkit.core.run_folder import EXAMPLES, PREDICTIONS, RESULTS
+from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_results
+from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task, applicable_metrics
 
-EXAMPLES = "examples.npz"
+# Predictions and references of a split, as the metrics of its task take them.
 Arrays = tuple[np.ndarray, np.ndarray]
 _KINDS = ("predictions", "references")
 
 
 @dataclass(frozen=True)
 class ScoredExamples:
-    """The evaluated examples of one split of a finished run.
+    """The evaluated examples of one split of a finished run or evaluation.
 
-    `records` are the lines of predictions.jsonl, in the order of the first axis of `predictions` and `references`, the arrays
-    that the task's metrics take. `fingerprint` is that of the split's rows: runs with the same one saw the same examples.
+    `records` are the lines of predictions.jsonl, in the order of the first axis of `predictions` and `references`.
+    `fingerprint` is that of the rows of the split: runs with the same fingerprint were scored on the same rows.
     """
 
-    run: str
+    results: RunResults | EvaluationResults
     folder: Path
     split: str
     fingerprint: str
     task: Task
     settings: Any
     schema: Any
-    main_metric: str
     records: list[dict[str, Any]]
     predictions: np.ndarray
     references: np.ndarray
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
-        """The metrics that mean something for these data."""
+        """The metrics that are defined for these data."""
         return applicable_metrics(self.task, self.settings, self.schema)
 
 
-def write_examples(path: Path, splits: Mapping[str, Arrays]) -> None:
-    """Write the arrays of each split, whole or not at all."""
-    named: dict[str, Any] = {
+def write_examples(folder: Path, splits: Mapping[str, Arrays]) -> None:
+    """Write the arrays of each split to examples.npz in the run folder, atomically."""
+    arrays: dict[str, Any] = {
         f"{split}_{kind}": array for split, pair in splits.items() for kind, array in zip(_KINDS, pair, strict=True)
     }
-    fresh = path.with_name(f".{path.name}.new")
-    with fresh.open("wb") as file:
-        np.savez_compressed(file, **named)
-    fresh.replace(path)
-
-
-def read_results(folder: Path) -> dict[str, Any]:
-    """Return results.json of a finished run's folder. Raises UsageError."""
-    path = folder / "results.json"
-    if not path.is_file():
-        unfinished = (folder / "recipe.yaml").is_file()
-        raise UsageError(
-            f"{folder}: " + ("the run is not finished (no results.json)" if unfinished else "no such finished run")
-        )
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    with atomic_binary_file(folder / EXAMPLES) as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_examples(folder: Path, split: str | None = None) -> ScoredExamples:
-    """Return the examples of a split: the one asked for, else test where there is one, else validation.
+    """Return the examples of a split of a run folder; of a multi-seed run, those of its best seed.
 
-    A run over several seeds stands for its best. Raises UsageError.
+    `split` None takes test, or the first other split where there is no test split. Raises UsageError.
     """
     results = read_results(folder)
-    if "best" in results:  # a run over several seeds
-        folder = folder / results["best"]["folder"]
+    if isinstance(results, SeedsResults):
+        folder = folder / results.best.folder
         results = read_results(folder)
-    splits = list(results["scores"])
+        if isinstance(results, SeedsResults):
+            raise damaged(folder / RESULTS, "expected the results of one seed, found those of a multi-seed run")
+    splits = list(results.scores)
     chosen = split or ("test" if "test" in splits else splits[0])
     if chosen not in splits:
-        raise UsageError(f"{folder}: no scores on '{chosen}'; allowed: {one_of(splits)}")
+        raise UsageError(f"{folder}: no scores on split '{chosen}'; allowed: {one_of(splits)}")
+    if chosen not in results.data.split_fingerprints:
+        raise damaged(folder / RESULTS, f"key 'data.split_fingerprints.{chosen}' is missing")
     arrays = _read_arrays(folder / EXAMPLES, chosen)
-    lines = (folder / "predictions.jsonl").read_text(encoding="utf-8").split("\n")
-    records = [record for line in lines if line and (record := json.loads(line))["split"] == chosen]
+    records = [record for record in read_objects(folder / PREDICTIONS) if record.get("split") == chosen]
     if len(records) != len(arrays[0]):
         raise UsageError(
-            f"{folder}: predictions.jsonl has {len(records)} examples of {chosen}, {EXAMPLES} {len(arrays[0])}; "
-            "one of the two was changed after the run"
+            f"{folder}: {PREDICTIONS} has {len(records)} {chosen} examples, {EXAMPLES} has {len(arrays[0])}. One of the files "
+            "was changed after the run. Restore it from a copy, or repeat the run"
         )
-    task = find_tasks()[results["task"]]
+    saved = load_saved_task(folder / RESULTS, results.task, results.task_settings, results.task_schema)
     return ScoredExamples(
-        results["name"],
+        results,
         folder,
         chosen,
-        results["data"]["split_fingerprints"][chosen],
-        task,
-        task.settings.model_validate(results["task_settings"]),
-        task.load_schema(results["schema"]),
-        results["main_metric"],
+        results.data.split_fingerprints[chosen],
+        saved.task,
+        saved.settings,
+        saved.schema,
         records,
         *arrays,
     )
 
 
 def _read_arrays(path: Path, split: str) -> Arrays:
+    """Return predictions and references of a split, with the same number of examples."""
     if not path.is_file():
-        raise UsageError(f"{path}: no such file; the run was made by an older version, so run its recipe again")
+        raise UsageError(f"{path}: file not found. The run was made by an older version; repeat the run")
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            return found[f"{split}_predictions"], found[f"{split}_references"]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path}: cannot be read: {error}") from None
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            predictions, references = archive[f"{split}_predictions"], archive[f"{split}_references"]
+    except KeyError:
+        raise damaged(path, f"the arrays of split '{split}' are missing") from None
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise damaged(path, f"not a valid npz file ({error})") from None
+    if not predictions.ndim or not references.ndim or len(predictions) != len(references):
+        raise damaged(path, f"the arrays of split '{split}' have different lengths")
+    return predictions, references

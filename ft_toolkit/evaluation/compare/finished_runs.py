@@ -1,6 +1,5 @@
 """Read finished runs from their folders, and check that they can be compared."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples, read_results
+from ft_toolkit.core.json_records import read_object
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, MODEL
+from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_recipe, read_results
+from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples
 from ft_toolkit.evaluation.compare.metric_names import find_metric
-from ft_toolkit.evaluation.compare.recipe_differences import read_recipe
 from ft_toolkit.metrics import language
 
 
@@ -28,8 +29,8 @@ class FinishedRun:
     label: str
     given: Path
     examples: ScoredExamples
-    results: dict[str, Any]
-    seeds: dict[str, Any] | None
+    results: RunResults | EvaluationResults
+    seeds: SeedsResults | None
 
     @cached_property
     def recipe(self) -> dict[str, Any] | None:
@@ -71,8 +72,8 @@ def read_runs(folders: Sequence[Path], split: str | None = None) -> list[Finishe
         # All runs use the split of the first one: a validation split is never compared with a test split.
         examples = read_examples(folder, split or (runs[0].examples.split if runs else None))
         label = path.name if [other.name for other in resolved].count(path.name) == 1 else str(folder)
-        seeds = results if "best" in results else None
-        runs.append(FinishedRun(label, folder, examples, read_results(examples.folder), seeds))
+        seeds = results if isinstance(results, SeedsResults) else None
+        runs.append(FinishedRun(label, folder, examples, examples.results, seeds))
     return runs
 
 
@@ -134,7 +135,7 @@ def choose_metric(name: str | None, runs: Sequence[FinishedRun]) -> tuple[str, l
     `name` None takes the main metric of the first run, or another one if the runs do not share it.
     """
     names, notes = common_metrics(runs)
-    main = runs[0].examples.main_metric
+    main = runs[0].examples.results.main_metric
     if name is None:
         return main if main in names else names[0], []
     try:
@@ -145,7 +146,7 @@ def choose_metric(name: str | None, runs: Sequence[FinishedRun]) -> tuple[str, l
 
 def model_megabytes(run: FinishedRun) -> float | None:
     """Return the size of the model folder in megabytes (10^6 bytes), None if the folder was deleted."""
-    folder = run.examples.folder / "model"
+    folder = run.examples.folder / MODEL
     if not folder.is_dir():
         return None
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 1e6
@@ -153,7 +154,7 @@ def model_megabytes(run: FinishedRun) -> float | None:
 
 def base_model_of(run: FinishedRun) -> str | None:
     """Return the base model that an adapter in the model folder needs, None if the folder holds a full model."""
-    config = run.examples.folder / "model" / "adapter_config.json"
+    config = run.examples.folder / MODEL / ADAPTER_CONFIG
     if not config.is_file():
         return None
-    return str(json.loads(config.read_text(encoding="utf-8")).get("base_model_name_or_path"))
+    return str(read_object(config).get("base_model_name_or_path"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.run_records import EvaluationResults, ReloadCheck, RunResults
 from ft_toolkit.evaluation.compare.example_slices import slice_examples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, base_model_of, model_megabytes
 from ft_toolkit.evaluation.compare.gate_checks import Bound, Check, Drop, check_bound, check_drop, resolve_bound
@@ -64,7 +65,7 @@ class Gate:
 
 def check_run(run: FinishedRun, conditions: Conditions) -> Gate:
     """Check every condition, and the reload check of the run. Raises UsageError for a condition that cannot be checked."""
-    smoke = bool(run.results["substitutions"]) and not conditions.allow_smoke
+    smoke = run.results.is_smoke and not conditions.allow_smoke
     everything = np.arange(len(run.examples.records))
     notes = _notes(run)
     bounds = []
@@ -72,7 +73,8 @@ def check_run(run: FinishedRun, conditions: Conditions) -> Gate:
         bound, more = resolve_bound(given, run)
         bounds.append(bound)
         notes += more
-    checks = [_check_reload(run)] if "reload_proof" in run.results else []
+    reload_check = run.results.reload_proof if isinstance(run.results, RunResults) else None
+    checks = [] if reload_check is None else [_check_reload(reload_check)]
     checks += [check_bound(bound, run, everything, "", smoke=smoke) for bound in bounds]
     slices, skipped = _slices(run, conditions)
     notes += skipped
@@ -85,7 +87,7 @@ def check_run(run: FinishedRun, conditions: Conditions) -> Gate:
         checks.append(_check_seconds(run, conditions.max_seconds))
     if conditions.max_size_mb is not None:
         checks.append(_check_size(run, conditions.max_size_mb))
-    return Gate(run.examples.run, run.given, run.examples.split, len(everything), checks, notes)
+    return Gate(run.results.name, run.given, run.examples.split, len(everything), checks, notes)
 
 
 def _slices(run: FinishedRun, conditions: Conditions) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -106,27 +108,26 @@ def _slices(run: FinishedRun, conditions: Conditions) -> tuple[dict[str, np.ndar
 
 def _notes(run: FinishedRun) -> list[str]:
     notes = []
-    if run.results["substitutions"]:
+    if run.results.is_smoke:
         notes.append("a smoke run: its scores mean nothing; the reload check, the training time and the size are valid")
     if run.seeds is not None:
-        best = run.seeds["best"]["seed"]
-        notes.append(f"the best of {len(run.seeds['seeds'])} seeds on validation is checked: seed {best}")
-    if "reload_proof" not in run.results:
+        best = run.seeds.best.seed
+        notes.append(f"the best of {len(run.seeds.seeds)} seeds on validation is checked: seed {best}")
+    if isinstance(run.results, EvaluationResults):
         notes.append("an evaluation of a saved model has no reload check")
     return notes
 
 
-def _check_reload(run: FinishedRun) -> Check:
-    proof = run.results["reload_proof"]
-    passed = proof["largest_difference"] <= proof["tolerance"]
-    text = f"{proof['rows']:,} rows, largest difference {proof['largest_difference']:.1g}"
-    return Check("reload check: a fresh process gives the same predictions", bool(passed), text, {})
+def _check_reload(reload_check: ReloadCheck) -> Check:
+    passed = reload_check.largest_difference <= reload_check.tolerance
+    text = f"{reload_check.rows:,} rows, largest difference {reload_check.largest_difference:.1g}"
+    return Check("reload check: a fresh process gives the same predictions", passed, text, {})
 
 
 def _check_seconds(run: FinishedRun, limit: float) -> Check:
-    if "training" not in run.results:
+    if isinstance(run.results, EvaluationResults):
         raise UsageError(f"--max-seconds: {run.given} is an evaluation, which has no training time")
-    seconds = run.seeds["seconds"] if run.seeds is not None else run.results["training"]["seconds"]
+    seconds = run.seeds.seconds if run.seeds is not None else run.results.training.seconds
     return _check_limit("training time", seconds, limit, "s")
 
 

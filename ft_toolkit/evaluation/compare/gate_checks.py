@@ -110,7 +110,7 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
     metric, notes = choose_metric(drop.metric, [run, drop.baseline])
     sign = 1.0 if run.examples.metrics[metric].greater_is_better else -1.0
     name = f"{metric} at most {drop.allowed:g} below {drop.baseline.label}"
-    if smoke or drop.baseline.results["substitutions"]:
+    if smoke or drop.baseline.results.is_smoke:
         return Check(name, False, _SMOKE if smoke else f"{drop.baseline.label} is a smoke run", {}), notes
     before, after = (_score(one, metric) for one in both)
     drops = sign * (_resampled(drop.baseline, metric) - _resampled(run, metric))

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core.errors import UsageError
-from ft_toolkit.core.yaml12 import YamlError, dump_yaml, parse_yaml
+from ft_toolkit.core.yaml12 import dump_yaml
 
 # Sections that say where a run reports to. They do not change its result.
 _IGNORED_SECTIONS = ("tracking", "hub")
@@ -22,23 +20,6 @@ class SettingDifference:
 
     setting: str
     values: tuple[str, ...]
-
-
-def read_recipe(folder: Path) -> dict[str, Any] | None:
-    """Return the resolved recipe of a run folder; None for a folder without one, such as an evaluation.
-
-    Raises UsageError when the file is damaged.
-    """
-    path = folder / "recipe.yaml"
-    if not path.is_file():
-        return None
-    try:
-        recipe = parse_yaml(path.read_text(encoding="utf-8"))[0]
-    except (YamlError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the file is damaged: {error}") from None
-    if not isinstance(recipe, dict):
-        raise UsageError(f"{path}: the file is damaged: it is not a mapping of sections")
-    return recipe
 
 
 def recipe_differences(recipes: Sequence[Mapping[str, Any] | None]) -> list[SettingDifference]:

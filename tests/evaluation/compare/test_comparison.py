@@ -89,7 +89,7 @@ def test_runs_that_cannot_be_compared_are_refused(make_run, tmp_path: Path):
         compared(a, make_run("c", right([1]), text="other {}"))
     with pytest.raises(UsageError, match=r"no metric 'acuracy'.*Did you mean 'accuracy'"):
         compared(a, b, metric="acuracy")
-    with pytest.raises(UsageError, match="no such finished run"):
+    with pytest.raises(UsageError, match="run folder not found"):
         compared(a, tmp_path / "nothing")
     results = json.loads((b / "results.json").read_text())
     ner = {
@@ -106,10 +106,18 @@ def test_multi_seed_runs_report_mean_and_spread(make_run, tmp_path: Path, capsys
     for name, mean in (("one", 0.8), ("two", 0.85)):
         make_run(f"{name}/seed_1", right([1]))
         spread = {"mean": mean, "sd": 0.01, "min": mean, "max": mean, "n": 3}
-        seeds = {
-            "best": {"seed": 1, "folder": "seed_1"},
+        seeds = json.loads((tmp_path / name / "seed_1" / "results.json").read_text()) | {
+            "best": {
+                "seed": 1,
+                "folder": "seed_1",
+                "model": "seed_1/model",
+                "chosen_by": "validation loss",
+                "value": 0.1,
+            },
             "seeds": [1, 2, 3],
-            "scores": {"test": {"metrics": {"accuracy": spread}}},
+            "scores": {"test": {"n": 100, "metrics": {"accuracy": spread}}},
+            "runs": [],
+            "seconds": 30.0,
         }
         (tmp_path / name / "results.json").write_text(json.dumps(seeds))
     print_comparison(compared(tmp_path / "one", tmp_path / "two"))
@@ -157,5 +165,5 @@ def test_settings_that_differ_are_shown(make_run, tmp_path: Path, capsys):
     write_comparison(tmp_path / "page.html", comparison, "ftk compare a b")
     assert "<code>method.r</code></th><td>-</td><td>8</td>" in (tmp_path / "page.html").read_text()
     (b / "recipe.yaml").write_text("training: [")
-    with pytest.raises(UsageError, match=r"recipe\.yaml: the file is damaged"):
+    with pytest.raises(UsageError, match=r"recipe\.yaml: not valid YAML at line 1"):
         compared(a, b)

@@ -12,8 +12,9 @@ from rich.console import Console
 from ft_toolkit.cli.arguments import find_recipe
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_json
+from ft_toolkit.core.run_folder import EXAMPLES
 from ft_toolkit.evaluation.compare.comparison import compare_runs
-from ft_toolkit.evaluation.compare.examples import EXAMPLES, read_examples, write_examples
+from ft_toolkit.evaluation.compare.examples import read_examples, write_examples
 from ft_toolkit.evaluation.compare.finished_runs import read_runs
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.report.comparison import print_comparison, write_comparison
@@ -67,7 +68,7 @@ def test_every_task_can_be_compared(finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, perfect)
     splits = list(json.loads((finished / "results.json").read_text())["scores"])
     found = {split: read_examples(finished, split) for split in splits}
-    write_examples(perfect / EXAMPLES, {split: (one.references, one.references) for split, one in found.items()})
+    write_examples(perfect, {split: (one.references, one.references) for split, one in found.items()})
     comparison = compare_runs(read_runs([finished, perfect]), metric=None, columns=["length"])
     for line in comparison.metrics:
         assert line.differences["perfect"].outcome != "worse", line.name
@@ -81,7 +82,7 @@ def test_every_task_can_be_compared(finished: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_not_a_finished_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such finished run"):
+    with pytest.raises(UsageError, match="run folder not found"):
         read_examples(tmp_path / "nothing")
     (tmp_path / "recipe.yaml").write_text("")
     with pytest.raises(UsageError, match="not finished"):
@@ -98,10 +99,10 @@ def test_files_that_disagree_are_refused(finished: Path, tmp_path: Path) -> None
     lines = (finished / "predictions.jsonl").read_bytes().splitlines(keepends=True)
     with pytest.raises(UsageError, match="changed after the run"):
         read_examples(copy(predictions=b"".join(lines[:-1])), json.loads(lines[-1])["split"])
-    with pytest.raises(UsageError, match="no scores on 'train'; allowed: "):
+    with pytest.raises(UsageError, match="no scores on split 'train'; allowed: "):
         read_examples(copy(), "train")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match="not a valid npz file"):
         read_examples(copy(examples=b"PK\x03\x04 not a zip"))
     (tmp_path / EXAMPLES).unlink()
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match="file not found"):
         read_examples(tmp_path)
