@@ -23,7 +23,7 @@ from ft_toolkit.cli.scale import scale
 from ft_toolkit.cli.show import show
 from ft_toolkit.core.errors import FtkError, LostProcessError, RecipeError
 from ft_toolkit.core.fresh_process import end_early
-from ft_toolkit.training.distributed.launch import speaks
+from ft_toolkit.training.distributed.launch import reports_errors
 
 app = typer.Typer(
     help="Fine-tune BERT- and GPT-2-class models from a recipe: exact loss, honest scores, models that reload and agree.",
@@ -40,18 +40,18 @@ app.add_typer(ci, name="ci")
 def main() -> None:
     """Run the command line; print a user's error in words and leave with its exit code.
 
-    Of several processes, the first to fail speaks.
+    Only the first of several processes to fail reports its error.
     """
     sys.excepthook = _show_traceback
     try:
         app()
     except FtkError as error:
         heading = "" if isinstance(error, RecipeError) else "error: "
-        if speaks(os.environ, lost_another=isinstance(error, LostProcessError)):
+        if reports_errors(os.environ, lost_another=isinstance(error, LostProcessError)):
             print(f"{heading}{error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
-        if speaks(os.environ):
+        if reports_errors(os.environ):
             print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
         sys.exit(130)
     finally:
@@ -60,5 +60,5 @@ def main() -> None:
 
 def _show_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     """Show the traceback of a bug, unless another process of this run failed first."""
-    if speaks(os.environ):
+    if reports_errors(os.environ):
         sys.__excepthook__(kind, error, traceback)

@@ -56,9 +56,10 @@ def evaluate(
     is_local(model)  # refuses what is neither a folder nor a Hub id
     load_libraries()
     from ft_toolkit.report.console import print_results
-    from ft_toolkit.runs.evaluate import evaluate_model
+    from ft_toolkit.runs.evaluate import EvaluationRequest, evaluate_model
+    from ft_toolkit.training.tracking import Display
 
-    results = evaluate_model(
+    request = EvaluationRequest(
         model,
         data,
         split="test" if split == "test" else "validation",
@@ -68,6 +69,5 @@ def evaluate(
         robustness=robustness,
         samples=samples,
         command=shlex.join(["ftk", *sys.argv[1:]]),
-        console=Console(),
     )
-    print_results(results, Console())
+    print_results(evaluate_model(request, Display(Console(), enabled=True)), Console())

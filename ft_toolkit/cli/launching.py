@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from ft_toolkit.training.distributed.launch import check_launcher, is_launched, start
+from ft_toolkit.training.distributed.launch import check_launcher, is_launched, launch
 
 if TYPE_CHECKING:
     from ft_toolkit.recipe.load import LoadedRecipe
@@ -24,4 +24,4 @@ def check_recipe_launcher(loaded: "LoadedRecipe", processes: int | None) -> None
 def start_processes(processes: int | None) -> None:
     """Leave this process to start `processes` others that do the same as this was to do, if several are wanted."""
     if processes is not None and processes > 1 and not is_launched(os.environ):
-        sys.exit(start(processes, sys.argv[1:]))
+        sys.exit(launch(processes, sys.argv[1:]))

@@ -4,8 +4,12 @@ import atexit
 import gc
 import os
 import warnings
+from contextlib import AbstractContextManager, nullcontext
+
+from rich.console import Console
 
 from ft_toolkit.core import environment
+from ft_toolkit.core.verbosity import Verbosity
 
 
 def quiet_hub() -> None:
@@ -14,7 +18,7 @@ def quiet_hub() -> None:
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
-def load_libraries() -> None:
+def load_libraries(verbosity: Verbosity = Verbosity.NORMAL) -> None:
     """Load torch, transformers and Accelerate; keep their bars and advice out of the output, their errors still show.
 
     Python's collections find nothing to free among a million objects that stay: 0.8 s while they are loaded and 1 s at the
@@ -33,9 +37,10 @@ def load_libraries() -> None:
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     gc.disable()
     try:
-        from transformers.utils import logging
+        with _loading_message(verbosity):
+            from transformers.utils import logging
 
-        import ft_toolkit.evaluation.predictor  # noqa: F401
+            import ft_toolkit.evaluation.predictor  # noqa: F401
     finally:
         gc.enable()
     if not gc.get_freeze_count():
@@ -44,3 +49,11 @@ def load_libraries() -> None:
     logging.disable_progress_bar()
     if environment.use_cpu():  # else DeepSpeed, where it is installed, says at length that it guessed so
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
+def _loading_message(verbosity: Verbosity) -> AbstractContextManager[object]:
+    """Show "loading libraries" on a terminal, on the main process, for the duration of the context: it takes seconds."""
+    console = Console(stderr=True)
+    if verbosity == Verbosity.QUIET or not console.is_terminal or os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return console.status("loading libraries")

@@ -14,7 +14,7 @@ from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.core.errors import GateError, UsageError, one_of
 from ft_toolkit.core.fresh_process import start_early
 from ft_toolkit.core.shipped import shipped
-from ft_toolkit.training.distributed.launch import own_command
+from ft_toolkit.training.distributed.launch import current_command
 
 
 def reproduce(
@@ -57,7 +57,7 @@ def reproduce(
     from ft_toolkit.report.console import print_results
     from ft_toolkit.runs.seeds import run_recipe
 
-    command = own_command(sys.argv[1:], os.environ)
+    command = current_command(sys.argv[1:], os.environ)
     results = run_recipe(loaded, output=output, resume=resume, smoke=False, command=command, console=Console())
     if not results:
         return

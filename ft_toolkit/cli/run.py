@@ -12,7 +12,7 @@ from ft_toolkit.cli.arguments import Overrides, Processes, RecipeArgument, find_
 from ft_toolkit.cli.launching import check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.core.fresh_process import start_early
-from ft_toolkit.training.distributed.launch import is_launched, own_command
+from ft_toolkit.training.distributed.launch import current_command, is_launched
 
 
 def run(
@@ -58,5 +58,5 @@ def run(
         return
     from ft_toolkit.runs.seeds import run_recipe
 
-    command = own_command(sys.argv[1:], os.environ)
+    command = current_command(sys.argv[1:], os.environ)
     run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())

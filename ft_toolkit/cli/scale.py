@@ -44,20 +44,20 @@ def scale(
     if names == []:
         raise UsageError(f"--models {models!r}: names of models, separated by commas, are needed")
     numbers = _seeds(seeds)
-    from ft_toolkit.runs.learning_curve_plan import ScaleRequest, load_models
+    from ft_toolkit.runs.learning_curve_plan import CurveRequest, load_models
 
-    request = ScaleRequest(
+    request = CurveRequest(
         recipe, path, overrides or [], wanted, names, numbers, "test" if split == "test" else "validation"
     )
     for loaded in load_models(request).values():
         check_sources(loaded.recipe.data, loaded.task)
     check_folder(output, resume=resume)
     load_libraries()
-    from ft_toolkit.runs.learning_curve import run_scale
+    from ft_toolkit.runs.learning_curve import run_learning_curve
     from ft_toolkit.runs.options import RunOptions
 
     command = shlex.join(["ftk", *sys.argv[1:]])
-    run_scale(request, RunOptions(output, resume, smoke=False, command=command, console=Console()))
+    run_learning_curve(request, RunOptions(output, resume, smoke=False, command=command, console=Console()))
 
 
 def _shares(text: str | None) -> list[float] | None:

@@ -1,7 +1,7 @@
-"""A process that knows nothing of this one, ready for one `ftk` command: what proves that a saved model answers the same.
+"""A separate process that runs one `ftk` command, for the reload check of a saved model.
 
-Its libraries take seconds to load. `start_early` starts it before this process loads its own, on another core, and `take`
-hands it out when it is needed. Nothing heavy is imported here.
+Loading the libraries takes seconds. `start_early` starts the process on another core before this process loads its own
+libraries, and `take` returns it when the command is ready. This module imports no heavy library.
 """
 
 import json
@@ -12,42 +12,51 @@ from typing import Self
 
 from ft_toolkit.core.errors import ReloadError
 
+# Loads the libraries and then runs the command line that it reads from standard input. Started by name: core imports no room
+# above it.
+_WAITING_MODULE = "ft_toolkit.cli.wait_for_command"
+# Set by launchers for each process of a distributed run.
+_LAUNCHER_VARIABLES = {
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "GROUP_RANK",
+}
+_LAUNCHER_PREFIXES = ("TORCHELASTIC_", "ACCELERATE_")
+
 
 class FreshProcess:
-    """A process that has loaded its libraries, and nothing of this one, and waits for the words of one `ftk` command."""
-
-    # no words: the run was over before it had a model to prove
-    _WAIT = (
-        "import sys, json; from ft_toolkit.cli.app import main; from ft_toolkit.cli.libraries import load_libraries; "
-        "load_libraries(); words = sys.stdin.readline(); sys.argv = json.loads(words or '[]'); words and main()"
-    )
+    """A process that has loaded the libraries, shares no state with this one, and waits for one `ftk` command."""
 
     def __init__(self) -> None:
-        """Start it."""
+        """Start the process."""
         self._process = subprocess.Popen(
-            [sys.executable, "-c", self._WAIT],
+            [sys.executable, "-m", _WAITING_MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=_plain_environment(),
-            # a Ctrl-C on the terminal is this process's to answer
+            env=_offline_environment(),
+            # Ctrl-C in the terminal must reach only this process, which decides when to stop
             start_new_session=True,
         )
 
     @property
-    def lives(self) -> bool:
-        """Whether it still waits."""
+    def is_running(self) -> bool:
+        """Whether the process is still waiting for a command."""
         return self._process.poll() is None
 
-    def run(self, *words: str) -> None:
-        """Run `ftk WORDS` there to its end. Raises ReloadError with what it says when it fails."""
-        _, errors = self._process.communicate(json.dumps(["ftk", *words]) + "\n")
+    def run(self, *arguments: str) -> None:
+        """Run `ftk ARGUMENTS` in the process and wait until it ends. Raises ReloadError with its output if it fails."""
+        _, errors = self._process.communicate(json.dumps(["ftk", *arguments]) + "\n")
         if self._process.returncode != 0:
-            raise ReloadError(f"the saved model cannot be loaded by a fresh process:\n{errors.strip()}")
+            raise ReloadError(f"a new process cannot load the saved model:\n{errors.strip()}")
 
     def end(self) -> None:
-        """End it, if it still waits."""
+        """End the process if it is still running."""
         self._process.kill()
         self._process.communicate()
 
@@ -62,32 +71,31 @@ _waiting: list[FreshProcess] = []
 
 
 def start_early() -> None:
-    """Start a process that `take` will give, in the first of several ranks; who calls this calls `end_early` in the end."""
+    """Start the process that `take` will return, on the main process only. The caller must call `end_early` at the end."""
     if os.environ.get("RANK", "0") == "0" and not _waiting:
         _waiting.append(FreshProcess())
 
 
 def take() -> FreshProcess:
-    """Return the process that was started early, or, where there is none any more, a new one."""
+    """Return the process that was started early, or start a new one."""
     early = _waiting.pop() if _waiting else None
-    return early if early is not None and early.lives else FreshProcess()
+    return early if early is not None and early.is_running else FreshProcess()
 
 
 def end_early() -> None:
-    """End the process that was started early and not taken."""
+    """End the process that was started early, unless it was taken."""
     while _waiting:
         _waiting.pop().end()
 
 
-def _plain_environment() -> dict[str, str]:
-    """Return the environment without what makes a process one of several ranks, and without the network.
+def _offline_environment() -> dict[str, str]:
+    """Return this process's environment without the launcher's variables and without network access.
 
-    Its threads wait without spinning: this process computes scores beside it, on the same cores.
+    The threads of the new process wait without spinning, because this process computes scores on the same cores.
     """
-    launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
-    kept = {
+    inherited = {
         key: value
         for key, value in os.environ.items()
-        if key not in launcher and not key.startswith(("TORCHELASTIC_", "ACCELERATE_"))
+        if key not in _LAUNCHER_VARIABLES and not key.startswith(_LAUNCHER_PREFIXES)
     }
-    return {"OMP_WAIT_POLICY": "passive", **kept, "HF_HUB_OFFLINE": "1"}
+    return {"OMP_WAIT_POLICY": "passive", **inherited, "HF_HUB_OFFLINE": "1"}

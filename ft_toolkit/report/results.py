@@ -17,7 +17,7 @@ from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
 from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.tasks.base import Task, without_answers
-from ft_toolkit.training.prepare import Prepared, effective_batch
+from ft_toolkit.training.prepare import Prepared
 
 
 def run_environment(prepared: Prepared, accelerator: Accelerator) -> RunEnvironment:
@@ -72,7 +72,7 @@ def build(
         "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
         "bootstrap_samples": recipe.evaluation.bootstrap_samples,
         "data": data_facts(prepared.data, card, prepared.facts),
-        "training": training | {"batch": effective_batch(recipe.training, 1)},
+        "training": training,
         "scores": scores,
         "reference": _reference(prepared, scores),
         "reload_proof": proof,

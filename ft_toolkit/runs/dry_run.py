@@ -1,4 +1,4 @@
-"""`ftk run --dry-run`: everything up to the first step, then one measured forward and backward pass, and no update."""
+"""`ftk run --dry-run`: check the whole recipe and measure one training step, without an update."""
 
 import tempfile
 import time
@@ -15,26 +15,31 @@ from ft_toolkit.report.sections.background import lost_answers
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward
 from ft_toolkit.training.plan import training_plan
-from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, effective_batch, prepare
+from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, describe_step, prepare
 from ft_toolkit.training.speedups import apply_speedups
 from ft_toolkit.training.tracking import check_trackers
 
+# Labels that are shown; further labels are counted.
+_MOST_LABELS = 12
+_TIMED_PASSES = 3
+
 
 def dry_run(loaded: LoadedRecipe, console: Console) -> None:
-    """Check the whole recipe and print rows, tokens, steps, weights, and an estimate of memory and time.
+    """Check the whole recipe and print rows, tokens, steps, parameters, and an estimate of memory and time.
 
-    The estimate comes from a real forward and backward pass over the largest and over a middling batch. Raises UsageError.
+    The estimate is a measurement: a forward and backward pass over the largest batch and over a batch of median size. Raises
+    UsageError.
     """
     check_trackers(loaded.recipe.tracking)
     with tempfile.TemporaryDirectory() as scratch:
         prepared = prepare(loaded, work_folder=Path(scratch))
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=prepared.recipe.training.mixed_precision)
-        _show(prepared, accelerator, build_model(prepared), console)
+        _print_splits(prepared, console)
+        _print_plan(prepared, accelerator, build_model(prepared), console)
 
 
-def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, console: Console) -> None:
-    """Print rows, warnings, and what the steps will cost."""
-    recipe = prepared.recipe
+def _print_splits(prepared: Prepared, console: Console) -> None:
+    """Print a table of the splits, and the warnings about the data."""
     splits = prepared.facts["splits"]
     lost = lost_answers(key for facts in splits.values() for key in facts)
     columns = ("rows", "tokens", "longest", "rows_cut", "tokens_cut", *lost, "also_in_training")
@@ -42,41 +47,49 @@ def _show(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, conso
     for name, facts in splits.items():
         table.add_row(name, *(f"{facts[key]:,}" if key in facts else "-" for key in columns))
     console.print(table)
-    for line in prepared.facts["warnings"]:
-        console.print(f"note: {line}", highlight=False)
-    count, labels = built.count, getattr(prepared.schema, "labels", ())
-    seeds = recipe.training.seeds or ()
+    for warning in prepared.facts["warnings"]:
+        console.print(f"note: {warning}", highlight=False)
+
+
+def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, console: Console) -> None:
+    """Print the labels, the trainable parameters, and the number, size and cost of the training steps."""
+    recipe, count = prepared.recipe, built.count
+    labels, seeds = getattr(prepared.schema, "labels", ()), recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
-    for name, text in (
-        *([("labels", ", ".join(labels[:12]) + (" ..." if len(labels) > 12 else ""))] if labels else []),
-        ("main metric", prepared.main_metric),
-        *([("seeds", ", ".join(map(str, seeds)) + "; steps and time below are those of one")] if seeds else []),
-        ("weights", f"{count.trainable:,} of {count.total:,} are trained ({count.share:.1%})"),
-        ("new modules", ", ".join(built.new_modules) or "none"),
-        ("step", effective_batch(recipe.training, accelerator.num_processes)),
-        ("steps", f"{steps:,}"),
-        ("memory", f"about {memory_mib:,} MiB on {accelerator.device}"),
-        (
-            "time",
-            f"about {_duration(seconds * steps)} of training ({seconds:.2f} s a step, measured), evaluations apart",
-        ),
-    ):
-        console.print(f"{name:<12} {text}", highlight=False)
+    lines = {
+        "labels": _describe_labels(labels),
+        "main metric": prepared.main_metric,
+        "seeds": f"{', '.join(map(str, seeds))} (steps and time below are per seed)" if seeds else "",
+        "parameters": f"{count.trainable:,} of {count.total:,} are trainable ({count.share:.1%})",
+        "new modules": ", ".join(built.new_modules) or "none",
+        "steps": f"{steps:,} of {describe_step(recipe.training, accelerator.num_processes)}",
+        "memory": f"about {memory_mib:,} MiB on {accelerator.device}",
+        "time": f"about {_duration(seconds * steps)} ({seconds:.2f} s per step, measured), without evaluations",
+    }
+    for name, text in lines.items():
+        if text:
+            console.print(f"{name:<12} {text}", highlight=False)
     console.print("dry run: all checks passed, nothing was trained or written", highlight=False)
 
 
+def _describe_labels(labels: tuple[str, ...]) -> str:
+    """Return the first labels and the number of the others."""
+    more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
+    return ", ".join(labels[:_MOST_LABELS]) + more
+
+
 def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepared, trainable: int) -> tuple[float, int]:
-    """Return the seconds of a middling optimizer step and the expected peak memory in MiB."""
+    """Return the seconds of an optimizer step of median size and the expected peak memory in MiB."""
     lengths = prepared.features["train"].lengths
     plan = training_plan(prepared, total_steps=1, world_size=accelerator.num_processes)
-    micros = sorted(
+    micro_batches = sorted(
         (micro for step in plan.epoch_batches(0) for micro in step[0] if micro.weight),
         key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features),
     )
 
-    def pass_over(micro: MicroBatch) -> float:
+    def seconds_of_pass(micro: MicroBatch) -> float:
         started = time.perf_counter()
         backward(accelerator, model, plan, plan.collate(micro.features, 1.0), 1.0)
         if accelerator.device.type == "cuda":
@@ -84,16 +97,18 @@ def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepare
         return time.perf_counter() - started
 
     model.train()
-    pass_over(micros[-1])  # the largest first: it warms up and shows the memory
-    accumulate = prepared.recipe.training.gradient_accumulation_steps
-    middling = micros[len(micros) // 2]
-    seconds = min(pass_over(middling) for _ in range(3)) * accumulate  # the least disturbed of three
+    seconds_of_pass(micro_batches[-1])  # the largest first: it warms up the device and reaches the peak memory
+    median = micro_batches[len(micro_batches) // 2]
+    # the minimum of three passes is the least disturbed one
+    seconds_per_pass = min(seconds_of_pass(median) for _ in range(_TIMED_PASSES))
     on_gpu = accelerator.device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() // 2**20 if on_gpu else environment.peak_memory_mib()
-    return seconds, peak + 8 * trainable // 2**20  # AdamW's two moments, float32, are not allocated yet
+    adamw_mib = 8 * trainable // 2**20  # two float32 moments per weight, which are not allocated yet
+    return seconds_per_pass * prepared.recipe.training.gradient_accumulation_steps, peak + adamw_mib
 
 
 def _duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

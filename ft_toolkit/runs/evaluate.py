@@ -1,12 +1,10 @@
-"""`ftk evaluate`: a finished model scored on rows, as the run that made it was, into a folder of its own."""
+"""Score a finished model on new rows, with the metrics and settings of its run, and write an evaluation folder."""
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from rich.console import Console
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.errors import DataError
@@ -23,72 +21,70 @@ from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedForInference, load
-from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
+from ft_toolkit.training.tracking import Display
 
-# Of a model whose inference.json does not say how its run scored itself.
-SAMPLES, SEED = 1000, 13
+# Bootstrap resamples and seed for a model whose inference.json does not name them.
+DEFAULT_SAMPLES, DEFAULT_SEED = 1000, 13
 
 
-def evaluate_model(
-    name: str,
-    source: str,
-    *,
-    split: SplitName,
-    columns: Mapping[str, str],
-    slices: Sequence[str],
-    output: Path | None,
-    robustness: bool,
-    samples: int | None,
-    command: str,
-    console: Console,
-) -> dict[str, Any]:
-    """Score the model `name` on the rows of `source` (a file, or a data card's split) and write an evaluation folder.
+@dataclass(frozen=True)
+class EvaluationRequest:
+    """The arguments of `ftk evaluate`.
 
-    Returns the content of results.json and the `folder`. `samples` bootstrap resamples: None takes the run's. Raises
-    UsageError.
+    model           a run folder, a model folder, or a repository on the Hub
+    source          a data file, or the name of a data card
+    split           the split that the rows belong to
+    columns         names of the file's columns by the task's names; the run's names are the default
+    slices          columns whose values divide the rows into groups with scores of their own
+    output          the evaluation folder; None creates evaluations/NAME with the next free number
+    robustness      whether to run the robustness check
+    samples         bootstrap resamples for the intervals; None uses the number of the model's run
+    command         the command line, for results.json
     """
-    model = load(name)
-    task, schema = model.task, model.schema
-    if robustness:
-        check_offered(task, model.settings)
-    defaults = model.contract.evaluation
-    trained = TrainedColumns(defaults.columns, defaults.card_columns)
-    data = load_split(source, split, task, model.settings, columns, trained, keep=slices)
-    rows = data.splits[split]
-    metrics = applicable_metrics(task, model.settings, schema)
-    main = defaults.main_metric if defaults.main_metric in metrics else next(iter(metrics))
-    seed = SEED if defaults.seed is None else defaults.seed
-    draws: dict[str, Any] = {"samples": samples or defaults.bootstrap_samples or SAMPLES, "seed": seed}
-    console.print(f"model    {name}: {task.name}", highlight=False, soft_wrap=True)
-    console.print(f"data     {len(rows)} rows of {data.origin[split]}", highlight=False, soft_wrap=True)
+
+    model: str
+    source: str
+    split: SplitName
+    columns: Mapping[str, str]
+    slices: Sequence[str]
+    output: Path | None
+    robustness: bool
+    samples: int | None
+    command: str
+
+
+def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, Any]:
+    """Score a model on rows, write an evaluation folder, and return the content of results.json and the `folder`.
+
+    Raises UsageError if the model or the rows cannot be read or do not fit each other.
+    """
+    model, split = load(request.model), request.split
+    if request.robustness:
+        check_offered(model.task, model.settings)
+    data = _load_rows(request, model)
+    setup = _scoring_setup(request, model)
+    rows, origin = data.splits[split], data.origin[split]
+    display.say(f"model      {request.model}: {model.task.name}")
+    display.say(f"data       {len(rows):,} examples of {origin}")
     started = time.perf_counter()
-    decoded, features = _predict(model, rows, data.origin[split])
+    predictions, features = _predict(model, rows, origin)
     seconds = time.perf_counter() - started
-    plan = ScoringSetup(task, model.settings, schema, metrics, main, slices=slices, **draws)
-    scored = score_split(decoded, rows, plan, {}, fitted_here=False)
+    scored = score_split(predictions, rows, setup, {}, fitted_here=False)
     record = scored.record
-    if robustness:
-        record["robustness"] = _robustness(model, data, split, decoded, features, metrics[main], draws, console)
-    folder = Path(claim(_short_name(name), output, resume=False, beneath="evaluations"))
+    if request.robustness:
+        record["robustness"] = _check_robustness(model, rows, predictions, features, setup, display)
+    folder = Path(claim(_short_name(request.model), request.output, resume=False, beneath="evaluations"))
     results = {
         "kind": "evaluation",
         "name": folder.name,
-        "task": task.name,
-        "task_settings": model.settings.model_dump(mode="json"),
-        "schema": asdict(schema),
-        "pipeline_tag": task.pipeline_tag,
-        "command": command,
+        "command": request.command,
         "substitutions": [],
-        "model": name,
-        "labels": list(getattr(schema, "labels", ())),
-        "main_metric": main,
-        "greater_is_better": metrics[main].greater_is_better,
-        "lower_is_better": [key for key, one in metrics.items() if not one.greater_is_better],
-        "bootstrap_samples": draws["samples"],
-        "data": results_file.data_facts(data, data.card, audit(data, {split: features}, task, model.max_length)),
+        "model": request.model,
+        **_model_facts(model, setup),
+        "data": results_file.data_facts(data, data.card, audit(data, {split: features}, model.task, model.max_length)),
         "scores": {split: record},
         "evaluation": {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -97,60 +93,117 @@ def evaluate_model(
             "peak_memory_mib": environment.peak_memory_mib(),
         },
     }
-    results_file.write_predictions(folder / "predictions.jsonl", data, task, schema, {split: decoded})
+    results_file.write_predictions(folder / "predictions.jsonl", data, model.task, model.schema, {split: predictions})
     write_examples(folder, {split: (scored.predictions, scored.references)})
     write_results(folder, EvaluationResults.model_validate(results))
     write_page(folder)
     return {**results, "folder": str(folder)}
 
 
+def _load_rows(request: EvaluationRequest, model: LoadedForInference) -> LoadedData:
+    """Load the rows to score, with the column names of the request or of the model's run."""
+    defaults = model.contract.evaluation
+    trained_columns = TrainedColumns(defaults.columns, defaults.card_columns)
+    return load_split(
+        request.source,
+        request.split,
+        model.task,
+        model.settings,
+        request.columns,
+        trained_columns,
+        keep=request.slices,
+    )
+
+
+def _scoring_setup(request: EvaluationRequest, model: LoadedForInference) -> ScoringSetup:
+    """Return how to score the model: as its run did, except for what the request changes."""
+    defaults = model.contract.evaluation
+    metrics = applicable_metrics(model.task, model.settings, model.schema)
+    return ScoringSetup(
+        model.task,
+        model.settings,
+        model.schema,
+        metrics,
+        defaults.main_metric if defaults.main_metric in metrics else next(iter(metrics)),
+        samples=request.samples or defaults.bootstrap_samples or DEFAULT_SAMPLES,
+        seed=DEFAULT_SEED if defaults.seed is None else defaults.seed,
+        slices=request.slices,
+    )
+
+
+def _model_facts(model: LoadedForInference, setup: ScoringSetup) -> dict[str, Any]:
+    """Return the part of results.json that describes the model and the metrics."""
+    return {
+        "task": model.task.name,
+        "task_settings": model.settings.model_dump(mode="json"),
+        "schema": asdict(model.schema),
+        "pipeline_tag": model.task.pipeline_tag,
+        "labels": list(getattr(model.schema, "labels", ())),
+        "main_metric": setup.main_metric,
+        "greater_is_better": setup.metrics[setup.main_metric].greater_is_better,
+        "lower_is_better": [name for name, metric in setup.metrics.items() if not metric.greater_is_better],
+        "bootstrap_samples": setup.samples,
+    }
+
+
 def _predict(model: LoadedForInference, rows: Rows, origin: str) -> tuple[Decoded, Features]:
-    """Predict rows; an answer that the model does not know is refused with the file it stands in. Raises DataError."""
+    """Predict rows. Raises DataError, with the name of the file, for a label that the model was not trained on."""
     try:
         return model.predict_split(rows)
     except DataError as error:
-        raise DataError(f"{origin}: {error}. The model was trained without it, so it cannot be scored on it") from None
+        raise DataError(f"{origin}: {error}. The model was trained without it and cannot be scored on it") from None
 
 
-def _robustness(
+def _check_robustness(
     model: LoadedForInference,
-    data: LoadedData,
-    split: SplitName,
-    decoded: Decoded,
+    rows: Rows,
+    predictions: Decoded,
     features: Features,
-    metric: Metric,
-    draws: Mapping[str, int],
-    console: Console,
+    setup: ScoringSetup,
+    display: Display,
 ) -> list[dict[str, Any]]:
-    """Predict the rows again after each kind of change. A change that the tokenizer takes back is none to the model."""
-    rows, seen = data.splits[split], _inputs(features, len(data.splits[split]))
-    records = []
-    for kind in kinds_of(model.task):
-        changed = [perturb(kind, row, model.task.name, draws["seed"]) for row in rows]
-        touched = [i for i, one in enumerate(changed) if one is not None]
-        console.print(f"robust   {kind}: {len(touched)} of {len(rows)} rows change", highlight=False)
+    """Predict the rows again after each kind of change, and return a record per kind.
+
+    A change that leaves the token ids as they were is not counted: the model does not see it.
+    """
+    task, records = model.task, []
+    original_ids = _token_ids(features, len(rows))
+    for kind in kinds_of(task):
+        changes = {i: change for i, row in enumerate(rows) if (change := perturb(kind, row, task.name, setup.seed))}
+        display.say(f"robustness {kind}: {len(changes):,} of {len(rows):,} texts changed")
         trials = []
-        if touched:
-            new_rows = [one.row for one in changed if one is not None]
-            after, new_features = model.predict_split(new_rows)
-            now = _inputs(new_features, len(new_rows))
-            for place, i in enumerate(touched):
-                one = changed[i]
-                if one is not None and now[place] != seen[i]:
-                    trials.append(Trial(rows[i], one, decoded[i], after[place]))
-        records.append(judge(kind, trials, len(touched), task=model.task, schema=model.schema, metric=metric, **draws))
+        if changes:
+            changed_predictions, changed_features = model.predict_split([change.row for change in changes.values()])
+            changed_ids = _token_ids(changed_features, len(changes))
+            trials = [
+                Trial(rows[i], change, predictions[i], prediction)
+                for (i, change), ids, prediction in zip(changes.items(), changed_ids, changed_predictions, strict=True)
+                if ids != original_ids[i]
+            ]
+        records.append(
+            judge(
+                kind,
+                trials,
+                len(changes),
+                task=task,
+                schema=model.schema,
+                metric=setup.metrics[setup.main_metric],
+                samples=setup.samples,
+                seed=setup.seed,
+            )
+        )
     return records
 
 
-def _inputs(features: Features, n_rows: int) -> list[list[list[int]]]:
-    """Return, per row, the token ids of its windows."""
-    found: list[list[list[int]]] = [[] for _ in range(n_rows)]
+def _token_ids(features: Features, n_rows: int) -> list[list[list[int]]]:
+    """Return, for each row, the token ids of its windows."""
+    ids_by_row: list[list[list[int]]] = [[] for _ in range(n_rows)]
     for i, ids in zip(features.example_ids, features.inputs["input_ids"], strict=True):
-        found[i].append(ids)
-    return found
+        ids_by_row[i].append(ids)
+    return ids_by_row
 
 
 def _short_name(model: str) -> str:
-    """Return what to call an evaluation: the run's or the repository's name."""
+    """Return the name of an evaluation folder: the name of the run or of the repository."""
     path = Path(model).resolve() if Path(model).is_dir() else Path(model.partition("@")[0])
     return path.parent.name if path.name == "model" and path.parent.name else path.name

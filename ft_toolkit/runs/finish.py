@@ -1,4 +1,4 @@
-"""After the last step: save the model, prove it, score it, and write results, predictions, report and card."""
+"""Finish a run: save and check the model, compute the scores, and write results, predictions, report and model card."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -13,80 +13,91 @@ from ft_toolkit.core.run_records import write_contract, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
-from ft_toolkit.evaluation.scoring import ScoredSplit, predict_baselines, predict_rows, score_split, scoring_setup
+from ft_toolkit.evaluation.scoring import (
+    Decoded,
+    ScoredSplit,
+    predict_baselines,
+    predict_rows,
+    score_split,
+    scoring_setup,
+)
 from ft_toolkit.inference.attributions import explain, write_attributions
 from ft_toolkit.inference.model_folder import inference_contract
 from ft_toolkit.inference.reload_proof import prove_reload, rows_to_prove
 from ft_toolkit.models import adapters
-from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.report.mistakes.select import worst_records
 from ft_toolkit.report.run_files import read_run
+from ft_toolkit.runs.context import RunContext
 from ft_toolkit.training.prepare import Prepared
 
 
 def finish(
-    folder: Path,
-    loaded: LoadedRecipe,
+    context: RunContext,
     prepared: Prepared,
     predictor: Predictor,
-    decoded: dict[SplitName, list[dict[str, Any]]],
+    decoded: dict[SplitName, Decoded],
     training: dict[str, Any],
-    command: str,
 ) -> dict[str, Any]:
-    """Make the run folder what it is to be, on the main process; return results.json's content.
+    """Complete the run folder and remove its checkpoints; return the content of results.json with the `folder`.
 
-    `decoded` are the predictions of each split, `training` the facts about it. Raises ReloadError.
+    Only the main process calls this function. `prepared` has the thresholds that were chosen on the validation rows, `decoded`
+    the predictions of each split, `training` the section of that name in results.json. Raises ReloadError.
     """
-    scored, proof = _save_and_prove(folder, prepared, predictor, decoded)
+    folder = context.folder
+    scored, reload_check = _save_and_score(folder, prepared, predictor, decoded)
     training = {**training, "peak_memory_mib": environment.peak_memory_mib()}
-    scores = {name: one.record for name, one in scored.items()}
-    results = results_file.build(loaded.name, prepared, scores, training, proof, command)
+    records = {name: split.record for name, split in scored.items()}
+    results = results_file.build(context.loaded.name, prepared, records, training, reload_check, context.command)
     results_file.write_predictions(folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded)
-    write_examples(folder, {name: (one.predictions, one.references) for name, one in scored.items()})
+    write_examples(folder, {name: (split.predictions, split.references) for name, split in scored.items()})
     write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
-        _explain_mistakes(folder, prepared, predictor.model, limit)
+        _write_attributions(folder, prepared, predictor.model, limit)
     write_report(folder)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {**results.as_json(), "folder": str(folder)}
 
 
-def _save_and_prove(
-    folder: Path, prepared: Prepared, predictor: Predictor, decoded: dict[SplitName, list[dict[str, Any]]]
+def _save_and_score(
+    folder: Path, prepared: Prepared, predictor: Predictor, decoded: dict[SplitName, Decoded]
 ) -> tuple[dict[SplitName, ScoredSplit], dict[str, Any]]:
-    asked = rows_to_prove(prepared)
-    expected = predict_rows(predictor, prepared, asked)
-    # if it is not waiting already, only now: beside another process, products on all cores take a multiple of their time
+    """Save the model, and compute the scores while a fresh process does the reload check; return both results."""
+    rows = rows_to_prove(prepared)
+    # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
+    expected = predict_rows(predictor, prepared, rows)
     with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
-        loading = pool.submit(
-            import_module, "ft_toolkit.metrics.offline"
-        )  # half a second, while the weights are written
-        with files.atomic_folder(folder / "model") as new:
-            adapters.save_model(predictor.model, prepared.recipe.method, prepared.checkpoint, new)
-            prepared.tokenizer.save_pretrained(new)
-            write_contract(new, inference_contract(new, prepared))
-        proving = pool.submit(prove_reload, fresh, folder / "model", prepared, asked, expected)
-        loading.result()
-        plan = scoring_setup(prepared)
+        importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the weights are written
+        _save_model(folder / "model", prepared, predictor.model)
+        reload_check = pool.submit(prove_reload, fresh, folder / "model", prepared, rows, expected)
+        importing.result()
+        setup, splits = scoring_setup(prepared), prepared.data.splits
         scored = {
             name: score_split(
-                predicted,
-                prepared.data.splits[name],
-                plan,
+                predictions,
+                splits[name],
+                setup,
                 predict_baselines(prepared, name),
                 fitted_here=name == "validation",
             )
-            for name, predicted in decoded.items()
+            for name, predictions in decoded.items()
         }
-        return scored, proving.result()
+        return scored, reload_check.result()
 
 
-def _explain_mistakes(folder: Path, prepared: Prepared, model: torch.nn.Module, limit: int) -> None:
-    """Write what the words of the surest mistakes contributed, for the split that the page shows first."""
-    found = read_run(folder)
-    records = [record for record in found.predictions if record["split"] == found.splits[0]]
-    worst = worst_records(records, found.threshold, limit)
+def _save_model(folder: Path, prepared: Prepared, model: torch.nn.Module) -> None:
+    """Write the model folder: weights, tokenizer and inference.json."""
+    with files.atomic_folder(folder) as new:
+        adapters.save_model(model, prepared.recipe.method, prepared.checkpoint, new)
+        prepared.tokenizer.save_pretrained(new)
+        write_contract(new, inference_contract(new, prepared))
+
+
+def _write_attributions(folder: Path, prepared: Prepared, model: torch.nn.Module, limit: int) -> None:
+    """Write the attributions of the most confident wrong predictions, for the split that the report page shows first."""
+    run = read_run(folder)
+    records = [record for record in run.predictions if record["split"] == run.splits[0]]
+    worst = worst_records(records, run.threshold, limit)
     explained = explain(model, prepared.tokenizer, prepared.schema, prepared.recipe.data.max_length, worst)
     write_attributions(folder / "attributions.jsonl", explained)

@@ -1,4 +1,4 @@
-"""`ftk scale`: a recipe trained on growing shares of its training rows, and whether labelling more of them should help."""
+"""`ftk scale`: train a recipe on growing shares of its training rows, and predict the gain from more rows."""
 
 import shlex
 import tempfile
@@ -13,90 +13,98 @@ from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.run_folder import resume_command
 from ft_toolkit.core.run_records import LearningCurve, read_run_results, write_learning_curve
 from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
+from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report.learning_curve import print_learning_curve, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
     MINIMUM_STEPS,
-    PlannedRun,
-    ScaleRequest,
+    CurveRequest,
+    CurveRun,
     check_split,
     load_models,
     plan_runs,
 )
-from ft_toolkit.runs.multi_run import OneOfSeveral, run_several
+from ft_toolkit.runs.multi_run import ChildRun, run_all
 from ft_toolkit.runs.options import RunOptions
-from ft_toolkit.runs.run import claim_folder
-from ft_toolkit.training.distributed import processes as ranks
+from ft_toolkit.runs.setup import claim_folder
+from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import Prepared, prepare
 from ft_toolkit.training.tracking import Display
 
 
-def run_scale(request: ScaleRequest, options: RunOptions) -> dict[str, Any]:
-    """Train the ladder, fit the curve of each model, write scale.json and scale.html; return scale.json's content and `folder`.
+def run_learning_curve(request: CurveRequest, options: RunOptions) -> dict[str, Any]:
+    """Run all shares, models and seeds of a request, fit a curve per model, and write scale.json and scale.html.
 
-    Processes that are not the main one get an empty dict. Every model and all rows are checked before anything is trained.
-    Raises UsageError, and what a run raises.
+    Returns the content of scale.json and the `folder`; processes other than the main process return an empty dict. All models
+    and rows are checked before anything is trained. Raises UsageError and the errors of a run.
     """
-    with ranks.joined() as state:
-        return _run_scale(state, request, options)
+    with processes.joined() as distributed:
+        return _run_learning_curve(distributed, request, options)
 
 
-def _run_scale(state: PartialState, request: ScaleRequest, options: RunOptions) -> dict[str, Any]:
-    loaded = list(load_models(request).values())
-    prepared: list[Prepared] = []
-    for one in loaded:
-        with tempfile.TemporaryDirectory() as scratch:
-            prepared.append(prepare(one, work_folder=Path(scratch)))
+def _run_learning_curve(distributed: PartialState, request: CurveRequest, options: RunOptions) -> dict[str, Any]:
+    recipes = list(load_models(request).values())
+    prepared = [_prepare(loaded) for loaded in recipes]
     check_split(request.split, prepared[0])
-    planned = plan_runs(request, prepared, state.num_processes)
-    name = f"{loaded[0].name}-scale"
-    folder, command = claim_folder(state, name, options), options.command
-    if loaded[0].recipe.hub.push:
-        Display(options.console, enabled=state.is_main_process).warn(
-            "note: the runs of a ladder are not pushed to the Hub"
-        )
-    runs = [_one(request, plan, folder / plan.place) for plan in planned]
-    run_several(runs, options, what="runs", go_on=resume_command(command, folder))
-    if state.is_main_process:
-        found = summarize(request, prepared[0], planned, folder)
-        found = {"name": name, "command": command, **found}
-        write_learning_curve(folder, LearningCurve.model_validate(found))
-        write_learning_curve_page(folder)
-        print_learning_curve(found, folder, options.console)
-    else:
-        found = {}
-    return {**found, "folder": str(folder)} if found else {}
+    planned = plan_runs(request, prepared, distributed.num_processes)
+    name, command = f"{recipes[0].name}-scale", options.command
+    folder = claim_folder(distributed, name, options)
+    if recipes[0].recipe.hub.push:
+        display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+        display.warn("note: the runs of a learning curve are not pushed to the Hub")
+    children = [_child(request, curve_run, folder / curve_run.folder) for curve_run in planned]
+    run_all(children, options, noun="runs", resume_with=resume_command(command, folder))
+    if not distributed.is_main_process:
+        return {}
+    summary = {"name": name, "command": command, **summarize(request, prepared[0], planned, folder)}
+    write_learning_curve(folder, LearningCurve.model_validate(summary))
+    write_learning_curve_page(folder)
+    print_learning_curve(summary, folder, options.console)
+    return {**summary, "folder": str(folder)}
 
 
-def _one(request: ScaleRequest, plan: PlannedRun, folder: Path) -> OneOfSeveral:
-    command = shlex.join(["ftk", "run", request.recipe, *plan.settings, "--output", str(folder)])
-    return OneOfSeveral(plan.title, plan.loaded, folder, command)
+def _prepare(loaded: LoadedRecipe) -> Prepared:
+    """Prepare a run without keeping the files that it would write."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return prepare(loaded, work_folder=Path(scratch))
 
 
-def summarize(request: ScaleRequest, first: Prepared, planned: Sequence[PlannedRun], folder: Path) -> dict[str, Any]:
-    """Return what the finished runs say together: a curve per model. Raises ResumeError when they saw different rows."""
-    # the perplexities of models that cut a text into different tokens do not mean the same
-    comparable = len(request.models or ()) > 1 and "bits_per_byte" in first.metrics
-    main = "bits_per_byte" if comparable else first.main_metric
-    metric, split = first.metrics[main], request.split
+def _child(request: CurveRequest, curve_run: CurveRun, folder: Path) -> ChildRun:
+    command = shlex.join(["ftk", "run", request.recipe, *curve_run.settings, "--output", str(folder)])
+    return ChildRun(curve_run.title, curve_run.loaded, folder, command)
+
+
+def summarize(request: CurveRequest, first: Prepared, planned: Sequence[CurveRun], folder: Path) -> dict[str, Any]:
+    """Return a summary of the finished runs in `folder`, with the points and the fit of a curve per model.
+
+    `first` is the prepared run of the first model. Raises ResumeError if the runs were scored on different rows.
+    """
+    # the perplexities of models with different tokenizers are not comparable, bits per byte are
+    uses_bits = len(request.models or ()) > 1 and "bits_per_byte" in first.metrics
+    metric_name = "bits_per_byte" if uses_bits else first.main_metric
+    metric, split = first.metrics[metric_name], request.split
     n, fingerprint = len(first.data.splits[split]), first.data.split_fingerprints[split]
     curves: dict[str, list[dict[str, Any]]] = {}
-    for (model, share), some in groupby(planned, key=lambda plan: (plan.model, plan.share)):
-        places = [plan.place for plan in some]
-        results = [read_run_results(folder / place) for place in places]
-        if {one.data.split_fingerprints.get(split) for one in results} != {fingerprint}:
-            raise ResumeError(f"{folder}: the runs were scored on different {split} rows; restore them, or start anew")
-        scores = [one.scores[split].metrics[main].as_json() for one in results]
-        point = {"share": share, "rows": results[0].data.splits["train"].rows, **point_record(scores, metric, n)}
-        point |= {
+    for (model, share), group in groupby(planned, key=lambda curve_run: (curve_run.model, curve_run.share)):
+        folders = [curve_run.folder for curve_run in group]
+        results = [read_run_results(folder / name) for name in folders]
+        if {run.data.split_fingerprints.get(split) for run in results} != {fingerprint}:
+            raise ResumeError(
+                f"{folder}: the runs were scored on different {split} rows; restore the rows, or start a new learning curve"
+            )
+        scores = [run.scores[split].metrics[metric_name].as_json() for run in results]
+        point = {
+            "share": share,
+            "rows": results[0].data.splits["train"].rows,
+            **point_record(scores, metric, n),
             "steps": results[0].training.steps,
-            "seconds": round(sum(one.training.seconds for one in results), 2),
-            "folders": places,
+            "seconds": round(sum(run.training.seconds for run in results), 2),
+            "folders": folders,
         }
         curves.setdefault(model, []).append(point)
     training = first.recipe.training
     return {
         "task": first.task.name,
-        "metric": main,
+        "metric": metric_name,
         "greater_is_better": metric.greater_is_better,
         "best": metric.best,
         "split": split,

@@ -1,4 +1,4 @@
-"""What `ftk scale` runs: which models on which shares with which seeds, each as a recipe of its own. Imports no torch."""
+"""Plan the runs of a learning curve: which models on which shares with which seeds. Imports no torch."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from ft_toolkit.tasks import find_tasks
 if TYPE_CHECKING:
     from ft_toolkit.training.prepare import Prepared
 
-# The shares that are tried unless others are asked for, as far as they hold MINIMUM_ROWS.
-LADDER = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+# The default shares; only those with at least MINIMUM_ROWS training rows are used.
+DEFAULT_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 MINIMUM_ROWS = 50
-# The fewest rows that a share asked for may have.
-_FEWEST = 8
-# The recipe's epochs are few steps on a small share: it is gone through again until so many are done, or as many as all rows
-# take. Otherwise the smallest shares would show too little training rather than too few rows.
+# The fewest rows of a share that the user names.
+_MINIMUM_ROWS_OF_NAMED_SHARE = 8
+# The recipe's epochs are few steps on a small share. A small share is trained for this many steps, or for as many as all rows
+# take if that is fewer. Otherwise its score would show too little training instead of too few rows.
 MINIMUM_STEPS = 100
 
 
 @dataclass(frozen=True)
-class ScaleRequest:
-    """What was asked for. `recipe` is the recipe as named on the command line, `path` its file.
+class CurveRequest:
+    """The arguments of `ftk scale`. `recipe` is the recipe as named on the command line, `path` is its file.
 
-    None takes the default: the ladder, the recipe's model, the recipe's seed or seeds.
+    Defaults for None: DEFAULT_SHARES, the recipe's model, the recipe's seed or seeds.
     """
 
     recipe: str
@@ -46,31 +46,38 @@ class ScaleRequest:
 
 
 @dataclass(frozen=True)
-class PlannedRun:
-    """One model on one share with one seed: its recipe, the settings that make it of the request's, and where it belongs."""
+class CurveRun:
+    """One model trained on one share with one seed.
+
+    settings    the overrides that turn the recipe of the request into the recipe of this run
+    folder      the run folder, relative to the folder of the learning curve
+    title       the name on the console
+    """
 
     model: str
     share: float
     loaded: LoadedRecipe
     settings: tuple[str, ...]
-    place: str
+    folder: str
     title: str
 
 
-def load_models(request: ScaleRequest) -> dict[str, LoadedRecipe]:
-    """Return the whole recipe for each model, by the model's title. Raises RecipeError, UsageError."""
+def load_models(request: CurveRequest) -> dict[str, LoadedRecipe]:
+    """Return the recipe on all rows for each model, by the model's title. Raises RecipeError, UsageError."""
     tasks = find_tasks()
-    given = [load_recipe(request.path, [*request.overrides, *some], tasks) for some in _model_settings(request)]
-    if given[0].recipe.data.train_fraction is not None:
-        raise UsageError("data.train_fraction is what 'ftk scale' varies; remove it (null), and name --shares")
-    found = {loaded.recipe.model.title: loaded for loaded in given}
-    if len(found) < len(given):
-        raise UsageError(f"--models {','.join(request.models or ())}: each model once")
-    return found
+    recipes = [
+        load_recipe(request.path, [*request.overrides, *settings], tasks) for settings in _model_settings(request)
+    ]
+    if recipes[0].recipe.data.train_fraction is not None:
+        raise UsageError("data.train_fraction: 'ftk scale' sets it for each run; remove it (null), and use --shares")
+    by_title = {loaded.recipe.model.title: loaded for loaded in recipes}
+    if len(by_title) < len(recipes):
+        raise UsageError(f"--models {','.join(request.models or ())}: a model is named twice; name each model once")
+    return by_title
 
 
-def _model_settings(request: ScaleRequest) -> list[list[str]]:
-    """Return the settings that put each model in the place of the recipe's; only its dropout stays."""
+def _model_settings(request: CurveRequest) -> list[list[str]]:
+    """Return, for each model, the overrides that replace the recipe's model; only the recipe's dropout is kept."""
     if not request.models:
         return [[]]
     dropout = load_recipe(request.path, request.overrides, find_tasks()).recipe.model.dropout
@@ -79,94 +86,104 @@ def _model_settings(request: ScaleRequest) -> list[list[str]]:
 
 
 def check_split(split: SplitName, prepared: Prepared) -> None:
-    """Raise UsageError when there are no such rows to score on."""
+    """Raise UsageError if the run has no rows of the split to score on."""
     allowed = [name for name in prepared.data.splits if name != "train"]
     if split not in allowed:
-        raise UsageError(f"--split {split}: there are no such rows; allowed: {one_of(allowed)}")
+        raise UsageError(f"--split {split}: the data has no {split} rows; allowed: {one_of(allowed)}")
 
 
-def choose_shares(wanted: Sequence[float] | None, rows: int, labels: int) -> list[float]:
-    """Return the shares of so many training rows in growing order. Raises UsageError for too few, or with too few rows."""
-    if wanted is None:
+def choose_shares(named: Sequence[float] | None, rows: int, labels: int) -> list[float]:
+    """Return the shares of `rows` training rows in growing order.
+
+    `named` are the shares from the command line, `labels` is the number of labels. Raises UsageError for too few shares or
+    rows.
+    """
+    if named is None:
         least = max(MINIMUM_ROWS, labels)
-        shares = [share for share in LADDER if fraction_size(rows, share) >= least]
+        shares = [share for share in DEFAULT_SHARES if fraction_size(rows, share) >= least]
         if len(shares) < MINIMUM_POINTS:
             raise UsageError(
-                f"{rows:,} training rows are too few for {MINIMUM_POINTS} shares of at least {least} rows, each twice the one "
-                "before; name smaller ones, e.g. --shares 0.25,0.5,1"
+                f"{rows:,} training rows are too few for {MINIMUM_POINTS} shares of at least {least} rows, each twice as large "
+                "as the one before; name smaller shares, such as --shares 0.25,0.5,1"
             )
         return shares
-    shares, least = sorted(wanted), max(_FEWEST, labels)
+    shares, least = sorted(named), max(_MINIMUM_ROWS_OF_NAMED_SHARE, labels)
     sizes = [fraction_size(rows, share) for share in shares]
     if sizes[0] < least:
-        why = f", one for each of the {labels} labels" if labels > _FEWEST else ""
+        reason = f", one per label ({labels} labels)" if labels > _MINIMUM_ROWS_OF_NAMED_SHARE else ""
+        remedy = (
+            f"use a share of at least {math.ceil(1e4 * least / rows) / 1e4:g}" if least <= rows else "add training rows"
+        )
         raise UsageError(
-            f"--shares: {shares[0]:g} of {rows:,} training rows are {sizes[0]} rows; at least {least} are needed{why}: "
-            + (f"a share of {math.ceil(1e4 * least / rows) / 1e4:g}" if least <= rows else "more than there are")
+            f"--shares: {shares[0]:g} of {rows:,} training rows is {sizes[0]} rows; at least {least} are required{reason}: "
+            f"{remedy}"
         )
     if len(set(sizes)) < len(sizes):
-        raise UsageError(f"--shares: of {one_of(f'{share:g}' for share in shares)} two give the same number of rows")
+        raise UsageError(
+            f"--shares {','.join(f'{share:g}' for share in shares)}: two shares have the same number of rows; remove one"
+        )
     return shares
 
 
-def plan_runs(request: ScaleRequest, prepared: Sequence[Prepared], processes: int) -> list[PlannedRun]:
-    """Return every run, for each model (in the request's order) from the smallest share to the largest.
+def plan_runs(request: CurveRequest, prepared: Sequence[Prepared], world_size: int) -> list[CurveRun]:
+    """Return all runs: for each model, in the order of the request, from the smallest share to the largest.
 
-    Raises UsageError.
+    `prepared` has the run of each model on all rows. Raises UsageError.
     """
     first = prepared[0]
     labels = getattr(first.schema, "labels", ())
     shares = choose_shares(request.shares, len(first.data.splits["train"]), len(labels))
     return [
-        _plan(request, one, model, share, seed, processes)
-        for one, model in zip(prepared, _model_settings(request), strict=True)
+        _plan_run(request, whole_run, model_settings, share, seed, world_size)
+        for whole_run, model_settings in zip(prepared, _model_settings(request), strict=True)
         for share in shares
-        for seed in _seeds(request, one)
+        for seed in _seeds(request, whole_run)
     ]
 
 
-def _seeds(request: ScaleRequest, prepared: Prepared) -> Sequence[int]:
+def _seeds(request: CurveRequest, prepared: Prepared) -> Sequence[int]:
     training = prepared.recipe.training
     return request.seeds or training.seeds or [training.seed]
 
 
-def _plan(
-    request: ScaleRequest, prepared: Prepared, model: list[str], share: float, seed: int, processes: int
-) -> PlannedRun:
-    hub = ["hub.push=false"] if prepared.recipe.hub.push else []
+def _plan_run(
+    request: CurveRequest, whole_run: Prepared, model_settings: list[str], share: float, seed: int, world_size: int
+) -> CurveRun:
+    """Return the run of one model, share and seed; `whole_run` is the run of the model on all rows."""
+    hub_settings = ["hub.push=false"] if whole_run.recipe.hub.push else []
     settings = [
         *(word for word in request.overrides if not word.startswith(("training.seed=", "training.seeds="))),
-        *model,
+        *model_settings,
         f"data.train_fraction={share!r}",
         f"training.seed={seed}",
-        *step_settings(prepared, share, processes),
-        *hub,
-        "reference=null",  # a published result was reached with all rows
+        *step_settings(whole_run, share, world_size),
+        *hub_settings,
+        "reference=null",  # the published result is a result of training on all rows
     ]
     loaded = load_recipe(request.path, settings, find_tasks())
     title, parts = f"{share:g} of the rows", [f"share_{share:g}"]
-    if len(_seeds(request, prepared)) > 1:
+    if len(_seeds(request, whole_run)) > 1:
         title, parts = f"{title}, seed {seed}", [*parts, f"seed_{seed}"]
     loaded = replace(loaded, name="_".join([loaded.name, *parts]))
-    name = prepared.recipe.model.title
+    model = whole_run.recipe.model.title
     if len(request.models or ()) > 1:
-        number = list(request.models or ()).index(name) + 1
-        title, parts = f"{name}, {title}", [f"model_{number}", *parts]
-    return PlannedRun(name, share, loaded, tuple(settings), "/".join(parts), title)
+        number = list(request.models or ()).index(model) + 1
+        title, parts = f"{model}, {title}", [f"model_{number}", *parts]
+    return CurveRun(model, share, loaded, tuple(settings), "/".join(parts), title)
 
 
-def step_settings(prepared: Prepared, share: float, processes: int) -> list[str]:
-    """Return the settings that give a share steps enough, and then as many evaluations as all rows get.
+def step_settings(whole_run: Prepared, share: float, world_size: int) -> list[str]:
+    """Return the overrides that give a share enough steps and as many evaluations as a run on all rows.
 
-    The best of more evaluations on the validation rows would flatter more.
+    The number of evaluations is the same because the best of more evaluations is a more optimistic score.
     """
     if share == 1:
         return []
-    recipe, whole = prepared.recipe, prepared.total_steps(processes)
-    evaluations = math.ceil(whole / len(prepared.epoch_batches(0, processes)))
-    fixed, own = recipe.training.max_steps, math.ceil(whole * share)
-    steps = fixed or max(own, min(whole, MINIMUM_STEPS))
-    settings = [f"training.max_steps={steps}"] if fixed is None and steps > own else []
-    if recipe.evaluation.eval_steps is None and (settings or fixed is not None):
+    recipe, whole_steps = whole_run.recipe, whole_run.total_steps(world_size)
+    evaluations = math.ceil(whole_steps / len(whole_run.epoch_batches(0, world_size)))
+    max_steps, share_steps = recipe.training.max_steps, math.ceil(whole_steps * share)
+    steps = max_steps or max(share_steps, min(whole_steps, MINIMUM_STEPS))
+    settings = [f"training.max_steps={steps}"] if max_steps is None and steps > share_steps else []
+    if recipe.evaluation.eval_steps is None and (settings or max_steps is not None):
         settings.append(f"evaluation.eval_steps={math.ceil(steps / evaluations)}")
     return settings

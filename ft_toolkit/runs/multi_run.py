@@ -1,9 +1,10 @@
-"""Several runs by one command, each a complete run in a folder of its own, and going on with them after an interruption."""
+"""Start several runs with one command, each in a folder of its own, and resume them after an interruption."""
 
 import gc
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from functools import partial
 from pathlib import Path
 
@@ -18,13 +19,18 @@ from ft_toolkit.report import write_report
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.training import checkpoint
-from ft_toolkit.training.distributed import processes as ranks
+from ft_toolkit.training.distributed import processes
+from ft_toolkit.training.smoke import TINY_MODEL_FOLDER
 from ft_toolkit.training.tracking import Display
 
 
 @dataclass(frozen=True)
-class OneOfSeveral:
-    """One of several runs: what it is called on the console, its recipe, its folder, and the command that repeats it alone."""
+class ChildRun:
+    """One run of a multi-run command.
+
+    title       the name on the console, such as "seed 1"
+    command     the command that repeats this run alone
+    """
 
     title: str
     loaded: LoadedRecipe
@@ -32,60 +38,75 @@ class OneOfSeveral:
     command: str
 
 
-def run_several(runs: Sequence[OneOfSeveral], options: RunOptions, *, what: str, go_on: str) -> None:
-    """Run what is not finished yet.
+class Action(Enum):
+    """What to do for a run; the value is the text on the console."""
 
-    `what` names the runs in the plural, `go_on` is the command that goes on with all of them after an interruption. Raises what
-    `run` raises, and what `_plan` finds wrong in a folder.
+    SKIP = "already finished"
+    RESUME = "resuming"
+    START = "starting"
+
+
+def run_all(children: Sequence[ChildRun], options: RunOptions, *, noun: str, resume_with: str) -> None:
+    """Run all children that are not finished, in order.
+
+    `noun` names the runs in the plural, and `resume_with` is the command that resumes all of them, for the message after an
+    interruption. Raises ResumeError and UsageError for a folder that belongs to other runs, and the errors of `run`.
     """
-    state = PartialState()
-    smoke = options.smoke
-    display = Display(options.console, enabled=state.is_main_process, verbosity=options.verbosity)
-    for number, one in enumerate(runs, 1):
-        title = f"{one.title} ({number} of {len(runs)})"
-        plan = ranks.agree(state, partial(_plan, one.loaded, one.folder, state.num_processes, smoke=smoke))
-        display.say(f"{title}: {plan}, {one.folder}")
-        if plan == "finished already":
+    distributed = PartialState()
+    display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+    for number, child in enumerate(children, 1):
+        title = f"{child.title} ({number} of {len(children)})"
+        choose = partial(choose_action, child, distributed.num_processes, smoke=options.smoke)
+        action = processes.on_main_process(distributed, choose)
+        display.say(f"{title}: {action.value}, {child.folder}")
+        if action is Action.SKIP:
             continue
-        resume = plan == "going on"
+        child_options = replace(options, output=child.folder, resume=action is Action.RESUME, command=child.command)
         try:
-            run(one.loaded, replace(options, output=one.folder, resume=resume, command=one.command))
-        except Interrupted as stopped:
-            where = str(stopped).partition(";")[0]
+            run(child.loaded, child_options)
+        except Interrupted as interrupted:
+            reason = str(interrupted).partition(";")[0]
             raise Interrupted(
-                stopped.exit_code - 128,
-                f"{where} of {title}; a checkpoint is saved, and finished {what} are kept. Go on with:\n  {go_on}",
+                interrupted.exit_code - 128,
+                f"{reason} of {title}; a checkpoint is saved, and the finished {noun} are kept. Resume with:\n  {resume_with}",
             ) from None
-        gc.collect()  # the next run needs the room of this one's model and optimizer
+        gc.collect()  # free the model and the optimizer before the next run
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def _plan(one: LoadedRecipe, target: Path, processes: int, *, smoke: bool) -> str:
-    """Say what is to be done for a run: nothing, going on from its checkpoint, or starting.
+def choose_action(child: ChildRun, world_size: int, *, smoke: bool) -> Action:
+    """Return whether to start, resume or skip a run, by the content of its folder; remove a folder without a checkpoint.
 
-    Raises ResumeError when what is there is finished, but was made by a recipe that trains differently, and UsageError when
-    it is no run at all.
+    Raises ResumeError if the folder has a finished run of another recipe, and UsageError if it is not a run folder.
     """
-    if (target / "results.json").is_file():
-        results = read_run_results(target)
-        if results.is_smoke != smoke:
-            raise ResumeError(f"{target}: a smoke run and a real one do not go together; start a new run")
-        saved = read_recipe(target) or {}
-        before = read_environment(target).processes
-        if not smoke and (changed := checkpoint.changes(saved, one.recipe.as_dict(), (before, processes))):
-            raise ResumeError(
-                f"{target} was made by another recipe: {'; '.join(changed)}. Undo that, or start a new run"
-            )
-        if not (target / "report.html").is_file():  # stopped between the numbers and the page
-            write_report(target)
-        shutil.rmtree(target / "checkpoints", ignore_errors=True)
-        return "finished already"
-    if files.find_folder(target / "checkpoints" / "last") is not None:
-        return "going on"
-    if target.is_dir():  # stopped before its first checkpoint: nothing to go on from
-        strange = [] if (target / "recipe.yaml").is_file() else sorted(path.name for path in target.iterdir())
-        if set(strange) - {"stand_in_model"}:  # which a smoke run writes first
-            raise UsageError(f"{target} is not a run folder (it holds {one_of(strange[:5])}); choose another --output")
-        shutil.rmtree(target)
-    return "starting"
+    folder = child.folder
+    if (folder / "results.json").is_file():
+        _check_finished(child, world_size, smoke=smoke)
+        if not (folder / "report.html").is_file():  # interrupted after results.json and before the report page
+            write_report(folder)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        return Action.SKIP
+    if files.find_folder(folder / "checkpoints" / "last") is not None:
+        return Action.RESUME
+    if folder.is_dir():  # interrupted before the first checkpoint
+        names = [] if (folder / "recipe.yaml").is_file() else sorted(path.name for path in folder.iterdir())
+        if set(names) - {TINY_MODEL_FOLDER}:
+            raise UsageError(f"{folder} is not a run folder (it contains {one_of(names[:5])}); choose another --output")
+        shutil.rmtree(folder)
+    return Action.START
+
+
+def _check_finished(child: ChildRun, world_size: int, *, smoke: bool) -> None:
+    """Raise ResumeError if the finished run in a child's folder was made by another recipe or another kind of run."""
+    folder = child.folder
+    if read_run_results(folder).is_smoke != smoke:
+        raise ResumeError(f"{folder}: smoke runs and real runs cannot be mixed; start a new run with another --output")
+    if smoke:
+        return
+    saved_world_size = read_environment(folder).processes or 1
+    recipe = child.loaded.recipe.as_dict()
+    if changed := checkpoint.changes(read_recipe(folder) or {}, recipe, (saved_world_size, world_size)):
+        raise ResumeError(
+            f"{folder} is a run of another recipe: {'; '.join(changed)}. Undo the change, or start a new run"
+        )

@@ -1,4 +1,4 @@
-"""A recipe with several seeds: the whole run once per seed, each into a folder of its own, and what they say together."""
+"""Run a recipe: once, or once per seed with a summary over the seeds."""
 
 import shlex
 import statistics
@@ -30,10 +30,11 @@ from ft_toolkit.hub.access import check_recipe
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
-from ft_toolkit.runs.multi_run import OneOfSeveral, run_several
+from ft_toolkit.runs.multi_run import ChildRun, run_all
 from ft_toolkit.runs.options import RunOptions
-from ft_toolkit.runs.run import claim_folder, run
-from ft_toolkit.training.distributed import processes as ranks
+from ft_toolkit.runs.run import run
+from ft_toolkit.runs.setup import claim_folder
+from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.tracking import Display
 
 
@@ -54,36 +55,35 @@ def run_recipe(
     LostProcessError, or Interrupted with a checkpoint saved.
     """
     options = RunOptions(output, resume, smoke, command, console, verbosity)
-    with ranks.joined() as state:
-        return _run_recipe(state, loaded, options)
+    with processes.joined() as distributed:
+        return _run_recipe(distributed, loaded, options)
 
 
-def _run_recipe(state: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
-    display = Display(options.console, enabled=state.is_main_process, verbosity=options.verbosity)
-    pushing = loaded.recipe.hub.push and not options.smoke
-    if pushing:
-        ranks.agree(state, lambda: check_recipe(loaded, display.say))
+def _run_recipe(distributed: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
+    display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+    pushes = loaded.recipe.hub.push and not options.smoke
+    if pushes:
+        processes.on_main_process(distributed, lambda: check_recipe(loaded, display.say))
     elif loaded.recipe.hub.push:
         display.warn("note: a smoke run is not pushed to the Hub")
-    results = run(loaded, options) if loaded.recipe.training.seeds is None else _run_seeds(loaded, options)
+    results = run(loaded, options) if loaded.recipe.training.seeds is None else _run_seeds(distributed, loaded, options)
     if results:
         print_results(results, options.console)
-    if results and pushing:
+    if results and pushes:
         hub.push_finished(loaded, Path(results["folder"]), display.say)
     return results
 
 
-def _run_seeds(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
-    seeds = loaded.recipe.training.seeds or []
-    state = PartialState()
-    folder, command = claim_folder(state, loaded.name, options), options.command
-    places = {seed: folder / f"seed_{seed}" for seed in seeds}
-    runs = [
-        OneOfSeveral(f"seed {seed}", _with_seed(loaded, seed), target, _command_of(command, seed, target))
-        for seed, target in places.items()
-    ]
-    run_several(runs, options, what="seeds", go_on=resume_command(command, folder))
-    if not state.is_main_process:
+def _run_seeds(distributed: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
+    """Run each seed in a folder of its own, and write the summary on the main process; return its content there."""
+    folder, command = claim_folder(distributed, loaded.name, options), options.command
+    children = []
+    for seed in loaded.recipe.training.seeds or []:
+        seed_folder = folder / f"seed_{seed}"
+        seed_command = _command_for_seed(command, seed, seed_folder)
+        children.append(ChildRun(f"seed {seed}", _with_seed(loaded, seed), seed_folder, seed_command))
+    run_all(children, options, noun="seeds", resume_with=resume_command(command, folder))
+    if not distributed.is_main_process:
         return {}
     results = summarize(loaded, folder, command)
     write_results(folder, results)
@@ -92,7 +92,7 @@ def _run_seeds(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
 
 
 def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
-    """Return the recipe of one seed, as if it had been written with that seed alone."""
+    """Return the recipe with a single seed."""
     training = loaded.recipe.training.model_copy(update={"seed": seed, "seeds": None})
     recipe = loaded.recipe.model_copy(update={"training": training})
     return replace(loaded, name=f"{loaded.name}_seed_{seed}", recipe=recipe)
@@ -197,7 +197,7 @@ def spread(scores: Mapping[str, MetricScore]) -> SeedSpread:
     )
 
 
-def _command_of(command: str, seed: int, target: Path) -> str:
-    """Return the command that repeats one seed by itself."""
+def _command_for_seed(command: str, seed: int, folder: Path) -> str:
+    """Return the command that repeats the run of one seed."""
     words = [word for word in without_folder(command) if not word.startswith("training.seed")]
-    return shlex.join([*words, f"training.seed={seed}", "--output", str(target)])
+    return shlex.join([*words, f"training.seed={seed}", "--output", str(folder)])

@@ -230,17 +230,15 @@ def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:
     return training.model_copy(update={"mixed_precision": "bf16" if wide and multiplies_bfloat16() else "no"})
 
 
-def effective_batch(training: TrainingSection, world_size: int) -> str:
-    """Return the size of an optimizer step, such as "16 examples" or "16 examples (8 x 2 micro-batches x 1 process)"."""
+def describe_step(training: TrainingSection, world_size: int) -> str:
+    """Return the size of an optimizer step, such as "16 examples" or "32 examples (8 x 2 micro-batches x 2 processes)"."""
+    if training.tokens_per_batch is not None:
+        size, unit = training.tokens_per_batch, "padded tokens"
+    else:
+        size, unit = training.examples_per_batch or 1, "examples"
     accumulate = training.gradient_accumulation_steps
-    size, unit = (
-        (training.tokens_per_batch, "padded tokens")
-        if training.tokens_per_batch is not None
-        else (training.examples_per_batch or 0, "examples")
-    )
+    factors = [
+        f"{count} {noun}" for count, noun in ((accumulate, "micro-batches"), (world_size, "processes")) if count > 1
+    ]
     total = f"{size * accumulate * world_size:,} {unit}"
-    if accumulate * world_size == 1:
-        return total
-    micros = f"{accumulate} micro-batch{'es' if accumulate > 1 else ''}"
-    processes = f"{world_size} process{'es' if world_size > 1 else ''}"
-    return f"{total} ({size:,} x {micros} x {processes})"
+    return f"{total} ({' x '.join([f'{size:,}', *factors])})" if factors else total

@@ -1,4 +1,4 @@
-"""What a person and a program see while a run goes on: console lines, metrics.jsonl, and trackers through Accelerate."""
+"""Report progress while a run trains: on the console, in metrics.jsonl, and to trackers through Accelerate."""
 
 import importlib.util
 import json
@@ -6,34 +6,35 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate import Accelerator
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.verbosity import Verbosity
-from ft_toolkit.recipe.sections import TrackingSection
+from ft_toolkit.recipe.sections import Recipe, TrackingSection
 from ft_toolkit.training.loop import StepReport
 
-# Without a terminal, a progress line this often, in seconds.
-_LINE_SECONDS = 15.0
+# Seconds between two progress lines if the output is not a terminal.
+_SECONDS_PER_LINE = 15.0
 
 
 def check_trackers(section: TrackingSection) -> None:
-    """Raise UsageError when a tracker's package is not installed."""
+    """Raise UsageError if the package of a tracker is not installed."""
     for name in section.trackers:
         if importlib.util.find_spec(name) is None:
-            raise UsageError(f"tracking.trackers: {name} is not installed; pip install {name}")
+            raise UsageError(f"tracking.trackers: the package '{name}' is not installed; run: pip install {name}")
 
 
 class Meter:
-    """Adds up steps: mean loss per target, tokens per second, share of padding."""
+    """Accumulate steps and compute the mean loss per target, the tokens per second and the share of padding."""
 
     def __init__(self) -> None:
         self.loss = self.targets = self.seconds = 0.0
         self.examples = self.tokens = self.padded = 0
 
     def add(self, report: StepReport) -> None:
-        """Count one step."""
+        """Add one step."""
         self.loss += report.loss * report.n_targets
         self.targets += report.n_targets
         self.seconds += report.seconds
@@ -41,20 +42,27 @@ class Meter:
         self.tokens += report.n_tokens
         self.padded += report.n_padded
 
-    def as_dict(self) -> dict[str, float]:
-        """Return the figures for a record."""
-        return {
-            "loss": self.loss / self.targets,
-            "tokens_per_second": round(self.tokens / self.seconds, 1),
-            "padding_share": round(1 - self.tokens / self.padded, 4),
-        }
+    @property
+    def mean_loss(self) -> float:
+        """The mean loss per target."""
+        return self.loss / self.targets
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens per second without padding, None before the first step."""
+        return round(self.tokens / self.seconds, 1) if self.seconds else None
+
+    @property
+    def padding_share(self) -> float | None:
+        """The share of padding among all tokens, None before the first step."""
+        return round(1 - self.tokens / self.padded, 4) if self.padded else None
 
 
 class MetricsFile:
-    """metrics.jsonl: one JSON object per line. A resumed run first drops the lines of steps it will do again."""
+    """metrics.jsonl: one JSON object per line. A resumed run first removes the lines of the steps that it will repeat."""
 
     def __init__(self, path: Path, resume_at: int) -> None:
-        """`resume_at` is the last step that counts as done; 0 starts afresh."""
+        """Keep the lines up to step `resume_at`; 0 starts an empty file."""
         lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() and resume_at else []
         kept = [line for line in lines if json.loads(line)["step"] <= resume_at]
         self.path = path
@@ -71,6 +79,51 @@ class MetricsFile:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+class MetricsLog:
+    """Write the metrics of a run to metrics.jsonl, on the main process, and to the trackers of the recipe."""
+
+    def __init__(self, accelerator: Accelerator, recipe: Recipe, path: Path, resume_at: int) -> None:
+        """Open `path` and start the trackers; records after step `resume_at` are removed from the file."""
+        self._accelerator = accelerator
+        self._logging_steps = recipe.training.logging_steps
+        self._tracks = bool(recipe.tracking.trackers)
+        self._file = MetricsFile(path, resume_at) if accelerator.is_main_process else None
+        self._window = Meter()
+        if self._tracks:
+            accelerator.init_trackers(recipe.tracking.project, config=_flatten(recipe.as_dict()))
+
+    def add_step(self, report: StepReport, *, is_last: bool) -> None:
+        """Add a training step; write the mean over the steps since the last record every `training.logging_steps` steps."""
+        self._window.add(report)
+        if report.step % self._logging_steps and not is_last:
+            return
+        self.write(
+            {
+                "step": report.step,
+                "epoch": report.epoch,
+                "loss": self._window.mean_loss,
+                "tokens_per_second": self._window.tokens_per_second,
+                "padding_share": self._window.padding_share,
+                "learning_rate": report.learning_rate,
+                "grad_norm": report.grad_norm,
+            }
+        )
+        self._window = Meter()
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Write one record; it must have the key `step`."""
+        if self._file is not None:
+            self._file.write(record)
+        if self._tracks:
+            self._accelerator.log({key: value for key, value in record.items() if key != "step"}, step=record["step"])
+
+    def close(self) -> None:
+        """Finish the trackers."""
+        # not Accelerator.end_training, which would also end the process group that the next run of this command needs
+        for tracker in self._accelerator.trackers:
+            tracker.finish()
+
+
 class Display:
     """Print messages and progress: a progress bar on a terminal, a line every 15 seconds elsewhere.
 
@@ -78,68 +131,76 @@ class Display:
     """
 
     def __init__(self, console: Console, *, enabled: bool, verbosity: Verbosity = Verbosity.NORMAL) -> None:
-        self.console = console
-        self.enabled = enabled
-        self.verbosity = verbosity
-        self.meter = Meter()
+        self._console = console
+        self._verbosity = verbosity if enabled else None
+        self._meter = Meter()
         self._bar: Progress | None = None
-        self._last_line = 0.0
-        self._started = 0.0
-        self._first_step = 0
-        self._total = 0
+        self._task = TaskID(0)
+        self._first_step = self._total_steps = self._epochs = 0
+        self._started = self._last_line = 0.0
 
-    def say(self, text: str) -> None:
-        """Print one line unless the user asked for quiet output."""
-        self._print(text, Verbosity.NORMAL)
+    def say(self, text: str, least: Verbosity = Verbosity.NORMAL) -> None:
+        """Print one line if the user chose at least the verbosity `least`."""
+        if self._shows(least):
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def detail(self, text: str) -> None:
-        """Print one line if the user asked for verbose output."""
-        self._print(text, Verbosity.VERBOSE)
+        """Print one line with verbose output only."""
+        self.say(text, Verbosity.VERBOSE)
 
     def warn(self, text: str) -> None:
-        """Print one line at every verbosity."""
-        self._print(text, Verbosity.QUIET)
+        """Print one line, also with quiet output."""
+        self.say(text, Verbosity.QUIET)
 
-    def _print(self, text: str, least: Verbosity) -> None:
-        if self.enabled and self.verbosity >= least:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-    def start(self, done: int, total: int) -> None:
-        """Begin to show steps `done` to `total`."""
-        self._first_step, self._total, self._started = done, total, time.perf_counter()
-        self._last_line = self._started
-        if self.enabled and self.console.is_terminal and self.verbosity >= Verbosity.NORMAL:
-            self._bar = Progress(
-                TextColumn("training"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[figures]}"),
-                TimeRemainingColumn(),
-                console=self.console,
-                transient=True,
-            )
-            self._bar.add_task("", total=total, completed=done, figures="")
-            self._bar.start()
+    def start(self, done: int, total: int, epochs: int) -> None:
+        """Start to show progress: `done` of `total` steps are done, and the run has `epochs` epochs."""
+        self._first_step, self._total_steps, self._epochs = done, total, epochs
+        self._started = self._last_line = time.perf_counter()
+        if not self._shows(Verbosity.NORMAL) or not self._console.is_terminal:
+            return
+        self._bar = Progress(
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            TextColumn("left"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=total, completed=done, epoch="", figures="")
+        self._bar.start()
 
     def step(self, report: StepReport) -> None:
-        """Show one step."""
-        self.meter.add(report)
-        if not self.enabled:
+        """Show one training step."""
+        self._meter.add(report)
+        if not self._shows(Verbosity.NORMAL):
             return
-        figures = self.meter.as_dict()
-        text = f"loss {report.loss:.4f}, {figures['tokens_per_second']:,.0f} tokens/s, {figures['padding_share']:.1%} padding"
+        epoch = f"{report.epoch + 1}/{self._epochs}"
+        figures = f"loss {report.loss:.4f}, {self._meter.tokens_per_second or 0:,.0f} tokens/s"
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=report.step, figures=text)
+            self._bar.update(self._task, completed=report.step, epoch=epoch, figures=figures)
             return
         now = time.perf_counter()
-        if now - self._last_line >= _LINE_SECONDS:
+        if now - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = now
-            per_step = (now - self._started) / (report.step - self._first_step)
-            left = per_step * (self._total - report.step)
-            self.say(f"step {report.step}/{self._total}: {text}, {left:.0f} s left")
+            seconds_per_step = (now - self._started) / (report.step - self._first_step)
+            seconds_left = seconds_per_step * (self._total_steps - report.step)
+            self.say(f"step {report.step}/{self._total_steps}, epoch {epoch}: {figures}, {seconds_left:.0f} s left")
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the progress bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    def _shows(self, least: Verbosity) -> bool:
+        """Return whether this process prints messages of a verbosity."""
+        return self._verbosity is not None and self._verbosity >= least
+
+
+def _flatten(recipe: dict[str, Any]) -> dict[str, str]:
+    """Return the settings of a recipe by their dotted names, as text."""
+    return {
+        f"{section}.{key}": str(value) for section, values in recipe.items() for key, value in (values or {}).items()
+    }

@@ -20,7 +20,7 @@ from ft_toolkit.core import environment
 from ft_toolkit.models.pretrained import hidden_size
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.batching import MicroBatch
-from ft_toolkit.training.distributed.fsdp import Sharding, SplitModel, split_state, whole_state
+from ft_toolkit.training.distributed.fsdp import ShardedModel, Sharding, gather_state, shard_state
 from ft_toolkit.training.distributed.zero import Zero, ZeroOptimizer
 from ft_toolkit.training.fit_memory import can_run_out, fit_memory
 from ft_toolkit.training.layer_rates import lr_factors
@@ -55,16 +55,16 @@ class TrainedModel:
         self.count, self.new_modules = built.count, built.new_modules
         # In words, what is not computed because nobody reads it.
         self.speedups = apply_speedups(built.model, accelerator.device, prepared.training_ids)
-        plain = deepcopy(built.model) if sharding.asked and several else None
+        plain = deepcopy(built.model) if sharding.is_requested and several else None
         self._frozen = self._keep_frozen(built.model)
         # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
         self._bare = built.model.to(accelerator.device)
-        self._split: SplitModel | None = None
+        self._split: ShardedModel | None = None
         self._zero: ZeroOptimizer | None = None
         self.model: Any = self._bare
         if plain is not None:
             self.model, plain = self._with_precision(self.model), self._with_precision(plain)
-            self._split = SplitModel(self.model, plain, accelerator.device, accelerator.num_processes, sharding)
+            self._split = ShardedModel(self.model, plain, accelerator.device, accelerator.num_processes, sharding)
         training = prepared.recipe.training
         optimizer = make_optimizer(
             self.model,
@@ -87,24 +87,24 @@ class TrainedModel:
     @property
     def bare(self) -> torch.nn.Module:
         """The plain model, whole on every process."""
-        return cast(torch.nn.Module, self._bare if self._split is None else self._split.plain)
+        return cast(torch.nn.Module, self._bare if self._split is None else self._split.full)
 
     def whole(self, *, changes: bool = False) -> AbstractContextManager[None]:
         """Inside, `bare` has the weights as they are trained so far. With `changes`, it is trained further from what they
         are made there, alike on all processes, which must all come here."""
         if self._split is not None:
-            return self._split.whole(changes=changes)
-        return self._zero.taking_weights() if self._zero is not None and changes else nullcontext()
+            return self._split.gathered(changes=changes)
+        return self._zero.reading_weights() if self._zero is not None and changes else nullcontext()
 
     def state(self, *, keep: bool) -> dict[str, Any]:
         """Return the optimizer's state as if nothing were split; all processes must call, those that `keep` get it."""
-        return whole_state(self.optimizer, keep=keep)
+        return gather_state(self.optimizer, keep=keep)
 
     def load(self, folder: Path, read: Callable[[Path], bytes]) -> None:
         """Put the weights and the optimizer state of a checkpoint back."""
         with self.whole(changes=True):
             whole = checkpoint.load_state(folder, self.bare, read)
-        self.optimizer.load_state_dict(whole if self._split is None else split_state(whole, self.optimizer))
+        self.optimizer.load_state_dict(whole if self._split is None else shard_state(whole, self.optimizer))
 
     def end(self, weights: Path, read: Callable[[Path], bytes]) -> None:
         """Put saved weights into `bare`, for good; it is as it would be saved, on the device."""
@@ -124,13 +124,13 @@ class TrainedModel:
     @property
     def split_in_words(self) -> str | None:
         """How it lies on the processes, None where nobody asked for more than a copy on each."""
-        if not self._sharding.asked and not self._zero_asked.stage:
+        if not self._sharding.is_requested and not self._zero_asked.stage:
             return None
-        title = "FSDP" if self._sharding.asked else "DeepSpeed"
+        title = "FSDP" if self._sharding.is_requested else "DeepSpeed"
         processes = self._accelerator.num_processes
         if processes == 1:
             return f"{title} was asked for, but one process has nothing to split"
-        if self._sharding.asked:
+        if self._sharding.is_requested:
             what, how = "weights, gradients and optimizer state", "FSDP2"
         else:
             stage = self._zero_asked.stage

@@ -14,10 +14,11 @@ from ft_toolkit.cli.arguments import find_recipe
 from ft_toolkit.core.errors import DataError, GateError, UsageError
 from ft_toolkit.evaluation.compare.examples import read_examples
 from ft_toolkit.recipe.load import load_recipe
-from ft_toolkit.runs.evaluate import evaluate_model
+from ft_toolkit.runs.evaluate import EvaluationRequest, evaluate_model
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.tracking import Display
 
 QUIET = Console(quiet=True)
 RECIPES = {
@@ -30,8 +31,9 @@ RECIPES = {
 
 
 def evaluate(model: Path, source: str, **changes: Any) -> dict[str, Any]:
-    asked: dict[str, Any] = {"split": "test", "columns": {}, "slices": [], "robustness": False, "samples": None}
-    return evaluate_model(str(model), source, command="ftk evaluate x", console=QUIET, **{**asked, **changes})
+    defaults: dict[str, Any] = {"split": "test", "columns": {}, "slices": [], "robustness": False, "samples": None}
+    request = EvaluationRequest(str(model), source, command="ftk evaluate x", **{**defaults, **changes})
+    return evaluate_model(request, Display(QUIET, enabled=True))
 
 
 @pytest.fixture(scope="module", params=RECIPES)

@@ -12,8 +12,8 @@ from ft_toolkit.core.yaml12 import parse_yaml
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.report.learning_curve import gain_sentence, sentences, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
-    PlannedRun,
-    ScaleRequest,
+    CurveRequest,
+    CurveRun,
     choose_shares,
     load_models,
     plan_runs,
@@ -100,14 +100,14 @@ def test_a_run_is_repeated_alone_and_the_ladder_goes_on_from_what_is_there(
         assert (copy / "share_0.5" / name).read_bytes() == (folder / "share_0.5" / name).read_bytes()
     done = here("scale", recipe, "--shares", SHARES, "--output", copy, "--resume")
     assert (
-        "0.5 of the rows (2 of 3): starting" in printed and "0.5 of the rows (2 of 3): finished already" in done.stdout
+        "0.5 of the rows (2 of 3): starting" in printed and "0.5 of the rows (2 of 3): already finished" in done.stdout
     )
     one, other = read(folder / "scale.json"), read(copy / "scale.json")
     assert [p["values"] for p in one["models"][0]["points"]] == [p["values"] for p in other["models"][0]["points"]]
     assert one["models"][0]["fit"] == other["models"][0]["fit"]
     words = ("scale", recipe, "training.learning_rate=0.5", "--shares", SHARES, "--output", copy)
     refused = here(*words, "--resume", check=False)
-    assert refused.returncode == 2 and "share_0.25 was made by another recipe: training.learning_rate" in refused.stderr
+    assert refused.returncode == 2 and "share_0.25 is a run of another recipe: training.learning_rate" in refused.stderr
     assert "is not empty" in here(*words, check=False).stderr
 
 
@@ -118,7 +118,7 @@ def test_several_models_have_a_curve_each(
     shutil.copytree(ladder[0], folder / "model_1")
     words = ["--models", f"{tiny_bert},{tiny_gpt2}", "--shares", SHARES, "--split", "test", "--output", folder]
     printed = here("scale", recipe, *words, "--resume").stdout
-    assert printed.count("finished already") == 3 and printed.count("starting") == 3
+    assert printed.count("already finished") == 3 and printed.count("starting") == 3
     found = read(folder / "scale.json")
     assert [model["model"] for model in found["models"]] == [tiny_bert, tiny_gpt2]
     assert found["split"] == "test"
@@ -134,17 +134,17 @@ def test_several_models_have_a_curve_each(
 
 
 def test_seeds_are_runs_of_their_own(recipe: Path, tmp_path: Path) -> None:
-    def planned(*overrides: str, seeds: list[int] | None = None) -> list[PlannedRun]:
-        asked = ScaleRequest("tiny", recipe, overrides, [0.25, 0.5, 1], None, seeds, "validation")
+    def planned(*overrides: str, seeds: list[int] | None = None) -> list[CurveRun]:
+        asked = CurveRequest("tiny", recipe, overrides, [0.25, 0.5, 1], None, seeds, "validation")
         loaded = list(load_models(asked).values())
         return plan_runs(asked, [prepare(one, work_folder=tmp_path) for one in loaded], 1)
 
     for runs in (planned(seeds=[1, 2]), planned("training.seeds=[1, 2]")):
         places = [f"share_{share}/seed_{seed}" for share in ("0.25", "0.5", "1") for seed in (1, 2)]
-        assert [one.place for one in runs] == places
+        assert [one.folder for one in runs] == places
         assert [one.loaded.recipe.training.seed for one in runs] == [1, 2] * 3
         assert all(one.loaded.recipe.training.seeds is None for one in runs)
-    assert [one.place for one in planned(seeds=[5])] == ["share_0.25", "share_0.5", "share_1"]
+    assert [one.folder for one in planned(seeds=[5])] == ["share_0.25", "share_0.5", "share_1"]
 
 
 @pytest.mark.parametrize(
@@ -154,16 +154,16 @@ def test_seeds_are_runs_of_their_own(recipe: Path, tmp_path: Path) -> None:
         (["--shares", "0,0.5,1"], "found 0; a share is more than 0 and at most 1"),
         (["--shares", "0.5,1,1.5"], "found 1.5; a share is more than 0 and at most 1"),
         (["--shares", "a,b,c"], "numbers separated by commas are needed"),
-        (["--shares", "0.1,0.5,1"], "0.1 of 32 training rows are 3 rows; at least 8 are needed: a share of 0.25"),
-        (["--shares", "0.5,0.501,1"], "two give the same number of rows"),
+        (["--shares", "0.1,0.5,1"], "0.1 of 32 training rows is 3 rows; at least 8 are required: use a share of at least 0.25"),
+        (["--shares", "0.5,0.501,1"], "two shares have the same number of rows"),
         ([], "32 training rows are too few for 3 shares of at least 50 rows"),
         (["--models", "no_such_model", "--shares", SHARES], "no_such_model"),
         (["--models", ",", "--shares", SHARES], "names of models, separated by commas, are needed"),
         (["--seeds", "1,x"], "whole numbers from 0 on"),
         (["--seeds", "1,1"], "each seed once"),
         (["--split", "train"], "allowed: validation, test"),
-        (["data.test=null", "--split", "test", "--shares", SHARES], "there are no such rows; allowed: validation"),
-        (["data.train_fraction=0.5"], "data.train_fraction is what 'ftk scale' varies"),
+        (["data.test=null", "--split", "test", "--shares", SHARES], "the data has no test rows; allowed: validation"),
+        (["data.train_fraction=0.5"], "data.train_fraction: 'ftk scale' sets it for each run"),
         (["training.lerning_rate=1"], "unknown key"),
     ],
 )  # fmt: skip

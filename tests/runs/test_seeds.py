@@ -222,11 +222,11 @@ def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "seed 1 (1 of 2): finished already" in output and "seed 2 (2 of 2): starting" in output
+    assert "seed 1 (1 of 2): already finished" in output and "seed 2 (2 of 2): starting" in output
     assert "of seed 2 (2 of 2); a checkpoint is saved" in errors
     assert errors.strip().endswith(f"ftk run {recipe} 'training.seeds=[1, 2]' --output {unfinished} --resume")
     done = here(*words)
-    assert "seed 2 (2 of 2): going on" in done.stdout and "resuming after step" in done.stdout
+    assert "seed 2 (2 of 2): resuming" in done.stdout and "resuming after step" in done.stdout
     assert "mean +- sd" in done.stdout
     assert contents(unfinished / "seed_2") == contents(both / "seed_2")
     assert read(unfinished)["scores"] == read(both)["scores"]
@@ -238,8 +238,8 @@ def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
 ) -> None:
     for folder, overrides, smoke, said in (
         (both, [], False, "is finished already"),
-        (unfinished, ["training.learning_rate=0.5"], False, "seed_1 was made by another recipe: training.learning_rate was"),
-        (unfinished, [], True, "a smoke run and a real one do not go together"),
+        (unfinished, ["training.learning_rate=0.5"], False, "seed_1 is a run of another recipe: training.learning_rate was"),
+        (unfinished, [], True, "smoke runs and real runs cannot be mixed"),
     ):  # fmt: skip
         one = loaded(recipe, "training.seeds=[1, 2]", *overrides)
         with pytest.raises(UsageError, match=said):
@@ -249,7 +249,7 @@ def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
 def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
     (tmp_path / "seed_1").mkdir()
     (tmp_path / "seed_1" / "thesis.docx").write_text("years of work")
-    with pytest.raises(UsageError, match=r"seed_1 is not a run folder \(it holds thesis.docx\)"):
+    with pytest.raises(UsageError, match=r"seed_1 is not a run folder \(it contains thesis.docx\)"):
         run_recipe(
             loaded(recipe, "training.seeds=[1, 2]"),
             output=tmp_path,

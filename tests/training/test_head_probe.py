@@ -202,7 +202,7 @@ def test_training_begins_at_the_loss_of_the_probe_which_the_run_says_and_keeps(w
     assert said["loss"] < said["random_loss"]
     lines = (whole.parent / "output.txt").read_text().splitlines()
     line = next(line for line in lines if line.startswith("head "))
-    assert line.startswith("head     classifier starts from a probe of 32 features: loss ")
+    assert line.startswith("head       classifier initialized by a linear probe on 32 features: loss ")
 
 
 def test_a_stopped_run_resumes_without_a_second_probe_to_bitwise_the_same_weights(
@@ -227,7 +227,7 @@ def test_a_stopped_run_resumes_without_a_second_probe_to_bitwise_the_same_weight
         signal.signal(signal.SIGTERM, before)
     assert done.returncode == 143 and not (cut / "results.json").exists()
     resumed = here("run", recipe, "--output", cut, "--resume")
-    assert "resuming after step" in resumed.stdout and "starts from a probe" not in resumed.stdout
+    assert "resuming after step" in resumed.stdout and "linear probe" not in resumed.stdout
     name = "model/adapter_model.safetensors"
     assert (cut / name).read_bytes() == (whole / name).read_bytes()
     assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]

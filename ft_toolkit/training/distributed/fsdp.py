@@ -1,11 +1,12 @@
-"""FSDP2: weights, gradients and optimizer state split over the processes, as Accelerate's launcher asks for it.
+"""FSDP2: shard weights, gradients and optimizer state over the processes, if Accelerate's launcher asks for it.
 
-    parts    while training: a process holds its share of each weight; a block is gathered for its pass, and let go after it
-    plain    the whole model on every process, in the processor's memory; for evaluation, checkpoints and the end it takes the
-             weights as they are. So a process evaluates its own number of batches, and files are those of any other run
+    sharded     the model that is trained: each process holds a shard of every weight; a block's weights are gathered for its
+                forward and backward pass and freed afterwards
+    full        a copy of the model on every process, in CPU memory, for evaluation and checkpoints. So each process evaluates
+                its own number of batches, and the files have the same content as without FSDP
 
-PyTorch's `fully_shard` is called here and not through Accelerate, which on CPUs passes FSDP over in silence (1.15 looks for it
-on accelerators only). So Accelerate must not see that it is asked for: `environment.unseen`.
+This module calls PyTorch's `fully_shard` directly, because Accelerate 1.15 ignores FSDP on CPUs without a warning (it looks
+only for accelerators). Therefore Accelerate must not see that FSDP is requested: `environment.unseen`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,28 +22,28 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-# What Accelerate's config may ask for besides, its variable -> what to do instead. Each changes where memory goes, no number.
-_LEFT_OUT = {
-    "FSDP_OFFLOAD_PARAMS": "leave fsdp_offload_params out: these models fit on one device",
-    "FSDP_ACTIVATION_CHECKPOINTING": "leave fsdp_activation_checkpointing out, and take smaller micro-batches",
+# Unsupported options of Accelerate's config, by variable, with the remedy. They change where memory is used, but no result.
+_UNSUPPORTED = {
+    "FSDP_OFFLOAD_PARAMS": "remove fsdp_offload_params: these models fit on one device",
+    "FSDP_ACTIVATION_CHECKPOINTING": "remove fsdp_activation_checkpointing and use smaller micro-batches",
 }
 
 
 @dataclass(frozen=True)
 class Sharding:
-    """Whether a model is to be split, and whether a block's weights are let go between its forward and its backward pass."""
+    """Whether FSDP is requested, and whether a block's weights are freed between its forward and its backward pass."""
 
-    asked: bool = False
+    is_requested: bool = False
     reshard_after_forward: bool = True
 
 
-class SplitModel:
-    """A model in two forms: `parts` is trained, split over the processes; `plain` is whole, for all else."""
+class ShardedModel:
+    """A model in two forms: `sharded` over the processes for training, `full` on each process for everything else."""
 
-    def __init__(self, model: Any, plain: Any, device: "torch.device", processes: int, sharding: Sharding) -> None:
-        """Split the model, which lies whole on `device`, in place and block by block; `plain` is a copy of it.
+    def __init__(self, model: Any, full: Any, device: "torch.device", processes: int, sharding: Sharding) -> None:
+        """Shard `model`, which is on `device`, in place and block by block; `full` is a copy of it.
 
-        Make the optimizer afterwards. Of the weights the first process's are taken, as DDP does.
+        Create the optimizer afterwards. All processes take the weights of the main process, as with DDP.
         """
         from torch.distributed import broadcast
         from torch.distributed.device_mesh import init_device_mesh
@@ -50,37 +51,37 @@ class SplitModel:
 
         from ft_toolkit.training.speedups.frozen_blocks import stacks
 
-        self.parts, self.plain, self._device = model, plain, device
-        for one in (model, plain):
-            for parameter in one.parameters():
+        self.sharded, self.full, self._device = model, full, device
+        for copy in (model, full):
+            for parameter in copy.parameters():
                 broadcast(parameter.detach(), 0)
-        plain.to("cpu")
+        full.to("cpu")
         mesh = init_device_mesh(device.type, (processes,))
         for block in chain.from_iterable(stacks(model)):
             fully_shard(block, mesh=mesh, reshard_after_forward=sharding.reshard_after_forward)
         fully_shard(model, mesh=mesh)
 
     @contextmanager
-    def whole(self, *, changes: bool = False) -> Iterator[None]:
-        """Inside, `plain` lies on the device with the weights as they are trained so far. All processes must come here.
+    def gathered(self, *, changes: bool = False) -> Iterator[None]:
+        """Gather the current weights into `full`, on the device, for the duration of the context. All processes must call.
 
-        With `changes`, what was changed in it inside, alike on all processes, is trained further.
+        With `changes`, weights that all processes change in `full` in the same way are copied back for further training.
         """
         from ft_toolkit.training.optimizer import trainable_parameters
 
-        plain = dict(trainable_parameters(self.plain.to(self._device)))
-        parts = dict(trainable_parameters(self.parts))
-        for name, part in parts.items():
-            _copy(_full(part.detach()), plain[name])
+        full = dict(trainable_parameters(self.full.to(self._device)))
+        shards = dict(trainable_parameters(self.sharded))
+        for name, shard in shards.items():
+            _copy(_gather(shard.detach()), full[name])
         yield
         if changes:
-            for name, part in parts.items():
-                _copy(_like(plain[name].detach(), part), part)
-        self.plain.to("cpu")
+            for name, shard in shards.items():
+                _copy(_shard_like(full[name].detach(), shard), shard)
+        self.full.to("cpu")
 
 
 def read_sharding(environ: Mapping[str, str]) -> Sharding:
-    """Return what a launcher's environment asks for. Raises UsageError for an FSDP that a run cannot have."""
+    """Return the FSDP settings of a launcher's environment. Raises UsageError for settings that are not supported."""
     if not is_true(environ.get(FSDP)):
         return Sharding()
     version = environ.get("FSDP_VERSION", "1")
@@ -89,61 +90,64 @@ def read_sharding(environ: Mapping[str, str]) -> Sharding:
             f"Accelerate's launcher asks for FSDP version {version}; only version 2 is supported: set fsdp_version: 2 in "
             "Accelerate's config (FSDP_VERSION=2)"
         )
-    for name, remedy in _LEFT_OUT.items():
+    for name, remedy in _UNSUPPORTED.items():
         if is_true(environ.get(name)):
             raise UsageError(f"{name}={environ[name]} is not supported; {remedy}")
     reshard = environ.get("FSDP_RESHARD_AFTER_FORWARD", "true").lower()
     if reshard not in ("true", "false"):
-        raise UsageError(f"FSDP_RESHARD_AFTER_FORWARD={reshard}: FSDP version 2 knows true and false")
-    return Sharding(asked=True, reshard_after_forward=reshard == "true")
+        raise UsageError(
+            f"FSDP_RESHARD_AFTER_FORWARD={reshard} is not supported; allowed with FSDP version 2: true, false"
+        )
+    return Sharding(is_requested=True, reshard_after_forward=reshard == "true")
 
 
 def is_true(value: str | None) -> bool:
-    """Return whether a launcher's variable says yes."""
+    """Return whether the value of an environment variable means true."""
     return (value or "").lower() in ("1", "true", "yes")
 
 
-def whole_state(optimizer: Any, *, keep: bool) -> dict[str, Any]:
-    """Return the optimizer's state as it would be if nothing were split; all processes must call, those that `keep` get it."""
-    found: dict[str, Any] = optimizer.state_dict()
-    state: dict[int, dict[str, Any]] = {}
-    for index, moments in found["state"].items():
+def gather_state(optimizer: Any, *, keep: bool) -> dict[str, Any]:
+    """Return the optimizer's state without sharding. All processes must call; only those with `keep` receive the state."""
+    state_dict: dict[str, Any] = optimizer.state_dict()
+    gathered: dict[int, dict[str, Any]] = {}
+    for index, moments in state_dict["state"].items():
         for name, value in moments.items():
-            full = _full(value)
+            full = _gather(value)
             if keep:
-                state.setdefault(index, {})[name] = full.cpu() if full is not value else value
-    return {**found, "state": state}
+                gathered.setdefault(index, {})[name] = full.cpu() if full is not value else value
+    return {**state_dict, "state": gathered}
 
 
-def split_state(found: dict[str, Any], optimizer: Any) -> dict[str, Any]:
-    """Return a whole optimizer state split as this optimizer's parameters are."""
-    state = dict(found["state"])
-    for saved, own in zip(found["param_groups"], optimizer.param_groups, strict=True):
-        for index, parameter in zip(saved["params"], own["params"], strict=True):
+def shard_state(state_dict: dict[str, Any], optimizer: Any) -> dict[str, Any]:
+    """Return a full optimizer state, sharded like the parameters of `optimizer`."""
+    state = dict(state_dict["state"])
+    for saved_group, group in zip(state_dict["param_groups"], optimizer.param_groups, strict=True):
+        for index, parameter in zip(saved_group["params"], group["params"], strict=True):
             if index in state:
                 state[index] = {
-                    name: _like(value, parameter) if value.shape == parameter.shape else value
+                    name: _shard_like(value, parameter) if value.shape == parameter.shape else value
                     for name, value in state[index].items()
                 }
-    return {**found, "state": state}
+    return {**state_dict, "state": state}
 
 
-def _full(value: Any) -> Any:
+def _gather(value: Any) -> Any:
+    """Return the full tensor of a sharded one; return any other value unchanged."""
     from torch.distributed.tensor import DTensor
 
     return value.full_tensor() if isinstance(value, DTensor) else value
 
 
 def _copy(value: "Tensor", into: "Tensor") -> None:
-    """Write the value into a parameter of the same kind, whole or split."""
+    """Copy a value into a parameter with the same sharding."""
     import torch
 
     with torch.no_grad():
         into.copy_(value)
 
 
-def _like(value: "Tensor", parameter: "Tensor") -> "Tensor":
-    """Return the value split as the parameter is."""
+def _shard_like(value: "Tensor", parameter: "Tensor") -> "Tensor":
+    """Return the full tensor `value`, sharded like the parameter."""
     from torch.distributed.tensor import DTensor, distribute_tensor
 
     if not isinstance(parameter, DTensor):

@@ -1,6 +1,6 @@
-"""The processes of one run, perhaps on machines that share no folder: what they decide, check and read together.
+"""Coordinate the processes of one run, which may be on machines without a shared folder.
 
-Only the main process writes the run folder and reads from it; the others get what it read.
+Only the main process writes to the run folder and reads from it; the other processes receive the content.
 """
 
 import os
@@ -9,9 +9,10 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from accelerate import PartialState
@@ -21,117 +22,122 @@ from ft_toolkit.core import environment
 from ft_toolkit.core.errors import FtkError, LostProcessError, UsageError
 
 T = TypeVar("T")
-# How long one process may wait for another, which downloads and tokenizes first, and proves and scores last. A process that
-# dies is noticed at once, by its connections; a machine that vanishes without a word, or never comes, after this time.
-PATIENCE = timedelta(minutes=30)
-# Bytes that are sent at once.
+# The longest time that one process waits for another. The main process downloads and tokenizes first, and checks and scores
+# last. The end of a process is noticed at once, because its connections close; a machine that disappears, after this time.
+TIMEOUT = timedelta(minutes=30)
+# Bytes per broadcast of a file.
 _CHUNK = 2**26
 
 
+@dataclass(frozen=True)
+class _Outcome(Generic[T]):
+    """The value of a call, or the error that it raised."""
+
+    value: T | None = None
+    error: FtkError | None = None
+
+
 def join() -> PartialState:
-    """Join the other processes of this run. Raises UsageError when they are not as many as the launcher started."""
+    """Join the other processes of this run and return their shared state.
+
+    Raises UsageError if Accelerate finds another number of processes than the launcher started.
+    """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    # else on GPUs the state would be DeepSpeed's, and an Accelerator that does not see DeepSpeed fails with it
+    # With DeepSpeed visible, Accelerate creates a DeepSpeed state on GPUs, and an Accelerator without DeepSpeed fails with it.
     with environment.unseen(environment.DEEPSPEED):
-        state = PartialState(cpu=environment.use_cpu(), **InitProcessGroupKwargs(timeout=PATIENCE).to_kwargs())
-    if state.num_processes != world_size:
-        raise UsageError(f"the launcher started {world_size} processes, Accelerate sees {state.num_processes}")
-    return state
+        distributed = PartialState(cpu=environment.use_cpu(), **InitProcessGroupKwargs(timeout=TIMEOUT).to_kwargs())
+    if distributed.num_processes != world_size:
+        raise UsageError(
+            f"the launcher started {world_size} processes, but Accelerate found {distributed.num_processes}; check the "
+            "launcher's settings"
+        )
+    return distributed
 
 
 @contextmanager
 def joined() -> Iterator[PartialState]:
-    """Join the other processes and leave them at the end; raise LostProcessError for what PyTorch raises when one is gone."""
-    state = join()
+    """Join the other processes on entry and leave them on exit.
+
+    Raises LostProcessError in place of PyTorch's error if another process has ended.
+    """
+    distributed = join()
     try:
-        yield state
+        yield distributed
     except (torch.distributed.DistError, RuntimeError) as error:
-        if state.num_processes == 1 or not _is_loss(error):
+        if distributed.num_processes == 1 or not _is_lost_connection(error):
             raise
         raise LostProcessError(
-            f"process {state.process_index} on {platform.node()} lost another process of this run ({_reason(error)}); what "
-            "was reported first is the cause. A run with a checkpoint goes on with --output FOLDER --resume"
+            f"process {distributed.process_index} on {platform.node()} lost the connection to another process of this run "
+            f"({_reason(error)}). The first error above is the cause. Resume from the last checkpoint with "
+            "--output FOLDER --resume"
         ) from error
-    state.destroy_process_group()
+    distributed.destroy_process_group()
 
 
-def agree(state: PartialState, decide: Callable[[], T]) -> T:
-    """Return what the main process decides, or raise its FtkError, on every process."""
-    decided: list[Any] = [None]
-    own: FtkError | None = None
-    if state.is_main_process:
-        try:
-            decided = [(decide(), None)]
-        except FtkError as error:
-            own, decided = error, [(None, _portable(error))]
-    if state.num_processes > 1:
-        broadcast_object_list(decided)
-    value, failed = decided[0]
-    if failed is not None:
-        raise own or failed
-    found: T = value
-    return found
+def on_main_process(distributed: PartialState, work: Callable[[], T]) -> T:
+    """Call `work` on the main process and return its value, or raise its FtkError, on every process."""
+    outcome = _attempt(work) if distributed.is_main_process else _Outcome[T]()
+    if distributed.num_processes > 1:
+        sent = [_Outcome(outcome.value, None if outcome.error is None else _portable(outcome.error))]
+        broadcast_object_list(sent)
+        if not distributed.is_main_process:
+            outcome = sent[0]
+    return _unwrap(outcome)
 
 
-def main_first(state: PartialState, do: Callable[[], T], between: Callable[[], None]) -> T:
-    """Do something on every process, on the main one first; where it fails anywhere, raise that FtkError on all.
+def main_process_first(distributed: PartialState, work: Callable[[], T], between: Callable[[], None]) -> T:
+    """Call `work` on every process, on the main process first, and return each process's own value.
 
-    `between` runs on all processes after the main one has done it, and before the others do.
+    All processes call `between` after the main process has finished and before the others start. If `work` raises an FtkError
+    on any process, every process raises it.
     """
-    made: list[T] = []
-    agree(state, lambda: made.append(do()))
+    outcome = _attempt(work) if distributed.is_main_process else _Outcome[T]()
+    _raise_first(distributed, outcome.error)
     between()
-    own: FtkError | None = None
-    if not made:
-        try:
-            made.append(do())
-        except FtkError as error:
-            own = error
-    if state.num_processes > 1:
-        where = f"process {state.process_index} on {platform.node()}"
-        failed = [None if own is None else _portable(own, f"{where}: ")]
-        first = next((error for error in gather_object(failed) if error is not None), None)
-        if first is not None:
-            raise first
-    return made[0]
+    if not distributed.is_main_process:
+        outcome = _attempt(work)
+    _raise_first(distributed, outcome.error)
+    return _unwrap(outcome)
 
 
-def check_same(state: PartialState, facts: Mapping[str, str]) -> None:
-    """Raise UsageError on every process when they do not all have the same facts. What follows from others
-    stands after them: the first that differs is named."""
-    if state.num_processes == 1:
+def check_same(distributed: PartialState, facts: Mapping[str, str]) -> None:
+    """Raise UsageError on every process if `facts` differ between processes.
+
+    The message names the first fact that differs, so a fact must come before the facts that depend on it.
+    """
+    if distributed.num_processes == 1:
         return
-    found: list[tuple[str, dict[str, str]]] = gather_object([(platform.node(), dict(facts))])
-    host, first = found[0]
-    for rank, (other, theirs) in enumerate(found):
-        name = next((name for name in first if first[name] != theirs[name]), None)
+    gathered: list[tuple[str, dict[str, str]]] = gather_object([(platform.node(), dict(facts))])
+    main_host, main_facts = gathered[0]
+    for rank, (host, rank_facts) in enumerate(gathered):
+        name = next((name for name in main_facts if main_facts[name] != rank_facts[name]), None)
         if name is not None:
             raise UsageError(
-                f"process 0 on {host} and process {rank} on {other} would not train the same: {name} {first[name]} and "
-                f"{theirs[name]}. Give every machine the same {name}"
+                f"process 0 on {main_host} and process {rank} on {host} have different values of '{name}': "
+                f"{main_facts[name]} and {rank_facts[name]}. Use the same {name} on every machine"
             )
 
 
-def read_bytes(state: PartialState, path: Path) -> bytes:
-    """Return a file's content, which only the main process reads, on every process. Raises FtkError when it cannot."""
-    if state.num_processes == 1:
+def read_on_main_process(distributed: PartialState, path: Path) -> bytes:
+    """Read a file on the main process and return its content on every process."""
+    if distributed.num_processes == 1:
         return path.read_bytes()
-    content = path.read_bytes() if state.is_main_process else b""
-    size = agree(state, lambda: len(content))
-    parts = []
+    content = path.read_bytes() if distributed.is_main_process else b""
+    size = on_main_process(distributed, lambda: len(content))
+    chunks = []
     for start in range(0, size, _CHUNK):
-        part = torch.empty(min(_CHUNK, size - start), dtype=torch.uint8)
-        if state.is_main_process:
-            part.copy_(torch.frombuffer(bytearray(content[start : start + _CHUNK]), dtype=torch.uint8))
-        part = part.to(state.device)
-        torch.distributed.broadcast(part, 0)
-        parts.append(part.cpu().numpy().tobytes())
-    return b"".join(parts)
+        chunk = torch.empty(min(_CHUNK, size - start), dtype=torch.uint8)
+        if distributed.is_main_process:
+            chunk.copy_(torch.frombuffer(bytearray(content[start : start + _CHUNK]), dtype=torch.uint8))
+        chunk = chunk.to(distributed.device)
+        torch.distributed.broadcast(chunk, 0)
+        chunks.append(chunk.cpu().numpy().tobytes())
+    return b"".join(chunks)
 
 
 @contextmanager
-def seen_folder(folder: Path) -> Iterator[Path]:
-    """Yield `folder`, or an empty one in its place on a machine that does not see it, gone at the end."""
+def visible_folder(folder: Path) -> Iterator[Path]:
+    """Yield `folder`, or a temporary folder on a machine that cannot see it."""
     if folder.is_dir():
         yield folder
         return
@@ -139,29 +145,60 @@ def seen_folder(folder: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def share_folder(state: PartialState, folder: Path, *, missing: bool) -> None:
-    """Copy the files below the main process's `folder` to the same place on the processes that miss them."""
-    if state.num_processes == 1 or not any(gather_object([missing])):
+def copy_folder(distributed: PartialState, folder: Path, *, missing: bool) -> None:
+    """Copy the main process's files below `folder` to the same path on every process that passes `missing=True`."""
+    if distributed.num_processes == 1 or not any(gather_object([missing])):
         return
-    names = agree(state, lambda: [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()])
+    names = on_main_process(
+        distributed, lambda: [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    )
     for name in names:
-        content = read_bytes(state, folder / name)
+        content = read_on_main_process(distributed, folder / name)
         if missing:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
 
 
-def _is_loss(error: RuntimeError) -> bool:
+def _attempt(work: Callable[[], T]) -> _Outcome[T]:
+    """Call `work` and return its value or its FtkError."""
+    try:
+        return _Outcome(value=work())
+    except FtkError as error:
+        return _Outcome(error=error)
+
+
+def _unwrap(outcome: _Outcome[T]) -> T:
+    """Return the value of a call, or raise its error."""
+    if outcome.error is not None:
+        raise outcome.error
+    value: T = outcome.value  # type: ignore[assignment]  # T may include None
+    return value
+
+
+def _raise_first(distributed: PartialState, error: FtkError | None) -> None:
+    """Raise the first error of all processes on every process; return if there is none."""
+    if distributed.num_processes == 1:
+        if error is not None:
+            raise error
+        return
+    origin = "" if distributed.is_main_process else f"process {distributed.process_index} on {platform.node()}: "
+    errors: list[FtkError | None] = gather_object([None if error is None else _portable(error, origin)])
+    first = next((gathered for gathered in errors if gathered is not None), None)
+    if first is not None:
+        raise error if error is not None and distributed.is_main_process else first
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def _reason(error: RuntimeError) -> str:
-    """Return the reason without the place in PyTorch's source and its advice."""
-    first = str(error).splitlines()[0].partition(". This is typically")[0]
-    return re.sub(r"^\[\S*?:\d+\] ", "", first)
+    """Return PyTorch's message without the source location and the advice."""
+    first_line = str(error).splitlines()[0].partition(". This is typically")[0]
+    return re.sub(r"^\[\S*?:\d+\] ", "", first_line)
 
 
 def _portable(error: FtkError, prefix: str = "") -> FtkError:
-    """Return the error as one that another process can be sent: some have more than their words."""
+    """Return an error of the same exit code that can be pickled: some errors hold more than their message."""
     kind = UsageError if isinstance(error, UsageError) else FtkError
     return kind(f"{prefix}{error}")

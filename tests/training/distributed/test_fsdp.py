@@ -76,7 +76,7 @@ def test_two_split_processes_have_the_losses_of_one_which_goes_on_with_their_che
     here("run", recipe, "training.examples_per_batch=16", "--output", one)
     accumulate = "training.gradient_accumulation_steps=2"
     said = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **asked)
-    assert f"split    {split}" in said
+    assert f"sharding   {split}" in said
     done = len(column(two, "loss"))
     last = max((two / "checkpoints").glob("last*"))
     weights = load_file(last / "weights.safetensors")
@@ -151,7 +151,7 @@ def test_one_process_has_nothing_to_split(
         ({"FSDP_VERSION": "1"}, "asks for FSDP version 1; only version 2 .*set fsdp_version: 2"),
         ({"FSDP_OFFLOAD_PARAMS": "true"}, "FSDP_OFFLOAD_PARAMS=true is not supported"),
         ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "FSDP_ACTIVATION_CHECKPOINTING=true is not supported"),
-        ({"FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}, "knows true and false"),
+        ({"FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}, "allowed with FSDP version 2: true, false"),
     ],
 )
 def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
@@ -162,14 +162,14 @@ def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "stage 3; take distributed_type FSDP with fsdp_version 2"),
-        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "0"}, "stage 0; which splits nothing: take .*MULTI_GPU"),
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "stage 3; .* use distributed_type FSDP with fsdp_version 2"),
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "0"}, "stage 0; which shards nothing: use .*MULTI_GPU"),
         ({"ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "cpu"}, "OFFLOAD_PARAM_DEVICE=cpu is not supported"),
         (
             {"ACCELERATE_GRADIENT_CLIPPING": "0.5"},
-            r"clipping at 0.5, but the recipe .* 1.0: set training.max_grad_norm",
+            r"clipping to 0.5, but the recipe has training.max_grad_norm=1.0",
         ),
-        ({"ACCELERATE_DEEPSPEED_CONFIG_FILE": "nowhere.json"}, "nowhere.json: DeepSpeed's config cannot be read"),
+        ({"ACCELERATE_DEEPSPEED_CONFIG_FILE": "nowhere.json"}, "nowhere.json: cannot read this DeepSpeed config"),
     ],
 )
 def test_a_deepspeed_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
@@ -182,11 +182,20 @@ def test_a_deepspeed_that_cannot_be_had_is_refused(environ: dict[str, str], mess
     [
         ("[]", "must be a JSON object"),
         ('{"zero_optimization": true}', "zero_optimization must be a JSON object"),
-        ('{"zero_optimization": {"stage": 2}, "optimizer": {"type": "Adam"}}', "optimizer: the recipe decides"),
-        ('{"zero_optimization": {"stage": 2}, "train_batch_size": 32}', "train_batch_size: the recipe decides"),
-        ('{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}', "offload_optimizer: not supp"),
-        ('{"zero_optimization": {"stage": 2}, "gradient_clipping": 5.0}', "clipping at 5.0"),
-        ('{"zero_optimization": {"stage": "auto"}}', "stage 0; which splits nothing"),
+        (
+            '{"zero_optimization": {"stage": 2}, "optimizer": {"type": "Adam"}}',
+            "optimizer: the recipe sets the training",
+        ),
+        (
+            '{"zero_optimization": {"stage": 2}, "train_batch_size": 32}',
+            "train_batch_size: the recipe sets the training",
+        ),
+        (
+            '{"zero_optimization": {"stage": 2, "offload_optimizer": {"device": "cpu"}}}',
+            "offloading is not supported",
+        ),
+        ('{"zero_optimization": {"stage": 2}, "gradient_clipping": 5.0}', "clipping to 5.0"),
+        ('{"zero_optimization": {"stage": "auto"}}', "stage 0; which shards nothing"),
     ],
 )
 def test_what_deepspeeds_own_config_cannot_have_is_refused(config: str, message: str, tmp_path: Path) -> None:
@@ -218,12 +227,12 @@ def test_deepspeeds_own_config_is_read(tmp_path: Path) -> None:
 
 def test_without_deepspeed_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"not installed here: pip install 'ft-toolkit\[deepspeed\]'"):
+    with pytest.raises(UsageError, match=r"not installed; run: pip install 'ft-toolkit\[deepspeed\]'"):
         read_zero(ZERO, 1.0)
 
 
 def test_what_is_asked_for_is_read() -> None:
     assert read_sharding({}) == read_sharding({"ACCELERATE_USE_FSDP": "false"}) == Sharding()
-    assert read_sharding(FSDP) == Sharding(asked=True)
-    wanted = Sharding(asked=True, reshard_after_forward=False)
+    assert read_sharding(FSDP) == Sharding(is_requested=True)
+    wanted = Sharding(is_requested=True, reshard_after_forward=False)
     assert read_sharding(FSDP | {"FSDP_RESHARD_AFTER_FORWARD": "false"}) == wanted

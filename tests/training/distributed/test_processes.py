@@ -21,7 +21,7 @@ from ft_toolkit.cli.arguments import find_recipe
 from ft_toolkit.core.errors import LostProcessError, UsageError
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.training.distributed.launch import _exit_code, check_launcher, own_command
+from ft_toolkit.training.distributed.launch import _exit_code, check_launcher, current_command
 
 FTK = [sys.executable, "-m", "ft_toolkit"]
 LAUNCH = Path(__file__).resolve().parents[3] / "docs" / "launch"
@@ -67,7 +67,10 @@ def test_four_processes_stopped_and_resumed_by_one_have_the_losses_of_one(
     assert "an optimizer step had 16 examples (4 x 1 micro-batch x 4 processes), now it has 4" in refused.stderr
     assert "set training.gradient_accumulation_steps=4" in refused.stderr
     resumed = here(*words, "training.gradient_accumulation_steps=4")
-    assert "1 process instead of 4: the same rows in each step, so the same losses to rounding\n" in resumed.stdout
+    assert (
+        "started with 4 processes and resumes with 1 process: each step has the same rows and the same loss up to rounding\n"
+        in resumed.stdout
+    )
     assert losses(four) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 
 
@@ -103,9 +106,9 @@ def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path
         ({"ACCELERATE_USE_FSDP": "true"}, "asks for FSDP version 1"),
         ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "Megatron-LM is not supported"),
         ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, r"set training\.gradient_accumulation_steps=4"),
-        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed precision 'bf16', but the recipe decides"),
-        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, "started one: it needs mpirun"),
-        ({"WORLD_SIZE": "3"}, "--processes 2, but a launcher started 3"),
+        ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed precision 'bf16', but the recipe has 'no'"),
+        ({"ACCELERATE_MIXED_PRECISION": "no", "MASTER_PORT": "29500"}, "started only one, because it needs mpirun"),
+        ({"WORLD_SIZE": "3"}, "--processes 2, but a launcher has already started 3"),
     ],
 )
 def test_what_a_launcher_cannot_have_is_refused(environ: dict[str, str], message: str) -> None:
@@ -115,10 +118,10 @@ def test_what_a_launcher_cannot_have_is_refused(environ: dict[str, str], message
 
 def test_the_command_to_go_on_counts_the_processes_of_one_machine() -> None:
     one = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    assert own_command(["run", "demo"], one) == "ftk run demo --processes 2"
-    assert own_command(["run", "demo", "--processes", "2"], one) == "ftk run demo --processes 2"
-    assert own_command(["run", "demo"], {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}) == "ftk run demo"
-    assert own_command(["run", "demo"], {}) == "ftk run demo"
+    assert current_command(["run", "demo"], one) == "ftk run demo --processes 2"
+    assert current_command(["run", "demo", "--processes", "2"], one) == "ftk run demo --processes 2"
+    assert current_command(["run", "demo"], {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}) == "ftk run demo"
+    assert current_command(["run", "demo"], {}) == "ftk run demo"
 
 
 def test_the_exit_code_is_that_of_the_first_to_fail() -> None:

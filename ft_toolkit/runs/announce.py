@@ -1,0 +1,103 @@
+"""Print what a run trains, how, and what happens during the run."""
+
+from ft_toolkit.core.errors import one_of
+from ft_toolkit.runs.context import RunContext
+from ft_toolkit.runs.evaluator import Evaluation
+from ft_toolkit.runs.state import RunState
+from ft_toolkit.training.head_probe import HeadProbe
+from ft_toolkit.training.prepare import describe_step
+from ft_toolkit.training.speedups.dropout import drops_out
+from ft_toolkit.training.trained_model import TrainedModel
+
+_PRECISIONS = {"no": "float32", "bf16": "bf16 (float32 weights)"}
+# New modules named in full; more are counted.
+_MOST_NAMES = 3
+
+
+def announce_run(context: RunContext, trained: TrainedModel) -> None:
+    """Print the run folder, data, model, method, precision and number of steps, and with verbose output more settings."""
+    display, recipe, count = context.display, context.recipe, trained.count
+    display.say(f"run        {context.folder}")
+    display.say(f"data       {_describe_data(context)}")
+    display.detail(f"           fingerprint {context.prepared.data.fingerprint}")
+    model = f"{recipe.model.title}{_at_commit(context.prepared.checkpoint.commit)}"
+    display.say(f"model      {model}{_describe_new_modules(trained.new_modules)}")
+    trainable = f"{count.trainable:,} of {count.total:,} parameters are trainable ({count.share:.1%})"
+    display.say(f"method     {recipe.method.name}: {trainable}")
+    display.say(f"precision  {_describe_precision(context)}")
+    if trained.split_in_words:
+        display.say(f"sharding   {trained.split_in_words}")
+    if trained.speedups:
+        display.detail(f"speed-ups  (same result) {'; '.join(trained.speedups)}")
+    display.say(f"training   {_describe_steps(context)}")
+
+
+def announce_resume(context: RunContext, trained: TrainedModel, state: RunState, saved_world_size: int) -> None:
+    """Print where the run resumes, and what another number of processes changes."""
+    context.display.say(f"resuming after step {state.progress.step}")
+    world_size = context.world_size
+    if saved_world_size == world_size:
+        return
+    dropout = ", except that dropout draws other random numbers" if drops_out(trained.bare.modules()) else ""
+    context.display.warn(
+        f"note: the run was started with {_count(saved_world_size, 'process')} and resumes with "
+        f"{_count(world_size, 'process')}: each step has the same rows and the same loss up to rounding{dropout}"
+    )
+
+
+def announce_head_probe(context: RunContext, probe: HeadProbe) -> None:
+    """Print the effect of the linear probe on a new head."""
+    context.display.say(
+        f"head       {probe.layer} initialized by a linear probe on {probe.features:,} features: loss "
+        f"{probe.random_loss:.4f} before, {probe.loss:.4f} after ({probe.seconds:.1f} s)"
+    )
+
+
+def announce_evaluation(context: RunContext, evaluation: Evaluation) -> None:
+    """Print the selection metric and the loss on the validation rows."""
+    name, loss = context.prepared.selection, evaluation.scores["loss"]
+    score = "" if name == "loss" else f"{name} {evaluation.scores[name]:.4f}, "
+    best = "  (best so far)" if evaluation.is_best else ""
+    context.display.say(f"step {evaluation.step}/{context.total_steps}: validation {score}loss {loss:.4f}{best}")
+
+
+def _describe_data(context: RunContext) -> str:
+    """Return the number of examples of each split, and the Hub repository of a data card."""
+    data = context.prepared.data
+    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in data.splits.items())
+    if data.card is None or data.commit is None:
+        return f"{sizes} examples"
+    return f"{sizes} examples of {data.card.block.source.hub}{_at_commit(data.commit)}"
+
+
+def _describe_new_modules(names: tuple[str, ...]) -> str:
+    """Return the modules whose weights are not in the checkpoint."""
+    if not names:
+        return ""
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return f"; newly initialized: {one_of(names[:_MOST_NAMES])}{more}"
+
+
+def _describe_precision(context: RunContext) -> str:
+    """Return the precision and, if it was chosen automatically, the setting that changes it."""
+    precision = context.recipe.training.mixed_precision
+    is_automatic = context.loaded.recipe.training.mixed_precision == "auto" and precision != "no"
+    hint = "; training.mixed_precision=no for float32" if is_automatic else ""
+    return f"{_PRECISIONS[precision]}{hint}"
+
+
+def _describe_steps(context: RunContext) -> str:
+    """Return the number of steps, the size of a step and the number of epochs, such as "65 steps of 16 examples (5 epochs)"."""
+    step = describe_step(context.recipe.training, context.world_size)
+    epochs = f"{context.epochs:.1f}".removesuffix(".0")
+    return f"{_count(context.total_steps, 'step')} of {step} ({epochs} epoch{'' if epochs == '1' else 's'})"
+
+
+def _at_commit(commit: str | None) -> str:
+    return f" at commit {commit}" if commit is not None else ""
+
+
+def _count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 step" and "2 processes"."""
+    plural = "" if number == 1 else "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural}"

@@ -1,0 +1,80 @@
+"""The checkpoints of one run: the best weights so far, and the last state to resume from."""
+
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+from ft_toolkit.core import files
+from ft_toolkit.runs.context import RunContext
+from ft_toolkit.runs.state import RunState
+from ft_toolkit.training import checkpoint
+from ft_toolkit.training.distributed import processes
+from ft_toolkit.training.trained_model import TrainedModel
+
+
+class Checkpoints:
+    """Save and load the checkpoints of a run in its folder.
+
+    best/    the trainable weights of the best evaluation
+    last/    the state of the run, with weights and optimizer state while steps are left
+    """
+
+    def __init__(self, context: RunContext, trained: TrainedModel) -> None:
+        self._context, self._trained = context, trained
+        self._best = context.folder / "checkpoints" / "best"
+        self._last = context.folder / "checkpoints" / "last"
+        self._read = partial(processes.read_on_main_process, context.distributed)
+
+    def save_best(self) -> None:
+        """Save the weights; sharded weights must be gathered (`TrainedModel.whole`)."""
+        if self._context.is_main_process:
+            with files.atomic_folder(self._best) as fresh:
+                checkpoint.save_weights(self._trained.bare, fresh / "weights.safetensors")
+
+    def load_best(self) -> None:
+        """Load the best weights into the model and prepare it for evaluation and saving."""
+        best = processes.on_main_process(self._context.distributed, lambda: files.find_folder(self._best))
+        assert best is not None, "the first evaluation saves the first best checkpoint"
+        self._trained.end(best / "weights.safetensors", self._read)
+
+    def save_last(self, state: RunState) -> None:
+        """Save the state to resume from, without weights and optimizer state if no step is left.
+
+        All processes must call this method.
+        """
+        is_main, is_finished = self._context.is_main_process, self.is_finished(state)
+        optimizer_state = None if is_finished else self._trained.state(keep=is_main)
+        with nullcontext() if is_finished else self._trained.whole():
+            if is_main:
+                saved = {"trained": is_finished, **state.to_json(), **self._identity()}
+                checkpoint.save_state(self._last, saved, self._trained.bare, optimizer_state)
+        self._context.accelerator.wait_for_everyone()
+
+    def load_last(self, started: float) -> tuple[RunState, int]:
+        """Load weights, optimizer and state; return the state and the number of processes that saved it.
+
+        Raises ResumeError if there is no checkpoint, or if it belongs to other data or to another recipe.
+        """
+        context = self._context
+        recipe, fingerprint = context.recipe.as_dict(), context.prepared.data.fingerprint
+        folder, saved = processes.on_main_process(
+            context.distributed, lambda: checkpoint.read_state(self._last, recipe, fingerprint, context.world_size)
+        )
+        if not saved.get("trained"):
+            self._trained.load(folder, self._read)
+        return RunState.from_json(saved, started), saved["processes"]
+
+    def is_finished(self, state: RunState) -> bool:
+        """Return whether no training step is left and the last step is evaluated."""
+        patience = self._context.recipe.evaluation.early_stopping_patience
+        is_last_step = state.progress.step == self._context.total_steps
+        return state.is_evaluated and (is_last_step or state.is_out_of_patience(patience))
+
+    def _identity(self) -> dict[str, Any]:
+        """Return the facts that a resumed run must agree with."""
+        context = self._context
+        return {
+            "fingerprint": context.prepared.data.fingerprint,
+            "processes": context.world_size,
+            "recipe": context.recipe.as_dict(),
+        }

@@ -1,0 +1,56 @@
+"""The objects that all stages of one run share."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from accelerate import Accelerator, PartialState
+
+from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.sections import Recipe
+from ft_toolkit.training.prepare import Prepared
+from ft_toolkit.training.tracking import Display
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A prepared run: its data and recipe, its folder, the accelerator, the console and the command that started it."""
+
+    accelerator: Accelerator
+    prepared: Prepared
+    loaded: LoadedRecipe
+    folder: Path
+    display: Display
+    command: str
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe; `loaded.recipe` is the recipe as the user wrote it."""
+        return self.prepared.recipe
+
+    @property
+    def world_size(self) -> int:
+        """The number of processes."""
+        return int(self.accelerator.num_processes)
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this process writes the run folder."""
+        return bool(self.accelerator.is_main_process)
+
+    @cached_property
+    def distributed(self) -> PartialState:
+        """The state that the processes share."""
+        return PartialState()
+
+    @property
+    def epochs(self) -> float:
+        """The number of epochs of the whole run; a fraction if `training.max_steps` ends the run within an epoch."""
+        if self.recipe.training.max_steps is None:
+            return self.recipe.training.num_train_epochs
+        return self.total_steps / len(self.prepared.epoch_batches(0, self.world_size))
+
+    @cached_property
+    def total_steps(self) -> int:
+        """The number of optimizer steps of the whole run."""
+        return self.prepared.total_steps(self.world_size)

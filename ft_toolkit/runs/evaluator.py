@@ -1,0 +1,93 @@
+"""Evaluate the model on the validation rows during training, and keep the best weights."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ft_toolkit.data.cards import SplitName
+from ft_toolkit.evaluation.predictor import Predictor
+from ft_toolkit.evaluation.statistics.scores import finite, point_scores
+from ft_toolkit.runs.checkpoints import Checkpoints
+from ft_toolkit.runs.context import RunContext
+from ft_toolkit.runs.state import BestEvaluation, RunState
+from ft_toolkit.training.trained_model import TrainedModel
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The validation scores after a training step, by metric name; `loss` is always present.
+
+    `is_best` says that the selection metric is better than at every evaluation before.
+    """
+
+    step: int
+    epoch: int
+    scores: dict[str, float]
+    is_best: bool
+
+    def record(self) -> dict[str, Any]:
+        """Return the record for metrics.jsonl; scores that are not finite become None."""
+        scores = {f"validation_{name}": finite(score) for name, score in self.scores.items()}
+        return {"step": self.step, "epoch": self.epoch, **scores}
+
+
+class Evaluator:
+    """Evaluate the model on the validation rows and track the best evaluation in the state of the run."""
+
+    def __init__(self, context: RunContext, trained: TrainedModel, state: RunState, checkpoints: Checkpoints) -> None:
+        self._prepared, self._trained = context.prepared, trained
+        self.state, self._checkpoints = state, checkpoints
+        self._predictor = make_predictor(context, trained)
+        # The model's outputs for the validation features at the last evaluation, except for a task that generates text.
+        self.outputs: dict[SplitName, list[Any]] = {}
+
+    def evaluate(self) -> Evaluation:
+        """Score the validation rows, and save the weights if they are the best so far. All processes must call."""
+        state, started = self.state, time.perf_counter()
+        with self._trained.whole():
+            scores = self._score()
+            seconds = round(time.perf_counter() - started, 2)
+            score = finite(scores[self._prepared.selection])
+            is_best = state.best is None or self._is_better(score, state.best.score)
+            if is_best:
+                self._checkpoints.save_best()
+        if is_best:
+            state.best, state.bad_evaluations = BestEvaluation(score, state.progress.step), 0
+        else:
+            state.bad_evaluations += 1
+        evaluation = Evaluation(state.progress.step, state.progress.epoch, scores, is_best)
+        state.evaluations.append({**evaluation.record(), "seconds": seconds})
+        return evaluation
+
+    def _score(self) -> dict[str, float]:
+        """Return the loss and, unless the loss alone selects the checkpoint of a task that generates, the metrics."""
+        prepared = self._prepared
+        rows, features = prepared.data.splits["validation"], prepared.features["validation"]
+        only_loss, generates = prepared.selection == "loss", prepared.task.generate is not None
+        outputs, loss = self._predictor.predict(features, loss_only=only_loss)
+        self.outputs = {} if generates else {"validation": outputs}
+        if only_loss and generates:
+            return {"loss": loss}
+        decoded = prepared.task.decode(outputs, features, rows, prepared.schema)
+        return {"loss": loss, **point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)}
+
+    def _is_better(self, score: float | None, best: float | None) -> bool:
+        """Return whether a score is better than the best so far; None (not finite) is worse than any number."""
+        if score is None or best is None:
+            return score is not None
+        name = self._prepared.selection
+        greater_is_better = name != "loss" and self._prepared.metrics[name].greater_is_better
+        return score > best if greater_is_better else score < best
+
+
+def make_predictor(context: RunContext, trained: TrainedModel) -> Predictor:
+    """Return a predictor for the model of a run."""
+    prepared = context.prepared
+    return Predictor(
+        context.accelerator,
+        trained.bare,
+        prepared.task,
+        prepared.schema,
+        prepared.tokenizer,
+        prepared.evaluation_tokens(),
+    )

@@ -1,0 +1,79 @@
+"""Set up a run before its first step: the run folder, the data on every process, the accelerator, the resolved recipe."""
+
+import zlib
+from functools import partial
+from pathlib import Path
+
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+
+from ft_toolkit.core import environment, files
+from ft_toolkit.core.run_folder import claim
+from ft_toolkit.core.run_records import write_environment
+from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.report import results as results_file
+from ft_toolkit.runs.context import RunContext
+from ft_toolkit.runs.options import RunOptions
+from ft_toolkit.training.distributed import processes
+from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, Prepared, prepare
+from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
+
+
+def claim_folder(distributed: PartialState, name: str, options: RunOptions) -> Path:
+    """Create the run folder on the main process and return its path: `options.output`, or runs/NAME with a free number."""
+    name += "-smoke" if options.smoke else ""
+    return Path(processes.on_main_process(distributed, lambda: claim(name, options.output, resume=options.resume)))
+
+
+def prepare_on_all_processes(
+    distributed: PartialState, loaded: LoadedRecipe, work_folder: Path, *, is_shared: bool, smoke: bool
+) -> Prepared:
+    """Prepare the run on every process, on the main process first, and check that all processes have the same data.
+
+    The main process creates new models; a process that does not share its `work_folder` receives a copy.
+    """
+
+    def copy_new_models() -> None:
+        for name in (TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER):
+            processes.copy_folder(distributed, work_folder / name, missing=not is_shared)
+
+    prepared = processes.main_process_first(
+        distributed,
+        partial(prepare_smoke if smoke else prepare, loaded, work_folder=work_folder),
+        between=copy_new_models,
+    )
+    lengths = repr([features.lengths for features in prepared.features.values()]).encode()
+    processes.check_same(
+        distributed,
+        {
+            "recipe": loaded.recipe.sha256()[:12],
+            "rows": prepared.data.fingerprint[:12],
+            "tokenizer": f"{zlib.crc32(lengths):08x}",
+            "training.mixed_precision": prepared.recipe.training.mixed_precision,
+        },
+    )
+    return prepared
+
+
+def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:
+    """Return the accelerator of a run, with the precision and the trackers of its recipe."""
+    AcceleratorState._reset_state()  # an earlier run in this process may have used another precision
+    return Accelerator(
+        cpu=environment.use_cpu(),
+        mixed_precision=prepared.recipe.training.mixed_precision,
+        log_with=list(prepared.recipe.tracking.trackers) or None,
+        project_dir=str(folder),  # where trackers write their files
+    )
+
+
+def write_inputs(context: RunContext) -> None:
+    """Write the resolved recipe and the environment to the run folder."""
+    prepared = context.prepared
+    header = f"# The recipe of this run with all settings.    {context.command}\n"
+    if prepared.substitutions:
+        header += "".join(f"# {line}\n" for line in prepared.substitutions)
+        recipe = LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()
+    else:
+        recipe = context.loaded.to_yaml()
+    files.write_file(context.folder / "recipe.yaml", header + recipe)
+    write_environment(context.folder, results_file.run_environment(prepared, context.accelerator))

@@ -1,0 +1,77 @@
+"""The state of a run that a checkpoint keeps besides weights and optimizer state."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ft_toolkit.training.head_probe import HeadProbe
+from ft_toolkit.training.loop import Progress
+
+
+@dataclass(frozen=True)
+class BestEvaluation:
+    """The step with the best validation score so far; the score is None if it was not finite."""
+
+    score: float | None
+    step: int
+
+
+@dataclass
+class RunState:
+    """How far a run has come, and its evaluations so far.
+
+    started             `time.perf_counter()` at the start of this command
+    earlier_seconds     duration of the commands that this run was interrupted in
+    bad_evaluations     evaluations since the best one, for early stopping
+    evaluations         a record per evaluation: step, epoch, scores and seconds
+    head_probe          the linear probe that initialized a new head
+    """
+
+    started: float
+    progress: Progress = field(default_factory=Progress)
+    best: BestEvaluation | None = None
+    bad_evaluations: int = 0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+    earlier_seconds: float = 0.0
+    head_probe: HeadProbe | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The duration of the run so far, with the commands before an interruption."""
+        return self.earlier_seconds + time.perf_counter() - self.started
+
+    @property
+    def is_evaluated(self) -> bool:
+        """Whether the last evaluation was made after the last step."""
+        return bool(self.evaluations) and self.evaluations[-1]["step"] == self.progress.step
+
+    def is_out_of_patience(self, patience: int | None) -> bool:
+        """Return whether early stopping ends the run after `patience` evaluations without an improvement; None: never."""
+        return patience is not None and self.bad_evaluations >= patience
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the state under the keys of a checkpoint's state.json."""
+        return {
+            "progress": asdict(self.progress),
+            "history": {
+                "best": None if self.best is None else asdict(self.best),
+                "bad_evaluations": self.bad_evaluations,
+                "evaluations": self.evaluations,
+                "earlier_seconds": self.seconds,
+                "head_start": None if self.head_probe is None else asdict(self.head_probe),
+            },
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any], started: float) -> "RunState":
+        """Return the state that `to_json` wrote."""
+        history = saved["history"]
+        return cls(
+            started,
+            progress=Progress(**saved["progress"]),
+            best=None if history["best"] is None else BestEvaluation(**history["best"]),
+            bad_evaluations=history["bad_evaluations"],
+            evaluations=history["evaluations"],
+            earlier_seconds=history["earlier_seconds"],
+            head_probe=None if history["head_start"] is None else HeadProbe(**history["head_start"]),
+        )
