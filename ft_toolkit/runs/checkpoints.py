@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from ft_toolkit.core import files
+from ft_toolkit.core.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training import checkpoint
@@ -21,8 +22,8 @@ class Checkpoints:
 
     def __init__(self, context: RunContext, trained: TrainedModel) -> None:
         self._context, self._trained = context, trained
-        self._best = context.folder / "checkpoints" / "best"
-        self._last = context.folder / "checkpoints" / "last"
+        self._best = context.folder / BEST_CHECKPOINT
+        self._last = context.folder / LAST_CHECKPOINT
         self._read = partial(processes.read_on_main_process, context.distributed)
 
     def save_best(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.core.run_folder import claim
+from ft_toolkit.core.run_folder import PREDICTIONS, claim
 from ft_toolkit.core.run_records import EvaluationResults, write_results
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
@@ -93,7 +93,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
             "peak_memory_mib": environment.peak_memory_mib(),
         },
     }
-    results_file.write_predictions(folder / "predictions.jsonl", data, model.task, model.schema, {split: predictions})
+    results_file.write_predictions(folder / PREDICTIONS, data, model.task, model.schema, {split: predictions})
     write_examples(folder, {split: (scored.predictions, scored.references)})
     write_results(folder, EvaluationResults.model_validate(results))
     write_page(folder)

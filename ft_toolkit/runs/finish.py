@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ft_toolkit.core import environment, files, fresh_process
+from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
 from ft_toolkit.core.run_records import write_contract, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.compare.examples import write_examples
@@ -50,13 +51,13 @@ def finish(
     training = {**training, "peak_memory_mib": environment.peak_memory_mib()}
     records = {name: split.record for name, split in scored.items()}
     results = results_file.build(context.loaded.name, prepared, records, training, reload_check, context.command)
-    results_file.write_predictions(folder / "predictions.jsonl", prepared.data, prepared.task, prepared.schema, decoded)
+    results_file.write_predictions(folder / PREDICTIONS, prepared.data, prepared.task, prepared.schema, decoded)
     write_examples(folder, {name: (split.predictions, split.references) for name, split in scored.items()})
     write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
         _write_attributions(folder, prepared, predictor.model, limit)
     write_report(folder)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return {**results.as_json(), "folder": str(folder)}
 
 
@@ -69,8 +70,8 @@ def _save_and_score(
     expected = predict_rows(predictor, prepared, rows)
     with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
         importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the weights are written
-        _save_model(folder / "model", prepared, predictor.model)
-        reload_check = pool.submit(prove_reload, fresh, folder / "model", prepared, rows, expected)
+        _save_model(folder / MODEL, prepared, predictor.model)
+        reload_check = pool.submit(prove_reload, fresh, folder / MODEL, prepared, rows, expected)
         importing.result()
         setup, splits = scoring_setup(prepared), prepared.data.splits
         scored = {
@@ -100,4 +101,4 @@ def _write_attributions(folder: Path, prepared: Prepared, model: torch.nn.Module
     records = [record for record in run.predictions if record["split"] == run.splits[0]]
     worst = worst_records(records, run.threshold, limit)
     explained = explain(model, prepared.tokenizer, prepared.schema, prepared.recipe.data.max_length, worst)
-    write_attributions(folder / "attributions.jsonl", explained)
+    write_attributions(folder / ATTRIBUTIONS, explained)

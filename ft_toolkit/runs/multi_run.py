@@ -13,6 +13,7 @@ from accelerate import PartialState
 
 from ft_toolkit.core import files
 from ft_toolkit.core.errors import Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit.core.run_folder import CHECKPOINTS, LAST_CHECKPOINT, RECIPE, REPORT, RESULTS
 from ft_toolkit.core.run_records import read_environment, read_recipe, read_run_results
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import write_report
@@ -81,16 +82,16 @@ def choose_action(child: ChildRun, world_size: int, *, smoke: bool) -> Action:
     Raises ResumeError if the folder has a finished run of another recipe, and UsageError if it is not a run folder.
     """
     folder = child.folder
-    if (folder / "results.json").is_file():
+    if (folder / RESULTS).is_file():
         _check_finished(child, world_size, smoke=smoke)
-        if not (folder / "report.html").is_file():  # interrupted after results.json and before the report page
+        if not (folder / REPORT).is_file():  # interrupted after results.json and before the report page
             write_report(folder)
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         return Action.SKIP
-    if files.find_folder(folder / "checkpoints" / "last") is not None:
+    if files.find_folder(folder / LAST_CHECKPOINT) is not None:
         return Action.RESUME
     if folder.is_dir():  # interrupted before the first checkpoint
-        names = [] if (folder / "recipe.yaml").is_file() else sorted(path.name for path in folder.iterdir())
+        names = [] if (folder / RECIPE).is_file() else sorted(path.name for path in folder.iterdir())
         if set(names) - {TINY_MODEL_FOLDER}:
             raise UsageError(f"{folder} is not a run folder (it contains {one_of(names[:5])}); choose another --output")
         shutil.rmtree(folder)

@@ -12,7 +12,7 @@ import torch
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.errors import Interrupted, UsageError
-from ft_toolkit.core.run_folder import remove_if_bare, resume_command
+from ft_toolkit.core.run_folder import METRICS, remove_if_bare, resume_command
 from ft_toolkit.core.signals import defer_stop_signals
 from ft_toolkit.evaluation.scoring import predict_splits
 from ft_toolkit.recipe.load import LoadedRecipe
@@ -75,7 +75,7 @@ def _run_prepared(context: RunContext, trained: TrainedModel, *, resume: bool, s
     if not resume:
         state.head_probe = _probe_head(context, trained)
     evaluator = Evaluator(context, trained, state, checkpoints)
-    log = MetricsLog(context.accelerator, context.recipe, context.folder / "metrics.jsonl", state.progress.step)
+    log = MetricsLog(context.accelerator, context.recipe, context.folder / METRICS, state.progress.step)
     startup_seconds = environment.seconds_since_start()
     meter = _train(context, trained, evaluator, checkpoints, log)
     facts = _training_facts(context, trained, state, meter) | {"startup_seconds": round(startup_seconds, 2)}

@@ -8,7 +8,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment, files
-from ft_toolkit.core.run_folder import claim
+from ft_toolkit.core.run_folder import RECIPE, claim
 from ft_toolkit.core.run_records import write_environment
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import results as results_file
@@ -75,5 +75,5 @@ def write_inputs(context: RunContext) -> None:
         recipe = LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()
     else:
         recipe = context.loaded.to_yaml()
-    files.write_file(context.folder / "recipe.yaml", header + recipe)
+    files.write_file(context.folder / RECIPE, header + recipe)
     write_environment(context.folder, results_file.run_environment(prepared, context.accelerator))
