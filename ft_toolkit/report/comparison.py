@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
+from ft_toolkit.core.run_records import RunResults, SeedSpread
 from ft_toolkit.evaluation.compare.comparison import Comparison, seed_spread
 from ft_toolkit.evaluation.compare.differences import ComparedScore, Difference
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, model_megabytes
@@ -84,10 +85,10 @@ def sentences(comparison: Comparison) -> list[str]:
             )
         lines.append(line)
         ours, theirs = seed_spread(base, comparison.metric), seed_spread(run, comparison.metric)
-        if ours and theirs and None not in (ours["mean"], theirs["mean"]):
+        if ours and theirs and ours.mean is not None and theirs.mean is not None:
             lines.append(
                 f"Over seeds: {run.label} {_spread(theirs)}, {base.label} {_spread(ours)}; "
-                f"the means differ by {signed(theirs['mean'] - ours['mean'])}."
+                f"the means differ by {signed(theirs.mean - ours.mean)}."
             )
     return lines
 
@@ -194,15 +195,15 @@ def _run_row(run: FinishedRun, metric: str) -> dict[str, Any]:
     return {
         "label": run.label,
         "model": run.results.model,
-        "method": MISSING if files.is_evaluation else files.trained_share(),
-        "seconds": MISSING if files.is_evaluation else seconds(run.results["training"]["seconds"]),
+        "method": files.trained_share() if isinstance(run.results, RunResults) else MISSING,
+        "seconds": seconds(run.results.training.seconds) if isinstance(run.results, RunResults) else MISSING,
         "size": MISSING if megabytes is None else f"{megabytes:,.1f} MB" + (", adapter" if files.is_adapter else ""),
         "seeds": _spread(spread) if spread else MISSING,
     }
 
 
-def _spread(scores: dict[str, Any]) -> str:
-    return f"{number(scores['mean'])} ± {number(scores['sd'])} ({scores['n']} seeds)"
+def _spread(scores: SeedSpread) -> str:
+    return f"{number(scores.mean)} ± {number(scores.sd)} ({scores.n} seeds)"
 
 
 def _disagreement(run: FinishedRun, comparison: Comparison) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.core.run_records import RunResults
+from ft_toolkit.core.run_records import RunResults, SeedSpread
 from ft_toolkit.evaluation.compare.differences import (
     SAMPLES,
     ComparedScore,
@@ -112,15 +112,13 @@ def compare_runs(runs: Sequence[FinishedRun], *, metric: str | None, columns: Se
     )
 
 
-def seed_spread(run: FinishedRun, metric: str) -> dict[str, Any] | None:
-    """Return mean, sd, min, max and n of a multi-seed run, None for a single run."""
-    if run.seeds is None:
-        return None
-    spread = run.seeds.scores[run.examples.split].metrics[metric]
-    return {"mean": spread.mean, "sd": spread.sd, "min": spread.min, "max": spread.max, "n": spread.n}
+def seed_spread(run: FinishedRun, metric: str) -> SeedSpread | None:
+    """Return the scores of a multi-seed run over its seeds, None for a single run."""
+    return None if run.seeds is None else run.seeds.scores[run.examples.split].metrics[metric]
 
 
 def _run_as_json(run: FinishedRun, metric: str) -> dict[str, Any]:
+    spread = seed_spread(run, metric)
     return {
         "label": run.label,
         "folder": str(run.given),
@@ -129,7 +127,7 @@ def _run_as_json(run: FinishedRun, metric: str) -> dict[str, Any]:
         "model": run.results.model,
         "method": run.results.method if isinstance(run.results, RunResults) else None,
         "smoke": run.results.is_smoke,
-        "seeds": seed_spread(run, metric),
+        "seeds": spread and {key: spread[key] for key in ("mean", "sd", "min", "max", "n")},
     }
 
 

@@ -19,11 +19,10 @@ from ft_toolkit.metrics import language
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run with the scored examples of one split.
+    """A finished run, or an evaluation, with the scored examples of one split.
 
-    `label` is unique among the runs that were read together. `given` is the folder as the user named it. For a multi-seed
-    run, `examples` and `results` are those of its best seed, and `seeds` is the results.json of the whole; it is None for a
-    single run.
+    `label` is unique among the runs that were read together. `given` is the folder as the user named it. For a multi-seed run,
+    `examples` and `results` belong to its best seed, and `seeds` holds its own results.json; it is None otherwise.
     """
 
     label: str
@@ -34,7 +33,7 @@ class FinishedRun:
 
     @cached_property
     def recipe(self) -> dict[str, Any] | None:
-        """The resolved recipe; None for an evaluation, which has none. Raises UsageError when the file is damaged."""
+        """The resolved recipe; None for an evaluation, which has none. Raises RunFolderError when the file is damaged."""
         return read_recipe(self.examples.folder)
 
     @cached_property
@@ -63,7 +62,8 @@ class FinishedRun:
 def read_runs(folders: Sequence[Path], split: str | None = None) -> list[FinishedRun]:
     """Return finished runs, each with the examples of one split.
 
-    `split` None takes the test split of the first run, or validation if it has none. Raises UsageError.
+    `split` None takes the test split of the first run, or validation if it has none. Raises UsageError for a folder that is not
+    a finished run or has no such split, and RunFolderError for a damaged file.
     """
     resolved = [folder.resolve() for folder in folders]
     runs: list[FinishedRun] = []

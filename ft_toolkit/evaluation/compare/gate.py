@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.run_folder import MODEL
 from ft_toolkit.core.run_records import EvaluationResults, ReloadCheck, RunResults
 from ft_toolkit.evaluation.compare.example_slices import slice_examples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, base_model_of, model_megabytes
@@ -111,16 +112,15 @@ def _notes(run: FinishedRun) -> list[str]:
     if run.results.is_smoke:
         notes.append("a smoke run: its scores mean nothing; the reload check, the training time and the size are valid")
     if run.seeds is not None:
-        best = run.seeds.best.seed
-        notes.append(f"the best of {len(run.seeds.seeds)} seeds on validation is checked: seed {best}")
+        notes.append(f"the best of {len(run.seeds.seeds)} seeds on validation is checked: seed {run.seeds.best.seed}")
     if isinstance(run.results, EvaluationResults):
         notes.append("an evaluation of a saved model has no reload check")
     return notes
 
 
-def _check_reload(reload_check: ReloadCheck) -> Check:
-    passed = reload_check.largest_difference <= reload_check.tolerance
-    text = f"{reload_check.rows:,} rows, largest difference {reload_check.largest_difference:.1g}"
+def _check_reload(result: ReloadCheck) -> Check:
+    text = f"{result.rows:,} rows, largest difference {result.largest_difference:.1g}"
+    passed = result.largest_difference <= result.tolerance
     return Check("reload check: a fresh process gives the same predictions", passed, text, {})
 
 
@@ -134,9 +134,7 @@ def _check_seconds(run: FinishedRun, limit: float) -> Check:
 def _check_size(run: FinishedRun, limit: float) -> Check:
     megabytes = model_megabytes(run)
     if megabytes is None:
-        raise UsageError(
-            f"--max-size-mb: {run.examples.folder / 'model'} does not exist, so its size cannot be checked"
-        )
+        raise UsageError(f"--max-size-mb: {run.examples.folder / MODEL} does not exist, so its size cannot be checked")
     base = base_model_of(run)
     return _check_limit("model folder", megabytes, limit, "MB", f", without its base model {base}" if base else "")
 

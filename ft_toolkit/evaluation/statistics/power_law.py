@@ -27,7 +27,7 @@ _CURVE_POINTS = 41
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class ErrorPoint:
     """The error after training on `rows` rows, with its standard error."""
 
     rows: int
@@ -58,7 +58,7 @@ class PowerLawFit:
     factor by which the standard errors were multiplied because the points scatter more than these explain (1: not at all).
     """
 
-    points: tuple[CurvePoint, ...]
+    points: tuple[ErrorPoint, ...]
     curve: PowerLaw
     resampled: PowerLaw
     widened: float
@@ -106,7 +106,7 @@ def standard_error(scores: Sequence[Mapping[str, float]], smallest: float) -> fl
     return max(math.sqrt(examples + seeds), smallest)
 
 
-def fit_power_law(points: Sequence[CurvePoint], *, samples: int = _RESAMPLES, seed: int = 0) -> PowerLawFit:
+def fit_power_law(points: Sequence[ErrorPoint], *, samples: int = _RESAMPLES, seed: int = 0) -> PowerLawFit:
     """Fit the curve by weighted least squares, with a parametric bootstrap of `samples` draws from `seed`.
 
     Raises UsageError for fewer than three points with different numbers of rows.
@@ -216,7 +216,7 @@ def fit_record(points: Sequence[Mapping[str, Any]], metric: Metric) -> dict[str,
     sign = -1.0 if metric.greater_is_better else 1.0
     base = metric.best if metric.greater_is_better else 0.0
     fit = fit_power_law(
-        [CurvePoint(point["rows"], base + sign * point["value"], point["standard_error"]) for point in scored]
+        [ErrorPoint(point["rows"], base + sign * point["value"], point["standard_error"]) for point in scored]
     )
     if fit.drop()["high"] < 0:
         return None

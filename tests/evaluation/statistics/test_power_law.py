@@ -9,7 +9,7 @@ import pytest
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.evaluation.statistics.power_law import (
-    CurvePoint,
+    ErrorPoint,
     fit_power_law,
     fit_record,
     point_record,
@@ -30,8 +30,8 @@ def ladder(points: int) -> list[int]:
     return [1600 // 2**i for i in reversed(range(points))]
 
 
-def exact(error: Callable[[float], float], points: int = 5, spread: float = 0.001) -> list[CurvePoint]:
-    return [CurvePoint(rows, error(rows), spread) for rows in ladder(points)]
+def exact(error: Callable[[float], float], points: int = 5, spread: float = 0.001) -> list[ErrorPoint]:
+    return [ErrorPoint(rows, error(rows), spread) for rows in ladder(points)]
 
 
 @pytest.mark.parametrize(("a", "b", "c"), [(0.12, 0.35, 0.0), (0.1, 0.8, 0.2), (0.3, 0.25, 0.0), (0.02, 1.5, 0.1)])
@@ -58,7 +58,7 @@ def test_the_interval_for_twice_the_rows_has_its_coverage(points: int, a: float,
     spread = np.sqrt(truth * (1 - truth) / 400)
     for seed in range(simulations):
         seen = truth + spread * rng.standard_normal(points)
-        measured = [CurvePoint(*values) for values in zip(ladder(points), seen, spread, strict=True)]
+        measured = [ErrorPoint(*values) for values in zip(ladder(points), seen, spread, strict=True)]
         fit = fit_power_law(measured, samples=200, seed=seed)
         predicted, drop = fit.error(3200), fit.drop()
         hits += predicted["low"] <= error(3200) <= predicted["high"]
@@ -68,24 +68,24 @@ def test_the_interval_for_twice_the_rows_has_its_coverage(points: int, a: float,
 
 
 def test_a_flat_curve_predicts_no_gain_and_a_rising_error_keeps_rising() -> None:
-    flat = fit_power_law([CurvePoint(rows, 0.2, 0.02) for rows in ladder(5)])
+    flat = fit_power_law([ErrorPoint(rows, 0.2, 0.02) for rows in ladder(5)])
     assert flat.drop()["value"] == pytest.approx(0, abs=1e-9)
     assert flat.drop()["low"] < 0 < flat.drop()["high"]
-    rising = fit_power_law([CurvePoint(rows, 0.1 + 0.02 * i, 0.002) for i, rows in enumerate(ladder(5))])
+    rising = fit_power_law([ErrorPoint(rows, 0.1 + 0.02 * i, 0.002) for i, rows in enumerate(ladder(5))])
     assert rising.drop()["high"] < 0 and rising.error(3200)["value"] > 0.18
     assert rising.error(3200)["value"] < 0.3
 
 
 def test_excess_scatter_widens_the_intervals() -> None:
-    smooth = [CurvePoint(rows, law(0.12, 0.35, 0)(rows), 0.002) for rows in ladder(5)]
-    rough = [CurvePoint(p.rows, p.error + 0.02 * (-1) ** i, p.standard_error) for i, p in enumerate(smooth)]
+    smooth = [ErrorPoint(rows, law(0.12, 0.35, 0)(rows), 0.002) for rows in ladder(5)]
+    rough = [ErrorPoint(p.rows, p.error + 0.02 * (-1) ** i, p.standard_error) for i, p in enumerate(smooth)]
     one, other = fit_power_law(smooth), fit_power_law(rough)
     assert one.widened == 1 and other.widened > 5
     assert other.drop()["high"] - other.drop()["low"] > 3 * (one.drop()["high"] - one.drop()["low"])
 
 
 def test_perfect_scores_and_the_same_seed() -> None:
-    perfect = [CurvePoint(rows, 0.0, 0.01) for rows in ladder(4)]
+    perfect = [ErrorPoint(rows, 0.0, 0.01) for rows in ladder(4)]
     assert fit_power_law(perfect).error(3200)["value"] == 0
     assert fit_power_law(perfect).drop() == fit_power_law(perfect).drop()
     assert fit_power_law(perfect, seed=1).drop() != fit_power_law(perfect).drop()
