@@ -42,8 +42,13 @@ def column_names(
     """Return the names to try for each column of `task`.
 
     The order for a column that is not in `stated`: the name in the recipe of the model, the name of the task, then the
-    name in the data card, else the name that a task setting gives (translation: source_language).
+    name in the data card, else the name that a task setting gives (translation: source_language). Raises DataError if
+    `stated` has a column that the task does not have.
     """
+    for name in stated:
+        if name not in task.columns:
+            hint = did_you_mean(name, task.columns)
+            raise DataError(f"{task.name} has no column '{name}'; allowed: {one_of(task.columns)}.{hint}")
     candidates: dict[str, list[str]] = {}
     for name, column in task.columns.items():
         setting = getattr(settings, column.named_by, None) if column.named_by else None

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from ft_toolkit.tasks.base import Batch, Features, Rows, Task, without_answers
@@ -18,6 +18,21 @@ from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, 
 CHUNK, CHUNK_GENERATED = 4096, 64
 
 
+class Processes(Protocol):
+    """The part of `accelerate.Accelerator` that a Predictor needs: the device, the precision and the processes."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def num_processes(self) -> int: ...
+
+    @property
+    def process_index(self) -> int: ...
+
+    def autocast(self) -> AbstractContextManager[Any]: ...
+
+
 @dataclass(frozen=True)
 class Predictor:
     """A model with everything that is needed to run it on features.
@@ -26,7 +41,7 @@ class Predictor:
     all features itself, on any number of processes.
     """
 
-    accelerator: Accelerator
+    accelerator: Processes
     model: Any
     task: Task
     schema: Any

@@ -1,18 +1,17 @@
-"""The inference contract: what a model folder says about how to use it, and `load`, which does as it says."""
+"""Load a finished model: its weights, tokenizer and inference.json, which has everything that inference needs."""
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 import transformers
-from accelerate import Accelerator
 
 import ft_toolkit
-from ft_toolkit.core.environment import use_cpu
-from ft_toolkit.core.errors import ModelError, UsageError, one_of
+from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.hub_names import split_revision
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL, RESULTS, is_local
 from ft_toolkit.core.run_records import (
@@ -24,8 +23,11 @@ from ft_toolkit.core.run_records import (
     read_results,
     write_contract,
 )
+from ft_toolkit.data.columns import TrainedColumns
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
 from ft_toolkit.evaluation.saved_task import load_saved_task
+from ft_toolkit.inference.device import inference_device
+from ft_toolkit.inference.inputs import InputColumns, Inputs, is_single, read_inputs
 from ft_toolkit.models.adapters import load_adapter
 from ft_toolkit.models.pretrained import (
     download,
@@ -37,7 +39,7 @@ from ft_toolkit.models.pretrained import (
     renamed_weights,
 )
 from ft_toolkit.recipe.sections import ModelSection
-from ft_toolkit.tasks.base import Features, Row, Rows
+from ft_toolkit.tasks.base import Features, Rows
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
@@ -68,30 +70,31 @@ def inference_contract(folder: Path, prepared: Prepared) -> InferenceContract:
 
 def _card_columns(prepared: Prepared) -> dict[str, str]:
     card = prepared.data.card
-    known = card.block.tasks.get(prepared.task.name) if card is not None else None
-    return dict(known.columns) if known is not None else {}
+    return card.columns_of(prepared.task.name) if card is not None else {}
 
 
-class LoadedForInference:
-    """A finished model. Call it with rows; `columns` names what a row needs."""
+class LoadedModel:
+    """A finished model. Call it with texts or rows to predict.
+
+    `task` is the task, `contract` the content of inference.json, `model` the transformers model in evaluation mode.
+    """
 
     def __init__(self, name: str) -> None:
-        """Load the model of a folder that `ftk run` wrote, or of the Hub (owner/name, owner/name@revision).
+        """Load a run folder, a model folder, or a model on the Hub (owner/name or owner/name@revision).
 
-        Raises ModelError.
+        Raises ModelError, or RunFolderError for a damaged inference.json.
         """
         folder = model_folder(name)
         self.contract = contract = read_contract(folder)
         saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
         self.max_length = contract.max_length
-        self.columns = [name for name, column in self.task.columns.items() if not column.is_answer]
         self.tokenizer = load_tokenizer(folder)
-        accelerator = Accelerator(cpu=use_cpu(), mixed_precision=contract.mixed_precision)
-        self.model = self._load_model(folder, contract.base_model).to(accelerator.device)
+        processes = inference_device(contract.mixed_precision)
+        self.model = self._load_model(folder, contract.base_model).to(processes.device)
         shorten_last_block(self.model)
         self._predictor = Predictor(
-            accelerator, self.model, self.task, self.schema, self.tokenizer, contract.tokens_per_batch
+            processes, self.model, self.task, self.schema, self.tokenizer, contract.tokens_per_batch
         )
 
     def _load_model(self, folder: Path, base: BaseModelReference | None) -> Any:
@@ -109,21 +112,49 @@ class LoadedForInference:
             self.task.configure(model, self.schema)
         return model if base is None else load_adapter(model, folder)
 
-    def __call__(self, rows: Sequence[Row | str]) -> list[dict[str, Any]]:
-        """Return one prediction per row, in order. A row is a dict with the task's columns, or a text.
+    @overload
+    def __call__(
+        self, data: str | Mapping[str, Any], *, columns: Mapping[str, str] | None = None
+    ) -> dict[str, Any]: ...
 
-        Raises UsageError for a row that lacks a column.
+    @overload
+    def __call__(self, data: Any, *, columns: Mapping[str, str] | None = None) -> list[dict[str, Any]]: ...
+
+    def __call__(self, data: Any, *, columns: Mapping[str, str] | None = None) -> dict[str, Any] | list[dict[str, Any]]:
+        """Predict: one dict for one row (a str or a dict), else a list with one dict per row, in order.
+
+        `data` is a str (one text), a dict (one row), a list, tuple or iterator of them, a one-dimensional numpy array or
+        pandas Series of texts, a pandas DataFrame, or a `datasets.Dataset`. Columns may have the names of the training
+        run or of the task; if both exist, the name of the training run is used, with a warning. `columns` maps columns of
+        the task to columns of the data and overrides both.
+
+        The keys of a prediction depend on the task: label, score and probabilities for a classifier, entities for ner, ...
+        Raises UsageError for other objects, and for a column or a value that is missing.
+
+            model = ft_toolkit.load("runs/demo")
+            model("Where is my parcel?")["label"]
+            model(frame, columns={"text": "review"})
         """
-        return [prediction for chunk in self.stream(rows) for prediction in chunk]
+        inputs = self.read(data, columns)
+        for note in inputs.notes:
+            warnings.warn(note, UserWarning, stacklevel=2)
+        predictions = [prediction for chunk in self.stream(inputs) for prediction in chunk]
+        return predictions[0] if is_single(data) else predictions
 
-    def stream(self, rows: Sequence[Row | str]) -> Iterator[list[dict[str, Any]]]:
-        """Yield the predictions of some thousand rows at a time (64 where texts are generated), in order, as they are made."""
-        yield from predict_in_chunks(self._predictor, self._read(rows), self.max_length)
+    def read(self, data: Any, columns: Mapping[str, str] | None = None) -> Inputs:
+        """Return the rows of `data` with the task's columns. Raises UsageError."""
+        defaults = self.contract.evaluation
+        trained = TrainedColumns(defaults.columns, defaults.card_columns)
+        return read_inputs(data, InputColumns(self.task, self.settings, trained, columns or {}))
+
+    def stream(self, inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
+        """Yield lists of predictions, in order, as they are computed: thousands of rows each, or 64 for generated texts."""
+        yield from predict_in_chunks(self._predictor, inputs.rows, self.max_length)
 
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
-        """Return a prediction per row and what the model read, as a run predicts a split.
+        """Return one prediction per row, and the model's input, in the same way as a run predicts a split.
 
-        The rows are in the form that the task's `read_rows` gives; their answers are checked. Raises DataError.
+        `rows` must come from the task's `read_rows`; their answers are checked. Raises DataError.
         """
         features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
         if self.task.generate is not None:
@@ -131,36 +162,17 @@ class LoadedForInference:
         values, _ = self._predictor.predict(features)
         return self.task.decode(values, features, rows, self.schema), features
 
-    def _read(self, rows: Sequence[Row | str]) -> Rows:
-        """Return rows with the task's input columns, checked."""
-        asked = [self._as_row(row) if isinstance(row, str) else row for row in rows]
-        present = [name for name in self.columns if any(name in row for row in asked)]
-        for number, row in enumerate(asked, 1):
-            for name in self.columns:
-                if (self.task.columns[name].required or name in present) and row.get(name) is None:
-                    meaning = self.task.columns[name].meaning
-                    raise UsageError(f"row {number}: column '{name}' is missing or empty; {meaning} is needed")
-        cleaned = [{name: row[name] for name in present} for row in asked]
-        return self.task.read_rows(cleaned, None, "input")[0]
-
-    def _as_row(self, text: str) -> Row:
-        if self.task.text_column is None:
-            raise UsageError(
-                f"one text is not enough for {self.task.name}; a row needs the columns {one_of(self.columns)}"
-            )
-        return {self.task.text_column: text}
-
 
 def write_merged(folder: Path, target: Path) -> None:
-    """Write the adapter's model in `folder` to `target` with the adapter folded in: it needs neither peft nor a base model."""
-    loaded = LoadedForInference(str(folder))
+    """Merge the adapter in `folder` into its base model and write the result to `target`; it needs no peft."""
+    loaded = LoadedModel(str(folder))
     loaded.model.merge_and_unload().save_pretrained(target)
     loaded.tokenizer.save_pretrained(target)
     write_contract(target, loaded.contract.model_copy(update={"base_model": None}))
 
 
 def model_folder(name: str) -> Path:
-    """Return the folder of a finished model: a model folder, a run's, that of the best of several seeds, or from the Hub.
+    """Return the model folder for a model folder, a run folder, a multi-seed run (its best seed), or a model on the Hub.
 
     Raises ModelError.
     """
@@ -169,8 +181,8 @@ def model_folder(name: str) -> Path:
         folder = download(repo, revision).folder
         if not (folder / INFERENCE).is_file():
             raise ModelError(
-                f"{name}: no {INFERENCE} in this repository; a model that 'ftk push' uploaded is needed. Other models can be "
-                f"fine-tuned: ftk run RECIPE model.name={repo}"
+                f"{name}: the repository has no {INFERENCE}, so 'ftk push' did not upload it. To fine-tune it: "
+                f"ftk run RECIPE model.name={repo}"
             )
         return folder
     folder = Path(name)
@@ -181,12 +193,17 @@ def model_folder(name: str) -> Path:
     for path in candidates:
         if (path / INFERENCE).is_file():
             return path
-    raise ModelError(f"{folder}: no {INFERENCE}; a model folder that 'ftk run' wrote (RUN/model) is needed")
+    raise ModelError(f"{folder}: not the folder of a finished run or model ({INFERENCE} not found)")
 
 
-def load(path: str | Path) -> LoadedForInference:
-    """Load a finished model: `ft_toolkit.load("runs/demo")(["a text"])`.
+def load(path: str | Path) -> LoadedModel:
+    """Load a finished model to predict.
 
-    `path` is a folder that `ftk run` wrote, or a model that `ftk push` uploaded: owner/name or owner/name@revision.
+    `path` is a run folder, a model folder, or a model on the Hub: owner/name or owner/name@revision. Raises ModelError, or
+    RunFolderError for a damaged folder.
+
+        model = ft_toolkit.load("runs/demo")
+        model("Where is my parcel?")                # a dict
+        model(["Where is my parcel?", "Thanks!"])   # a list of dicts
     """
-    return LoadedForInference(str(path))
+    return LoadedModel(str(path))

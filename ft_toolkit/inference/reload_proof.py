@@ -10,7 +10,8 @@ from typing import Any
 from ft_toolkit.core.errors import ReloadError
 from ft_toolkit.core.fresh_process import FreshProcess
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.tasks.base import Rows, without_answers
+from ft_toolkit.data.columns import columns_of
+from ft_toolkit.tasks.base import Rows, Task, without_answers
 from ft_toolkit.training.prepare import Prepared
 
 # Rows that a fresh process predicts again to prove the saved model (generating a text is slow), and how far a number may
@@ -42,7 +43,7 @@ def prove_reload(
     evaluated: before an adapter was folded in. Raises ReloadError.
     """
     started = time.perf_counter()
-    found = _predict_afresh(process, model_folder, asked)
+    found = _predict_afresh(process, model_folder, asked, prepared.task)
     difference, others = 0.0, 0
     for ours, theirs in zip(expected, found, strict=True):
         gap = _difference(ours, {key: value for key, value in theirs.items() if key != "id"})
@@ -66,12 +67,16 @@ def prove_reload(
     }
 
 
-def _predict_afresh(process: FreshProcess, model_folder: Path, rows: Rows) -> list[dict[str, Any]]:
+def _predict_afresh(process: FreshProcess, model_folder: Path, rows: Rows, task: Task) -> list[dict[str, Any]]:
     """Return what `ftk predict` says to rows there."""
     with tempfile.TemporaryDirectory() as scratch:
         asked, answered = Path(scratch) / "rows.jsonl", Path(scratch) / "predictions.jsonl"
         asked.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-        process.run("predict", str(model_folder), "--input", str(asked), "--output", str(answered))
+        # the rows have the task's names, which may also be names that the run gave to other columns
+        stated = [
+            word for column in columns_of(rows) if column in task.columns for word in ("--column", f"{column}={column}")
+        ]
+        process.run("predict", str(model_folder), "--input", str(asked), "--output", str(answered), *stated)
         return [json.loads(line) for line in answered.read_text(encoding="utf-8").splitlines()]
 
 

@@ -20,7 +20,7 @@ from ft_toolkit.evaluation.breakdown.robustness import Trial, check_offered, jud
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
-from ft_toolkit.inference.model_folder import LoadedForInference, load
+from ft_toolkit.inference.model_folder import LoadedModel, load
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
@@ -100,7 +100,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     return {**results, "folder": str(folder)}
 
 
-def _load_rows(request: EvaluationRequest, model: LoadedForInference) -> LoadedData:
+def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
     """Load the rows to score, with the column names of the request or of the model's run."""
     defaults = model.contract.evaluation
     trained_columns = TrainedColumns(defaults.columns, defaults.card_columns)
@@ -115,7 +115,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedForInference) -> LoadedD
     )
 
 
-def _scoring_setup(request: EvaluationRequest, model: LoadedForInference) -> ScoringSetup:
+def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSetup:
     """Return how to score the model: as its run did, except for what the request changes."""
     defaults = model.contract.evaluation
     metrics = applicable_metrics(model.task, model.settings, model.schema)
@@ -131,7 +131,7 @@ def _scoring_setup(request: EvaluationRequest, model: LoadedForInference) -> Sco
     )
 
 
-def _model_facts(model: LoadedForInference, setup: ScoringSetup) -> dict[str, Any]:
+def _model_facts(model: LoadedModel, setup: ScoringSetup) -> dict[str, Any]:
     """Return the part of results.json that describes the model and the metrics."""
     return {
         "task": model.task.name,
@@ -146,7 +146,7 @@ def _model_facts(model: LoadedForInference, setup: ScoringSetup) -> dict[str, An
     }
 
 
-def _predict(model: LoadedForInference, rows: Rows, origin: str) -> tuple[Decoded, Features]:
+def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Features]:
     """Predict rows. Raises DataError, with the name of the file, for a label that the model was not trained on."""
     try:
         return model.predict_split(rows)
@@ -155,7 +155,7 @@ def _predict(model: LoadedForInference, rows: Rows, origin: str) -> tuple[Decode
 
 
 def _check_robustness(
-    model: LoadedForInference,
+    model: LoadedModel,
     rows: Rows,
     predictions: Decoded,
     features: Features,
