@@ -132,7 +132,7 @@ def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, here: Any
         (["nowhere", "text"], "no such model folder"),
         (["MODEL", "--input", "missing.csv"], "file not found"),
         (["MODEL", "text", "--output", "x.xml"], "unknown output type '.xml'; allowed: .jsonl, .csv"),
-        (["MODEL", "--input", "ROWS"], "row 1: column 'text' is missing or empty"),
+        (["MODEL", "--input", "ROWS"], "no column 'text' for text_classification's 'text'"),
         (["MODEL", "text", "--column", "text"], "COLUMN=NAME is needed"),
     ],
 )
