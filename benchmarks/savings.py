@@ -27,19 +27,20 @@ from ft_toolkit.recipe.methods import FreezeMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
-from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import Prepared, build_model, prepare
-from ft_toolkit.training.speedups.dropout import use_cheap_dropout
+from ft_toolkit.training.speedups.dropout import use_fast_dropout
 from ft_toolkit.training.speedups.embedding_rows import train_only_rows
 from ft_toolkit.training.speedups.frozen_blocks import cache_frozen_blocks
 from ft_toolkit.training.speedups.last_block import shorten_last_block
+from ft_toolkit.training.strategies import Replicated
+from ft_toolkit.training.trained_model import training_plan
 
 ALWAYS = ("last block", "embedding rows", "cheaper dropout and attention")
 VOCABULARY, FROZEN = "vocabulary where it is read", "frozen blocks, from the second epoch on"
 
 
 class Variant:
-    """A model with some of the savings, ready to train."""
+    """A model with some of the speed-ups, ready to train."""
 
     def __init__(self, prepared: Prepared, accelerator: Accelerator, names: tuple[str, ...], steps: int) -> None:
         built = build_model(prepared)
@@ -48,40 +49,44 @@ class Variant:
         if "embedding rows" in names:
             train_only_rows(built.model, prepared.training_ids)
         if ALWAYS[2] in names:
-            use_cheap_dropout(built.model)
+            use_fast_dropout(built.model)
         self.accelerator = accelerator
-        self.model, self.optimizer = accelerator.prepare(
-            built.model.to(accelerator.device), make_optimizer(built.model, learning_rate=1e-5, weight_decay=0.01)
+        training = prepared.recipe.training
+        self.replicated = Replicated(
+            accelerator,
+            built.model,
+            partial(make_optimizer, training=training, heads=built.heads),
+            training.max_grad_norm,
         )
         self.plan = training_plan(prepared, total_steps=steps, world_size=1)
         if VOCABULARY not in names:
             self.plan = replace(self.plan, read_positions=lambda batch: None)
         lengths = prepared.features["train"].lengths
         if FROZEN in names:
-            kept, words = cache_frozen_blocks(
-                built.model, tokens=sum(lengths), free_bytes=environment.free_memory_bytes()
+            cache, description = cache_frozen_blocks(
+                built.model, n_tokens=sum(lengths), free_bytes=environment.free_memory_bytes()
             )
-            if kept is None:
-                raise SystemExit(f"{words or 'no block is frozen'}")
-            self.plan = replace(self.plan, reused=partial(kept.reused, lengths))
+            if cache is None:
+                raise SystemExit(description or "no block is frozen")
+            self.plan = replace(self.plan, cached_outputs=partial(cache.reuse, lengths))
 
     def tokens_per_second(self) -> float:
-        """Train the steps once more, from the first batch."""
+        """Train the same steps again, from the first batch, and return real tokens per second."""
         started, tokens = time.perf_counter(), 0
-        for report in train(self.accelerator, self.model, self.optimizer, self.plan, Progress()):
+        for report in train(self.accelerator, self.replicated, self.plan, Progress()):
             tokens += report.n_tokens
         return tokens / (time.perf_counter() - started)
 
 
 def main() -> None:
-    """Measure, and print the tables."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
     parser.add_argument("overrides", nargs="*")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=12)
-    given = parser.parse_args()
-    loaded = load_recipe(given.recipe, given.overrides, find_tasks())
+    arguments = parser.parse_args()
+    loaded = load_recipe(arguments.recipe, arguments.overrides, find_tasks())
     with tempfile.TemporaryDirectory() as scratch:
         prepared = prepare(loaded, work_folder=Path(scratch))
         precision = prepared.recipe.training.mixed_precision
@@ -92,9 +97,9 @@ def main() -> None:
         if isinstance(prepared.recipe.method, FreezeMethod):
             names += (FROZEN,)
         chosen = {"nothing left out": (), **{name: (name,) for name in names}, "all": names}
-        variants = {title: Variant(prepared, accelerator, names, given.steps) for title, names in chosen.items()}
+        variants = {title: Variant(prepared, accelerator, names, arguments.steps) for title, names in chosen.items()}
     rates: dict[str, list[float]] = {title: [] for title in variants}
-    for number in range(given.rounds + 1):
+    for number in range(arguments.rounds + 1):
         for title, variant in variants.items() if number % 2 else reversed(variants.items()):
             rate = variant.tokens_per_second()
             if number:  # the first round warms up
@@ -102,20 +107,20 @@ def main() -> None:
     plain = statistics.median(rates["nothing left out"])
     print(f"{prepared.task.name}, {prepared.recipe.model.title}, {precision}, {environment.machine()['processor']}\n")
     print("| left out | tokens/s | ratio |\n|---|---|---|")
-    for title, found in rates.items():
-        print(f"| {title} | {statistics.median(found):,.0f} | {statistics.median(found) / plain:.2f} |")
+    for title, measured in rates.items():
+        print(f"| {title} | {statistics.median(measured):,.0f} | {statistics.median(measured) / plain:.2f} |")
     for title in ("nothing left out", "all"):
         print(f"\nWhere the time goes, {title}:\n\n{profiled(variants[title].tokens_per_second)}")
 
 
 def profiled(work: Callable[[], Any], rows: int = 8) -> str:
-    """Return the operators that take the most time, with their shares."""
-    with profile(activities=[ProfilerActivity.CPU]) as found:
+    """Return a table of the operators with the largest share of the time."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
         work()
-    averages = [one for one in found.key_averages() if one.self_cpu_time_total > 0]
-    total = sum(one.self_cpu_time_total for one in averages)
-    most = sorted(averages, key=lambda one: -one.self_cpu_time_total)[:rows]
-    lines = [f"| {one.key} | {one.self_cpu_time_total / total:.1%} |" for one in most]
+    operators = [operator for operator in profiler.key_averages() if operator.self_cpu_time_total > 0]
+    total = sum(operator.self_cpu_time_total for operator in operators)
+    slowest = sorted(operators, key=lambda operator: -operator.self_cpu_time_total)[:rows]
+    lines = [f"| {operator.key} | {operator.self_cpu_time_total / total:.1%} |" for operator in slowest]
     return "\n".join(["| operator | share |", "|---|---|", *lines])
 
 

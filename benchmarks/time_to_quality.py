@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,12 @@ from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.training.head_probe import fit_head_probe
-from ft_toolkit.training.layer_rates import lr_factors
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
-from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import Prepared, build_model, prepare
 from ft_toolkit.training.speedups import apply_speedups
+from ft_toolkit.training.strategies import Replicated
+from ft_toolkit.training.trained_model import training_plan
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "none": {},
@@ -226,21 +227,16 @@ def _measure(
     prepared = replace(some, recipe=loaded.recipe.model_copy(update={"training": training}))
     built = build_model(prepared)
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
-    model = built.model.to(accelerator.device)
-    optimizer = make_optimizer(
-        model,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        factors=lr_factors(model, built.heads, training),
-    )
+    make = partial(make_optimizer, training=training, heads=built.heads)
+    replicated = Replicated(accelerator, built.model, make, training.max_grad_norm)
+    model = replicated.plain
     probe = fit_head_probe(accelerator, model, built.new_modules, prepared)
     probe_seconds = 0.0 if probe is None else probe.seconds
     steps = prepared.total_steps(1)
     lost = 0 if step_seconds is None else round(probe_seconds / step_seconds)
     due = [max(round(steps * share) - lost, 0) for share in (0.5, 1.0)]
-    model, optimizer = accelerator.prepare(model, optimizer)
     scores, seconds = [], 0.0
-    for step, spent in _steps(accelerator, model, optimizer, prepared, due[-1]):
+    for step, spent in _steps(accelerator, replicated, prepared, due[-1]):
         seconds += spent
         scores += [_score(accelerator, model, prepared)] * due.count(step) if step in due else []
     metric = prepared.main_metric
@@ -250,12 +246,12 @@ def _measure(
 
 
 def _steps(
-    accelerator: Accelerator, model: Any, optimizer: Any, prepared: Prepared, total_steps: int
+    accelerator: Accelerator, replicated: Replicated, prepared: Prepared, total_steps: int
 ) -> Iterator[tuple[int, float]]:
     """Train, yielding the number of steps so far, from 0, and the seconds of the last one."""
     plan = training_plan(prepared, total_steps=total_steps, world_size=1)
     yield 0, 0.0
-    for report in train(accelerator, model, optimizer, plan, Progress()):
+    for report in train(accelerator, replicated, plan, Progress()):
         yield report.step, report.seconds
 
 

@@ -20,8 +20,8 @@ from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.training.optimizer import lr_at
 from ft_toolkit.training.prepare import build_model, prepare
+from ft_toolkit.training.trained_model import training_plan
 
 BASE = ["training.num_train_epochs=2", "training.examples_per_batch=16", "model.dropout=0.0"]
 LORA = ["method.name=lora", "model.dropout=0.0"]
@@ -156,17 +156,8 @@ def test_every_field_is_tried_here_or_shown_elsewhere() -> None:
 def seen_before_the_model(loaded: LoadedRecipe, folder: Path) -> Any:
     prepared = prepare(loaded, work_folder=folder)
     total = prepared.total_steps(1)
-    training = prepared.recipe.training
-    rates = [
-        lr_at(
-            step,
-            total_steps=total,
-            peak=training.learning_rate,
-            warmup_ratio=training.warmup_ratio,
-            schedule=training.lr_scheduler_type,
-        )
-        for step in range(total)
-    ]
+    learning_rate = training_plan(prepared, total_steps=total, world_size=1).learning_rate
+    rates = [learning_rate.at(step) for step in range(total)]
     features = {name: (f.inputs, f.targets) for name, f in prepared.features.items()}
     return repr((features, prepared.schema, prepared.main_metric, prepared.epoch_batches(0, 1), total, rates))
 

@@ -6,7 +6,7 @@ from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training.head_probe import HeadProbe
 from ft_toolkit.training.prepare import describe_step
-from ft_toolkit.training.speedups.dropout import drops_out
+from ft_toolkit.training.speedups.dropout import has_dropout
 from ft_toolkit.training.trained_model import TrainedModel
 
 _PRECISIONS = {"no": "float32", "bf16": "bf16 (float32 weights)"}
@@ -25,8 +25,8 @@ def announce_run(context: RunContext, trained: TrainedModel) -> None:
     trainable = f"{count.trainable:,} of {count.total:,} parameters are trainable ({count.share:.1%})"
     display.say(f"method     {recipe.method.name}: {trainable}")
     display.say(f"precision  {_describe_precision(context)}")
-    if trained.split_in_words:
-        display.say(f"sharding   {trained.split_in_words}")
+    if trained.strategy.description:
+        display.say(f"sharding   {trained.strategy.description}")
     if trained.speedups:
         display.detail(f"speed-ups  (same result) {'; '.join(trained.speedups)}")
     display.say(f"training   {_describe_steps(context)}")
@@ -38,7 +38,7 @@ def announce_resume(context: RunContext, trained: TrainedModel, state: RunState,
     world_size = context.world_size
     if saved_world_size == world_size:
         return
-    dropout = ", except that dropout draws other random numbers" if drops_out(trained.bare.modules()) else ""
+    dropout = ", except that dropout draws other random numbers" if has_dropout(trained.plain.modules()) else ""
     context.display.warn(
         f"note: the run was started with {_count(saved_world_size, 'process')} and resumes with "
         f"{_count(world_size, 'process')}: each step has the same rows and the same loss up to rounding{dropout}"

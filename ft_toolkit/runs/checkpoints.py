@@ -30,13 +30,13 @@ class Checkpoints:
         """Save the weights; sharded weights must be gathered (`TrainedModel.whole`)."""
         if self._context.is_main_process:
             with files.atomic_folder(self._best) as fresh:
-                checkpoint.save_weights(self._trained.bare, fresh / "weights.safetensors")
+                checkpoint.save_weights(self._trained.plain, fresh / "weights.safetensors")
 
     def load_best(self) -> None:
         """Load the best weights into the model and prepare it for evaluation and saving."""
         best = processes.on_main_process(self._context.distributed, lambda: files.find_folder(self._best))
         assert best is not None, "the first evaluation saves the first best checkpoint"
-        self._trained.end(best / "weights.safetensors", self._read)
+        self._trained.finish(best / "weights.safetensors", self._read)
 
     def save_last(self, state: RunState) -> None:
         """Save the state to resume from, without weights and optimizer state if no step is left.
@@ -44,11 +44,11 @@ class Checkpoints:
         All processes must call this method.
         """
         is_main, is_finished = self._context.is_main_process, self.is_finished(state)
-        optimizer_state = None if is_finished else self._trained.state(keep=is_main)
-        with nullcontext() if is_finished else self._trained.whole():
+        optimizer_state = None if is_finished else self._trained.strategy.optimizer_state(keep=is_main)
+        with nullcontext() if is_finished else self._trained.gathered():
             if is_main:
                 saved = {"trained": is_finished, **state.to_json(), **self._identity()}
-                checkpoint.save_state(self._last, saved, self._trained.bare, optimizer_state)
+                checkpoint.save_state(self._last, saved, self._trained.plain, optimizer_state)
         self._context.accelerator.wait_for_everyone()
 
     def load_last(self, started: float) -> tuple[RunState, int]:

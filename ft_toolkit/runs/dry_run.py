@@ -14,10 +14,10 @@ from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report.sections.background import lost_answers
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward
-from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, describe_step, prepare
 from ft_toolkit.training.speedups import apply_speedups
 from ft_toolkit.training.tracking import check_trackers
+from ft_toolkit.training.trained_model import training_plan
 
 # Labels that are shown; further labels are counted.
 _MOST_LABELS = 12

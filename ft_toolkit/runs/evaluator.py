@@ -44,7 +44,7 @@ class Evaluator:
     def evaluate(self) -> Evaluation:
         """Score the validation rows, and save the weights if they are the best so far. All processes must call."""
         state, started = self.state, time.perf_counter()
-        with self._trained.whole():
+        with self._trained.gathered():
             scores = self._score()
             seconds = round(time.perf_counter() - started, 2)
             score = finite(scores[self._prepared.selection])
@@ -85,7 +85,7 @@ def make_predictor(context: RunContext, trained: TrainedModel) -> Predictor:
     prepared = context.prepared
     return Predictor(
         context.accelerator,
-        trained.bare,
+        trained.plain,
         prepared.task,
         prepared.schema,
         prepared.tokenizer,

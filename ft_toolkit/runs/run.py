@@ -59,7 +59,7 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
             display.warn(f"note: {warning}")
         accelerator = make_accelerator(prepared, folder)
         context = RunContext(accelerator, prepared, loaded, folder, display, options.command)
-        trained = TrainedModel(accelerator, prepared, sharding, zero, display.say)
+        trained = TrainedModel(accelerator, prepared, (sharding, zero), display.say)
         return _run_prepared(context, trained, resume=options.resume, started=started)
 
 
@@ -89,8 +89,8 @@ def _run_prepared(context: RunContext, trained: TrainedModel, *, resume: bool, s
 
 def _probe_head(context: RunContext, trained: TrainedModel) -> HeadProbe | None:
     """Initialize a new head by a linear probe, if the recipe and the model allow one."""
-    with trained.whole(changes=True):
-        probe = fit_head_probe(context.accelerator, trained.bare, trained.new_modules, context.prepared)
+    with trained.gathered(write_back=True):
+        probe = fit_head_probe(context.accelerator, trained.plain, trained.new_modules, context.prepared)
     if probe is not None:
         announce_head_probe(context, probe)
     return probe
@@ -132,7 +132,7 @@ def _train_and_evaluate(
     if checkpoints.is_finished(state):
         return
     plan = trained.plan(context.total_steps, state.progress.epoch)
-    for report in train(context.accelerator, trained.model, trained.optimizer, plan, state.progress, trained.update):
+    for report in train(context.accelerator, trained.strategy, plan, state.progress):
         is_due = report.step % settings.eval_steps == 0 if settings.eval_steps else report.ends_epoch
         yield report, evaluator.evaluate() if is_due else None
         if state.is_out_of_patience(settings.early_stopping_patience):

@@ -1,7 +1,7 @@
-"""Whether the widest micro-batch fits into memory, tried before the first step; where it does not, it is cut into pieces.
+"""Split micro-batches that do not fit into memory: the widest one is tried before the first step.
 
-The loss of a step is a sum over its rows, so pieces that pass one after the other give the same loss and gradient, and the
-effective batch and the schedule stay. Where one row alone does not fit, activations are computed again in the backward pass.
+The loss of a step is a sum over its rows, so consecutive passes over pieces give the same loss and gradient, and the effective
+batch and the schedule do not change. If a single row does not fit, activations are recomputed in the backward pass.
 """
 
 import gc
@@ -15,29 +15,29 @@ from accelerate.utils import gather_object
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.training.batching import MicroBatch
-from ft_toolkit.training.loop import TrainingPlan, backward, collate_pieces, in_pieces
+from ft_toolkit.training.loop import TrainingPlan, backward, collate_pieces, with_min_pieces
 from ft_toolkit.training.speedups.predicted_positions import unwrapped
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What the trial found: micro-batches in so many pieces, with or without recomputed activations."""
+    """How micro-batches fit: the number of pieces of the widest one, and whether activations are recomputed."""
 
     pieces: int
     checkpointing: bool
 
     @property
-    def words(self) -> str | None:
-        """What was chosen, None where everything fits as it is."""
-        found = [f"micro-batches pass in {self.pieces} pieces"] if self.pieces > 1 else []
-        found += ["activations are computed again in the backward pass"] if self.checkpointing else []
-        return " and ".join(found) + ", to fit into memory; loss and gradients stay the same" if found else None
+    def description(self) -> str | None:
+        """The changes in words for the console; None if whole micro-batches fit."""
+        changes = [f"micro-batches are split into {self.pieces} passes"] if self.pieces > 1 else []
+        changes += ["activations are recomputed in the backward pass"] if self.checkpointing else []
+        return " and ".join(changes) + " to fit into memory (same loss and gradient)" if changes else None
 
 
 def can_run_out(accelerator: Accelerator) -> bool:
-    """Return whether running out of memory is an error here that can be caught: on a GPU, or under a limit on addresses.
+    """Return whether a lack of memory raises an error that can be caught: on a GPU, or with a limit on the address space.
 
-    Without such a limit a system ends a process that wants too much, and there is nothing to be tried.
+    Without such a limit, the operating system kills a process that exceeds the memory.
     """
     if accelerator.device.type != "cpu":
         return True
@@ -49,48 +49,48 @@ def can_run_out(accelerator: Accelerator) -> bool:
 
 
 def fit_memory(accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> Fit:
-    """Pass the widest micro-batch of an epoch forward and backward until it fits; return how it did, the same on all ranks.
+    """Try the widest micro-batch of an epoch in more and more pieces until it fits; return the result for all processes.
 
-    `lengths` are those of the training features. Weights stay as they are; the room that AdamW's two moments will take is
-    held meanwhile. Raises UsageError when the longest row does not fit by itself.
+    `lengths` holds the tokens of each training feature. Each trial runs a forward and a backward pass, with memory reserved
+    for AdamW's two moments; the weights do not change. Raises UsageError if the longest row alone does not fit.
     """
-    own = [micro for step in plan.epoch_batches(epoch) for micro in step[accelerator.process_index]]
-    widest = max(own, key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features))
-    bare = unwrapped(model)  # unwrap_model imports DeepSpeed wherever it is installed, which takes seconds
+    micros = [micro for step in plan.epoch_batches(epoch) for micro in step[accelerator.process_index]]
+    widest = max(micros, key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features))
+    plain = unwrapped(model)  # accelerator.unwrap_model would import an installed DeepSpeed, which takes seconds
     fit = Fit(1, False)
     while True:
-        fits = _passes(accelerator, model, in_pieces(plan, fit.pieces), widest, epoch)
+        fits = _try_pass(accelerator, model, with_min_pieces(plan, fit.pieces), widest, epoch)
         if accelerator.num_processes > 1:
             fits = all(gather_object([fits]))
         if fits:
             return fit
         if fit.pieces < len(widest.features):
-            fit = replace(fit, pieces=min(2 * max(fit.pieces, plan.pieces(widest)), len(widest.features)))
-        elif not fit.checkpointing and bare.supports_gradient_checkpointing:
-            _recompute(bare)
+            fit = replace(fit, pieces=min(2 * max(fit.pieces, plan.n_pieces(widest)), len(widest.features)))
+        elif not fit.checkpointing and plain.supports_gradient_checkpointing:
+            _enable_checkpointing(plain)
             fit = replace(fit, checkpointing=True)
         else:
             raise UsageError(
-                f"a row of {max(lengths)} tokens does not fit into the memory of {accelerator.device} by itself: lower "
-                "data.max_length, take a smaller model, or a method that trains less (method=lora)"
+                f"a single row of {max(lengths)} tokens does not fit into the memory of {accelerator.device}: lower "
+                "data.max_length, use a smaller model, or train fewer weights (method=lora)"
             )
 
 
-def _recompute(model: Any) -> None:
-    how = {"use_reentrant": False}
+def _enable_checkpointing(model: Any) -> None:
+    options = {"use_reentrant": False}
     if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable(how)
-    else:  # earlier versions of transformers 5 know it by its old name
-        model.gradient_checkpointing_enable(how)
+        model.activation_checkpointing_enable(options)
+    else:  # the name in earlier versions of transformers 5
+        model.gradient_checkpointing_enable(options)
 
 
-def _passes(accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: MicroBatch, epoch: int) -> bool:
-    """Say whether a forward and backward pass over the micro-batch gets through."""
+def _try_pass(accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: MicroBatch, epoch: int) -> bool:
+    """Return whether a forward and backward pass over the micro-batch fits into memory."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    held: list[Any] = []
+    reserved: list[Any] = []
     try:
-        # AdamW's two moments, and once more for what clipping and the update need
-        held = [torch.empty_like(parameter) for parameter in trained for _ in range(3)]
+        # AdamW's two moments, and the same size again for temporary tensors of clipping and update
+        reserved = [torch.empty_like(parameter) for parameter in trained for _ in range(3)]
         model.train()
         with accelerator.no_sync(model):
             for batch in collate_pieces(plan, [widest], epoch):
@@ -98,13 +98,13 @@ def _passes(accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: Mi
     except (torch.OutOfMemoryError, MemoryError):
         return False
     except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # torch's words on a CPU
+        if "can't allocate memory" not in str(error):  # torch's message on a CPU
             raise
         return False
     else:
         return True
     finally:
-        del held
+        del reserved
         for parameter in trained:
             parameter.grad = None
         gc.collect()

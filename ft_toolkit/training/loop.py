@@ -1,21 +1,21 @@
-"""The training loop: the only place where a weight changes.
+"""The training loop: the only code that changes a weight.
 
-    for report in train(...):     one optimizer step each; the caller decides what to print, evaluate and save
+    for report in train(...):     one optimizer step per iteration; the caller prints, evaluates and saves
 
-What makes it exact:
+The loop is exact:
 
-- The loss of a step is summed over all its targets, on all ranks and micro-batches, and divided by their number, which is
-  known before the first backward pass. Padding, accumulation and ragged last batches change nothing.
-- The random numbers of a step are a function of (seed, step, rank), the learning rate one of the step, and the batches one
-  of (seed, epoch). So a resumed run needs weights, optimizer state and two numbers.
-- A step whose loss or gradient is not finite stops the run before the update.
+- The loss of a step is the sum over all its targets, on all processes and micro-batches, divided by the number of targets,
+  which is counted before the first backward pass. Padding, accumulation and ragged last batches do not change it.
+- The random numbers of a step are a function of (seed, step, rank), the learning rate is a function of the step, and the
+  batches are a function of (seed, epoch). A resumed run therefore needs only weights, optimizer state and `Progress`.
+- A loss or gradient that is not finite stops the run before the update.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,15 +27,26 @@ from ft_toolkit.core.errors import NotFiniteError
 from ft_toolkit.tasks.base import Batch
 from ft_toolkit.training.batching import EpochBatches, MicroBatch
 from ft_toolkit.training.collate import Collate, to_device
+from ft_toolkit.training.optimizer import LearningRate
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at
 
-# Clips the gradient, changes the weights and returns the norm before clipping; where that is not finite, nothing is changed.
-Update = Callable[[], float]
+
+class Trainable(Protocol):
+    """A model with its optimizer (training/strategies.py)."""
+
+    model: Any
+    optimizer: Any
+
+    def update(self) -> float:
+        """Clip the gradient, update the weights, reset the gradient, and return the gradient norm before clipping.
+
+        A norm that is not finite changes nothing.
+        """
 
 
 @dataclass
 class Progress:
-    """Where the run is: `step` counts optimizer steps of the whole run, `step_in_epoch` those of the epoch."""
+    """The position of a run: `step` counts all optimizer steps so far, `step_in_epoch` those of the current epoch."""
 
     epoch: int = 0
     step_in_epoch: int = 0
@@ -44,7 +55,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class StepReport:
-    """One optimizer step, over all ranks. `step` counts from 1; `loss` is the mean per target."""
+    """One optimizer step over all processes. `step` counts from 1; `loss` is the mean per target."""
 
     step: int
     epoch: int
@@ -61,53 +72,40 @@ class StepReport:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """Everything the loop needs besides the model; plain values and pure functions.
+    """What the loop trains on: values and pure functions, without model or optimizer."""
 
-    `epoch_batches(epoch)` gives the batches, `lr_at(step)` the learning rate; `loss_sum` and `count_targets` are the task's.
-    """
-
+    # epoch -> batches[step][rank][micro]
     epoch_batches: Callable[[int], EpochBatches]
     total_steps: int
-    lr_at: Callable[[int], float]
+    learning_rate: LearningRate
     collate: Collate
-    # The row that each feature came from.
+    # The row of each feature, for error messages.
     example_ids: Sequence[int]
+    # The task's loss summed over the targets of a batch, and the number of its targets.
     loss_sum: Callable[[object, Batch], Tensor]
     count_targets: Callable[[Batch], float]
-    # The read_positions of the outputs that the loss reads, as savings.positions counts them; None: all.
+    # The positions whose logits the loss reads, in the flattened batch; None for all (speedups/predicted_positions.py).
     read_positions: Callable[[Batch], Tensor | None]
-    max_grad_norm: float | None
     seed: int
-    # Inside, a pass over these features takes from an earlier epoch what does not change (savings.frozen).
-    reused: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
-    # In how many pieces a micro-batch passes.
-    pieces: Callable[[MicroBatch], int] = lambda micro: 1
+    # A context in which a pass over these features reuses cached outputs (speedups/frozen_blocks.py).
+    cached_outputs: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
+    # The number of passes into which a micro-batch is split.
+    n_pieces: Callable[[MicroBatch], int] = lambda micro: 1
 
 
-def train(
-    accelerator: Accelerator,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    plan: TrainingPlan,
-    progress: Progress,
-    update: Update | None = None,
-) -> Iterator[StepReport]:
-    """Train from `progress` to the last step, yielding a report after each optimizer step; `progress` moves along.
+def train(accelerator: Accelerator, trained: Trainable, plan: TrainingPlan, progress: Progress) -> Iterator[StepReport]:
+    """Train from `progress` to the last step and yield a report after each optimizer step. Updates `progress`.
 
-    `model` and `optimizer` come from `accelerator.prepare`; batches and schedule must not, since a prepared loader drops or
-    doubles ragged batches and a prepared schedule advances once per rank. `update` ends a step, where torch's clipping and
-    the optimizer's step do not. Raises NotFiniteError.
+    Batches and schedule do not go through `accelerator.prepare`: a prepared loader drops or duplicates ragged batches, and a
+    prepared schedule advances once per process. Raises NotFiniteError.
     """
-    update = update or partial(_clip_and_update, accelerator, model, optimizer, plan.max_grad_norm)
-    rank = accelerator.process_index
     while progress.step < plan.total_steps:
-        steps = plan.epoch_batches(progress.epoch)
-        for step in range(progress.step_in_epoch, len(steps)):
-            report = _step(
-                accelerator, model, optimizer, plan, progress, steps[step][rank], step + 1 == len(steps), update
-            )
+        batches = plan.epoch_batches(progress.epoch)
+        for index in range(progress.step_in_epoch, len(batches)):
+            micros = batches[index][accelerator.process_index]
+            report = _step(accelerator, trained, plan, progress, micros, ends_epoch=index + 1 == len(batches))
             progress.step += 1
-            progress.step_in_epoch = step + 1
+            progress.step_in_epoch = index + 1
             if report.ends_epoch:
                 progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
             yield report
@@ -117,41 +115,38 @@ def train(
 
 def _step(
     accelerator: Accelerator,
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    trained: Trainable,
     plan: TrainingPlan,
     progress: Progress,
     micros: list[MicroBatch],
+    *,
     ends_epoch: bool,
-    update: Update,
 ) -> StepReport:
     started = time.perf_counter()
-    model.train()
+    trained.model.train()
     torch.manual_seed(step_seed(plan.seed, progress.step, accelerator.process_index))
     batches = collate_pieces(plan, micros, progress.epoch)
     n_targets, n_examples, n_tokens, n_padded = _count(accelerator, plan, batches)
     total = torch.zeros((), device=accelerator.device)
     for index, batch in enumerate(batches):
         synchronizes = index == len(batches) - 1
-        with torch.enable_grad() if synchronizes else accelerator.no_sync(model):
-            total += backward(accelerator, model, plan, batch, n_targets)
-    loss_value = float(accelerator.reduce(total, reduction="sum"))
-    learning_rate = plan.lr_at(progress.step)
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate * group["lr_factor"]
-    grad_norm = update() if np.isfinite(loss_value) else float("nan")
-    if not np.isfinite(loss_value) or not np.isfinite(grad_norm):
-        own = [plan.example_ids[i] for micro in micros for i in micro.features]
-        ids = sorted(set(gather_object(own) if accelerator.num_processes > 1 else own))
+        with torch.enable_grad() if synchronizes else accelerator.no_sync(trained.model):
+            total += backward(accelerator, trained.model, plan, batch, n_targets)
+    loss = float(accelerator.reduce(total, reduction="sum"))
+    learning_rate = plan.learning_rate.apply(progress.step, trained.optimizer)
+    grad_norm = trained.update() if np.isfinite(loss) else float("nan")
+    if not np.isfinite(loss) or not np.isfinite(grad_norm):
+        rows = [plan.example_ids[i] for micro in micros for i in micro.features]
+        all_rows = sorted(set(gather_object(rows) if accelerator.num_processes > 1 else rows))
         raise NotFiniteError(
-            f"step {progress.step + 1}: the loss is {loss_value} and the gradient norm {grad_norm}; stopped before the update. "
-            f"Rows of this step (counted from 0): {ids}. Look at these rows, or lower training.learning_rate"
+            f"step {progress.step + 1}: the loss is {loss} and the gradient norm is {grad_norm}; stopped before the update. "
+            f"Rows of this step (counted from 0): {all_rows}. Check these rows, or lower training.learning_rate"
         )
     return StepReport(
         step=progress.step + 1,
         epoch=progress.epoch,
         ends_epoch=ends_epoch,
-        loss=loss_value,
+        loss=loss,
         learning_rate=learning_rate,
         grad_norm=grad_norm,
         n_examples=n_examples,
@@ -162,56 +157,45 @@ def _step(
     )
 
 
-def _clip_and_update(
-    accelerator: Accelerator, model: torch.nn.Module, optimizer: torch.optim.Optimizer, max_grad_norm: float | None
-) -> float:
-    norm = accelerator.clip_grad_norm_(model.parameters(), max_grad_norm or float("inf"))
-    grad_norm = float(norm) if norm is not None else float("nan")
-    if np.isfinite(grad_norm):
-        optimizer.step()
-        optimizer.zero_grad()
-    return grad_norm
-
-
 def collate_pieces(plan: TrainingPlan, micros: list[MicroBatch], epoch: int) -> list[Batch]:
-    """Return the batches of micro-batches, each in as many pieces as the plan says, as even as its features allow."""
+    """Return the batches of the micro-batches, each split into `plan.n_pieces` pieces of nearly the same size."""
     batches = []
     for micro in micros:
-        size = -(-len(micro.features) // plan.pieces(micro))
-        parts = [micro.features[start : start + size] for start in range(0, len(micro.features), size)]
-        batches += [plan.collate(part, micro.weight, epoch) for part in parts]
+        size = -(-len(micro.features) // plan.n_pieces(micro))
+        pieces = [micro.features[start : start + size] for start in range(0, len(micro.features), size)]
+        batches += [plan.collate(piece, micro.weight, epoch) for piece in pieces]
     return batches
 
 
-def in_pieces(plan: TrainingPlan, least: int) -> TrainingPlan:
-    """Return the plan with micro-batches in `least` pieces each, or more."""
-    return replace(plan, pieces=lambda micro: max(plan.pieces(micro), least))
+def with_min_pieces(plan: TrainingPlan, minimum: int) -> TrainingPlan:
+    """Return the plan with each micro-batch split into at least `minimum` pieces."""
+    return replace(plan, n_pieces=lambda micro: max(plan.n_pieces(micro), minimum))
 
 
 def backward(
     accelerator: Accelerator, model: torch.nn.Module, plan: TrainingPlan, cpu_batch: Batch, n_targets: float
 ) -> Tensor:
-    """Add the gradient of a batch's part in the loss of a step with `n_targets` targets; return that part, detached."""
+    """Accumulate the gradient of a batch in a step with `n_targets` targets; return the batch's part of the loss, detached."""
     batch = to_device(cpu_batch, accelerator.device)
     with (
         accelerator.autocast(),
         compute_logits_at(model, plan.read_positions(cpu_batch)),
-        plan.reused(batch.feature_ids),
+        plan.cached_outputs(batch.feature_ids),
     ):
         outputs = model(**batch.inputs)
     loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)
-    # DDP averages gradients over ranks, and a sum is wanted
+    # DDP averages gradients over processes, but the loss is a sum
     accelerator.backward(loss * accelerator.num_processes)
     return loss.detach()
 
 
 def step_seed(seed: int, step: int, rank: int) -> int:
-    """Return the seed of a step's random numbers (dropout) on a rank."""
+    """Return the seed of the random numbers (dropout) of a step on a process."""
     return int(np.random.SeedSequence((seed, step, rank)).generate_state(1, np.uint32)[0])
 
 
 def _count(accelerator: Accelerator, plan: TrainingPlan, batches: list[Batch]) -> tuple[float, int, int, int]:
-    """Return targets, examples, real and padded tokens of the step over all ranks; fillers count as nothing."""
+    """Return targets, examples, tokens and padded tokens of the step over all processes. Fillers count only as padding."""
     real = [batch for batch in batches if batch.weight]
     counts = torch.tensor(
         [

@@ -1,17 +1,11 @@
-"""The model while it is trained, alike for all who use it: whole on every process, or split over them as a launcher asks.
-
-model, optimizer, update    what the loop trains through
-bare                        the plain model: for evaluation, checkpoints and the end; inside `whole` it has the weights
-                            as they are trained so far
-"""
+"""The model of a run during training: built from the recipe, sped up, sharded as the launcher requests, and its plan."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -20,167 +14,143 @@ from ft_toolkit.core import environment
 from ft_toolkit.models.pretrained import hidden_size
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.batching import MicroBatch
-from ft_toolkit.training.distributed.fsdp import ShardedModel, Sharding, gather_state, shard_state
-from ft_toolkit.training.distributed.zero import Zero, ZeroOptimizer
+from ft_toolkit.training.collate import make_collate
+from ft_toolkit.training.distributed.fsdp import Sharding
+from ft_toolkit.training.distributed.zero import Zero
 from ft_toolkit.training.fit_memory import can_run_out, fit_memory
-from ft_toolkit.training.layer_rates import lr_factors
-from ft_toolkit.training.loop import TrainingPlan, Update, in_pieces
-from ft_toolkit.training.optimizer import make_optimizer
-from ft_toolkit.training.plan import training_plan
+from ft_toolkit.training.loop import TrainingPlan, with_min_pieces
+from ft_toolkit.training.optimizer import LearningRate, make_optimizer
 from ft_toolkit.training.prepare import Prepared, build_model
 from ft_toolkit.training.speedups import apply_speedups, remove_speedups
 from ft_toolkit.training.speedups.frozen_blocks import FrozenBlockCache, cache_frozen_blocks
+from ft_toolkit.training.speedups.predicted_positions import read_positions, unwrapped
+from ft_toolkit.training.strategies import choose_strategy
 
-# Of the widest activations of a block, four times the hidden size, in one pass on a CPU. Cut to that, micro-batches of 4,096
-# padded tokens trained 1.07 times as fast (MiniLM, float32) and 1.15 (BERT-base, bfloat16). In bfloat16 MiniLM's just fit;
-# cut further it trained 0.89 times as fast.
-MOST_BYTES_ON_CPU = 12 * 2**20
+# Maximum size of the widest activations of a block (four times the hidden size) in one pass on a CPU. With this limit,
+# micro-batches of 4,096 padded tokens trained 1.07 times as fast (MiniLM, float32) and 1.15 times (BERT-base, bfloat16).
+# In bfloat16, those of MiniLM are just below the limit; with a lower limit it trained 0.89 times as fast.
+MAX_BYTES_ON_CPU = 12 * 2**20
+
+
+def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> TrainingPlan:
+    """Return the recipe's training as a plan of `total_steps` steps, which is also the length of the schedule."""
+    training, task, schema = prepared.recipe.training, prepared.task, prepared.schema
+    features = prepared.features["train"]
+    return TrainingPlan(
+        epoch_batches=partial(prepared.epoch_batches, world_size=world_size),
+        total_steps=total_steps,
+        learning_rate=LearningRate(
+            training.learning_rate, total_steps, training.warmup_ratio, training.lr_scheduler_type
+        ),
+        collate=make_collate(features, task, schema, prepared.tokenizer.pad_token_id, training.seed),
+        example_ids=features.example_ids,
+        loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
+        count_targets=lambda batch: task.count_targets(batch, schema),
+        read_positions=lambda batch: read_positions(task, batch, schema),
+        seed=training.seed,
+    )
 
 
 class TrainedModel:
-    """A recipe's model and optimizer on this process, ready for the loop."""
+    """A recipe's model and optimizer on this process.
+
+    `strategy` holds model and optimizer, `speedups` describes the speed-ups in use, `new_modules` names the modules without
+    weights in the checkpoint.
+    """
 
     def __init__(
         self,
         accelerator: Accelerator,
         prepared: Prepared,
-        sharding: Sharding,
-        zero: Zero,
+        requested: tuple[Sharding, Zero],
         say: Callable[[str], None],
     ) -> None:
         self._accelerator, self._prepared, self._say = accelerator, prepared, say
-        self._sharding, self._zero_asked = sharding, zero
-        several = accelerator.num_processes > 1
+        training = prepared.recipe.training
         built = build_model(prepared)
         self.count, self.new_modules = built.count, built.new_modules
-        # In words, what is not computed because nobody reads it.
         self.speedups = apply_speedups(built.model, accelerator.device, prepared.training_ids)
-        plain = deepcopy(built.model) if sharding.is_requested and several else None
-        self._frozen = self._keep_frozen(built.model)
-        # on the device before the optimizer sees it, since fused AdamW wants its state beside the weights
-        self._bare = built.model.to(accelerator.device)
-        self._split: ShardedModel | None = None
-        self._zero: ZeroOptimizer | None = None
-        self.model: Any = self._bare
-        if plain is not None:
-            self.model, plain = self._with_precision(self.model), self._with_precision(plain)
-            self._split = ShardedModel(self.model, plain, accelerator.device, accelerator.num_processes, sharding)
-        training = prepared.recipe.training
-        optimizer = make_optimizer(
-            self.model,
-            learning_rate=training.learning_rate,
-            weight_decay=training.weight_decay,
-            factors=lr_factors(self.model, built.heads, training),
+        self.strategy = choose_strategy(
+            accelerator,
+            built.model,
+            partial(make_optimizer, training=training, heads=built.heads),
+            training.max_grad_norm,
+            requested,
         )
-        self.optimizer: Any
-        self.update: Update | None = None
-        if self._split is not None:
-            self.optimizer = accelerator.prepare_optimizer(optimizer)
-        elif zero.stage and several:
-            self.optimizer = self._zero = ZeroOptimizer(
-                self._with_precision(self.model), optimizer, zero, training.max_grad_norm
-            )
-            self.model, self.update = self._zero.engine, self._zero.update
-        else:
-            self.model, self.optimizer = accelerator.prepare(self.model, optimizer)
+        self._cache = self._cache_frozen_blocks()
 
     @property
-    def bare(self) -> torch.nn.Module:
-        """The plain model, whole on every process."""
-        return cast(torch.nn.Module, self._bare if self._split is None else self._split.full)
+    def plain(self) -> torch.nn.Module:
+        """The model without wrappers, whole on every process. Its weights are current inside `gathered`."""
+        return self.strategy.plain
 
-    def whole(self, *, changes: bool = False) -> AbstractContextManager[None]:
-        """Inside, `bare` has the weights as they are trained so far. With `changes`, it is trained further from what they
-        are made there, alike on all processes, which must all come here."""
-        if self._split is not None:
-            return self._split.gathered(changes=changes)
-        return self._zero.reading_weights() if self._zero is not None and changes else nullcontext()
+    def gathered(self, *, write_back: bool = False) -> AbstractContextManager[None]:
+        """Inside, `plain` has the current weights. With `write_back`, changes to them are trained further.
 
-    def state(self, *, keep: bool) -> dict[str, Any]:
-        """Return the optimizer's state as if nothing were split; all processes must call, those that `keep` get it."""
-        return gather_state(self.optimizer, keep=keep)
+        All processes must enter, and with `write_back` make the same changes.
+        """
+        return self.strategy.gathered(write_back=write_back)
 
     def load(self, folder: Path, read: Callable[[Path], bytes]) -> None:
-        """Put the weights and the optimizer state of a checkpoint back."""
-        with self.whole(changes=True):
-            whole = checkpoint.load_state(folder, self.bare, read)
-        self.optimizer.load_state_dict(whole if self._split is None else shard_state(whole, self.optimizer))
+        """Load the weights and the optimizer state of a checkpoint."""
+        with self.gathered(write_back=True):
+            optimizer_state = checkpoint.load_state(folder, self.plain, read)
+        self.strategy.load_optimizer_state(optimizer_state)
 
-    def end(self, weights: Path, read: Callable[[Path], bytes]) -> None:
-        """Put saved weights into `bare`, for good; it is as it would be saved, on the device."""
-        self.bare.to(self._accelerator.device)
-        checkpoint.load_weights(self.bare, weights, read)
-        remove_speedups(self.bare)
+    def finish(self, weights: Path, read: Callable[[Path], bytes]) -> None:
+        """Load the final weights into `plain` and remove the speed-ups, so that the model can be saved."""
+        self.plain.to(self._accelerator.device)
+        checkpoint.load_weights(self.plain, weights, read)
+        remove_speedups(self.plain)
 
     def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
-        """Return the loop's plan for this model, its micro-batches in pieces where they are too wide."""
+        """Return the plan for the loop, with micro-batches split into pieces that fit this device."""
         plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
         lengths = self._prepared.features["train"].lengths
-        # of a split model every pass is an exchange, so that all processes must make as many: their micro-batches stay whole
-        if self._split is None and self._zero is None:
-            plan = self._in_pieces(plan, lengths, epoch)
-        return plan if self._frozen is None else replace(plan, reused=partial(self._frozen.reused, lengths))
+        if self.strategy.splits_micro_batches:
+            plan = self._split_micro_batches(plan, lengths, epoch)
+        return plan if self._cache is None else replace(plan, cached_outputs=partial(self._cache.reuse, lengths))
 
-    @property
-    def split_in_words(self) -> str | None:
-        """How it lies on the processes, None where nobody asked for more than a copy on each."""
-        if not self._sharding.is_requested and not self._zero_asked.stage:
-            return None
-        title = "FSDP" if self._sharding.is_requested else "DeepSpeed"
-        processes = self._accelerator.num_processes
-        if processes == 1:
-            return f"{title} was asked for, but one process has nothing to split"
-        if self._sharding.is_requested:
-            what, how = "weights, gradients and optimizer state", "FSDP2"
-        else:
-            stage = self._zero_asked.stage
-            what = "optimizer state" if stage == 1 else "gradients and optimizer state"
-            how = f"DeepSpeed, ZeRO stage {stage}"
-        return f"{what} over {processes} processes ({how}); checkpoints and model are written whole"
-
-    def _in_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
-        """Return the plan with micro-batches in pieces where a CPU's caches, or memory, do not hold them."""
+    def _split_micro_batches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
+        """Return the plan with micro-batches split where they exceed a CPU's caches or the memory."""
         if self._accelerator.device.type == "cpu":
-            plan = self._in_cpu_pieces(plan, lengths, epoch)
+            plan = self._split_for_cpu_caches(plan, lengths, epoch)
         if not can_run_out(self._accelerator):
             return plan
-        fit = fit_memory(self._accelerator, self.model, plan, lengths, epoch)
-        if fit.words is not None:
-            self._say(f"memory   {fit.words}")
-        return in_pieces(plan, fit.pieces)
+        fit = fit_memory(self._accelerator, self.strategy.model, plan, lengths, epoch)
+        if fit.description is not None:
+            self._say(f"memory   {fit.description}")
+        return with_min_pieces(plan, fit.pieces)
 
-    def _in_cpu_pieces(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
-        """Return the plan with wide micro-batches in pieces."""
-        width = hidden_size(self.bare.config)
+    def _split_for_cpu_caches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
+        width = hidden_size(self.plain.config)
         if not width:
             return plan
-        tokens = max(MOST_BYTES_ON_CPU // (4 * width * (2 if self._accelerator.mixed_precision == "bf16" else 4)), 1)
+        bytes_per_token = 4 * width * (2 if self._accelerator.mixed_precision == "bf16" else 4)
+        tokens = max(MAX_BYTES_ON_CPU // bytes_per_token, 1)
 
-        def pieces(micro: MicroBatch) -> int:
+        def n_pieces(micro: MicroBatch) -> int:
             rows = max(tokens // max(lengths[i] for i in micro.features), 1)
             return -(-len(micro.features) // rows)
 
         rank = self._accelerator.process_index
-        if any(pieces(micro) > 1 for step in plan.epoch_batches(epoch) for micro in step[rank]):
-            self._say(
-                f"passes   of at most {tokens:,} padded tokens, which a CPU's caches hold; the same loss and gradient"
-            )
-        return replace(plan, pieces=pieces)
+        if any(n_pieces(micro) > 1 for step in plan.epoch_batches(epoch) for micro in step[rank]):
+            self._say(f"passes   at most {tokens:,} padded tokens each, to fit the CPU caches (same loss and gradient)")
+        return replace(plan, n_pieces=n_pieces)
 
-    def _with_precision(self, model: Any) -> Any:
-        """Return the model computing in the run's precision, without DDP around it."""
-        return self._accelerator.prepare_model(model, evaluation_mode=True)
-
-    def _keep_frozen(self, model: torch.nn.Module) -> FrozenBlockCache | None:
-        """Keep what frozen blocks give, where a later epoch reads the same features again."""
+    def _cache_frozen_blocks(self) -> FrozenBlockCache | None:
+        """Return a cache for the outputs of frozen blocks, None if no later epoch reads the same features again."""
         prepared, processes = self._prepared, self._accelerator.num_processes
-        again = prepared.total_steps(processes) > len(prepared.epoch_batches(0, processes))
-        if prepared.task.corrupt is not None or not again:
+        several_epochs = prepared.total_steps(processes) > len(prepared.epoch_batches(0, processes))
+        if prepared.task.corrupt is not None or not several_epochs:
             return None
         free = environment.free_memory_bytes() // processes
-        kept, words = cache_frozen_blocks(model, tokens=sum(prepared.features["train"].lengths), free_bytes=free)
-        if kept is not None and words is not None:
-            self.speedups.append(words)
-        elif words is not None:
-            self._say(f"note: {words}")
-        return kept
+        model: Any = unwrapped(self.strategy.model)
+        cache, description = cache_frozen_blocks(
+            model, n_tokens=sum(prepared.features["train"].lengths), free_bytes=free
+        )
+        if cache is not None and description is not None:
+            self.speedups.append(description)
+        elif description is not None:
+            self._say(f"note: {description}")
+        return cache

@@ -267,7 +267,7 @@ def test_a_wide_micro_batch_passes_in_pieces_on_a_cpu(
     write_recipe: Any, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "ft_toolkit.training.trained_model.MOST_BYTES_ON_CPU", 4 * 32 * 4 * 100
+        "ft_toolkit.training.trained_model.MAX_BYTES_ON_CPU", 4 * 32 * 4 * 100
     )  # the tiny BERT is 32 wide
     recipe = write_recipe(model__dropout=0.0, training__mixed_precision="no")
     whole = here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "whole")

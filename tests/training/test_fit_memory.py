@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from accelerate import Accelerator
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.models.pretrained import load_model, load_tokenizer
+from ft_toolkit.recipe.sections import TrainingSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.fit_memory import Fit, can_run_out, fit_memory
-from ft_toolkit.training.loop import Progress, TrainingPlan, in_pieces, train
-from ft_toolkit.training.optimizer import make_optimizer
+from ft_toolkit.training.loop import Progress, TrainingPlan, train, with_min_pieces
+from ft_toolkit.training.optimizer import LearningRate, make_optimizer
+from ft_toolkit.training.strategies import Replicated
 
 resource = pytest.importorskip("resource")
 TASK = find_tasks()["text_classification"]
@@ -50,19 +53,20 @@ class Setup:
         model = load_model(Path(folder), TASK, self.schema, tokenizer, dropout=0.0, seed=1).model
         self.lengths = features.lengths
         self.accelerator = Accelerator(cpu=True)
-        self.model, self.optimizer = self.accelerator.prepare(
-            model, make_optimizer(model, learning_rate=1e-3, weight_decay=0.0)
+        training = TrainingSection(examples_per_batch=1, weight_decay=0.0)
+        self.replicated = Replicated(
+            self.accelerator, model, partial(make_optimizer, training=training, heads=[]), max_grad_norm=1.0
         )
+        self.model = self.replicated.model
         self.plan = TrainingPlan(
             epoch_batches=lambda epoch: [[[MicroBatch(tuple(range(n)))]]],
             total_steps=2,
-            lr_at=lambda step: 1e-3,
+            learning_rate=LearningRate(1e-3, 2, schedule="constant"),
             collate=make_collate(features, TASK, self.schema, tokenizer.pad_token_id),
             example_ids=features.example_ids,
             loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
             count_targets=lambda batch: TASK.count_targets(batch, self.schema),
             read_positions=lambda batch: None,
-            max_grad_norm=1.0,
             seed=7,
         )
 
@@ -78,15 +82,15 @@ def test_pieces_have_the_loss_and_the_gradient_of_the_whole(
     found = []
     for number in (1, pieces):
         setup = Setup(request.getfixturevalue(model), rows, 16)
-        plan = in_pieces(setup.plan, number)
-        reports = train(setup.accelerator, setup.model, setup.optimizer, plan, Progress())
+        plan = with_min_pieces(setup.plan, number)
+        reports = train(setup.accelerator, setup.replicated, plan, Progress())
         found.append([(report.loss, report.grad_norm, report.n_targets, report.n_examples) for report in reports])
     assert found[1] == [pytest.approx(step, rel=1e-4) for step in found[0]]
 
 
 def test_the_larger_of_two_numbers_of_pieces_holds(tiny_bert: str, rows: list[dict[str, Any]]) -> None:
-    plan = in_pieces(Setup(tiny_bert, rows, 1).plan, 4)
-    assert [in_pieces(plan, least).pieces(MicroBatch((0,))) for least in (1, 2, 8)] == [4, 4, 8]
+    plan = with_min_pieces(Setup(tiny_bert, rows, 1).plan, 4)
+    assert [with_min_pieces(plan, least).n_pieces(MicroBatch((0,))) for least in (1, 2, 8)] == [4, 4, 8]
 
 
 def test_what_fits_stays_whole_and_no_weight_changes(tiny_bert: str, rows: list[dict[str, Any]]) -> None:
@@ -94,7 +98,7 @@ def test_what_fits_stays_whole_and_no_weight_changes(tiny_bert: str, rows: list[
     before = {name: value.clone() for name, value in setup.model.state_dict().items()}
     fit = setup.fit()
     assert fit == Fit(1, False)
-    assert fit.words is None
+    assert fit.description is None
     assert all(torch.equal(value, before[name]) for name, value in setup.model.state_dict().items())
     assert all(parameter.grad is None for parameter in setup.model.parameters())
 
@@ -105,9 +109,9 @@ def test_a_wide_batch_is_cut_until_it_fits(tiny_bert: str, rows: list[dict[str, 
     with room(80):
         assert can_run_out(setup.accelerator)
         fit = setup.fit()
-        assert "pieces" in (fit.words or "")
-    plan = in_pieces(setup.plan, fit.pieces)
-    reports = list(train(setup.accelerator, setup.model, setup.optimizer, plan, Progress()))
+        assert "passes" in (fit.description or "")
+    plan = with_min_pieces(setup.plan, fit.pieces)
+    reports = list(train(setup.accelerator, setup.replicated, plan, Progress()))
     assert 1 < fit.pieces <= 512
     assert [report.n_examples for report in reports] == [3072, 3072]
 
@@ -119,6 +123,9 @@ def test_where_one_row_does_not_fit_it_says_so(tiny_bert: str, rows: list[dict[s
         return torch.nn.functional.pad(outputs.logits, (0, 10**10)).sum()  # 40 GB for any row
 
     setup.plan = replace(setup.plan, loss_sum=loss_sum)
-    with room(200), pytest.raises(UsageError, match=r"a row of \d+ tokens does not fit .* lower data.max_length"):
+    with (
+        room(200),
+        pytest.raises(UsageError, match=r"a single row of \d+ tokens does not fit .* lower data.max_length"),
+    ):
         setup.fit()
     assert setup.model.is_gradient_checkpointing

@@ -21,8 +21,8 @@ from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.head_probe import (
-    LEAST_SCALE,
-    MOST_FEATURES,
+    MAX_FEATURES,
+    MIN_SCALE,
     PENALTIES,
     STEPS_PER_OUTPUT,
     HeadProbe,
@@ -113,7 +113,7 @@ def test_the_fit_is_that_of_scikit_learn(write_recipe: Any, tmp_path: Path) -> N
     assert start.found.penalty in PENALTIES
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
-    scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), LEAST_SCALE * np.sqrt((inputs**2).mean(0)))
+    scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), MIN_SCALE * np.sqrt((inputs**2).mean(0)))
     theirs = LogisticRegression(C=1 / (start.found.penalty * len(targets)), tol=1e-8, max_iter=10_000).fit(
         scaled, targets
     )
@@ -132,7 +132,7 @@ def test_numbers_give_ridge_regression(write_recipe: Any, rows: list[dict[str, A
     start = Start(write_recipe(), tmp_path, *settings)
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
-    scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), LEAST_SCALE * np.sqrt((inputs**2).mean(0)))
+    scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), MIN_SCALE * np.sqrt((inputs**2).mean(0)))
     expected = Ridge(alpha=start.found.penalty * len(targets) / 2).fit(scaled, targets).predict(scaled)
     assert start.found.loss == pytest.approx(((expected - targets) ** 2).mean(), rel=0.01)
     assert start.found.loss < start.found.random_loss
@@ -163,7 +163,7 @@ def test_of_many_rows_some_are_read(write_recipe: Any, rows: list[dict[str, Any]
     first, again, other = (
         Start(write_recipe(), tmp_path, f"data.train={path}", f"training.seed={seed}").found for seed in (1, 1, 2)
     )
-    assert first.features == MOST_FEATURES < len(many)
+    assert first.features == MAX_FEATURES < len(many)
     assert first.loss == again.loss != other.loss
 
 
@@ -285,7 +285,7 @@ def test_a_checkpoint_with_a_head_of_its_own_keeps_it(write_recipe: Any, tmp_pat
     trained = f"model.name={tmp_path / 'trained'}"
     auto = Start(write_recipe(), tmp_path, trained, AUTO)
     assert auto.found == NOTHING and auto.changed() == set()
-    with pytest.raises(ModelError, match="nothing to start, the checkpoint has a trained head of its own"):
+    with pytest.raises(ModelError, match="the checkpoint already has a trained head"):
         Start(write_recipe(), tmp_path, trained)
 
 

@@ -1,6 +1,7 @@
 """The loop's mathematics: the loss and its gradient are those of the whole step, and those of an outside reference."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from accelerate import Accelerator
 
 from ft_toolkit.core.errors import NotFiniteError
 from ft_toolkit.models.pretrained import load_model, load_tokenizer
+from ft_toolkit.recipe.sections import TrainingSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.training.batching import epoch_batches
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.loop import Progress, StepReport, TrainingPlan, step_seed, train
-from ft_toolkit.training.optimizer import lr_at, make_optimizer
+from ft_toolkit.training.optimizer import LearningRate, make_optimizer
+from ft_toolkit.training.strategies import Replicated
 
 TASK = find_tasks()["text_classification"]
 
@@ -35,26 +38,24 @@ class Setup:
 
     def train(self, steps: int = 3, learning_rate: float = 1e-3, collate: Any = None) -> Iterator[StepReport]:
         accelerator = Accelerator()
-        model, optimizer = accelerator.prepare(
-            self.model, make_optimizer(self.model, learning_rate=learning_rate, weight_decay=0.01)
+        training = TrainingSection(examples_per_batch=1, weight_decay=0.01)
+        replicated = Replicated(
+            accelerator, self.model, partial(make_optimizer, training=training, heads=[]), max_grad_norm=1.0
         )
         plan = TrainingPlan(
             epoch_batches=lambda epoch: epoch_batches(
                 self.features.lengths, world_size=1, seed=7, epoch=epoch, **self.batching
             ),
             total_steps=steps,
-            lr_at=lambda step: lr_at(
-                step, total_steps=steps, peak=learning_rate, warmup_ratio=0.0, schedule="constant"
-            ),
+            learning_rate=LearningRate(learning_rate, steps, schedule="constant"),
             collate=collate or make_collate(self.features, TASK, self.schema, self.tokenizer.pad_token_id),
             loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
             read_positions=lambda batch: None,
             example_ids=self.features.example_ids,
             count_targets=lambda batch: TASK.count_targets(batch, self.schema),
-            max_grad_norm=1.0,
             seed=7,
         )
-        return train(accelerator, model, optimizer, plan, Progress())
+        return train(accelerator, replicated, plan, Progress())
 
 
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2"])

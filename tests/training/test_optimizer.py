@@ -7,13 +7,13 @@ import pytest
 import torch
 from transformers import get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from ft_toolkit.training.optimizer import lr_at, make_optimizer, trainable_parameters
+from ft_toolkit.recipe.sections import TrainingSection
+from ft_toolkit.training.optimizer import LearningRate, make_optimizer, trainable_parameters
 
 
 def rates(schedule, *, total=100, warmup_ratio=0.0, peak=2e-4):
-    return [
-        lr_at(step, total_steps=total, peak=peak, warmup_ratio=warmup_ratio, schedule=schedule) for step in range(total)
-    ]
+    learning_rate = LearningRate(peak, total, warmup_ratio, schedule)
+    return [learning_rate.at(step) for step in range(total)]
 
 
 @pytest.mark.parametrize("schedule", ["linear", "cosine", "constant"])
@@ -51,7 +51,7 @@ def test_constant_stays_at_the_peak():
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
 def test_the_step_after_the_last_and_later_ones_have_zero(schedule):
     for step in (100, 101, 1000):
-        rate = lr_at(step, total_steps=100, peak=1.0, warmup_ratio=0.06, schedule=schedule)
+        rate = LearningRate(1.0, 100, 0.06, schedule).at(step)
         assert rate == pytest.approx(0.0, abs=1e-15)
 
 
@@ -70,7 +70,13 @@ def test_without_warm_up_the_rate_is_that_of_transformers(schedule, theirs, tota
     assert rates(schedule, total=total) == pytest.approx(expected, rel=1e-12, abs=1e-18)
 
 
+def section(**values):
+    return TrainingSection(examples_per_batch=1, **values)
+
+
 class Toy(torch.nn.Module):
+    base_model_prefix = "linear"
+
     def __init__(self):
         super().__init__()
         self.frozen = torch.nn.Linear(3, 3)
@@ -81,7 +87,7 @@ class Toy(torch.nn.Module):
 
 def test_matrices_decay_and_biases_norms_and_frozen_weights_do_not():
     model = Toy()
-    optimizer = make_optimizer(model, learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(model, section(weight_decay=0.5), [])
     decayed, plain = optimizer.param_groups
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.5, 0.0)
     assert [id(p) for p in decayed["params"]] == [id(model.linear.weight)]
@@ -99,23 +105,23 @@ def test_one_step_without_gradient_shrinks_matrices_only():
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     for _, parameter in trainable_parameters(model):
         parameter.grad = torch.zeros_like(parameter)
-    make_optimizer(model, learning_rate=0.1, weight_decay=0.5).step()
+    optimizer = make_optimizer(model, section(weight_decay=0.5), [])
+    assert LearningRate(0.1, 1).apply(0, optimizer) == 0.1
+    optimizer.step()
     for name, parameter in model.named_parameters():
         factor = 0.95 if name == "linear.weight" else 1.0
         torch.testing.assert_close(parameter, before[name] * factor)
 
 
 def test_a_model_without_biases_has_one_group():
-    optimizer = make_optimizer(torch.nn.Linear(2, 2, bias=False), learning_rate=0.1, weight_decay=0.1)
+    optimizer = make_optimizer(torch.nn.Linear(2, 2, bias=False), section(weight_decay=0.1), [])
     assert len(optimizer.param_groups) == 1
 
 
 def test_each_factor_has_its_groups_in_which_matrices_alone_decay():
     model = Toy()
-    factors = {"linear.weight": 1.0, "linear.bias": 1.0, "norm.weight": 0.5, "norm.bias": 0.5}
-    optimizer = make_optimizer(model, learning_rate=0.1, weight_decay=0.5, factors=factors)
-    found = [(g["lr_factor"], g["weight_decay"], g["lr"], len(g["params"])) for g in optimizer.param_groups]
-    assert found == [(1.0, 0.5, 0.1, 1), (1.0, 0.0, 0.1, 1), (0.5, 0.0, 0.05, 2)]
-    assert all(
-        group["lr_factor"] == 1.0 for group in make_optimizer(model, learning_rate=1.0, weight_decay=0.0).param_groups
-    )
+    training = section(weight_decay=0.5, learning_rate=0.1, head_learning_rate=0.05)
+    optimizer = make_optimizer(model, training, ["norm"])
+    assert LearningRate(0.1, 1).apply(0, optimizer) == 0.1
+    groups = [(g["lr_factor"], g["weight_decay"], g["lr"], len(g["params"])) for g in optimizer.param_groups]
+    assert groups == [(1.0, 0.5, 0.1, 1), (1.0, 0.0, 0.1, 1), (0.5, 0.0, 0.05, 2)]

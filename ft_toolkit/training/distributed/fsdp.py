@@ -49,7 +49,7 @@ class ShardedModel:
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        from ft_toolkit.training.speedups.frozen_blocks import stacks
+        from ft_toolkit.training.speedups.frozen_blocks import block_stacks
 
         self.sharded, self.full, self._device = model, full, device
         for copy in (model, full):
@@ -57,7 +57,7 @@ class ShardedModel:
                 broadcast(parameter.detach(), 0)
         full.to("cpu")
         mesh = init_device_mesh(device.type, (processes,))
-        for block in chain.from_iterable(stacks(model)):
+        for block in chain.from_iterable(block_stacks(model)):
             fully_shard(block, mesh=mesh, reshard_after_forward=sharding.reshard_after_forward)
         fully_shard(model, mesh=mesh)
 

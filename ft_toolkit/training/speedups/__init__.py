@@ -1,39 +1,41 @@
-"""Work that need not be done: what is computed for nobody is left out, and loss and gradients stay what they were.
+"""Speed-ups: skip work that does not change the loss or the gradients.
 
-    rows         an embedding table is trained where the training rows name a token, and nowhere else
-    last_block   a classifier reads one token of the last block: the others stop at their keys and values
-    frozen       what frozen lower blocks give is computed once, and taken again in later epochs
-    positions    a language model's vocabulary is computed where something is predicted
-    dropout      the same law of dropout from cheaper random numbers, on a CPU
+    embedding_rows        train only the embedding rows of tokens that occur in the training rows
+    last_block            compute the last block of a classifier only for the token that its head reads
+    frozen_blocks         compute frozen lower blocks once, and cache their outputs for later epochs
+    predicted_positions   compute a language model's logits only at predicted positions
+    dropout               draw dropout masks from faster random numbers on a CPU (same distribution)
 
-`apply_speedups` and `remove_speedups` change a model in place.
+`apply_speedups` and `remove_speedups` handle embedding_rows, last_block and dropout, which change the model for the whole
+training.
 """
 
 from typing import Any
 
 import torch
 
-from ft_toolkit.training.speedups.dropout import use_cheap_dropout, use_stock_dropout
-from ft_toolkit.training.speedups.embedding_rows import TrainingIds, train_only_rows, whole_table
+from ft_toolkit.training.speedups.dropout import use_fast_dropout, use_torch_dropout
+from ft_toolkit.training.speedups.embedding_rows import TrainingIds, restore_embedding, train_only_rows
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 
 def apply_speedups(model: Any, device: torch.device, training_ids: TrainingIds) -> list[str]:
-    """Leave out what is computed for nobody when this model is trained, in place; return in words what was left out.
+    """Apply the speed-ups that fit the model, in place, and return a description of each.
 
-    `training_ids` gives the tokens that the training rows name, None where any may come. Call it before the optimizer is made.
+    `training_ids` returns the token ids of the training rows, None if any token may occur. Call this function before the
+    optimizer is created.
     """
-    done = []
+    applied = []
     if shorten_last_block(model):
-        done.append("last block for the one token that is read")
+        applied.append("last block computed only for the token that the head reads")
     if count := train_only_rows(model, training_ids):
-        done.append(f"{count[0]:,} of {count[1]:,} embedding rows, which are all that the training rows name")
-    if device.type == "cpu" and use_cheap_dropout(model):
-        done.append("dropout from cheaper random numbers")
-    return done
+        applied.append(f"{count[0]:,} of {count[1]:,} embedding rows trained (the tokens in the training rows)")
+    if device.type == "cpu" and use_fast_dropout(model):
+        applied.append("faster random numbers for dropout")
+    return applied
 
 
 def remove_speedups(model: Any) -> None:
-    """Bring back the plain modules, so that the model can be saved; what it computes stays the same."""
-    whole_table(model)
-    use_stock_dropout(model)
+    """Restore the standard modules, so that the model can be saved. The model computes the same outputs."""
+    restore_embedding(model)
+    use_torch_dropout(model)

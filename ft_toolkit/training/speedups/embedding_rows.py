@@ -1,8 +1,8 @@
-"""An embedding table of which only the rows that can get a gradient are parameters.
+"""An embedding whose parameters are only the rows that can receive a gradient.
 
-AdamW goes over every weight at every step, and so do the gradient's zeroing and its norm. Of a BERT vocabulary of 30,522
-tokens some thousand sentences name a sixth, and the other rows never get a gradient: without it, Adam would change them by
-weight decay alone. Here they stay as the checkpoint has them.
+AdamW, the gradient norm and zeroing the gradient visit every weight at every step. A thousand sentences contain about a sixth
+of BERT's 30,522 tokens; the other rows never receive a gradient, and AdamW would change them by weight decay alone. Here they
+keep the values of the checkpoint.
 """
 
 from collections.abc import Callable, Collection
@@ -12,68 +12,75 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+# Returns the token ids of the training rows, None if any token may occur.
 TrainingIds = Callable[[], Collection[int] | None]
+# The row number of a token without a trained row.
+_NOT_TRAINED = -1
 
 
 class EmbeddingRows(nn.Module):
-    """Stands in for an embedding: `rows` (trained tokens, dimensions) over `table` (vocabulary, dimensions), which is fixed."""
+    """An embedding with a trainable part, `rows` (trained tokens, width), and a fixed `table` (vocabulary, width)."""
 
-    def __init__(self, whole: nn.Embedding, ids: Tensor) -> None:
+    def __init__(self, embedding: nn.Embedding, ids: Tensor) -> None:
         super().__init__()
-        weight = whole.weight.detach()
-        place = torch.full((len(weight),), -1, dtype=torch.long)
-        place[ids] = torch.arange(len(ids))
+        weight = embedding.weight.detach()
+        row_of_id = torch.full((len(weight),), _NOT_TRAINED, dtype=torch.long)
+        row_of_id[ids] = torch.arange(len(ids))
         self.register_buffer("table", weight, persistent=False)
         self.register_buffer("ids", ids.to(weight.device), persistent=False)
-        self.register_buffer("place", place.to(weight.device), persistent=False)
+        self.register_buffer("row_of_id", row_of_id.to(weight.device), persistent=False)
         self.rows = nn.Parameter(weight[ids].clone())
-        pad = whole.padding_idx
-        self.padding_row = int(place[pad]) if pad is not None and place[pad] >= 0 else None
-        self.padding_idx = pad
+        self.padding_idx = pad = embedding.padding_idx
+        self.padding_row = int(row_of_id[pad]) if pad is not None and row_of_id[pad] != _NOT_TRAINED else None
 
     def forward(self, ids: Tensor) -> Tensor:
-        """Return (*ids.shape, dimensions). In training every id must be a trained one; else the table has the others."""
-        place = self.get_buffer("place")[ids]
+        """Return (*ids.shape, width). In training mode, all ids must be trained; otherwise the table provides the others."""
+        rows = self.get_buffer("row_of_id")[ids]
         if self.training:
-            return functional.embedding(place, self.rows, padding_idx=self.padding_row)
-        trained = functional.embedding(place.clamp(min=0), self.rows)
-        return torch.where(place[..., None] >= 0, trained, functional.embedding(ids, self.get_buffer("table")))
+            return functional.embedding(rows, self.rows, padding_idx=self.padding_row)
+        trained = functional.embedding(rows.clamp(min=0), self.rows)
+        is_trained = rows[..., None] != _NOT_TRAINED
+        return torch.where(is_trained, trained, functional.embedding(ids, self.get_buffer("table")))
 
     @torch.no_grad()
-    def whole(self) -> nn.Embedding:
-        """Return the plain embedding, the trained rows in their places."""
+    def to_embedding(self) -> nn.Embedding:
+        """Return a standard embedding with the trained rows."""
         table = self.get_buffer("table")
         table[self.get_buffer("ids")] = self.rows
-        found = nn.Embedding(table.shape[0], table.shape[1], padding_idx=self.padding_idx, device="meta")
-        found.weight = nn.Parameter(table)
-        return found
+        embedding = nn.Embedding(table.shape[0], table.shape[1], padding_idx=self.padding_idx, device="meta")
+        embedding.weight = nn.Parameter(table)
+        return embedding
 
 
-def train_only_rows(model: Any, named: TrainingIds) -> tuple[int, int] | None:
-    """Train only the named rows of the model's input embeddings; return (rows, vocabulary), None where that saves nothing.
+def train_only_rows(model: Any, training_ids: TrainingIds) -> tuple[int, int] | None:
+    """Train only the rows of `training_ids` in the model's input embeddings; return (trained rows, vocabulary size).
 
-    It does not where the table is frozen, an adapter's, or shared with an output layer, which gives every row a gradient.
-    `named` goes over all training rows, so it is asked last.
+    Returns None, and changes nothing, if the embedding is frozen or part of an adapter, if an output layer shares it (then
+    every row receives a gradient), or if all rows are trained. `training_ids` reads all training rows, so it is called last.
     """
-    whole = model.get_input_embeddings()
-    if type(whole) is not nn.Embedding or not whole.weight.requires_grad or whole.max_norm or whole.scale_grad_by_freq:
+    embedding = model.get_input_embeddings()
+    if type(embedding) is not nn.Embedding or embedding.max_norm or embedding.scale_grad_by_freq:
         return None
-    holders = [name for name, one in model.named_parameters(remove_duplicate=False) if one is whole.weight]
-    if len(holders) > 1 or (ids := named()) is None or len(ids) >= whole.num_embeddings:
+    weight = embedding.weight
+    uses = [name for name, parameter in model.named_parameters(remove_duplicate=False) if parameter is weight]
+    if not weight.requires_grad or len(uses) > 1:
         return None
-    _put(model, whole, EmbeddingRows(whole, torch.tensor(sorted(ids))))
-    return len(ids), whole.num_embeddings
+    ids = training_ids()
+    if ids is None or len(ids) >= embedding.num_embeddings:
+        return None
+    _replace_module(model, embedding, EmbeddingRows(embedding, torch.tensor(sorted(ids))))
+    return len(ids), embedding.num_embeddings
 
 
-def whole_table(model: Any) -> None:
-    """Undo `train_only_rows`."""
-    rows = model.get_input_embeddings()
-    if isinstance(rows, EmbeddingRows):
-        _put(model, rows, rows.whole())
+def restore_embedding(model: Any) -> None:
+    """Restore the standard embedding after `train_only_rows`."""
+    embedding = model.get_input_embeddings()
+    if isinstance(embedding, EmbeddingRows):
+        _replace_module(model, embedding, embedding.to_embedding())
 
 
-def _put(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
-    """Put a module in the place of another; a model of two models has no set_input_embeddings."""
-    name = next(name for name, module in model.named_modules() if module is old)
-    parent, _, own = name.rpartition(".")
-    setattr(model.get_submodule(parent), own, new)
+def _replace_module(model: nn.Module, old: nn.Module, new: nn.Module) -> None:
+    """Replace a module of the model. (EncoderDecoderModel does not support set_input_embeddings.)"""
+    path = next(path for path, module in model.named_modules() if module is old)
+    parent, _, name = path.rpartition(".")
+    setattr(model.get_submodule(parent), name, new)

@@ -1,8 +1,8 @@
-"""A language model's vocabulary, computed where something is predicted.
+"""Compute a language model's logits only at predicted positions.
 
-A masked language model predicts at 15% of the positions, a decoder that summarizes at those of the summary, but the classes
-of transformers multiply every position with the whole vocabulary: more than the blocks themselves for a small model, and the
-largest tensor of the step.
+A masked language model predicts at 15% of the positions, a decoder only at the positions of its answer. The classes of
+transformers compute the logits of the whole vocabulary at every position, which takes longer than the blocks of a small model
+and gives the largest tensor of a step.
 """
 
 from collections.abc import Iterator
@@ -16,24 +16,23 @@ from ft_toolkit.tasks.text.token_targets import places_of
 
 
 @contextmanager
-def compute_logits_at(model: Any, places: Tensor | None) -> Iterator[None]:
-    """Inside, the model's head sees the outputs of its body at `places` only: logits are (1, places, vocabulary).
+def compute_logits_at(model: Any, positions: Tensor | None) -> Iterator[None]:
+    """Inside, the model computes logits only at `positions`: shape (1, positions, vocabulary).
 
-    `places` (on any device) counts positions over the flattened batch, in ascending order; None changes nothing.
+    `positions` are ascending indices into the flattened batch, on any device; None changes nothing.
     """
-    if places is None:
+    if positions is None:
         yield
         return
-    bare = unwrapped(model)
-    bare = bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+    base = unwrapped(model)
+    base = base.get_base_model() if hasattr(base, "get_base_model") else base
 
-    def keep(body: nn.Module, args: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state.flatten(0, 1)[places.to(output.last_hidden_state.device)][
-            None
-        ]
+    def select_positions(body: nn.Module, args: Any, output: Any) -> Any:
+        hidden = output.last_hidden_state.flatten(0, 1)
+        output.last_hidden_state = hidden[positions.to(hidden.device)][None]
         return output
 
-    handle = bare.base_model.register_forward_hook(keep)
+    handle = base.base_model.register_forward_hook(select_positions)
     try:
         yield
     finally:
@@ -41,11 +40,11 @@ def compute_logits_at(model: Any, places: Tensor | None) -> Iterator[None]:
 
 
 def unwrapped(model: Any) -> Any:
-    """Return the model without what trains it over several processes: DDP and DeepSpeed's engine alike have it as `module`."""
+    """Return the model without its wrapper for several processes: DDP and DeepSpeed's engine both store it as `module`."""
     return getattr(model, "module", model)
 
 
 def read_positions(task: Task, batch: Batch, schema: Any) -> Tensor | None:
-    """Return the places that the task's loss and predictions read of a batch, None for all."""
-    wanted = None if task.reads is None else task.reads(batch, schema)
-    return None if wanted is None else places_of(wanted)
+    """Return the positions whose logits the task's loss and predictions read, None for all positions of the batch."""
+    mask = None if task.reads is None else task.reads(batch, schema)
+    return None if mask is None else places_of(mask)

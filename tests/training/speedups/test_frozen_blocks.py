@@ -2,6 +2,7 @@
 
 import copy
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
-from ft_toolkit.training.plan import training_plan
 from ft_toolkit.training.prepare import build_model, prepare
 from ft_toolkit.training.speedups import apply_speedups
 from ft_toolkit.training.speedups.frozen_blocks import FrozenBlockCache, cache_frozen_blocks
+from ft_toolkit.training.strategies import Replicated
+from ft_toolkit.training.trained_model import training_plan
 
 LENGTHS = [9, 6, 9, 2, 4, 7, 3, 1]
 # Two epochs of batches: other neighbours, and so other padding, in the second.
@@ -72,23 +74,20 @@ def blocks_of(model: Any) -> list[Any]:
         "GPT2ForTokenClassification",
     ],
 )
-@pytest.mark.parametrize("saving", [False, True], ids=["alone", "with the other savings"])
-def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, saving: bool) -> None:
+@pytest.mark.parametrize("with_others", [False, True], ids=["alone", "with the other speed-ups"])
+def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, with_others: bool) -> None:
     plain = model_of(class_name)
     for module in plain.modules():
         if isinstance(module, torch.nn.Dropout):  # GPT-2's tagger has one of its own
             module.p = 0.0
     freeze(plain, layers, head_modules(plain, []))
     whole = copy.deepcopy(plain)
-    if saving:
+    if with_others:
         apply_speedups(whole, torch.device("cpu"), lambda: None)
-    kept, words = cache_frozen_blocks(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
+    cache, description = cache_frozen_blocks(whole, n_tokens=sum(LENGTHS), free_bytes=ROOM)
     number = 3 if layers == "all" else layers
-    assert (
-        words
-        == f"the lowest {number} of 3 blocks, which are frozen, after the first epoch (at most 1 MiB of outputs are kept)"
-    )
-    assert kept is not None
+    assert description == f"the lowest {number} of 3 blocks computed in the first epoch only (cache of 1 MiB)"
+    assert cache is not None
     inside = Calls(
         next(
             module
@@ -103,7 +102,7 @@ def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, saving: 
             whole.zero_grad()
             expected = loss_of(plain, ids)
             expected.backward()
-            with kept.reused(LENGTHS, ids):
+            with cache.reuse(LENGTHS, ids):
                 found = loss_of(whole, ids)
             found.backward()
             torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
@@ -124,10 +123,10 @@ def test_a_model_that_is_no_plain_chain_is_computed_in_full(class_name: str) -> 
     plain = model_of(class_name)
     freeze(plain, "all", head_modules(plain, []))
     whole = copy.deepcopy(plain)
-    kept, _ = cache_frozen_blocks(whole, tokens=sum(LENGTHS), free_bytes=ROOM)
-    assert kept is not None
+    cache, _ = cache_frozen_blocks(whole, n_tokens=sum(LENGTHS), free_bytes=ROOM)
+    assert cache is not None
     for ids in [*EPOCHS[0], *EPOCHS[1]]:
-        with kept.reused(LENGTHS, ids):
+        with cache.reuse(LENGTHS, ids):
             found = loss_of(whole, ids)
         torch.testing.assert_close(found, loss_of(plain, ids), rtol=1e-5, atol=1e-5)
 
@@ -137,28 +136,30 @@ def test_what_is_trained_below_is_found_out() -> None:
     model = model_of("BertForSequenceClassification")
     for parameter in model.bert.encoder.layer[0].parameters():
         parameter.requires_grad_(False)
-    kept = FrozenBlockCache([model.bert.encoder.layer[0]])
+    cache = FrozenBlockCache([model.bert.encoder.layer[0]])
     for _ in range(2):
         model.zero_grad()
-        with kept.reused(LENGTHS, (0, 1)):
+        with cache.reuse(LENGTHS, (0, 1)):
             loss_of(model, (0, 1)).backward()
         assert model.bert.embeddings.word_embeddings.weight.grad.any()
 
 
-def test_nothing_is_kept_without_frozen_blocks_with_dropout_or_without_room() -> None:
+def test_nothing_is_cache_without_frozen_blocks_with_dropout_or_without_room() -> None:
     model = model_of("BertForSequenceClassification")
-    assert cache_frozen_blocks(model, tokens=30, free_bytes=ROOM) == (None, None)
+    assert cache_frozen_blocks(model, n_tokens=30, free_bytes=ROOM) == (None, None)
     freeze(model, 2, [])
-    kept, words = cache_frozen_blocks(model, tokens=2**20, free_bytes=2**28)
-    assert kept is None and words == (
-        "the lowest 2 of 3 blocks, which are frozen, are computed in every epoch: their outputs take 0.1 GiB, over a quarter "
-        "of the 0.2 GiB of free memory"
+    cache, description = cache_frozen_blocks(model, n_tokens=2**20, free_bytes=2**28)
+    assert cache is None and description == (
+        "the lowest 2 of 3 blocks are frozen, but each epoch computes them again: their outputs take 0.1 GiB, more than a "
+        "quarter of the 0.2 GiB of free memory"
     )
     model.bert.encoder.layer[1].output.dropout.p = 0.1
-    kept, words = cache_frozen_blocks(model, tokens=30, free_bytes=ROOM)
-    assert kept is None and words is not None and "have dropout, so every epoch computes them" in words
+    cache, description = cache_frozen_blocks(model, n_tokens=30, free_bytes=ROOM)
+    assert (
+        cache is None and description is not None and "have dropout, so each epoch computes them again" in description
+    )
     model.bert.encoder.layer[1].output.dropout.p, model.bert.encoder.layer[2].output.dropout.p = 0.0, 0.1
-    assert cache_frozen_blocks(model, tokens=30, free_bytes=ROOM)[0] is not None
+    assert cache_frozen_blocks(model, n_tokens=30, free_bytes=ROOM)[0] is not None
 
 
 def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
@@ -172,19 +173,20 @@ def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
         "training.logging_steps=1",
     ]
     done = here("run", write_recipe(), *settings, "--output", tmp_path / "run")
-    assert "after the first epoch" in done.stdout
+    assert "computed in the first epoch only" in done.stdout
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
     prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), work_folder=tmp_path)
     model, accelerator = build_model(prepared).model, Accelerator()
     training = prepared.recipe.training
-    optimizer = make_optimizer(model, learning_rate=training.learning_rate, weight_decay=training.weight_decay)
+    make = partial(make_optimizer, training=training, heads=[])
+    replicated = Replicated(accelerator, model, make, training.max_grad_norm)
     plan = training_plan(prepared, total_steps=prepared.total_steps(1), world_size=1)
-    reports = train(accelerator, *accelerator.prepare(model, optimizer), plan, Progress())
+    reports = train(accelerator, replicated, plan, Progress())
     assert losses == pytest.approx([report.loss for report in reports], rel=1e-4)
     assert len(losses) == 3 * len(prepared.epoch_batches(0, 1))
 
 
 def test_with_dropout_a_run_says_that_every_epoch_computes_all(here: Any, write_recipe: Any, tmp_path: Path) -> None:
     done = here("run", write_recipe(), "method={name: freeze, frozen_layers: 1}", "--output", tmp_path / "run")
-    assert "have dropout, so every epoch computes them; with model.dropout=0" in " ".join(done.stdout.split())
+    assert "have dropout, so each epoch computes them again; model.dropout=0" in " ".join(done.stdout.split())

@@ -13,7 +13,7 @@ from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretra
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.speedups import apply_speedups, remove_speedups
-from ft_toolkit.training.speedups.dropout import CheapDropout, attention_forward, drop, kept_elements
+from ft_toolkit.training.speedups.dropout import FastDropout, attention_forward, dropout, dropout_mask
 from ft_toolkit.training.speedups.embedding_rows import EmbeddingRows, train_only_rows
 from ft_toolkit.training.speedups.last_block import _CLASSES, shorten_last_block
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions
@@ -164,20 +164,20 @@ def test_the_vocabulary_is_computed_where_something_is_predicted(
 
 def test_dropout_drops_by_its_law() -> None:
     torch.manual_seed(3)
-    kept, scale = kept_elements((400, 500), 0.1)
+    kept, scale = dropout_mask((400, 500), 0.1)
     assert scale == pytest.approx(1 / 0.9, rel=1e-4)
     assert 0.1 - 0.003 < 1 - kept.float().mean() < 0.1 + 0.003  # 4.5 standard deviations
     assert kept.float().mean(0).std() == pytest.approx((0.1 * 0.9 / 400) ** 0.5, rel=0.15)  # columns are independent
     values = torch.randn(400, 500, requires_grad=True)
     torch.manual_seed(3)
-    dropped = drop(values, 0.1)
+    dropped = dropout(values, 0.1)
     torch.testing.assert_close(dropped, values.detach() * kept * scale)
     dropped.sum().backward()
     torch.testing.assert_close(values.grad, kept * torch.tensor(scale))
 
 
 def test_dropout_is_a_function_of_the_seed() -> None:
-    layer, values = CheapDropout(0.5), torch.ones(3, 7)
+    layer, values = FastDropout(0.5), torch.ones(3, 7)
     found = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)
@@ -196,15 +196,19 @@ def test_attention_with_dropout_attends_as_sdpa_does(mask: str) -> None:
         mask
     )
     module = torch.nn.Module()
-    expected, _ = attention_forward(module, query, key, value, given, 0.0, 0.3, is_causal=mask == "causal")
+    expected, _ = attention_forward(
+        module, query, key, value, given, dropout=0.0, scaling=0.3, is_causal=mask == "causal"
+    )
     mean = torch.stack(
         [
-            attention_forward(module, query, key, value, given, 0.2, 0.3, is_causal=mask == "causal")[0]
+            attention_forward(module, query, key, value, given, dropout=0.2, scaling=0.3, is_causal=mask == "causal")[0]
             for _ in range(4000)
         ]
     ).mean(0)
     torch.testing.assert_close(mean, expected, rtol=0, atol=0.05)
-    almost_none, _ = attention_forward(module, query, key, value, given, 1e-9, 0.3, is_causal=mask == "causal")
+    almost_none, _ = attention_forward(
+        module, query, key, value, given, dropout=1e-9, scaling=0.3, is_causal=mask == "causal"
+    )
     torch.testing.assert_close(almost_none, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -217,7 +221,7 @@ def test_without_dropout_bfloat16_attention_and_its_gradient_are_those_of_torch(
     found = {}
     for training in (True, False):
         own = [part.clone().requires_grad_() for part in parts]
-        output, _ = attention_forward(module.train(training), *own, seen, 0.0, 0.25, is_causal=False)
+        output, _ = attention_forward(module.train(training), *own, seen, dropout=0.0, scaling=0.25, is_causal=False)
         output.float().square().sum().backward()
         found[training] = [output, *(part.grad for part in own)]
     for ours, theirs in zip(found[True], found[False], strict=True):
@@ -230,11 +234,11 @@ def test_undo_leaves_plain_modules_and_a_plain_config(tmp_path: Path) -> None:
     config.hidden_dropout_prob = 0.1
     model = transformers.BertForSequenceClassification(config)
     keys = list(model.state_dict())
-    assert apply_speedups(model, CPU, lambda: range(NAMED))[-1] == "dropout from cheaper random numbers"
-    assert any(isinstance(module, CheapDropout) for module in model.modules())
+    assert apply_speedups(model, CPU, lambda: range(NAMED))[-1] == "faster random numbers for dropout"
+    assert any(isinstance(module, FastDropout) for module in model.modules())
     remove_speedups(model)
     assert list(model.state_dict()) == keys
     assert {type(module) for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {torch.nn.Dropout}
     model.save_pretrained(tmp_path)
-    assert "cheap" not in (tmp_path / "config.json").read_text()
+    assert "fast" not in (tmp_path / "config.json").read_text()
     assert AutoConfig.from_pretrained(tmp_path).hidden_dropout_prob == 0.1

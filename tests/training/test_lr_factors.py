@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,11 @@ from ft_toolkit.models.adapters import plain_name
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.recipe.sections import TrainingSection
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.training.layer_rates import lr_factors
 from ft_toolkit.training.loop import Progress, train
-from ft_toolkit.training.optimizer import make_optimizer
-from ft_toolkit.training.plan import training_plan
+from ft_toolkit.training.optimizer import LearningRate, lr_factors, make_optimizer
 from ft_toolkit.training.prepare import build_model, prepare
+from ft_toolkit.training.strategies import Replicated
+from ft_toolkit.training.trained_model import training_plan
 
 RATES = ["training.learning_rate=0.001", "training.layerwise_lr_decay=0.5", "training.head_learning_rate=0.003"]
 
@@ -118,15 +119,9 @@ def test_frozen_blocks_keep_their_place_in_the_stack(factors_of: Callable[..., d
 def test_without_the_settings_all_factors_are_one(write_recipe: Any, tiny_bert: str, tmp_path: Path) -> None:
     prepared = prepare(load_recipe(write_recipe(), [], find_tasks()), work_folder=tmp_path)
     built = build_model(prepared)
-    factors = lr_factors(built.model, built.heads, prepared.recipe.training)
-    assert set(factors.values()) == {1.0}
-    training = prepared.recipe.training
-    optimizers = [
-        make_optimizer(built.model, learning_rate=training.learning_rate, weight_decay=0.1, factors=some)
-        for some in (factors, None)
-    ]
-    ids = [[[id(p) for p in group["params"]] for group in one.param_groups] for one in optimizers]
-    assert ids[0] == ids[1] and len(ids[0]) == 2
+    assert set(lr_factors(built.model, built.heads, prepared.recipe.training).values()) == {1.0}
+    groups = make_optimizer(built.model, prepared.recipe.training, built.heads).param_groups
+    assert [group["lr_factor"] for group in groups] == [1.0, 1.0]
 
 
 def test_a_step_moves_each_weight_by_its_own_rate(
@@ -139,12 +134,12 @@ def test_a_step_moves_each_weight_by_its_own_rate(
     factors = lr_factors(built.model, built.heads, prepared.recipe.training)
     before = {name: parameter.detach().clone() for name, parameter in built.model.named_parameters()}
     accelerator = Accelerator()
-    model, optimizer = accelerator.prepare(
-        built.model, make_optimizer(built.model, learning_rate=0.001, weight_decay=0.0, factors=factors)
+    replicated = Replicated(
+        accelerator, built.model, partial(make_optimizer, training=prepared.recipe.training, heads=built.heads)
     )
     plan = training_plan(prepared, total_steps=1, world_size=1)
-    plan = replace(plan, lr_at=lambda step: 0.001, max_grad_norm=None)
-    assert [report.learning_rate for report in train(accelerator, model, optimizer, plan, Progress())] == [0.001]
+    plan = replace(plan, learning_rate=LearningRate(0.001, 1, schedule="constant"))
+    assert [report.learning_rate for report in train(accelerator, replicated, plan, Progress())] == [0.001]
     for name in (
         "bert.embeddings.LayerNorm.bias",
         "bert.encoder.layer.0.output.dense.weight",
@@ -185,8 +180,8 @@ class Block(torch.nn.Module):
 
 def test_a_setting_that_would_change_nothing_is_refused() -> None:
     with pytest.raises(
-        ModelError, match=r"layerwise_lr_decay=0.9 changes nothing: what is trained below the head of Block"
+        ModelError, match=r"layerwise_lr_decay=0.9 has no effect: below the head of Block only one block"
     ):
         lr_factors(Block(), [], TrainingSection(examples_per_batch=1, layerwise_lr_decay=0.9))
-    with pytest.raises(ModelError, match="Block has no head of its own"):
+    with pytest.raises(ModelError, match="Block has no separate head"):
         lr_factors(Block(), [], TrainingSection(examples_per_batch=1, head_learning_rate=0.1))
