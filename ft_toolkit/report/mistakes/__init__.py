@@ -1,1 +1,0 @@
-"""The mistakes that a report shows, by the kind of prediction."""
