@@ -92,7 +92,7 @@ def main() -> None:
         precision = prepared.recipe.training.mixed_precision
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
         names = ALWAYS
-        if prepared.task.reads is not None:
+        if prepared.task.logit_positions is not None:
             names += (VOCABULARY,)
         if isinstance(prepared.recipe.method, FreezeMethod):
             names += (FROZEN,)

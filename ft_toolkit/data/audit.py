@@ -35,11 +35,13 @@ def audit(data: LoadedData, features: Mapping[SplitName, Features], task: Task, 
             **{f"{answers}_cut": sum(numbers) for answers, numbers in encoded.answers_cut.items()},
         }
         report["splits"][name] = counts
-        report["warnings"] += _warnings(name, counts, list(encoded.answers_cut), max_length)
+        report["warnings"] += _warnings(name, counts, list(encoded.answers_cut), max_length, task.effect_of_cut_answers)
     return report
 
 
-def _warnings(split: SplitName, counts: Mapping[str, Any], answers: list[str], max_length: int) -> list[str]:
+def _warnings(
+    split: SplitName, counts: Mapping[str, Any], answers: list[str], max_length: int, effect: str
+) -> list[str]:
     """Return one sentence per count of a split that distorts its score."""
     rows = counts["rows"]
     warnings = []
@@ -54,7 +56,6 @@ def _warnings(split: SplitName, counts: Mapping[str, Any], answers: list[str], m
         )
     for name in answers:
         if counts[f"{name}_cut"]:
-            effect = "the model does not learn from them" if name.endswith("tokens") else "each counts as an error"
             warnings.append(f"{split}: {counts[f'{name}_cut']} {name} are outside the model's input; {effect}")
     if counts["empty_texts"]:
         warnings.append(f"{split}: {counts['empty_texts']} of {rows} texts are empty")

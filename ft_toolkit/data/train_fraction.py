@@ -58,8 +58,6 @@ def _selection_order(rows: Rows, strata: list[str], ignore: tuple[str, ...]) -> 
 
 
 def _strata(rows: Rows, task: Task, settings: TaskSettings | None) -> list[str]:
-    """Return the label of each row, or one common stratum when rows do not have exactly one label."""
-    answers = [name for name, column in task.columns.items() if column.is_answer]
-    if getattr(settings, "problem_type", None) != "single_label_classification" or len(answers) != 1:
-        return [""] * len(rows)
-    return [str(row.get(answers[0])) for row in rows]
+    """Return the value of the task's `stratify_by` column for each row, or one common stratum without such a column."""
+    column = None if settings is None else task.stratify_by(settings)
+    return [""] * len(rows) if column is None else [str(row.get(column)) for row in rows]

@@ -63,7 +63,8 @@ def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded
     task, splits = prepared.task, prepared.data.splits
     seed = prepared.recipe.training.seed
     predictions = {
-        name: task.baselines[name](splits["train"], splits[split], prepared.schema, seed) for name in prepared.baselines
+        name: task.baselines[name].predict(splits["train"], splits[split], prepared.schema, seed)
+        for name in prepared.baselines
     }
     # A baseline without predictions cannot be compared with this kind of checkpoint.
     return {name: predicted for name, predicted in predictions.items() if predicted}

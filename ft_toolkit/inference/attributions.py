@@ -14,31 +14,24 @@ from typing import Any
 import torch
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.tasks.base import Rows
+from ft_toolkit.evaluation.predictor import Predictor
+from ft_toolkit.tasks.base import Classifier, Rows
 
 # Points of the path, and how many of them are computed together.
 _STEPS, _TOGETHER = 64, 16
 
 
 def explain(
-    model: Any, tokenizer: Any, schema: Any, max_length: int, records: Sequence[Mapping[str, Any]]
+    predictor: Predictor, classifier: Classifier, max_length: int, records: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return, per record of predictions.jsonl, what each word added to the logit of the label in question.
 
     {split, id, label, texts: {column: [{start, end, weight}]}, logit, start_logit, unexplained}: the weights of all words
     add up to logit - start_logit but for `unexplained`, the error of computing the path in steps.
     """
-    model.eval()
-    return [_explain(model, tokenizer, schema, max_length, record) for record in records]
-
-
-def credited_label(record: Mapping[str, Any]) -> str:
-    """Return the label in question: the predicted one; of several, the wrongly given or missed one furthest from the truth."""
-    if "label" in record:
-        return str(record["label"])
-    wrong = sorted(set(record["gold"]) ^ set(record["labels"]))
-    given, probabilities = set(record["labels"]), record["probabilities"]
-    return str(max(wrong, key=lambda label: probabilities[label] if label in given else 1 - probabilities[label]))
+    predictor.model.eval()
+    assert classifier.explained_label is not None, "recipe/load.py refuses other settings"
+    return [_explain(predictor, max_length, record, classifier.explained_label(record)) for record in records]
 
 
 def write_attributions(path: Path, found: Rows) -> None:
@@ -46,10 +39,11 @@ def write_attributions(path: Path, found: Rows) -> None:
     write_file(path, "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in found))
 
 
-def _explain(model: Any, tokenizer: Any, schema: Any, max_length: int, record: Mapping[str, Any]) -> dict[str, Any]:
+def _explain(predictor: Predictor, max_length: int, record: Mapping[str, Any], label: str) -> dict[str, Any]:
     from captum.attr import IntegratedGradients
 
-    names = [name for name in ("text", "text_pair") if name in record]
+    model, tokenizer, task = predictor.model, predictor.tokenizer, predictor.task
+    names = [name for name, column in task.columns.items() if not column.is_answer and name in record]
     tokens = tokenizer(
         *[record[name] for name in names],
         truncation=True,
@@ -57,7 +51,6 @@ def _explain(model: Any, tokenizer: Any, schema: Any, max_length: int, record: M
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
     )
-    label = credited_label(record)
     common = {"split": record["split"], "id": record["id"], "label": label}
     ids = torch.tensor([tokens["input_ids"] or [tokenizer.pad_token_id]], device=model.device)
     special = torch.tensor([tokens["special_tokens_mask"] or [1]], device=model.device).bool()
@@ -70,7 +63,7 @@ def _explain(model: Any, tokenizer: Any, schema: Any, max_length: int, record: M
         found: torch.Tensor = model(inputs_embeds=embedded, attention_mask=mask, **more).logits.float()
         return found
 
-    embed, target = model.get_input_embeddings(), schema.labels.index(label)
+    embed, target = model.get_input_embeddings(), task.labels(predictor.schema).index(label)
     with torch.no_grad():
         here = embed(ids)
         start = embed(torch.where(special, ids, torch.full_like(ids, tokenizer.pad_token_id)))

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.core.files import atomic_file, write_file
 from ft_toolkit.data.files import read_file
-from ft_toolkit.tasks.base import Row
+from ft_toolkit.tasks.base import Row, Task
 
 OUTPUT_TYPES = (".jsonl", ".csv")
 
@@ -60,7 +60,7 @@ def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: 
     if output is None:
         _write_jsonl(rows, chunks, sys.stdout)
     elif output.suffix == ".csv":
-        write_file(output, _csv(rows, [prediction for chunk in chunks for prediction in chunk]))
+        write_file(output, _csv(rows, [prediction for chunk in chunks for prediction in chunk], loaded.task))
     else:
         with atomic_file(output) as file:
             _write_jsonl(rows, chunks, file)
@@ -76,13 +76,13 @@ def _write_jsonl(rows: list[Row | str], chunks: Iterable[list[dict[str, Any]]], 
         file.flush()
 
 
-def _csv(rows: list[Row | str], records: list[dict[str, Any]]) -> str:
-    """Return a csv table: the columns of the rows, then predicted_* columns without the probabilities.
+def _csv(rows: list[Row | str], records: list[dict[str, Any]], task: Task) -> str:
+    """Return a csv table: the columns of the rows, then predicted_* columns without the keys in `not_in_csv`.
 
     Lists are joined by '|'.
     """
-    flat = [{key: _cell(value) for key, value in record.items() if key != "probabilities"} for record in records]
-    records_in: list[Row] = [{"text": row} if isinstance(row, str) else row for row in rows]
+    flat = [{key: _cell(value) for key, value in record.items() if key not in task.not_in_csv} for record in records]
+    records_in: list[Row] = [{task.text_column or "": row} if isinstance(row, str) else row for row in rows]
     cells = [{key: _cell(value) for key, value in row.items()} for row in records_in]
     predicted = [f"predicted_{key}" for key in (flat[0] if flat else {}) if key != "id"]
     text = io.StringIO()

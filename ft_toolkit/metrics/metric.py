@@ -1,7 +1,7 @@
-"""The form of a metric."""
+"""The definition of a metric: a function of two arrays, and facts about its values."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,16 +10,23 @@ import numpy as np
 class Metric:
     """One number for a whole split.
 
-    `fn(predictions, references)` takes two arrays whose first axis is the example, and returns a float; it is called once
-    on all examples and once per bootstrap resample. `best` is its value for perfect predictions. With `is_mean` it is
-    the mean over the examples of a value from 0 to `best`, which each example has by itself.
-
-    What stands in the arrays is the task's business. Where comparing is dear (n-grams of texts, spans), `to_arrays` does it
-    once: a row of `predictions` holds the counts of the example's prediction against its reference, a row of `references`
-    those of the reference against itself, and `fn` only adds up.
+    `fn(predictions, references)` takes two arrays whose first axis is the example and returns a float, NaN where the metric
+    is undefined. It is called once on all examples and once per bootstrap resample, so it should only sum and divide. A
+    metric that compares texts or spans does the comparison in the task's `to_arrays`: row i of `predictions` then holds the
+    counts of prediction i against its reference, row i of `references` the counts of the reference against itself.
     """
 
     fn: Callable[[np.ndarray, np.ndarray], float]
+    # The value of perfect predictions.
     best: float = 1.0
     greater_is_better: bool = True
+    # Whether every value is between 0 and `best`, so that a bar can show it.
+    is_share: bool = False
+    # Whether the metric is the mean of one value per example, each between 0 and `best`. Implies `is_share`. Such a metric
+    # gets Wilson's interval when all resamples agree.
     is_mean: bool = False
+    # Whether the metric scores the second of exactly two labels only. It is skipped for other numbers of labels.
+    needs_two_labels: bool = False
+    # The Hub's id of the metric for the model card, and its arguments there. None uses the task's name of the metric.
+    hub_name: str | None = None
+    hub_arguments: Mapping[str, str] = field(default_factory=dict)

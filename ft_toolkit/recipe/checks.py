@@ -51,15 +51,18 @@ def check_metrics(document: Document, task: Task, settings: TaskSettings) -> Ite
 
 
 def check_classifier_settings(document: Document, task: Task, settings: TaskSettings) -> Iterator[Mistake]:
-    """Check that groups and attributions are used with a text classifier only, and attributions without windows."""
-    if task.classifies is None or not task.classifies(settings):
+    """Check that groups and attributions are used with a classifier only, and attributions where the settings allow them."""
+    classifier = task.classifier(settings)
+    if classifier is None:
         for key in ("groups", "attributions"):
             if document.value("evaluation", key):
                 yield document.mistake(
-                    ("evaluation", key), "only allowed for text classification with labels; remove it"
+                    ("evaluation", key), "only allowed for tasks with label probabilities; remove it"
                 )
-    elif document.value("evaluation", "attributions") and getattr(settings, "long_texts", "cut") == "windows":
-        problem = "not supported for texts in several windows; remove it, or set task.long_texts=cut"
+    elif document.value("evaluation", "attributions") and classifier.explained_label is None:
+        changed = {key: value for key, value in settings.model_dump(exclude_defaults=True).items() if key != "name"}
+        shown = ", ".join(f"task.{key}={value}" for key, value in changed.items())
+        problem = f"not supported with {shown}; remove it, or change the task settings"
         yield document.mistake(("evaluation", "attributions"), problem)
 
 

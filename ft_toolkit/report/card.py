@@ -1,6 +1,7 @@
 """README.md: the model card, with metadata that the Hub reads, in the run folder and beside the model."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from ft_toolkit.core.files import write_file
 from ft_toolkit.core.hub_names import is_hub_id
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.data.cards import load_card
+from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.recipe.methods import saves_adapter
 from ft_toolkit.report import run_files as facts
@@ -20,17 +22,6 @@ from ft_toolkit.report.usage import usage
 
 # More labels than this are counted in the card, not listed; the model's config.json has them all.
 _LISTED_LABELS = 30
-
-# The Hub's ids of metrics that we name otherwise. Averages (f1_macro) are split into id and argument.
-_HUB_METRICS = {
-    "pearson": "pearsonr",
-    "spearman": "spearmanr",
-    "mean_squared_error": "mse",
-    "mean_absolute_error": "mae",
-    "bleu": "sacrebleu",
-}
-_ROUGE = re.compile(r"^rouge_?(1|2|l|lsum)$", re.IGNORECASE)
-_AVERAGED = re.compile(r"^(?P<metric>f1|precision|recall)_(?P<average>macro|micro|weighted|binary)$")
 
 
 def write_card(run_folder: Path) -> None:
@@ -53,9 +44,9 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         is_merged=run.is_adapter and merged,
         pipeline_tag=tag,
         hub_model=hub_base_model(run),
-        labels=run.results["labels"] if len(run.results["labels"]) <= _LISTED_LABELS else None,
-        schema=run.task_schema,
-        usage=usage(run, tag, limit, model=repo or "MODEL", needs_peft=run.is_adapter and not merged),
+        labels=run.labels,
+        max_listed_labels=_LISTED_LABELS,
+        usage=usage(run, limit, model=repo or "MODEL", needs_peft=run.is_adapter and not merged),
         licence=_settings(run).get("license"),
         languages=_languages(run),
         lost=lost_answers(key for found in run.results["data"]["splits"].values() for key in found),
@@ -84,7 +75,7 @@ def card_data(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         is_adapter=run.is_adapter and not merged,
         pipeline_tag=pipeline_tag(run),
         method=results["method"],
-        metric=results["main_metric"],
+        metric=_hub_metric(results["main_metric"], run.metrics)[0],
         licence=_settings(run).get("license"),
         languages=_languages(run),
     )
@@ -104,7 +95,7 @@ def planned_card(loaded: LoadedRecipe) -> str:
         task_type=task.pipeline_tag,
         dataset_type=kind,
         dataset_name=card.title if card else name,
-        metric_type=_hub_metric(str(metric))[0],
+        metric_type=_hub_metric(str(metric), task.metrics(recipe.task))[0],
         metric_value=0.0,
     )
     base = recipe.model.name
@@ -116,7 +107,7 @@ def planned_card(loaded: LoadedRecipe) -> str:
         is_adapter=saves_adapter(recipe.method) and not recipe.hub.merged,
         pipeline_tag=task.pipeline_tag,
         method=recipe.method.name,
-        metric=str(metric),
+        metric=score.metric_type,
         licence=recipe.hub.license,
         languages=recipe.hub.language or (card.languages if card else []),
     )
@@ -148,7 +139,7 @@ def _metadata(
         library_name="peft" if is_adapter else "transformers",
         pipeline_tag=pipeline_tag,
         tags=["ft_toolkit", *([method] if method != "full" else [])],
-        metrics=[_hub_metric(metric)[0]],
+        metrics=[metric],
         model_name=name if scores else None,
         eval_results=scores or None,
     )
@@ -186,10 +177,10 @@ def _languages(run: RunFiles) -> list[str]:
 
 
 def pipeline_tag(run: RunFiles) -> str:
-    """Return the Hub's name of the task; for language models it depends on what they were trained to do."""
-    if run.task_schema.get("objective") == "masked":
-        return "fill-mask"
-    return str(run.results.get("pipeline_tag") or run.results["task"].replace("_", "-"))
+    """Return the Hub's pipeline tag of the model."""
+    if run.task.pipeline_tag_of is not None and run.schema is not None:
+        return run.task.pipeline_tag_of(run.schema)
+    return str(run.results.get("pipeline_tag") or run.task.pipeline_tag)
 
 
 def hub_base_model(run: RunFiles) -> str | None:
@@ -206,11 +197,12 @@ def _eval_results(run: RunFiles) -> list[EvalResult]:
     data = run.results["data"]
     kind, title = _data_set(data.get("hub"), data.get("card"))
     found: list[EvalResult] = []
+    metrics = run.metrics
     for split in run.splits:
         for name, score in run.results["scores"][split]["metrics"].items():
             if score["value"] is None:
                 continue
-            metric, arguments = _hub_metric(name)
+            metric, arguments = _hub_metric(name, metrics)
             found.append(
                 EvalResult(
                     task_type=pipeline_tag(run),
@@ -233,13 +225,12 @@ def _data_set(hub: str | None, card: str | None) -> tuple[str, str]:
     return hub or card or "local-files", card or "local files"
 
 
-def _hub_metric(name: str) -> tuple[str, dict[str, Any] | None]:
-    """Return the Hub's id of a metric, and the arguments that make it ours."""
-    if _ROUGE.match(name):
-        return "rouge", None
-    if match := _AVERAGED.match(name):
-        return match["metric"], {"average": match["average"]}
-    return _HUB_METRICS.get(name, name), None
+def _hub_metric(name: str, metrics: Mapping[str, Metric]) -> tuple[str, dict[str, Any] | None]:
+    """Return the Hub's id and arguments of a metric; of an unknown metric its name."""
+    metric = metrics.get(name)
+    if metric is None:
+        return name, None
+    return metric.hub_name or name, dict(metric.hub_arguments) or None
 
 
 def escape(text: Any) -> str:

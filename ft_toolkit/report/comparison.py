@@ -14,14 +14,13 @@ from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, model_megab
 from ft_toolkit.evaluation.statistics.significance import LEVEL
 from ft_toolkit.report import run_files
 from ft_toolkit.report.charts import Dot, interval_chart, span_of
-from ft_toolkit.report.mistakes.marks import shorten
 from ft_toolkit.report.run_files import MISSING, interval, number, words
 from ft_toolkit.report.sections.background import seconds
+from ft_toolkit.tasks.base import Task
+from ft_toolkit.tasks.display.wrong_examples import shorten
 
 # Wider than a narrow terminal, which then wraps whole lines: cells in pieces are harder to read.
 _WIDTH = 110
-# Keys of a record that can hold the prediction; the first one present is shown.
-_PREDICTION_KEYS = ("entities", "answer", "summary", "translation", "labels", "label", "perplexity", "score")
 _DIFFERENCE_HEADS = ("difference", "95% interval", "p (Holm)", "outcome")
 
 
@@ -209,36 +208,29 @@ def _spread(scores: SeedSpread) -> str:
 def _disagreement(run: FinishedRun, comparison: Comparison) -> dict[str, Any]:
     disagreement = comparison.disagreements[run.label]
     base = comparison.base.examples
-    columns = [name for name, column in base.task.columns.items() if not column.is_answer]
+    task = base.task
+    columns = [name for name, column in task.columns.items() if not column.is_answer]
     examples = []
     for i, base_value, run_value in disagreement.examples:
-        record = base.records[i]
-        texts = [(name, _text(record[name])) for name in columns if record.get(name)]
+        record, reference = base.records[i], base.records[i].get("gold")
+        texts = [(name, shorten(text)) for name in columns if isinstance(text := record.get(name), str) and text]
         examples.append(
             {
                 "id": record["id"],
-                "texts": [text for text in texts if not (text[0] == "tokens" and "text" in record)],
-                "reference": _text(record["gold"]) if record.get("gold") is not None else None,
-                "base": _prediction(record),
-                "run": _prediction(run.examples.records[i]),
+                "texts": texts,
+                "reference": None if reference is None else _answer_text(task, reference),
+                "base": _answer_text(task, task.answer(record, base.schema)),
+                "run": _answer_text(task, task.answer(run.examples.records[i], run.examples.schema)),
                 "values": (base_value, run_value),
             }
         )
     return {"run": run, "counts": disagreement, "examples": examples, "total": comparison.main.n}
 
 
-def _prediction(record: dict[str, Any]) -> str:
-    return next((_text(record[key]) for key in _PREDICTION_KEYS if key in record), MISSING)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        is_tokens = len(value) > 5 and all(isinstance(item, str) and " " not in item for item in value)
-        items = [f"{item['text']} ({item['label']})" if isinstance(item, dict) else str(item) for item in value]
-        return shorten((" " if is_tokens else ", ").join(items)) or "(none)"
-    if isinstance(value, float):
-        return number(value)
-    return shorten(str(value)) if str(value).strip() else "(empty)"
+def _answer_text(task: Task, answer: Any) -> str:
+    if isinstance(answer, float):
+        return number(answer)
+    return shorten(", ".join(task.answer_texts(answer))) or ("(none)" if isinstance(answer, list) else "(empty)")
 
 
 def signed(value: float | None) -> str:

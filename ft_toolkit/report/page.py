@@ -6,10 +6,10 @@ from typing import Any
 from ft_toolkit.core.files import write_file
 from ft_toolkit.report import run_files as facts
 from ft_toolkit.report.charts import Dot, Series, interval_chart, line_chart, span_of
-from ft_toolkit.report.mistakes.select import find_mistakes, set_aside
 from ft_toolkit.report.run_files import RunFiles, count, number, words
 from ft_toolkit.report.sections import background, tables, trust
 from ft_toolkit.report.sections.shading import shade
+from ft_toolkit.report.wrong_examples import find_wrong_examples, move_columns_to_remark
 
 
 def write_page(run_folder: Path) -> None:
@@ -177,8 +177,10 @@ def _split(run: RunFiles, name: str) -> dict[str, Any]:
         "calibration": trust.calibration(run, name),
         "groups": trust.groups(run, name),
         "robustness": trust.robustness(run, name),
-        "mistakes": shade(
-            set_aside(find_mistakes(predictions, run.threshold), trust.kept_columns(run, name)),
+        "wrong_examples": shade(
+            move_columns_to_remark(
+                find_wrong_examples(run.task, run.schema, predictions), trust.kept_columns(run, name)
+            ),
             predictions,
             [one for one in run.attributions if one["split"] == name],
         ),

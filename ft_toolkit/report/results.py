@@ -16,7 +16,7 @@ from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
 from ft_toolkit.models.pretrained import file_sha256
-from ft_toolkit.tasks.base import Task, without_answers
+from ft_toolkit.tasks.base import Task, pipeline_tag, without_answers
 from ft_toolkit.training.prepare import Prepared
 
 
@@ -61,12 +61,12 @@ def build(
         # what the scores can be computed from again, with predictions.jsonl and examples.npz
         "task_settings": recipe.task.model_dump(mode="json"),
         "schema": asdict(prepared.schema),
-        "pipeline_tag": prepared.task.pipeline_tag,
+        "pipeline_tag": pipeline_tag(prepared.task, prepared.schema),
         "command": command,
         "substitutions": prepared.substitutions,
         "model": recipe.model.title,
         "method": recipe.method.name,
-        "labels": list(getattr(prepared.schema, "labels", ())),
+        "labels": list(prepared.task.labels(prepared.schema)),
         "main_metric": metric,
         "greater_is_better": prepared.metrics[metric].greater_is_better,
         "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
@@ -116,7 +116,7 @@ def write_predictions(
     for split, predictions in decoded.items():
         for row, prediction in zip(data.splits[split], predictions, strict=True):
             shown = {key: value for key, value in without_answers(row, task).items() if key != "id"}
-            gold = task.gold(row, schema)
+            gold = task.reference_answer(row, schema)
             record = {"split": split, "id": row["id"], **shown, "gold": gold, **prediction}
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_file(path, "".join(lines))

@@ -1,6 +1,6 @@
 """What page and card share: the files of a run folder, numbers as text, and the comparison with a baseline."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,6 +31,9 @@ from ft_toolkit.core.run_records import (
     read_results,
 )
 from ft_toolkit.evaluation.statistics.significance import Outcome
+from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.base import Task
 
 # The split that a reader should trust most comes first: the best checkpoint was picked on validation.
 _SPLIT_ORDER = ("test", "validation")
@@ -71,10 +74,25 @@ class RunFiles:
         return limit if isinstance(limit, int) else None
 
     @property
-    def threshold(self) -> float:
-        """The decision threshold of a multi-label model; 0.5 for any other."""
-        threshold = self.task_schema.get("threshold")
-        return float(threshold) if isinstance(threshold, (int, float)) else 0.5
+    def task(self) -> Task:
+        """The task of the run."""
+        return find_tasks()[self.results["task"]]
+
+    @property
+    def schema(self) -> Any:
+        """The task's schema, None for a folder without one."""
+        return self.task.load_schema(self.task_schema) if self.task_schema else None
+
+    @property
+    def labels(self) -> list[str]:
+        """The label names, empty for a task without labels."""
+        return list(self.results["labels"] if self.schema is None else self.task.labels(self.schema))
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """The task's metrics by name."""
+        settings = self.results.get("task_settings") or {"name": self.task.name}
+        return self.task.metrics(self.task.settings.model_validate(settings))
 
     @property
     def is_evaluation(self) -> bool:

@@ -1,101 +1,75 @@
-"""How to use a finished model, for the model card: examples that fit the task, and a pipeline if one exists."""
+"""Usage examples for the model card, from the columns and texts of the task."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ft_toolkit.report.run_files import RunFiles
-
-_PLACEHOLDERS = {
-    "text": "A text.",
-    "text_pair": "Its partner.",
-    "question": "Who wrote the notes?",
-    "context": "The notes were written by Ada in 1843.",
-}
-# What a row needs, where it is not just a text.
-_INPUTS = {
-    "question_answering": ("question", "context"),
-    "summarization": ("document",),
-    "translation": ("source",),
-}
-_ANSWERS = {
-    "ner": "It answers with the entities of each text: label, text, start and end in characters, and score.",
-    "question_answering": "It answers with a stretch of the context (empty where it finds no answer), its place and score.",
-    "summarization": "It answers with a summary.",
-    "translation": "It answers with a translation.",
-    "language_modelling": "It answers with the perplexity of each text and what goes into it: nll, tokens and bytes.",
-}
-# Longer texts than max_length are cut by the other tasks.
-_WINDOWS = ("ner", "question_answering", "language_modelling")
-_PIPELINES = ("text-classification", "token-classification", "fill-mask", "text-generation")
-# What transformers 5 took away, so that nobody looks for it.
-_NO_PIPELINE = ("question-answering", "summarization", "translation")
+from ft_toolkit.tasks.base import PipelineCode, PipelineRequest
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Examples for the card; what does not apply is None."""
+    """Usage examples. `columns` maps the input columns of a row to example values."""
 
-    # a row with several columns, else None: then one text is enough
-    row: dict[str, str] | None
-    columns: list[str]
-    answer: str | None
+    columns: Mapping[str, str]
+    prediction_text: str
+    # How texts longer than the limit are treated; None without a limit.
     limit: str | None
-    pipeline: str | None
-    no_pipeline: bool
+    # Code for the transformers pipeline; None where there is none, or where it cannot load the model (adapters).
+    pipeline: PipelineCode | None
+    # Whether transformers has no pipeline for the task at all.
+    has_no_pipeline: bool
+
+    @property
+    def takes_plain_texts(self) -> bool:
+        """Whether a text alone is a row."""
+        return len(self.columns) == 1
 
     @property
     def python(self) -> str:
         """The argument of the loaded model in Python."""
-        return '["A text.", "Another text."]' if self.row is None else f"[{_literal(self.row)}]"
+        return '["A text.", "Another text."]' if self.takes_plain_texts else f"[{self.row}]"
+
+    @property
+    def row(self) -> str:
+        """The example row as a Python dict."""
+        return json.dumps(dict(self.columns), ensure_ascii=False)
 
 
-def usage(run: RunFiles, pipeline_tag: str, max_length: int | None, *, model: str, needs_peft: bool) -> Usage:
-    """Return the examples for a run's model, which readers find as `model`."""
-    task = run.results["task"]
-    columns = list(_INPUTS.get(task, ()))
-    if not columns:
-        columns = ["text", "text_pair"] if any("text_pair" in row for row in run.predictions[:1]) else ["text"]
-    row = {name: _PLACEHOLDERS[name] for name in columns} if len(columns) > 1 else None
+def usage(run: RunFiles, max_length: int | None, *, model: str, needs_peft: bool) -> Usage:
+    """Return the usage examples for a run's model; `model` is its folder or its Hub id."""
+    task, schema, columns = run.task, run.schema, _example_row(run)
+    example = json.dumps(next(iter(columns.values()))) if len(columns) == 1 else json.dumps(columns, ensure_ascii=False)
+    pipeline = None
+    if task.pipeline is not None and schema is not None and not needs_peft:
+        pipeline = task.pipeline(schema, PipelineRequest(model, example, max_length))
+    reads_windows = schema is not None and task.reads_windows(schema)
+    if pipeline is not None and reads_windows and not pipeline.remark:
+        pipeline = PipelineCode(pipeline.code, "it cuts or refuses texts longer than the limit of the model")
     return Usage(
-        row=row,
         columns=columns,
-        answer=_ANSWERS.get(task),
-        limit=_limit(task, max_length),
-        pipeline=None if needs_peft else _pipeline(run, pipeline_tag, row, max_length, model),
-        no_pipeline=pipeline_tag in _NO_PIPELINE,
+        prediction_text="" if schema is None else task.prediction_text(schema),
+        limit=_limit(max_length, reads_windows=reads_windows),
+        pipeline=pipeline,
+        has_no_pipeline=task.pipeline is None,
     )
 
 
-def _limit(task: str, max_length: int | None) -> str | None:
+def _example_row(run: RunFiles) -> dict[str, str]:
+    """Return example values of the input columns: the required ones, and optional ones that the run's rows have."""
+    record = run.predictions[0] if run.predictions else {}
+    columns = {
+        name: column.example or "A text."
+        for name, column in run.task.columns.items()
+        if not column.is_answer and (column.required or (column.example is not None and name in record))
+    }
+    return columns or {run.task.text_column or "text": "A text."}
+
+
+def _limit(max_length: int | None, *, reads_windows: bool) -> str | None:
     if not max_length:
         return None
-    if task in _WINDOWS:
-        return f"It sees at most {max_length:,} tokens at a time; longer texts are read in windows of that size."
+    if reads_windows:
+        return f"It reads texts longer than {max_length:,} tokens in overlapping windows."
     return f"It reads at most {max_length:,} tokens of a text; the rest is cut off."
-
-
-def _pipeline(run: RunFiles, tag: str, row: dict[str, Any] | None, max_length: int | None, model: str) -> str | None:
-    """Return Python code that uses plain transformers, where it has a pipeline for the task."""
-    if tag not in _PIPELINES:
-        return None
-    problem = run.task_schema.get("problem_type")
-    load = f'from transformers import pipeline\n\n{{}} = pipeline("{tag}", model="{model}"{{}})\n'
-    if tag == "token-classification":
-        return load.format("find", ', aggregation_strategy="simple"') + 'find("A text.")'
-    if tag == "fill-mask":
-        return load.format("fill", "") + 'fill(f"A text with a {fill.tokenizer.mask_token}.")'
-    if tag == "text-generation":
-        return load.format("write", "") + 'write("A text that begins", max_new_tokens=40)'
-    arguments = [_literal(row) if row else '"A text."']
-    if max_length:
-        arguments.append(f"truncation=True, max_length={max_length}")
-    if problem == "multi_label_classification":
-        arguments.append("top_k=None")
-    elif problem == "regression":
-        arguments.append('function_to_apply="none"')
-    return load.format("classify", "") + f"classify({', '.join(arguments)})"
-
-
-def _literal(row: dict[str, Any]) -> str:
-    return json.dumps(row, ensure_ascii=False)

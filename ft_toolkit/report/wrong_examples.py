@@ -1,51 +1,66 @@
-"""The examples of a split that a person should look at; which form they take depends on the keys of the records."""
+"""The wrong examples of a split: chosen by the task, or by a default when the task has no choice of its own."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ft_toolkit.report.mistakes.labels import errors_of_numbers, wrong_labels, wrong_sets
-from ft_toolkit.report.mistakes.marks import Mistakes
-from ft_toolkit.report.mistakes.spans import wrong_answers, wrong_entities
-from ft_toolkit.report.mistakes.texts import hardest_documents, texts_beside
-
-# A prediction's key -> what shows such records. The first key that a record has decides.
-_FORMS: dict[str, Callable[[Sequence[dict[str, Any]], float], Mistakes]] = {
-    "entities": lambda rows, threshold: wrong_entities(rows),
-    "answer": lambda rows, threshold: wrong_answers(rows),
-    "summary": lambda rows, threshold: texts_beside(rows, "summary"),
-    "translation": lambda rows, threshold: texts_beside(rows, "translation"),
-    "perplexity": lambda rows, threshold: hardest_documents(rows),
-    "labels": wrong_sets,
-    "label": lambda rows, threshold: wrong_labels(rows),
-    "score": lambda rows, threshold: errors_of_numbers(rows),
-}
+from ft_toolkit.tasks.base import Task
+from ft_toolkit.tasks.display.wrong_examples import (
+    LIMIT,
+    Piece,
+    WrongExample,
+    WrongExamples,
+    shorten,
+)
 
 
-def find_mistakes(predictions: Sequence[dict[str, Any]], threshold: float) -> Mistakes | None:
-    """Return up to LIMIT examples of one split's predictions, the most telling first; None for records of no known form.
-
-    `threshold` is that of a multi-label model.
-    """
-    rows = [row for row in predictions if "gold" in row or "perplexity" in row]
-    form = next((show for key, show in _FORMS.items() if rows and key in rows[0]), None)
-    return form(rows, threshold) if form is not None else None
-
-
-def set_aside(mistakes: Mistakes | None, columns: Collection[str]) -> Mistakes | None:
-    """Return the mistakes with the columns that the model never saw in the remark instead of among the texts."""
-    if mistakes is None:
+def find_wrong_examples(task: Task, schema: Any, records: Sequence[Mapping[str, Any]]) -> WrongExamples | None:
+    """Return the examples of one split that a reader should look at; None without records or schema."""
+    if not records or schema is None:
         return None
-    worst = []
-    for one in mistakes.worst:
-        aside = [f"{name} {''.join(piece.text for piece in pieces)}" for name, pieces in one.texts if name in columns]
-        texts = tuple(text for text in one.texts if text[0] not in columns)
-        worst.append(replace(one, texts=texts, remark=" · ".join([one.remark, *aside]) if aside else one.remark))
-    return replace(mistakes, worst=worst)
+    if task.wrong_examples is not None:
+        return task.wrong_examples(records, schema)
+    return _different_answers(task, schema, records)
 
 
-def worst_records(predictions: Sequence[dict[str, Any]], threshold: float, limit: int) -> list[dict[str, Any]]:
-    """Return the records of the first `limit` mistakes that `find_mistakes` finds, in their order."""
-    found = find_mistakes(predictions, threshold)
-    by_id = {str(row.get("id", "")): row for row in predictions}
-    return [by_id[mistake.example_id] for mistake in found.worst[:limit]] if found is not None else []
+def _different_answers(task: Task, schema: Any, records: Sequence[Mapping[str, Any]]) -> WrongExamples:
+    """Return the first examples whose answer differs from the reference answer, by confidence."""
+    wrong = [record for record in records if task.answer(record, schema) != record["gold"]]
+    shown = sorted(wrong, key=lambda record: -task.confidence(record))[:LIMIT]
+    summary = f"{len(wrong):,} of {len(records):,} answers differ from the reference answer"
+    summary += f"; shown are {len(shown):,}." if len(shown) < len(wrong) else "."
+    examples = [_example(task, schema, record) for record in shown]
+    return WrongExamples("Wrong examples", summary, examples, len(wrong))
+
+
+def _example(task: Task, schema: Any, record: Mapping[str, Any]) -> WrongExample:
+    columns = [name for name, column in task.columns.items() if not column.is_answer and record.get(name)]
+    texts = tuple((name, (Piece(shorten(str(record[name]))),)) for name in columns)
+    reference, predicted = (
+        ", ".join(task.answer_texts(answer)) or "none" for answer in (record["gold"], task.answer(record, schema))
+    )
+    weight = (task.confidence(record),)
+    return WrongExample(str(record.get("id", "")), texts, shorten(reference), shorten(predicted), weight, "")
+
+
+def move_columns_to_remark(wrong_examples: WrongExamples | None, columns: Collection[str]) -> WrongExamples | None:
+    """Return the examples with the given columns, which the model does not see, in the remark instead of the texts."""
+    if wrong_examples is None:
+        return None
+    examples = []
+    for example in wrong_examples.examples:
+        moved = [f"{name} {''.join(piece.text for piece in text)}" for name, text in example.texts if name in columns]
+        texts = tuple((name, text) for name, text in example.texts if name not in columns)
+        remark = " · ".join(filter(None, [example.remark, *moved]))
+        examples.append(replace(example, texts=texts, remark=remark))
+    return replace(wrong_examples, examples=examples)
+
+
+def first_wrong_records(
+    task: Task, schema: Any, records: Sequence[Mapping[str, Any]], limit: int
+) -> list[Mapping[str, Any]]:
+    """Return the records of the first `limit` wrong examples, in the order of the page."""
+    wrong_examples = find_wrong_examples(task, schema, records)
+    by_id = {str(record.get("id", "")): record for record in records}
+    examples = wrong_examples.examples[:limit] if wrong_examples is not None else []
+    return [by_id[example.example_id] for example in examples]

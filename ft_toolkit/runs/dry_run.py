@@ -54,7 +54,7 @@ def _print_splits(prepared: Prepared, console: Console) -> None:
 def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, console: Console) -> None:
     """Print the labels, the trainable parameters, and the number, size and cost of the training steps."""
     recipe, count = prepared.recipe, built.count
-    labels, seeds = getattr(prepared.schema, "labels", ()), recipe.training.seeds or ()
+    labels, seeds = prepared.task.labels(prepared.schema), recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)

@@ -16,14 +16,14 @@ from ft_toolkit.data.columns import TrainedColumns
 from ft_toolkit.data.load import load_split
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
-from ft_toolkit.evaluation.breakdown.robustness import Trial, check_offered, judge, kinds_of
+from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_of
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedModel, load
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
-from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
+from ft_toolkit.tasks.base import Features, Rows, applicable_metrics, pipeline_tag
 from ft_toolkit.training.tracking import Display
 
 # Bootstrap resamples and seed for a model whose inference.json does not name them.
@@ -63,7 +63,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     """
     model, split = load(request.model), request.split
     if request.robustness:
-        check_offered(model.task, model.settings)
+        robustness_of(model.task, model.settings)
     data = _load_rows(request, model)
     setup = _scoring_setup(request, model)
     rows, origin = data.splits[split], data.origin[split]
@@ -137,8 +137,8 @@ def _model_facts(model: LoadedModel, setup: ScoringSetup) -> dict[str, Any]:
         "task": model.task.name,
         "task_settings": model.settings.model_dump(mode="json"),
         "schema": asdict(model.schema),
-        "pipeline_tag": model.task.pipeline_tag,
-        "labels": list(getattr(model.schema, "labels", ())),
+        "pipeline_tag": pipeline_tag(model.task, model.schema),
+        "labels": list(model.task.labels(model.schema)),
         "main_metric": setup.main_metric,
         "greater_is_better": setup.metrics[setup.main_metric].greater_is_better,
         "lower_is_better": [name for name, metric in setup.metrics.items() if not metric.greater_is_better],
@@ -166,10 +166,10 @@ def _check_robustness(
 
     A change that leaves the token ids as they were is not counted: the model does not see it.
     """
-    task, records = model.task, []
+    robustness, records = robustness_of(setup.task, setup.settings), []
     original_ids = _token_ids(features, len(rows))
-    for kind in kinds_of(task):
-        changes = {i: change for i, row in enumerate(rows) if (change := perturb(kind, row, task.name, setup.seed))}
+    for kind in robustness.changes:
+        changes = {i: change for i, row in enumerate(rows) if (change := perturb(kind, row, robustness, setup.seed))}
         display.say(f"robustness {kind}: {len(changes):,} of {len(rows):,} texts changed")
         trials = []
         if changes:
@@ -180,18 +180,7 @@ def _check_robustness(
                 for (i, change), ids, prediction in zip(changes.items(), changed_ids, changed_predictions, strict=True)
                 if ids != original_ids[i]
             ]
-        records.append(
-            judge(
-                kind,
-                trials,
-                len(changes),
-                task=task,
-                schema=model.schema,
-                metric=setup.metrics[setup.main_metric],
-                samples=setup.samples,
-                seed=setup.seed,
-            )
-        )
+        records.append(judge(kind, trials, len(changes), robustness, setup))
     return records
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from ft_toolkit.inference.reload_proof import prove_reload, rows_to_prove
 from ft_toolkit.models import adapters
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
-from ft_toolkit.report.mistakes.select import worst_records
 from ft_toolkit.report.run_files import read_run
+from ft_toolkit.report.wrong_examples import first_wrong_records
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.training.prepare import Prepared
 
@@ -55,7 +56,7 @@ def finish(
     write_examples(folder, {name: (split.predictions, split.references) for name, split in scored.items()})
     write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
-        _write_attributions(folder, prepared, predictor.model, limit)
+        _write_attributions(folder, prepared, predictor, limit)
     write_report(folder)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     return {**results.as_json(), "folder": str(folder)}
@@ -95,10 +96,13 @@ def _save_model(folder: Path, prepared: Prepared, model: torch.nn.Module) -> Non
         write_contract(new, inference_contract(new, prepared))
 
 
-def _write_attributions(folder: Path, prepared: Prepared, model: torch.nn.Module, limit: int) -> None:
+def _write_attributions(folder: Path, prepared: Prepared, predictor: Predictor, limit: int) -> None:
     """Write the attributions of the most confident wrong predictions, for the split that the report page shows first."""
     run = read_run(folder)
     records = [record for record in run.predictions if record["split"] == run.splits[0]]
-    worst = worst_records(records, run.threshold, limit)
-    explained = explain(model, prepared.tokenizer, prepared.schema, prepared.recipe.data.max_length, worst)
+    classifier = prepared.task.classifier(prepared.recipe.task)
+    assert classifier is not None, "recipe/checks.py refuses attributions for other tasks"
+    wrong = first_wrong_records(prepared.task, prepared.schema, records, limit)
+    predictor = replace(predictor, schema=prepared.schema)
+    explained = explain(predictor, classifier, prepared.recipe.data.max_length, wrong)
     write_attributions(folder / ATTRIBUTIONS, explained)

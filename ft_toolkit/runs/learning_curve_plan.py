@@ -131,7 +131,7 @@ def plan_runs(request: CurveRequest, prepared: Sequence[Prepared], world_size: i
     `prepared` has the run of each model on all rows. Raises UsageError.
     """
     first = prepared[0]
-    labels = getattr(first.schema, "labels", ())
+    labels = first.task.labels(first.schema)
     shares = choose_shares(request.shares, len(first.data.splits["train"]), len(labels))
     return [
         _plan_run(request, whole_run, model_settings, share, seed, world_size)

@@ -1,33 +1,46 @@
-"""The task contract: a task is data plus plain functions.
+"""The task contract: a task is data plus functions.
 
-A file `tasks/<name>.py` ends with `TASK = Task(name="<name>", ...)` and is found by its file name. There is no base class
-to inherit from and no list to edit. The fields stand in the order in which the data meets them.
+A file `tasks/<name>.py` ends with `TASK = Task(name="<name>", ...)`. The file name makes the task known to every command; there
+is no base class and no registry. Fields without a default are required. Nothing outside `tasks/` knows the names of tasks, of
+the keys of their predictions, or of their settings: other modules read the fields of `Task`.
 
-A task file imports neither torch nor transformers at the top (inside functions it may), so that recipes are checked
-without them.
+    rows of a file --read_rows--> rows --encode--> Features --(padding)--> Batch --model, predict--> one value per feature
+        --decode--> one prediction per row --to_arrays--> two arrays --metrics--> scores
+
+In the comments below, `settings` is the recipe's `task:` section, `schema` is what `find_schema` returned, a `prediction` is a
+dict that `decode` returned, and a `record` is a line of predictions.jsonl: split, id, input columns, "gold" (the reference
+answer) and the keys of the prediction.
+
+A task file must not import torch or transformers at module level, so that recipes are checked without them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.display.wrong_examples import WrongExamples
+from ft_toolkit.tasks.text.edits import EditsByColumn
 
 if TYPE_CHECKING:
     import torch
 
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
+# The changes of a text that the robustness check knows (evaluation/breakdown/perturb.py).
+ChangeKind = Literal["typos", "lowercase", "uppercase", "names", "gender"]
+EVERY_CHANGE: tuple[ChangeKind, ...] = get_args(ChangeKind)
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
+Prediction = Mapping[str, Any]
 
 
 class TaskSettings(BaseModel):
-    """What stands under `task:` in a recipe; each task adds its own fields."""
+    """The `task:` section of a recipe; each task adds its own fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -36,60 +49,62 @@ class TaskSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the task's rows: what it holds, whether every row needs it, and whether it is an answer.
+    """A column of the task's rows.
 
-    A row whose answers are all missing is not labelled: it can be predicted, not learned from.
+    A row whose answer columns are all missing is not labelled: the model can predict it but not learn from it.
     """
 
+    # A phrase for error messages: "the text to translate".
     meaning: str
     required: bool = True
     is_answer: bool = False
-    # The setting of the task whose value is the column's other name (translation: source_language names it en).
+    # The setting whose value is another name of the column (translation: source_language names the column en).
     named_by: str | None = None
+    # A short value for the usage examples of the model card; None leaves an optional column out of them.
+    example: str | None = None
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a task may ask of the checkpoint before it reads the rows."""
+    """The checkpoint as `find_schema` sees it: its kind and the transformers config and tokenizer."""
 
     kind: Kind
-    # The transformers config and tokenizer.
     config: Any
     tokenizer: Any
 
 
 @dataclass(frozen=True)
 class Features:
-    """What the model reads: one entry per window of an example.
+    """The input of the model. A feature is a row, a window of a long row, or a packed block with parts of several rows."""
 
-    `inputs[name][i]` is a list of token-level ints; names that begin with `decoder_` are padded to a width of their own.
-    With `position_ids` a feature is a packed block and gets no attention mask. `targets[i]` is what the task's `pad_targets`
-    takes, None for rows without answers. `example_ids[i]` is the row the window came from, in ascending order; a packed
-    block holds pieces of several rows: this is the first, and `notes[i]` says which tokens belong to which.
-    `n_tokens_cut[row]` counts the row's tokens that no window holds; `answers_cut[name]` counts, per row, what of the
-    answers the model cannot see (entities, answers ...). `notes[i]` is what `decode` needs of the window (offsets ...).
-    """
-
+    # Token-level integers: inputs[name][i] has one value per token of feature i. Inputs whose names begin with `decoder_` are
+    # padded to their own width. With `position_ids` a feature is a packed block and gets no attention mask.
     inputs: dict[str, list[list[int]]]
+    # targets[i] is passed to `pad_targets`; None without an answer.
     targets: list[Any]
+    # The row number of each feature, ascending; of a packed block, the first row.
     example_ids: list[int]
+    # Per row: the number of tokens that no feature contains.
     n_tokens_cut: list[int]
+    # Per row and name ("entities", "summary tokens" ...): the number of parts of the answer that the model cannot see.
     answers_cut: dict[str, list[int]] = field(default_factory=dict)
+    # notes[i] is passed to `decode` and `corrupt`: offsets, the tokens of each row ...
     notes: list[Any] = field(default_factory=list)
 
     @property
     def lengths(self) -> list[int]:
-        """Tokens per feature, those of the decoder's input included."""
+        """Tokens per feature, including the decoder's input."""
         decoder = self.inputs.get("decoder_input_ids")
-        own = [len(ids) for ids in self.inputs["input_ids"]]
-        return own if decoder is None else [n + len(ids) for n, ids in zip(own, decoder, strict=True)]
+        lengths = [len(ids) for ids in self.inputs["input_ids"]]
+        return lengths if decoder is None else [n + len(ids) for n, ids in zip(lengths, decoder, strict=True)]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One padded micro-batch: `inputs` go to the model, shape (features, tokens); `targets` to the loss.
+    """One padded micro-batch: `inputs` for the model, shape (features, tokens), and `targets` for the loss.
 
-    `n_tokens` counts real tokens, `n_padded` real and padding ones; `weight` is 0 for a filler that evens out ranks.
+    `n_tokens` counts the tokens without padding, `n_padded` all of them. `weight` is 0 for a filler batch, which keeps
+    processes in step.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -101,98 +116,248 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Task:
-    """Everything the toolkit needs to know about one task."""
+class Package:
+    """An optional package: the module that is imported, and the name for `pip install`."""
 
+    module: str
+    pip_name: str
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A simple model to compare with.
+
+    `predict` maps (training rows, evaluated rows, schema, seed) to one prediction per row, or to an empty list where the
+    comparison has no meaning. `package` is an optional package that it needs.
+    """
+
+    predict: Callable[[Rows, Rows, Any, int], list[dict[str, Any]]]
+    package: Package | None = None
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What calibration, group gaps and attributions need to know of predictions that are labels with probabilities."""
+
+    # (predictions, schema) -> probabilities, shape (n, labels), in the order of `Task.labels`.
+    probabilities: Callable[[Sequence[Prediction], Any], np.ndarray]
+    # schema -> the temperature that the logits were divided by.
+    temperature: Callable[[Any], float]
+    # record -> the label whose logit attributions explain. None when attributions do not work with these settings.
+    explained_label: Callable[[Mapping[str, Any]], str] | None
+
+
+@dataclass(frozen=True)
+class Robustness:
+    """Which small changes of the input leave the reference answer as it is, and which answers then count as changed."""
+
+    # The text columns that are changed, and the kinds of change.
+    columns: tuple[str, ...]
+    changes: tuple[ChangeKind, ...]
+    # (row, changed texts by column, edits) -> further columns that the changed row needs (moved spans ...); None when the edits
+    # destroy an answer, which skips the row.
+    move_answers: Callable[[Row, Mapping[str, str], EditsByColumn], dict[str, Any] | None] = lambda row, texts, edits: {}
+    # (answer before, answer after, edits) -> whether both are the same answer. Answers are those of `Task.answer`.
+    same_answer: Callable[[Any, Any, EditsByColumn], bool] = lambda before, after, edits: bool(before == after)
+
+
+@dataclass(frozen=True)
+class ScoredRun:
+    """A finished run for `Task.comparability`; `predictions` is the first array of `to_arrays`."""
+
+    settings: Any
+    schema: Any
+    predictions: np.ndarray
+
+
+@dataclass(frozen=True)
+class Comparability:
+    """Whether the scores of two runs on the same rows can be compared."""
+
+    # Why no score can be compared, as a clause: "they differ in task.problem_type (...)". None when scores can be compared.
+    refusal: str | None = None
+    # The metrics that cannot be compared, and a sentence that says why.
+    incomparable: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PipelineRequest:
+    """What the code of a transformers pipeline depends on: the model's name, the example input, the length limit in tokens.
+
+    `example` is Python code: a string, or a dict of columns.
+    """
+
+    model: str
+    example: str
+    max_length: int | None
+
+
+@dataclass(frozen=True)
+class PipelineCode:
+    """Python code that runs the saved model in a transformers pipeline, and a remark on how its output differs from ours."""
+
+    code: str
+    remark: str = ""
+
+
+def plain_answer_texts(answer: Any) -> list[str]:
+    """Return an answer as texts: of a list its items, of None and "" nothing."""
+    if isinstance(answer, (list, tuple)):
+        return [str(item) for item in answer]
+    return [] if answer is None or answer == "" else [str(answer)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Everything that the toolkit knows about one task."""
+
+    # ---- Identity --------------------------------------------------------------------------------------------------------
+    # The name in recipes; equal to the file name.
     name: str
-    # The pydantic model of the recipe's `task:` section.
+    # The pydantic model of the `task:` section.
     settings: type[TaskSettings]
-    # Canonical columns of a row.
+
+    # ---- Rows ------------------------------------------------------------------------------------------------------------
+    # The columns of a row by name.
     columns: Mapping[str, Column]
-    # (rows with the task's columns, settings or None when predicting, where) -> rows in the one form that the other
-    # functions know, and notes on what was changed. `where` names file and split. Raises DataError for a row that will not do.
+    # (rows with these columns, settings or None when predicting, file and split for messages) -> (rows in the form that all
+    # functions below expect, notes on changes). Raises DataError for an invalid row.
     read_rows: Callable[[Rows, Any, str], tuple[Rows, list[str]]]
-    # (settings, training rows, label names of the card or None, checkpoint) -> what the model must know of the data
-    # (labels ...). The schema is a frozen dataclass of plain values: it is written to inference.json and read back.
+    # settings -> a few rows for `--smoke`, the contract test and the documentation.
+    sample_rows: Callable[[Any], Rows]
+    # The column that a plain text fills (`ftk predict MODEL "a text"`); None when a text alone is not a row.
+    text_column: str | None = None
+    # settings -> the column whose values keep their proportions in a share of the training rows; None draws without strata.
+    stratify_by: Callable[[Any], str | None] = lambda settings: None
+
+    # ---- Schema: facts from the training rows and the checkpoint that the model needs ------------------------------------
+    # (settings, training rows, label names of the data card or None, checkpoint) -> a frozen dataclass of plain values. It is
+    # saved in inference.json.
     find_schema: Callable[[Any, Rows, Sequence[str] | None, Pretrained], Any]
-    # The inverse of dataclasses.asdict for the schema, after a trip through JSON.
+    # The inverse of dataclasses.asdict for the schema, after a round trip through JSON.
     load_schema: Callable[[Mapping[str, Any]], Any]
-    # (rows, tokenizer, schema, max_length) -> features. Rows without answers are allowed (prediction).
-    encode: Callable[[Rows, Any, Any, int], Features]
-    # Name of the transformers Auto class per kind of checkpoint; a kind that is missing is refused in words.
+    # schema -> label names; empty for a task without labels.
+    labels: Callable[[Any], Sequence[str]] = lambda schema: ()
+
+    # ---- Model -----------------------------------------------------------------------------------------------------------
+    # The transformers Auto class per kind of checkpoint. Other kinds are refused.
     auto_class: Mapping[Kind, str]
     # schema -> keyword arguments for the model's config (num_labels, id2label ...).
     model_kwargs: Callable[[Any], dict[str, Any]]
-    # (targets, padded width of the inputs, or of the decoder's where it has its own, schema) -> tensor.
-    pad_targets: Callable[[Sequence[Any], int, Any], torch.Tensor]
-    # (model outputs, batch, schema) -> the SUM of the loss over targets, a scalar tensor.
-    loss_sum: Callable[[Any, Batch, Any], torch.Tensor]
-    # (batch, schema) -> what the sum is divided by.
-    count_targets: Callable[[Batch, Any], float]
-    # (model outputs, batch, schema) -> one small value per feature, kept until all features of a split are there: never
-    # logits over a vocabulary. None for a task that generates.
-    predict: Callable[[Any, Batch, Any], Sequence[Any]] | None
-    # (the values of all features, features, rows, schema) -> one JSON-able dict per example: what a user gets.
-    decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
-    # (row, schema) -> the row's true answer in the words that `decode` uses.
-    gold: Callable[[Row, Any], Any]
-    # (decoded predictions, rows, schema) -> (predictions, references) for the metrics.
-    to_arrays: Callable[[Sequence[Mapping[str, Any]], Rows, Any], tuple[np.ndarray, np.ndarray]]
-    # settings -> metrics by name; the first picks the best checkpoint unless the recipe says otherwise.
-    metrics: Callable[[Any], dict[str, Metric]]
-    # (predictions, references, schema) -> tables for the report (per class, confusion ...).
-    details: Callable[[np.ndarray, np.ndarray, Any], dict[str, Any]]
-    # name -> (training rows, evaluated rows, schema, seed) -> decoded predictions, none at all where the baseline cannot be
-    # compared with this kind of checkpoint; the first is the recipe's default.
-    baselines: Mapping[str, Callable[[Rows, Rows, Any, int], list[dict[str, Any]]]]
-    # pipeline_tag of the Hub, for the model card.
-    pipeline_tag: str
-    # settings -> a few rows that serve the contract test, `--smoke` and the documentation.
-    sample_rows: Callable[[Any], Rows]
-    # The column that a plain text fills in `ftk predict MODEL "a text"`; None where one text is not enough.
-    text_column: str | None = None
-    # (model, batch, schema, tokenizer) -> one text per feature, by generation; takes the place of `predict`.
-    generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
-    # (model, schema): sets what the saved model holds beside its weights, such as generation settings.
+    # (model, schema): changes the model before it is saved, such as its generation settings.
     configure: Callable[[Any, Any], None] | None = None
-    # (inputs of one feature, its note, schema, random numbers of this feature and epoch) -> (inputs, target), anew each
-    # epoch: masked language modelling; an evaluation always sees the same. None takes the features as they are.
+
+    # ---- Features --------------------------------------------------------------------------------------------------------
+    # (rows, tokenizer, schema, max_length in tokens) -> features. When predicting, rows have no answers.
+    encode: Callable[[Rows, Any, Any, int], Features]
+    # (inputs of one feature, its note, schema, random generator of this feature and epoch) -> (inputs, target). Called in every
+    # epoch, for masked language modelling; an evaluation always gets the same generator. None uses the features unchanged.
     corrupt: (
         Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
     ) = None
-    # (batch, schema) -> at which positions loss and prediction read the vocabulary, a bool tensor (features, tokens): the model
-    # need not compute it elsewhere, so its logits may come as (1, positions, vocabulary). None, or None of it: everywhere.
-    reads: Callable[[Batch, Any], torch.Tensor | None] | None = None
-    # (values of all features of the validation rows, features, rows, schema) -> schema, once the best weights are known:
-    # thresholds and temperatures that are chosen on validation.
+
+    # ---- Loss ------------------------------------------------------------------------------------------------------------
+    # (targets of a batch, padded width of the inputs or of the decoder's inputs, schema) -> tensor, (features, ...).
+    pad_targets: Callable[[Sequence[Any], int, Any], torch.Tensor]
+    # (model outputs, batch, schema) -> the SUM of the loss over targets, a scalar tensor. The toolkit divides it by the number
+    # of targets over all processes and micro-batches.
+    loss_sum: Callable[[Any, Batch, Any], torch.Tensor]
+    # (batch, schema) -> the number of targets, or the sum of their weights.
+    count_targets: Callable[[Batch, Any], float]
+    # (batch, schema) -> a bool tensor (features, tokens): the positions at which loss and predictions use logits over a
+    # vocabulary. The model may then return logits of shape (1, positions, vocabulary). None: all positions.
+    logit_positions: Callable[[Batch, Any], torch.Tensor | None] | None = None
+
+    # ---- Predictions -----------------------------------------------------------------------------------------------------
+    # (model outputs, batch, schema) -> one small value per feature. Values of a whole split are kept in memory, so never return
+    # logits over a vocabulary. Either `predict` or `generate` is required.
+    predict: Callable[[Any, Batch, Any], Sequence[Any]] | None = None
+    # (model, batch, schema, tokenizer) -> one generated text per feature.
+    generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
+    # (values of all features, features, rows, schema) -> one prediction per row: the dict of plain values that users get.
+    decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
+    # (values of all validation features, features, rows, schema) -> schema, after the best weights are loaded: chooses
+    # thresholds and temperatures on the validation rows.
     tune: Callable[[Sequence[Any], Features, Rows, Any], Any] | None = None
-    # settings -> whether the answer of a row is one or more of the schema's labels, each with a probability: what can be
-    # calibrated and held side by side for groups of rows. None where it never is.
-    classifies: Callable[[Any], bool] | None = None
+    # (row, schema) -> the reference answer, plain values. Written as "gold" to predictions.jsonl.
+    reference_answer: Callable[[Row, Any], Any]
+    # (prediction or record, schema) -> the predicted answer alone, without scores. Also works for baselines.
+    answer: Callable[[Prediction, Any], Any]
+    # An answer or a reference answer -> the texts that show it, empty for no answer.
+    answer_texts: Callable[[Any], list[str]] = plain_answer_texts
+    # (prediction or record) -> the confidence in the answer, from 0 to 1; 0 when unknown.
+    confidence: Callable[[Prediction], float] = lambda prediction: 0.0
+    # The keys of a prediction that `ftk predict` leaves out of csv files.
+    not_in_csv: tuple[str, ...] = ()
+
+    # ---- Scores ----------------------------------------------------------------------------------------------------------
+    # (predictions, rows, schema) -> two arrays for the metrics, first axis: examples.
+    to_arrays: Callable[[Sequence[Prediction], Rows, Any], tuple[np.ndarray, np.ndarray]]
+    # settings -> metrics by name. The first one selects the best checkpoint unless the recipe names another.
+    metrics: Callable[[Any], dict[str, Metric]]
+    # The metric that tells right examples from wrong ones in comparisons; None uses the main metric.
+    example_metric: str | None = None
+    # Baselines by name; the first one is the default.
+    baselines: Mapping[str, Baseline]
+    # settings -> how to treat predictions as labels with probabilities; None for other predictions.
+    classifier: Callable[[Any], Classifier | None] = lambda settings: None
+    # settings -> the robustness check (`ftk evaluate --robustness`); None refuses it.
+    robustness: Callable[[Any], Robustness | None] = lambda settings: None
+    # (first run, other run on the same rows) -> whether their scores can be compared.
+    comparability: Callable[[ScoredRun, ScoredRun], Comparability] = lambda first, other: Comparability()
+
+    # ---- Report ----------------------------------------------------------------------------------------------------------
+    # (predictions array, references array, schema) -> further entries of a split in results.json; the report shows each as a
+    # table. Two keys have their own place: "per_class", a list of {label, precision, recall, f1, support} with scores from 0 to
+    # 1, and "confusion_matrix", counts (true label, predicted label) in the order of `labels`.
+    details: Callable[[np.ndarray, np.ndarray, Any], dict[str, Any]] = lambda predictions, references, schema: {}
+    # Titles for keys of `details` and their columns; other keys are shown with spaces for underscores.
+    titles: Mapping[str, str] = field(default_factory=dict)
+    # (records of a split, schema) -> the examples that a reader should look at. None shows answers that differ from the
+    # reference answer.
+    wrong_examples: Callable[[Sequence[Mapping[str, Any]], Any], WrongExamples] | None = None
+    # The effect of answers that the model cannot see (`Features.answers_cut`), for the warning.
+    effect_of_cut_answers: str = "each counts as an error"
+
+    # ---- Model card ------------------------------------------------------------------------------------------------------
+    # The Hub's pipeline tag.
+    pipeline_tag: str
+    # schema -> the pipeline tag, where it depends on the schema.
+    pipeline_tag_of: Callable[[Any], str] | None = None
+    # (schema, request) -> code for the transformers pipeline of this tag. None: transformers has no such pipeline.
+    pipeline: Callable[[Any, PipelineRequest], PipelineCode] | None = None
+    # schema -> a sentence on the keys of a prediction.
+    prediction_text: Callable[[Any], str] = lambda schema: ""
+    # schema -> whether texts longer than max_length are read in windows; otherwise they are cut.
+    reads_windows: Callable[[Any], bool] = lambda schema: False
 
 
 def is_labelled(row: Row, task: Task) -> bool:
-    """Say whether a row has an answer. Missing is what is absent, null, or the NaN that pandas writes for it."""
+    """Return whether a row has an answer. None and NaN (pandas' missing value) are no answers."""
     answers = [row.get(name) for name, column in task.columns.items() if column.is_answer]
     return not answers or any(value is not None and value == value for value in answers)
 
 
 def without_answers(row: Row, task: Task) -> dict[str, Any]:
-    """Return a row as somebody who wants a prediction would give it."""
+    """Return a row without its answer columns, as rows to predict are."""
     return {key: value for key, value in row.items() if key not in task.columns or not task.columns[key].is_answer}
 
 
 def input_texts(row: Row, task: Task) -> list[str]:
-    """Return the texts that the model reads of a row, lists of words joined."""
+    """Return the texts of the input columns, lists of words joined by spaces."""
     values = (row.get(name) for name, column in task.columns.items() if not column.is_answer)
     return [" ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value) for value in values if value]
 
 
 def applicable_metrics(task: Task, settings: Any, schema: Any) -> dict[str, Metric]:
-    """Return the task's metrics that mean something for this data: binary averages need exactly two labels."""
-    labels = getattr(schema, "labels", ())
+    """Return the metrics without those that need two labels when there are not exactly two."""
+    has_two_labels = len(task.labels(schema)) == 2
     return {
-        name: metric
-        for name, metric in task.metrics(settings).items()
-        if not name.endswith("_binary") or len(labels) == 2
+        name: metric for name, metric in task.metrics(settings).items() if has_two_labels or not metric.needs_two_labels
     }
+
+
+def pipeline_tag(task: Task, schema: Any) -> str:
+    """Return the Hub's pipeline tag of a model with this schema."""
+    return task.pipeline_tag if task.pipeline_tag_of is None else task.pipeline_tag_of(schema)

@@ -25,7 +25,22 @@ from pydantic import Field
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.metrics import language
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Batch, Column, Features, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import (
+    Baseline,
+    Batch,
+    Column,
+    Comparability,
+    Features,
+    PipelineCode,
+    PipelineRequest,
+    Pretrained,
+    Row,
+    Rows,
+    ScoredRun,
+    Task,
+    TaskSettings,
+)
+from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.text.blocks import apart, choose_masked, joined, mask_tokens
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_places, count_targets, pad_targets, places_of
 
@@ -190,7 +205,7 @@ def _labels(batch: Batch, schema: Schema) -> torch.Tensor:
     )
 
 
-def reads(batch: Batch, schema: Schema) -> torch.Tensor:
+def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor:
     """Return where something is predicted."""
     return _labels(batch, schema) != IGNORED
 
@@ -204,7 +219,7 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     import torch
     from torch.nn import functional
 
-    wanted = reads(batch, schema)
+    wanted = logit_positions(batch, schema)
     logits, labels = at_places(outputs.logits, wanted), _labels(batch, schema)[wanted]
     parts = zip(_chunks(logits), _chunks(labels), strict=True)
     losses = [functional.cross_entropy(part.float(), some, reduction="sum") for part, some in parts]
@@ -219,7 +234,7 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
     import torch
     from torch.nn import functional
 
-    labels, wanted = _labels(batch, schema), reads(batch, schema)
+    labels, wanted = _labels(batch, schema), logit_positions(batch, schema)
     flat = labels.flatten()
     nll, right = torch.zeros(flat.shape, device=flat.device), torch.full(flat.shape, -1.0, device=flat.device)
     for some, logits in zip(_chunks(places_of(wanted)), _chunks(at_places(outputs.logits, wanted)), strict=True):
@@ -266,7 +281,7 @@ def _named(sums: np.ndarray) -> dict[str, Any]:
     }
 
 
-def gold(row: Row, schema: Schema) -> Any:
+def reference_answer(row: Row, schema: Schema) -> Any:
     """Return nothing: the text is its own answer."""
     return None
 
@@ -287,7 +302,7 @@ def metrics(settings: Settings) -> dict[str, Metric]:
         "perplexity": Metric(language.perplexity, best=1.0, greater_is_better=False),
         "loss_per_token": Metric(language.loss_per_token, best=0.0, greater_is_better=False),
         "bits_per_byte": Metric(language.bits_per_byte, best=0.0, greater_is_better=False),
-        "accuracy": Metric(language.accuracy),
+        "accuracy": Metric(language.accuracy, is_share=True),
     }
 
 
@@ -317,6 +332,34 @@ def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[d
     return [_named(np.array([nll, 0, len(text.encode()), 0])) for nll, text in zip(found, texts, strict=True)]
 
 
+def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
+    """Refuse causal against masked models; skip scores per token when the texts were tokenized differently."""
+    if first.schema.objective != other.schema.objective:
+        objectives = f"{first.schema.objective}, {other.schema.objective}"
+        return Comparability(f"they differ in the objective ({objectives} language modelling)")
+    tokens, other_tokens = (run.predictions[:, language.TOKENS] for run in (first, other))
+    if np.array_equal(tokens, other_tokens, equal_nan=True):
+        return Comparability()
+    per_token = tuple(name for name in metrics(first.settings) if name != "bits_per_byte")
+    return Comparability(None, per_token, "The runs tokenize the texts differently: only bits per byte is compared.")
+
+
+def pipeline_tag_of(schema: Schema) -> str:
+    """Return the Hub's name of the task for the objective."""
+    return "fill-mask" if schema.objective == "masked" else "text-generation"
+
+
+def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
+    """Return the code of the fill-mask or text-generation pipeline."""
+    variable, call = ("write", 'write("A text that begins", max_new_tokens=40)')
+    if schema.objective == "masked":
+        variable, call = ("fill", 'fill(f"A text with a {fill.tokenizer.mask_token}.")')
+    tag = pipeline_tag_of(schema)
+    return PipelineCode(
+        f'from transformers import pipeline\n\n{variable} = pipeline("{tag}", model="{request.model}")\n{call}'
+    )
+
+
 _SAMPLES = (
     "The ferry leaves the north pier at seven and comes back before noon.",
     "Nobody had opened the letter, although it had lain on the table for a week.",
@@ -341,7 +384,7 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
 TASK = Task(
     name="language_modelling",
     settings=Settings,
-    columns={"text": Column("the text, a document per row")},
+    columns={"text": Column("the text, a document per row", example="A text.")},
     read_rows=read_rows,
     find_schema=find_schema,
     load_schema=load_schema,
@@ -353,14 +396,21 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
-    gold=gold,
+    reference_answer=reference_answer,
+    answer=lambda prediction, schema: prediction["perplexity"],
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"bytes": bytes_baseline},
+    baselines={"bytes": Baseline(bytes_baseline)},
+    comparability=comparability,
+    wrong_examples=lambda records, schema: hardest_documents(records),
     pipeline_tag="text-generation",
+    pipeline_tag_of=pipeline_tag_of,
+    pipeline=pipeline,
+    prediction_text=lambda schema: "A prediction has the perplexity of a text, and its nll, tokens and bytes.",
+    reads_windows=lambda schema: True,
     sample_rows=sample_rows,
     text_column="text",
     corrupt=corrupt,
-    reads=reads,
+    logit_positions=logit_positions,
 )

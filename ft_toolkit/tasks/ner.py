@@ -13,7 +13,23 @@ from pydantic import Field
 from ft_toolkit.core.errors import DataError, ModelError, did_you_mean, one_of
 from ft_toolkit.metrics import spans
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Batch, Column, Features, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import (
+    EVERY_CHANGE,
+    Baseline,
+    Batch,
+    Column,
+    Features,
+    PipelineCode,
+    PipelineRequest,
+    Pretrained,
+    Robustness,
+    Row,
+    Rows,
+    Task,
+    TaskSettings,
+)
+from ft_toolkit.tasks.display.entities import wrong_entities
+from ft_toolkit.tasks.text.edits import EditsByColumn, moved
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 from ft_toolkit.tasks.text.windows import Span, best_windows, content_span, windows
@@ -276,7 +292,7 @@ def _answer(entities: list[dict[str, Any]], row: Row) -> dict[str, Any]:
     return {"entities": entities, "tags": spans.write_tags(by_word, len(words))}
 
 
-def gold(row: Row, schema: Schema) -> list[dict[str, Any]]:
+def reference_answer(row: Row, schema: Schema) -> list[dict[str, Any]]:
     """Return the true entities."""
     return [_entity(start, end, label, row) for start, end, label in entity_spans(row["entities"])]
 
@@ -295,9 +311,9 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return the metrics: an entity counts when its borders and its type are right; f1_boundary forgives the type."""
     return {
-        **{name: Metric(spans.micro(name)) for name in ("f1", "precision", "recall")},
-        "f1_macro": Metric(spans.f1_macro),
-        "f1_boundary": Metric(spans.f1_boundary),
+        **{name: Metric(spans.micro(name), is_share=True) for name in ("f1", "precision", "recall")},
+        "f1_macro": Metric(spans.f1_macro, is_share=True, hub_name="f1", hub_arguments={"average": "macro"}),
+        "f1_boundary": Metric(spans.f1_boundary, is_share=True),
     }
 
 
@@ -335,7 +351,47 @@ def _look_up(row: Row, lexicon: Mapping[tuple[str, ...], str], longest: int) -> 
     return found
 
 
-# Entities stand between brackets, each after its type.
+def answer_texts(entities: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return each entity as "text (label)"."""
+    return [f"{entity['text']} ({entity['label']})" for entity in entities]
+
+
+def move_entities(row: Row, texts: Mapping[str, str], edits: EditsByColumn) -> dict[str, Any] | None:
+    """Return tokens and entities at their new positions; None when an edit crosses the boundary of one."""
+    changed: dict[str, Any] = {}
+    if row.get("tokens") is not None:
+        words = [tuple(moved(position, edits["text"]) for position in word) for word in words_of(row)]
+        if any(None in word for word in words):
+            return None
+        changed["tokens"] = [texts["text"][start:end] for start, end in words]
+    changed["entities"] = [
+        {**entity, **{side: moved(entity[side], edits["text"]) for side in ("start", "end")}}
+        for entity in row["entities"]
+    ]
+    if any(entity["start"] is None or entity["end"] is None for entity in changed["entities"]):
+        return None
+    return changed
+
+
+def same_entities(before: Any, after: Any, edits: EditsByColumn) -> bool:
+    """Return whether the entities have the same labels and moved with their texts."""
+    expected = {(moved(e["start"], edits["text"]), moved(e["end"], edits["text"]), e["label"]) for e in before}
+    return expected == {(e["start"], e["end"], e["label"]) for e in after}
+
+
+ROBUSTNESS = Robustness(("text",), EVERY_CHANGE, move_entities, same_entities)
+
+
+def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
+    """Return the code of the token-classification pipeline."""
+    return PipelineCode(
+        "from transformers import pipeline\n\n"
+        f'find = pipeline("token-classification", model="{request.model}", aggregation_strategy="simple")\n'
+        f"find({request.example})"
+    )
+
+
+# Entities are in brackets, after their type.
 _TYPES = ["company", "date", "person", "place"]
 _SAMPLES = [
     "[person:Anna Berg] moved to [place:Oslo] in [date:March 2019].",
@@ -373,7 +429,7 @@ TASK = Task(
     name="ner",
     settings=Settings,
     columns={
-        "text": Column("the text, unless there are tokens", required=False),
+        "text": Column("the text, unless there are tokens", required=False, example="A text."),
         "tokens": Column("the words of the text, a list (in text files separated by spaces)", required=False),
         "tags": Column("the tag of each token, such as B-PER", required=False, is_answer=True),
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),
@@ -389,12 +445,23 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
-    gold=gold,
+    reference_answer=reference_answer,
+    answer=lambda prediction, schema: prediction["entities"],
+    answer_texts=answer_texts,
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"lexicon": lexicon_baseline},
+    baselines={"lexicon": Baseline(lexicon_baseline)},
+    robustness=lambda settings: ROBUSTNESS,
+    titles={"support": "entities"},
+    wrong_examples=lambda records, schema: wrong_entities(records),
     pipeline_tag="token-classification",
     sample_rows=sample_rows,
     text_column="text",
+    labels=lambda schema: schema.labels,
+    pipeline=pipeline,
+    prediction_text=lambda schema: (
+        "A prediction lists the entities of a text: label, text, start and end (characters), and score."
+    ),
+    reads_windows=lambda schema: True,
 )

@@ -13,7 +13,19 @@ from pydantic import Field
 from ft_toolkit.core.errors import DataError, ModelError
 from ft_toolkit.metrics import squad
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Batch, Column, Features, Pretrained, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import (
+    Baseline,
+    Batch,
+    Column,
+    Features,
+    Pretrained,
+    Robustness,
+    Row,
+    Rows,
+    Task,
+    TaskSettings,
+)
+from ft_toolkit.tasks.display.answers import wrong_answers
 from ft_toolkit.tasks.text.answer_windows import (
     Candidates,
     Window,
@@ -24,6 +36,7 @@ from ft_toolkit.tasks.text.answer_windows import (
     share_room,
 )
 from ft_toolkit.tasks.text.answers import FORMS, find_answers
+from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.windows import windows
 
 if TYPE_CHECKING:
@@ -283,7 +296,7 @@ def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) 
     return replace(schema, threshold=squad.best_threshold(lacks, np.array(answered), np.array(silent)))
 
 
-def gold(row: Row, schema: Schema) -> list[str]:
+def reference_answer(row: Row, schema: Schema) -> list[str]:
     """Return the different true answers, an empty list where there is none."""
     return list(dict.fromkeys(row["answers"]["text"]))
 
@@ -360,6 +373,15 @@ def no_answer_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> li
 # A sentence ends with a mark and white space, with a mark of scripts without spaces, or with its line.
 _SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s|$)|[。！？]|(?=\n)|$)")  # noqa: RUF001
 
+
+def _same_words(before: str, after: str, edits: EditsByColumn) -> bool:
+    return squad.words(before) == squad.words(after)
+
+
+# Only the question is changed, and its names stay: the context does not know other names.
+ROBUSTNESS = Robustness(("question",), ("typos", "lowercase", "uppercase"), same_answer=_same_words)
+
+
 _NOTICE = (
     "The library on Mill Street opens at nine. It closes at six, on Fridays at four. Membership is free for children."
 )
@@ -395,8 +417,8 @@ TASK = Task(
     name="question_answering",
     settings=Settings,
     columns={
-        "question": Column("the question"),
-        "context": Column("the text that the answer is looked for in"),
+        "question": Column("the question", example="Who wrote the notes?"),
+        "context": Column("the text with the answer", example="The notes were written by Ada in 1843."),
         "answers": Column(f"the true answers: {FORMS}", is_answer=True),
         "is_impossible": Column("true where there is no answer (SQuAD v2)", required=False, is_answer=True),
     },
@@ -415,12 +437,19 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
-    gold=gold,
+    reference_answer=reference_answer,
+    answer=lambda prediction, schema: prediction["answer"],
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"overlap": overlap_baseline, "no_answer": no_answer_baseline},
+    baselines={"overlap": Baseline(overlap_baseline), "no_answer": Baseline(no_answer_baseline)},
+    robustness=lambda settings: ROBUSTNESS,
+    wrong_examples=lambda records, schema: wrong_answers(records),
     pipeline_tag="question-answering",
     sample_rows=sample_rows,
     tune=tune,
+    prediction_text=lambda schema: (
+        "A prediction has a passage of the context (empty when it finds no answer), its position and its score."
+    ),
+    reads_windows=lambda schema: True,
 )

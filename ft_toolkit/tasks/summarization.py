@@ -10,7 +10,8 @@ import numpy as np
 
 from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.text import generation
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
@@ -61,7 +62,7 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     return [{"summary": text} for text in values]
 
 
-def gold(row: Row, schema: Schema) -> str | list[str]:
+def reference_answer(row: Row, schema: Schema) -> str | list[str]:
     """Return the true summary, a list where there are several."""
     texts = generation.references_of(row, "summary")
     return texts[0] if len(texts) == 1 else texts
@@ -78,7 +79,7 @@ def metrics(settings: Settings) -> dict[str, Metric]:
     tells checkpoints apart on few rows; unlike rouge1 it looks at the order of words.
     """
     names = ("rougeL", "rouge1", "rouge2", "rougeLsum")
-    return {name: Metric(rouge.mean_of(name), best=100.0, is_mean=True) for name in names}
+    return {name: Metric(rouge.mean_of(name), best=100.0, is_mean=True, hub_name="rouge") for name in names}
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
@@ -137,7 +138,7 @@ TASK = Task(
     name="summarization",
     settings=Settings,
     columns={
-        "document": Column("the text to be summarized"),
+        "document": Column("the text to summarize", example="A text."),
         "summary": Column("the summary to learn, or a list of several", is_answer=True),
         "references": Column("a list of summaries; a prediction is held to the best", required=False, is_answer=True),
     },
@@ -149,16 +150,19 @@ TASK = Task(
     model_kwargs=generation.model_kwargs,
     pad_targets=pad_targets,
     loss_sum=generation.loss_sum,
-    reads=generation.reads,
+    logit_positions=generation.logit_positions,
     count_targets=count_targets,
-    predict=None,
     decode=decode,
-    gold=gold,
+    reference_answer=reference_answer,
+    answer=lambda prediction, schema: prediction["summary"],
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"lead": lead_baseline},
+    baselines={"lead": Baseline(lead_baseline)},
+    wrong_examples=lambda records, schema: generated_texts(records, "summary"),
+    effect_of_cut_answers="the model does not learn from them",
     pipeline_tag="summarization",
+    prediction_text=lambda schema: "A prediction has a summary.",
     sample_rows=sample_rows,
     text_column="document",
     generate=generation.generate,

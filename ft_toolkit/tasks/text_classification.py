@@ -14,17 +14,29 @@ from ft_toolkit.core.errors import DataError
 from ft_toolkit.metrics import calibration, classification, regression
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    EVERY_CHANGE,
+    Baseline,
     Batch,
+    Classifier,
     Column,
+    Comparability,
     Features,
+    Package,
+    PipelineCode,
+    PipelineRequest,
     Pretrained,
+    Robustness,
     Row,
     Rows,
+    ScoredRun,
     Task,
     TaskSettings,
     input_texts,
 )
+from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wrong_labels
+from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.text import baselines
+from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.labels import ProblemType, check_labels, index_of, names_of, sorted_names, target_of
 from ft_toolkit.tasks.text.windows import content_span, windows
 
@@ -279,7 +291,7 @@ def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) 
     return replace(schema, temperature=calibration.fit_temperature(logits, np.array(targets)))
 
 
-def gold(row: Row, schema: Schema) -> Any:
+def reference_answer(row: Row, schema: Schema) -> Any:
     """Return the true label, the list of true labels, or the true number."""
     target = target_of(row["label"], schema.problem_type, schema.labels, f"row {row.get('id')}")
     if schema.problem_type == "regression":
@@ -305,17 +317,26 @@ def metrics(settings: Settings) -> dict[str, Metric]:
     """Return the metrics of the problem type; accuracy of several labels is that of the whole set."""
     if settings.problem_type == "regression":
         return {
-            "pearson": Metric(regression.pearson),
-            "spearman": Metric(regression.spearman),
-            "mean_squared_error": Metric(regression.mean_squared_error, best=0.0, greater_is_better=False),
-            "mean_absolute_error": Metric(regression.mean_absolute_error, best=0.0, greater_is_better=False),
+            "pearson": Metric(regression.pearson, hub_name="pearsonr"),
+            "spearman": Metric(regression.spearman, hub_name="spearmanr"),
+            "mean_squared_error": Metric(
+                regression.mean_squared_error, best=0.0, greater_is_better=False, hub_name="mse"
+            ),
+            "mean_absolute_error": Metric(
+                regression.mean_absolute_error, best=0.0, greater_is_better=False, hub_name="mae"
+            ),
         }
     several = settings.problem_type == "multi_label_classification"
     averages = [average for average in classification.AVERAGES if not (several and average == "binary")]
     found = {
         # over single labels, micro averages are the accuracy
         f"{score}_{average}": Metric(
-            classification.averaged(score, average), is_mean=average == "micro" and not several
+            classification.averaged(score, average),
+            is_share=True,
+            is_mean=average == "micro" and not several,
+            needs_two_labels=average == "binary",
+            hub_name=score,
+            hub_arguments={"average": average},
         )
         for score in ("f1", "precision", "recall")
         for average in averages
@@ -372,6 +393,106 @@ def _named(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
     return [{"labels": [label for label, on in zip(schema.labels, row, strict=True) if on]} for row in targets]
 
 
+def answer(prediction: Mapping[str, Any], schema: Schema) -> str | list[str] | float:
+    """Return the label, the list of labels, or the number."""
+    keys = {"single_label_classification": "label", "multi_label_classification": "labels", "regression": "score"}
+    predicted: str | list[str] | float = prediction[keys[schema.problem_type]]
+    return predicted
+
+
+def confidence(prediction: Mapping[str, Any]) -> float:
+    """Return the probability of the predicted label; 0 for sets of labels, numbers and baselines."""
+    return float(prediction.get("score") or 0.0) if "label" in prediction else 0.0
+
+
+def label_names(schema: Schema) -> tuple[str, ...]:
+    """Return the label names; none for regression."""
+    return () if schema.problem_type == "regression" else schema.labels
+
+
+def classifier(settings: Settings) -> Classifier | None:
+    """Return how to read predictions as labels with probabilities; None for regression."""
+    if settings.problem_type == "regression":
+        return None
+    explained = None if settings.long_texts == "windows" else explained_label
+    return Classifier(probabilities, lambda schema: schema.temperature, explained)
+
+
+def probabilities(predictions: Sequence[Mapping[str, Any]], schema: Schema) -> np.ndarray:
+    """Return the probabilities of predictions, shape (n, labels)."""
+    return np.array([[prediction["probabilities"][label] for label in schema.labels] for prediction in predictions])
+
+
+def explained_label(record: Mapping[str, Any]) -> str:
+    """Return the predicted label or, of a set of labels, the wrong decision with the highest confidence."""
+    if "label" in record:
+        return str(record["label"])
+    wrong = sorted(set(record["gold"]) ^ set(record["labels"]))
+    predicted, likely = set(record["labels"]), record["probabilities"]
+    return str(max(wrong, key=lambda label: likely[label] if label in predicted else 1 - likely[label]))
+
+
+def robustness(settings: Settings) -> Robustness | None:
+    """Return the robustness check. None for regression: a number changes a little with every text."""
+    if settings.problem_type == "regression":
+        return None
+    return Robustness(("text", "text_pair"), EVERY_CHANGE, same_answer=_same_labels)
+
+
+def _same_labels(before: Any, after: Any, edits: EditsByColumn) -> bool:
+    return sorted(before) == sorted(after) if isinstance(before, list) else bool(before == after)
+
+
+def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
+    """Refuse runs with different problem types; skip binary metrics when the runs order their labels differently."""
+    if first.schema.problem_type != other.schema.problem_type:
+        types = f"{first.schema.problem_type}, {other.schema.problem_type}"
+        return Comparability(f"they differ in task.problem_type ({types})")
+    if first.schema.labels == other.schema.labels:
+        return Comparability()
+    binary = tuple(name for name, metric in metrics(first.settings).items() if metric.needs_two_labels)
+    return Comparability(
+        None, binary, "The runs order the labels differently: scores of the positive class are skipped."
+    )
+
+
+def wrong_examples(records: Sequence[Mapping[str, Any]], schema: Schema) -> WrongExamples:
+    """Return the wrong labels or sets of labels with the highest confidence, or the largest errors of numbers."""
+    if schema.problem_type == "regression":
+        return largest_errors(records)
+    if schema.problem_type == "multi_label_classification":
+        return wrong_label_sets(records, schema.threshold)
+    return wrong_labels(records)
+
+
+def prediction_text(schema: Schema) -> str:
+    """Return a sentence for the model card."""
+    return {
+        "single_label_classification": "A prediction has the label, its probability (score) and all probabilities.",
+        "multi_label_classification": "A prediction has the labels and all probabilities.",
+        "regression": "A prediction is a number (score).",
+    }[schema.problem_type]
+
+
+def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
+    """Return the code of the text-classification pipeline."""
+    arguments = [request.example]
+    if request.max_length:
+        arguments.append(f"truncation=True, max_length={request.max_length}")
+    remark = ""
+    if schema.problem_type == "multi_label_classification":
+        arguments.append("top_k=None")
+        remark = f"take the labels that score at least {schema.threshold:g}"
+    elif schema.problem_type == "regression":
+        arguments.append('function_to_apply="none"')
+    code = (
+        "from transformers import pipeline\n\n"
+        f'classify = pipeline("text-classification", model="{request.model}")\n'
+        f"classify({', '.join(arguments)})"
+    )
+    return PipelineCode(code, remark)
+
+
 _SAMPLES = [
     {"text": "The new kettle boils water in under two minutes and I love it.", "label": "praise"},
     {"text": "My parcel has been stuck at the depot since Monday.", "label": "complaint"},
@@ -408,8 +529,8 @@ TASK = Task(
     name="text_classification",
     settings=Settings,
     columns={
-        "text": Column("the text"),
-        "text_pair": Column("a second text, for tasks on pairs", required=False),
+        "text": Column("the text", example="A text."),
+        "text_pair": Column("a second text, for tasks on pairs", required=False, example="Its partner."),
         "label": Column("the label, a list of labels (in text files separated by '|'), or a number", is_answer=True),
     },
     read_rows=read_rows,
@@ -427,14 +548,29 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
-    gold=gold,
+    reference_answer=reference_answer,
+    answer=answer,
+    confidence=confidence,
+    not_in_csv=("probabilities",),
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"majority": majority_baseline, "tfidf": tfidf_baseline},
+    baselines={
+        "majority": Baseline(majority_baseline),
+        "tfidf": Baseline(tfidf_baseline, package=Package("sklearn", "scikit-learn")),
+    },
+    example_metric="accuracy",
+    classifier=classifier,
+    robustness=robustness,
+    comparability=comparability,
+    wrong_examples=wrong_examples,
     pipeline_tag="text-classification",
     sample_rows=sample_rows,
     text_column="text",
     tune=tune,
-    classifies=lambda settings: settings.problem_type != "regression",
+    stratify_by=lambda settings: "label" if settings.problem_type == "single_label_classification" else None,
+    labels=label_names,
+    pipeline=pipeline,
+    prediction_text=prediction_text,
+    reads_windows=lambda schema: schema.long_texts == "windows",
 )

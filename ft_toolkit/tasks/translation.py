@@ -10,7 +10,8 @@ import numpy as np
 from ft_toolkit.core.errors import DataError, UsageError, did_you_mean, one_of
 from ft_toolkit.metrics import translation as scores
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.text import generation
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
@@ -116,7 +117,7 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     return [{"translation": text} for text in values]
 
 
-def gold(row: Row, schema: Schema) -> str | list[str]:
+def reference_answer(row: Row, schema: Schema) -> str | list[str]:
     """Return the true translation, a list where there are several."""
     texts = generation.references_of(row, "target")
     return texts[0] if len(texts) == 1 else texts
@@ -136,8 +137,8 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return the corpus metrics, 0 to 100; BLEU comes first, being what translation tables show."""
     return {
-        "bleu": Metric(scores.bleu, best=100.0),
-        "chrf": Metric(scores.chrf, best=100.0),
+        "bleu": Metric(scores.bleu, best=100.0, is_share=True, hub_name="sacrebleu"),
+        "chrf": Metric(scores.chrf, best=100.0, is_share=True),
         "ter": Metric(scores.ter, best=0.0, greater_is_better=False),
     }
 
@@ -184,7 +185,7 @@ TASK = Task(
     name="translation",
     settings=Settings,
     columns={
-        "source": Column("the text to be translated", named_by="source_language"),
+        "source": Column("the text to translate", named_by="source_language", example="A text."),
         "target": Column("its translation, or a list of several", is_answer=True, named_by="target_language"),
         "references": Column("a list of translations; all count as right", required=False, is_answer=True),
     },
@@ -196,16 +197,19 @@ TASK = Task(
     model_kwargs=generation.model_kwargs,
     pad_targets=pad_targets,
     loss_sum=generation.loss_sum,
-    reads=generation.reads,
+    logit_positions=generation.logit_positions,
     count_targets=count_targets,
-    predict=None,
     decode=decode,
-    gold=gold,
+    reference_answer=reference_answer,
+    answer=lambda prediction, schema: prediction["translation"],
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"copy_source": copy_baseline},
+    baselines={"copy_source": Baseline(copy_baseline)},
+    wrong_examples=lambda records, schema: generated_texts(records, "translation"),
+    effect_of_cut_answers="the model does not learn from them",
     pipeline_tag="translation",
+    prediction_text=lambda schema: "A prediction has a translation.",
     sample_rows=sample_rows,
     text_column="source",
     generate=generation.generate,

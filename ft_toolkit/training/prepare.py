@@ -152,7 +152,7 @@ def prepare(loaded: LoadedRecipe, *, work_folder: Path) -> Prepared:
 
     A model from scratch is written to `work_folder`. Raises UsageError for rows or a checkpoint that do not fit the recipe.
     """
-    check_packages(loaded.recipe)
+    check_packages(loaded.recipe, loaded.task)
     return prepare_input(read_input(loaded.recipe, loaded.task), work_folder)
 
 
@@ -184,7 +184,7 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
     selection = recipe.evaluation.metric_for_best_model
     if selection is not None and selection != "loss" and selection not in metrics:
         raise UsageError(
-            f"evaluation.metric_for_best_model={selection} requires two labels; these rows have {len(schema.labels)}"
+            f"evaluation.metric_for_best_model={selection} requires two labels; these rows have {len(task.labels(schema))}"
         )
     facts = audit(data, features, task, recipe.data.max_length)
     return Prepared(
@@ -192,15 +192,17 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
     )
 
 
-def check_packages(recipe: Recipe) -> None:
+def check_packages(recipe: Recipe, task: Task) -> None:
     """Raise UsageError for a setting whose optional package is not installed."""
     from importlib.util import find_spec
 
-    if "tfidf" in (recipe.evaluation.baselines or ()) and find_spec("sklearn") is None:
-        raise UsageError(
-            "evaluation.baselines: tfidf requires scikit-learn, which is not installed; pip install scikit-learn, or set "
-            "evaluation.baselines=[majority]"
-        )
+    for name in recipe.evaluation.baselines or ():
+        package = task.baselines[name].package
+        if package is not None and find_spec(package.module) is None:
+            raise UsageError(
+                f"evaluation.baselines: {name} requires {package.pip_name}, which is not installed; "
+                f"pip install {package.pip_name}, or remove {name}"
+            )
     if recipe.evaluation.attributions and find_spec("captum") is None:
         raise UsageError(
             "evaluation.attributions requires captum, which is not installed; pip install 'ft-toolkit[explain]', or set "

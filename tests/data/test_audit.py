@@ -4,6 +4,7 @@ import dataclasses
 
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.tasks.text_classification import TASK
 
@@ -71,11 +72,17 @@ def test_the_notes_of_the_data_are_not_changed():
     assert data.notes == []
 
 
-def test_what_of_the_answers_is_cut_is_said_as_what_it_means():
+def test_the_warning_about_cut_answers_says_what_they_are_for_the_task():
     data = data_of(train=[{"text": "a"}], validation=[{"text": "b"}])
-    cut = dataclasses.replace(features_of(3), answers_cut={"entities": [2], "summary tokens": [5]})
-    said = audit(data, {"train": features_of(3), "validation": cut}, TASK, 16)["warnings"]
-    assert said == [
-        "validation: 2 entities are outside the model's input; each counts as an error",
-        "validation: 5 summary tokens are outside the model's input; the model does not learn from them",
+
+    def warnings(name, n, task):
+        cut = dataclasses.replace(features_of(3), answers_cut={name: [n]})
+        return audit(data, {"train": features_of(3), "validation": cut}, task, 16)["warnings"]
+
+    assert warnings("entities", 2, TASK) == [
+        "validation: 2 entities are outside the model's input; each counts as an error"
+    ]
+    summarization = dataclasses.replace(find_tasks()["summarization"], columns=TASK.columns)
+    assert warnings("summary tokens", 5, summarization) == [
+        "validation: 5 summary tokens are outside the model's input; the model does not learn from them"
     ]

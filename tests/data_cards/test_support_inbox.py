@@ -140,7 +140,7 @@ def test_counting_words_does_better_than_chance_and_does_not_solve_it():
     schema = TASK.find_schema(TASK.settings(), rows["train"], CARD.for_task("text_classification").labels, None)
     found = {}
     for name in ("tfidf", "majority"):
-        predicted = TASK.baselines[name](rows["train"], rows["test"], schema, 13)
+        predicted = TASK.baselines[name].predict(rows["train"], rows["test"], schema, 13)
         found[name] = np.mean([p["label"] == row["label"] for p, row in zip(predicted, rows["test"], strict=True)])
     tfidf, majority = found["tfidf"], found["majority"]
     assert majority == 0.24, "as the card says"

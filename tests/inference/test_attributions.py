@@ -8,12 +8,13 @@ import pytest
 from rich.console import Console
 
 from ft_toolkit.core.errors import RecipeError, UsageError
-from ft_toolkit.inference.attributions import credited_label, explain
+from ft_toolkit.inference.attributions import explain
 from ft_toolkit.inference.model_folder import load
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.text_classification import explained_label
 
 
 def finish(path: Path, folder: Path, *settings: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def test_the_saved_model_gives_the_same_contributions(pairs: Path) -> None:
     records = [json.loads(line) for line in (pairs / "predictions.jsonl").read_text().splitlines()]
     chosen = [next(one for one in records if (one["split"], one["id"]) == (f["split"], f["id"])) for f in found]
     model = load(pairs)
-    again = explain(model._predictor.model, model.tokenizer, model.schema, model.max_length, chosen)
+    again = explain(model._predictor, model.task.classifier(model.settings), model.max_length, chosen)
     for one, other in zip(found, again, strict=True):
         assert one["label"] == other["label"] and one["logit"] == pytest.approx(other["logit"], abs=1e-5)
         for name, words in one["texts"].items():
@@ -93,19 +94,19 @@ def test_the_saved_model_gives_the_same_contributions(pairs: Path) -> None:
 def test_the_label_of_several_that_is_furthest_from_the_truth() -> None:
     probabilities = {"a": 0.9, "b": 0.6, "c": 0.05}
     record = {"gold": ["a", "c"], "labels": ["a", "b"], "probabilities": probabilities}
-    assert credited_label(record) == "c"
-    assert credited_label({**record, "gold": ["a"]}) == "b"
+    assert explained_label(record) == "c"
+    assert explained_label({**record, "gold": ["a"]}) == "b"
 
 
 def test_what_cannot_be_credited_is_refused(write_recipe: Any, tiny: Any, tmp_path: Path) -> None:
     for settings, said in [
-        (["task=ner"], "evaluation.attributions: only allowed for text classification with labels"),
-        (["task.problem_type=regression"], "only allowed for text classification with labels"),
-        (["task.long_texts=windows"], "not supported for texts in several windows"),
+        (["task=ner"], "evaluation.attributions: only allowed for tasks with label probabilities"),
+        (["task.problem_type=regression"], "only allowed for tasks with label probabilities"),
+        (["task.long_texts=windows"], "not supported with task.long_texts=windows"),
         (["evaluation.attributions=21"], "less than or equal to 20"),
         (
             ["task=summarization", "evaluation.groups=[label]"],
-            "evaluation.groups: only allowed for text classification with labels",
+            "evaluation.groups: only allowed for tasks with label probabilities",
         ),
     ]:
         with pytest.raises(RecipeError, match=said):

@@ -144,6 +144,9 @@ def make_run(tmp_path):
         labels, split, predictions, problem = KINDS[kind]()
         results = _results(labels, split, splits)
         rows = [{"split": name, **row} for name in splits for row in predictions]
+        schema = {"problem_type": problem, "labels": labels, "class_weights": None, "threshold": 0.5}
+        results["schema"] = schema | {"long_texts": "cut"}
+        results["task_settings"] = {"name": "text_classification", "problem_type": problem}
         if change:
             change(results, rows)
         model = tmp_path / "run" / "model"
@@ -151,7 +154,6 @@ def make_run(tmp_path):
         records = [
             {"step": s, "epoch": 0, "loss": 1 / s, "learning_rate": 1e-5 * s, "grad_norm": 1.0} for s in (5, 10, 20)
         ]
-        schema = {"problem_type": problem, "labels": labels, "class_weights": None, "threshold": 0.5}
         environment = {
             "started": "2026-01-01T00:00:00Z",
             "versions": {"ft-toolkit": None, "torch": "2.13.0"},
@@ -160,8 +162,13 @@ def make_run(tmp_path):
             "devices": [],
             "model": {"name": results["model"], "revision": None, "commit": commit, "sha256": "cd" * 32},
         }
-        contract = {"ft_toolkit": "0.1.0", "task": results["task"], "settings": {}, "schema": schema, "max_length": 64}
-        contract |= {"mixed_precision": "no", "tokens_per_batch": 1024}
+        contract = {
+            "ft_toolkit": "0.1.0",
+            "task": results["task"],
+            "settings": results["task_settings"],
+            "max_length": 64,
+        }
+        contract |= {"schema": results["schema"], "mixed_precision": "no", "tokens_per_batch": 1024}
         _write(model / "inference.json", contract)
         if adapter:
             _write(model / "adapter_config.json", {})

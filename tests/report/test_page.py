@@ -7,7 +7,6 @@ from html.parser import HTMLParser
 import pytest
 
 from ft_toolkit.report.charts import Series, line_chart
-from ft_toolkit.report.mistakes.select import find_mistakes
 from ft_toolkit.report.page import write_page
 from ft_toolkit.report.run_files import compare, number, verdict
 
@@ -224,43 +223,11 @@ def test_a_page_needs_only_results_json(make_run):
     assert "accuracy on test" in page_of(folder).text
 
 
-def test_mistakes_of_labels_name_both_and_how_sure_the_model_was(make_run):
-    folder = make_run(splits=("test",))
-    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
-    found = find_mistakes(rows, 0.5)
-    assert found.wrong == 1
-    assert [(m.example_id, m.gold, m.predicted) for m in found.worst] == [("r1", "bad", "good")]
-    assert found.worst[0].remark == "gave it 0.800, the true label 0.200"
-
-
-def test_mistakes_are_the_surest_ones_and_at_most_twenty():
-    rows = [{"id": i, "text": "x", "gold": "a", "label": "b", "score": i / 100, "probabilities": {}} for i in range(50)]
-    found = find_mistakes(rows, 0.5)
-    assert found.wrong == 50
-    assert [m.example_id for m in found.worst] == [str(i) for i in range(49, 29, -1)]
-
-
-def test_mistakes_of_sets_name_what_is_missed_and_what_is_added(make_run):
-    folder = make_run("multi_label", splits=("test",))
-    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
-    found = find_mistakes(rows, 0.5)
-    assert [(m.example_id, m.gold, m.predicted, m.remark) for m in found.worst] == [
-        ("1", "law, tax", "law", "missed tax (0.020)"),
-        ("2", "art", "art, tax", "wrongly added tax (0.600)"),
-    ]
-
-
 def test_errors_of_numbers_are_ordered_by_size_and_show_both_texts(make_run):
     text = page_of(make_run("regression", splits=("test",))).text
     assert "Largest errors" in text
     assert "text a cat text pair a dog true 1.5 predicted 4 off by 2.5" in text
     assert text.index("off by 2.5") < text.index("off by 0.75")
-
-
-def test_a_long_text_is_shortened_and_says_so():
-    row = {"id": 1, "text": "y" * 700, "gold": "a", "label": "b", "score": 0.9, "probabilities": {}}
-    (mistake,) = find_mistakes([row], 0.5).worst
-    assert mistake.texts[0][1][0].text == "y" * 600 + "… (100 more characters)"
 
 
 def test_a_line_breaks_where_a_value_is_missing():

@@ -8,10 +8,11 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from ft_toolkit.report import write_report
-from ft_toolkit.report.mistakes.marks import Mark, mark_text
-from ft_toolkit.report.mistakes.select import find_mistakes
-from ft_toolkit.report.mistakes.spans import answer_error, entity_errors
 from ft_toolkit.report.run_files import number
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.display.answers import answer_error
+from ft_toolkit.tasks.display.entities import entity_errors
+from ft_toolkit.tasks.display.wrong_examples import Mark, mark_text
 
 
 def score(value, low=None, high=None):
@@ -135,6 +136,18 @@ def language_modelling():
     )
 
 
+GENERATION = {"kind": "encoder-decoder", "before": "", "after": "", "max_target_length": 16, "num_beams": 1}
+GENERATION |= {"length_penalty": 1.0, "no_repeat_ngram_size": 0, "min_new_tokens": 0, "eos_token_id": 1}
+GENERATION |= {"pad_token_id": 0, "decoder_start_token_id": 0, "max_positions": None}
+SCHEMAS = {
+    "ner": {"labels": ["LOC", "ORG", "PER"], "stride": 16, "tagged_token": "first"},
+    "question_answering": {"stride": 16, "max_answer_tokens": 30, "n_best": 3, "has_no_answer": True}
+    | {"threshold": 0.25, "causal": False},
+    "summarization": GENERATION,
+    "translation": GENERATION,
+    "language_modelling": {"objective": "causal", "documents": "apart", "packed": True, "start_id": 0, "end_id": 0}
+    | {"mask_share": 0.15, "whole_words": True, "mask_id": -1, "vocabulary": 100, "special_ids": [0]},
+}
 TASKS = {one.__name__: one for one in (ner, question_answering, summarization, translation, language_modelling)}
 
 
@@ -147,6 +160,7 @@ def make_task_run(make_run):
 
         def put(results, rows):
             results |= {"task": task, "labels": [], **facts, "main_metric": next(iter(split["metrics"]))}
+            results |= {"schema": SCHEMAS[task], "task_settings": {"name": task}}
             results["scores"] = {name: json.loads(json.dumps(split)) for name in ("validation", "test")}
             main = results["main_metric"]
             for record, value in zip(results["training"]["evaluations"], (0.9, 1.0), strict=True):
@@ -235,7 +249,7 @@ def test_metrics_have_the_hub_s_names(make_task_run, task, types):
         ("summarization", "with a column `document`"),
         ("translation", "with a column `source`"),
         ("language_modelling", 'write("A text that begins", max_new_tokens=40)'),
-        ("ner", "longer texts are read in windows"),
+        ("ner", "texts longer than 64 tokens in overlapping windows"),
         ("translation", "reads at most 64 tokens of a text; the rest is cut off"),
     ],
 )
@@ -297,11 +311,16 @@ def test_one_prediction_over_two_true_entities_leaves_one_missed():
     assert [(kind, g["start"]) for kind, g, _ in errors] == [("wrong boundary", 4), ("missed", 0)]
 
 
+def wrong_examples(task, predictions):
+    task = find_tasks()[task]
+    return task.wrong_examples(predictions, task.load_schema(SCHEMAS[task.name]))
+
+
 def test_sentences_with_most_wrong_entities_come_first_and_kinds_are_counted():
     _, predictions, _ = ner()
-    found = find_mistakes(predictions, 0.5)
-    assert [mistake.example_id for mistake in found.worst] == ["1", "0", "3"]
-    assert [mistake.remark for mistake in found.worst] == [
+    found = wrong_examples("ner", predictions)
+    assert [example.example_id for example in found.examples] == ["1", "0", "3"]
+    assert [example.remark for example in found.examples] == [
         "1 spurious, 1 wrong boundary",
         "1 missed, 1 wrong type",
         "1 missed",
@@ -312,30 +331,30 @@ def test_sentences_with_most_wrong_entities_come_first_and_kinds_are_counted():
         "wrong type": 1,
         "wrong boundary": 1,
     }
-    assert found.said == "3 of 4 texts have a wrong entity."
+    assert found.summary == "3 of 4 texts have a wrong entity."
 
 
 def test_marks_say_in_words_what_they_show(make_task_run):
     folder = make_task_run("ner")
     page = (folder / "report.html").read_text()
-    assert '<mark class="gold predicted">Bob<small> true PER; predicted LOC 0.80</small></mark>' in page
-    assert '<mark class="gold predicted">Ada<small> PER 0.90, right</small></mark>' in page
+    assert '<mark class="reference predicted">Bob<small> true PER; predicted LOC 0.80</small></mark>' in page
+    assert '<mark class="reference predicted">Ada<small> PER 0.90, right</small></mark>' in page
     assert (
-        '<mark class="gold">Bank of </mark><mark class="gold predicted">London<small> true ORG; predicted ORG 0.70'
+        '<mark class="reference">Bank of </mark><mark class="reference predicted">London<small> true ORG; predicted ORG 0.70'
         in page
     )
 
 
 def test_marked_pieces_are_the_text_and_long_texts_show_what_is_around():
-    marks = [Mark(0, 3, "gold", "a"), Mark(2, 5, "predicted", "b")]
+    marks = [Mark(0, 3, "reference", "a"), Mark(2, 5, "predicted", "b")]
     pieces = mark_text("abcdefg", marks)
     assert [(p.text, p.style, p.note) for p in pieces] == [
-        ("ab", "gold", ""), ("c", "gold predicted", "a"), ("de", "predicted", "b"), ("fg", "", ""),
+        ("ab", "reference", ""), ("c", "reference predicted", "a"), ("de", "predicted", "b"), ("fg", "", ""),
     ]  # fmt: skip
     long = "word " * 1000
-    shown = "".join(piece.text for piece in mark_text(long, [Mark(2000, 2004, "gold", "")]))
+    shown = "".join(piece.text for piece in mark_text(long, [Mark(2000, 2004, "reference")]))
     assert shown.startswith("… ") and shown.endswith(" …") and 200 < len(shown) < 300
-    assert mark_text("short", [Mark(3, 99, "gold", "outside")]) == mark_text("short", [])
+    assert mark_text("short", [Mark(3, 99, "reference", "outside")]) == mark_text("short", [])
 
 
 @pytest.mark.parametrize(
@@ -343,7 +362,7 @@ def test_marked_pieces_are_the_text_and_long_texts_show_what_is_around():
     [
         (["Ada Lovelace"], "the ada lovelace.", None),
         ([], "", None),
-        ([], "Ada", "answered without need"),
+        ([], "Ada", "unnecessary answer"),
         (["Ada"], "", "not answered"),
         (["Ada Lovelace", "x"], "Countess Lovelace", "partly right"),
         (["Ada"], "Charles", "other words"),
@@ -355,37 +374,37 @@ def test_kinds_of_wrong_answers(gold, answer, kind):
 
 def test_wrong_answers_show_question_and_both_places(make_task_run):
     _, predictions, _ = question_answering()
-    found = find_mistakes(predictions, 0.5)
-    assert [mistake.example_id for mistake in found.worst] == ["1", "2", "4", "3"]
+    found = wrong_examples("question_answering", predictions)
+    assert [example.example_id for example in found.examples] == ["1", "2", "4", "3"]
     page = (make_task_run("question_answering") / "report.html").read_text()
-    assert "Where was it built?" in page and "4 of 5 answers match no true one" in page
+    assert "Where was it built?" in page and "4 of 5 answers match no reference answer" in page
     assert '<mark class="predicted">1843<small> predicted</small></mark>' in page
-    assert '<mark class="gold">in London<small> true</small></mark>' in page
+    assert '<mark class="reference">in London<small> true</small></mark>' in page
     assert "London / in London" in page
 
 
 def test_outputs_stand_beside_references_worst_first_where_there_is_a_score(make_task_run):
     _, predictions, _ = translation()
-    found = find_mistakes(predictions, 0.5)
-    first = found.worst[0]
-    assert (first.example_id, first.gold, first.predicted) == ("0", "source 0\n\nother", "sauce 0")
+    found = wrong_examples("translation", predictions)
+    first = found.examples[0]
+    assert (first.example_id, first.reference, first.predicted) == ("0", "source 0\n\nother", "sauce 0")
     assert found.heading == "Lowest-scoring examples"
     _, predictions, _ = summarization()
-    found = find_mistakes(predictions, 0.5)
-    assert [m.example_id for m in found.worst] == ["0", "2", "5", "7", "10", "12", "15", "17", "20", "22"]
-    assert "not chosen by quality" in found.said
+    found = wrong_examples("summarization", predictions)
+    assert [m.example_id for m in found.examples] == ["0", "2", "5", "7", "10", "12", "15", "17", "20", "22"]
+    assert "not selected by quality" in found.summary
     page = (make_task_run("summarization") / "report.html").read_text()
     assert page.count('class="two-texts"') == 20 and "more characters)" in page
 
 
 def test_hardest_documents_come_first_and_unscored_ones_are_left_out():
     _, predictions, _ = language_modelling()
-    found = find_mistakes(predictions, 0.5)
-    assert [m.remark for m in found.worst[:2]] == [
+    found = wrong_examples("language_modelling", predictions)
+    assert [m.remark for m in found.examples[:2]] == [
         "perplexity 37,037 · 10 tokens · 52 bytes",
         "perplexity 12,346 · 10 tokens · 52 bytes",
     ]
-    assert len(found.worst) == 3
+    assert len(found.examples) == 3
 
 
 def test_what_else_a_task_says_stands_in_plain_tables(make_task_run):

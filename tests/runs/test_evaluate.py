@@ -13,6 +13,7 @@ from ft_toolkit.cli.app import app
 from ft_toolkit.cli.arguments import find_recipe
 from ft_toolkit.core.errors import DataError, GateError, UsageError
 from ft_toolkit.evaluation.compare.examples import read_examples
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.runs.evaluate import EvaluationRequest, evaluate_model
 from ft_toolkit.runs.options import RunOptions
@@ -153,28 +154,30 @@ def test_robustness_counts_the_changed_rows_alone(classifier: Path, tmp_path: Pa
 
 
 def test_an_uncased_model_sees_no_case(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
-    from ft_toolkit.evaluation.breakdown.robustness import Trial, judge
+    from ft_toolkit.evaluation.breakdown.robustness import judge
 
     task = find_tasks()["text_classification"]
     schema = task.load_schema(
         {"problem_type": "single_label_classification", "labels": ["a", "b"], "class_weights": None, "threshold": 0.5,
          "long_texts": "cut"}
     )  # fmt: skip
-    metric = task.metrics(task.settings())["accuracy"]
-    empty: list[Trial] = []
-    record = judge("uppercase", empty, 5, task=task, schema=schema, metric=metric, samples=100, seed=1)
+    settings = task.settings()
+    setup = ScoringSetup(task, settings, schema, task.metrics(settings), "accuracy", samples=100, seed=1)
+    robustness = task.robustness(settings)
+    assert robustness is not None
+    record = judge("uppercase", [], 5, robustness, setup)
     assert record["rewritten"] == 5 and record["changed"] == 0 and record["flip_rate"]["value"] is None
 
 
 def test_robustness_is_refused_where_answers_change(tmp_path: Path) -> None:
-    from ft_toolkit.evaluation.breakdown.robustness import check_offered
+    from ft_toolkit.evaluation.breakdown.robustness import robustness_of
 
     tasks = find_tasks()
-    with pytest.raises(UsageError, match="not offered for translation"):
-        check_offered(tasks["translation"], None)
-    with pytest.raises(UsageError, match="regression has numbers"):
+    with pytest.raises(UsageError, match=r"not available for translation: .* Available for: ner, question_answering"):
+        robustness_of(tasks["translation"], tasks["translation"].settings(name="translation"))
+    with pytest.raises(UsageError, match="not available for text_classification with problem_type=regression"):
         settings = tasks["text_classification"].settings(name="text_classification", problem_type="regression")
-        check_offered(tasks["text_classification"], settings)
+        robustness_of(tasks["text_classification"], settings)
 
 
 def test_the_command_refuses_what_is_not_there(tmp_path: Path) -> None:

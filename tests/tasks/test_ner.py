@@ -395,7 +395,7 @@ def test_illegal_predictions_are_repaired_and_tags_say_so():
 
 def test_gold_is_perfect_and_details_are_per_type():
     schema = Schema(TYPES, 4, "first")
-    gold = {"entities": TASK.gold(FORM, schema)}
+    gold = {"entities": TASK.reference_answer(FORM, schema)}
     assert gold["entities"][0] == {"start": 0, "end": 9, "label": "PER", "text": "Anna Berg"}
     wrong = {"entities": [{**gold["entities"][0], "label": "LOC"}, gold["entities"][1]]}
     predictions, references = TASK.to_arrays([gold, wrong], [FORM, FORM], schema)
@@ -417,11 +417,11 @@ def test_the_lexicon_takes_the_longest_match_and_the_most_frequent_type():
     train = [row("New York", ("New York", "LOC")), row("York met New", ("York", "PER"), ("New", "LOC"))]
     train += [row("York", ("York", "LOC")), row("York", ("York", "PER")), row("a Berliner", ("Berlin", "LOC"))]
     schema = Schema(TYPES, 4, "first")
-    (found,) = TASK.baselines["lexicon"](train, [{"text": "New  York, York; Yorker new Berlin"}], schema, 0)
+    (found,) = TASK.baselines["lexicon"].predict(train, [{"text": "New  York, York; Yorker new Berlin"}], schema, 0)
     assert spans(found) == [(0, 9, "LOC"), (11, 15, "PER"), (28, 34, "LOC")]
     given, _ = read({"tokens": ["Old", "New", "York"]})
-    assert TASK.baselines["lexicon"](train, [given], schema, 0)[0]["tags"] == ["O", "B-LOC", "I-LOC"]
-    assert TASK.baselines["lexicon"]([row("x")], [{"text": "x y"}], schema, 0) == [{"entities": []}]
+    assert TASK.baselines["lexicon"].predict(train, [given], schema, 0)[0]["tags"] == ["O", "B-LOC", "I-LOC"]
+    assert TASK.baselines["lexicon"].predict([row("x")], [{"text": "x y"}], schema, 0) == [{"entities": []}]
 
 
 # Files and a run

@@ -189,7 +189,7 @@ def test_training_takes_the_first_answer_and_scoring_all(tiny_bert):
     ready = Ready(tiny_bert, [row], 64)
     one = Ready(tiny_bert, [ROWS[2]], 64)
     assert ready.features.targets == one.features.targets
-    assert TASK.gold(ready.rows[0], ready.schema) == ["Zoë 🎹 Kent", "Kent"]
+    assert TASK.reference_answer(ready.rows[0], ready.schema) == ["Zoë 🎹 Kent", "Kent"]
     for text in ("Zoë 🎹 Kent", "Kent."):
         assert TASK.to_arrays([{"answer": text}], ready.rows, ready.schema)[0][0, :2].tolist() == [1, 1]
 
@@ -394,14 +394,14 @@ def test_the_overlap_baseline(tiny_bert):
         ]
     )
     schema = Ready(tiny_bert, ROWS).schema
-    found = TASK.baselines["overlap"]([], rows, schema, 13)
+    found = TASK.baselines["overlap"].predict([], rows, schema, 13)
     assert [one["answer"] for one in found][:2] == ["Two did arrive, the piano said!", "他住在北京。"]
     assert found[2]["answer"] == "nor here", "the shortest of equal ones"
     for one, row in zip(found, rows, strict=True):
         assert row["context"][one["start"] : one["end"]] == one["answer"]
-    silent = TASK.baselines["overlap"]([], rows, replace(schema, has_no_answer=True), 13)
+    silent = TASK.baselines["overlap"].predict([], rows, replace(schema, has_no_answer=True), 13)
     assert [bool(one["answer"]) for one in silent] == [True, True, False]
-    assert [one["answer"] for one in TASK.baselines["no_answer"]([], rows, schema, 13)] == ["", "", ""]
+    assert [one["answer"] for one in TASK.baselines["no_answer"].predict([], rows, schema, 13)] == ["", "", ""]
 
 
 # --- settings
@@ -441,7 +441,7 @@ def test_squad_files_of_both_versions_go_all_the_way(tmp_path, tiny_bert):
         rows = [{key: row[key] for key in ("id", *TASK.columns)} for row in read_file(path)]
         ready = Ready(tiny_bert, rows)
         assert ready.schema.has_no_answer == impossible
-        assert [TASK.gold(row, ready.schema) for row in ready.rows] == [["Zoë"], []][: 1 + impossible]
+        assert [TASK.reference_answer(row, ready.schema) for row in ready.rows] == [["Zoë"], []][: 1 + impossible]
         assert math.isfinite(float(np.concatenate(ready.oracle(), axis=1).sum()))
 
 

@@ -28,7 +28,7 @@ def test_references_come_from_either_column_and_the_first_is_learned() -> None:
     assert only == {"document": "d", "summary": "a"}
     assert listed == both == {"document": "d", "summary": "a", "references": ["a", "b"]}
     assert other["references"] == ["c", "a", "b"] and other["summary"] == "c"
-    assert [TASK.gold(row, None) for row in (only, both)] == ["a", ["a", "b"]]
+    assert [TASK.reference_answer(row, None) for row in (only, both)] == ["a", ["a", "b"]]
     (missing,) = read({"document": "d", "summary": None, "references": ["a"]})
     assert missing["summary"] == "a" and "references" not in missing
     assert not is_labelled({"document": "d", "summary": None}, TASK)
@@ -76,7 +76,7 @@ def test_the_best_reference_counts_and_details_say_how() -> None:
 def test_the_lead_has_as_many_sentences_as_summaries_do(summaries: list[str], n: int) -> None:
     train = [{"document": "d", "summary": text} for text in summaries]
     rows = [{"document": "First here. Second there! Third? Last."}, {"document": "Only one"}]
-    found = TASK.baselines["lead"](train, rows, None, 0)
+    found = TASK.baselines["lead"].predict(train, rows, None, 0)
     assert found == [{"summary": "\n".join(["First here.", "Second there!"][:n])}, {"summary": "Only one"}]
     assert statistics([found[0]["summary"]], [["First here."]])[0][0, 0] == pytest.approx(
         100 if n == 1 else 100 * 2 / 3

@@ -62,7 +62,7 @@ def test_labels_of_the_recipe_come_before_those_of_the_card_and_those_before_the
 def test_numbers_of_named_labels_are_understood():
     schema = find("0", 1, "1", card=["negative", "positive"])
     assert targets(schema, "0", 1, "positive", 0) == [0, 1, 1, 0]
-    assert [TASK.gold(row, schema) for row in rows_of(1, "negative")] == ["positive", "negative"]
+    assert [TASK.reference_answer(row, schema) for row in rows_of(1, "negative")] == ["positive", "negative"]
 
 
 def test_numbers_that_are_names_are_not_taken_for_positions():
@@ -123,14 +123,14 @@ def test_targets_of_several_labels():
         [1, 0, 1],
         [0, 1, 0],
     ]
-    assert TASK.gold({"label": ["c", "a"]}, schema) == ["a", "c"]
+    assert TASK.reference_answer({"label": ["c", "a"]}, schema) == ["a", "c"]
 
 
 def test_targets_that_are_numbers():
     schema = find("1.5", 2, -3.0, problem_type=NUMBER)
     assert schema.labels == ("score",)
     assert targets(schema, "1.5", 2, " -3 ") == [1.5, 2.0, -3.0]
-    assert TASK.gold({"label": "2"}, schema) == 2.0
+    assert TASK.reference_answer({"label": "2"}, schema) == 2.0
 
 
 def test_class_weights_are_those_of_scikit_learn():
@@ -279,7 +279,7 @@ def test_several_labels_have_a_table_and_no_matrix_and_numbers_have_neither():
 def baseline(name, train, rows, **settings):
     schema = TASK.find_schema(Settings(**settings), train, None, None)
     rows = [{**row, "label": train[0]["label"]} for row in rows]  # to_arrays wants an answer beside each prediction
-    return TASK.to_arrays(TASK.baselines[name](train, rows, schema, 13), rows, schema)[0].tolist()
+    return TASK.to_arrays(TASK.baselines[name].predict(train, rows, schema, 13), rows, schema)[0].tolist()
 
 
 def test_majority_predicts_what_is_most_frequent_in_training():
@@ -336,7 +336,7 @@ def test_samples_suit_every_setting(problem_type, labels):
 @pytest.mark.parametrize("rows", [[{"text": "a b", "label": "x"}] * 3, [{"text": "?", "label": n} for n in "xyx"]])
 def test_tfidf_with_nothing_to_fit_answers_as_the_majority(rows):
     schema = TASK.find_schema(Settings(labels=["x", "y"]), rows, None, None)
-    assert TASK.baselines["tfidf"](rows, rows, schema, 1) == [{"label": "x"}] * 3
+    assert TASK.baselines["tfidf"].predict(rows, rows, schema, 1) == [{"label": "x"}] * 3
 
 
 # Long texts

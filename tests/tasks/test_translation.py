@@ -49,7 +49,9 @@ def test_columns_by_name_by_language_or_in_a_dict(form: str, tmp_path: Path) -> 
 
 def test_several_translations() -> None:
     rows, _ = TASK.read_rows([{"source": "a", "target": ["x", "y"]}], TASK.settings(), "here")
-    assert rows == [{"source": "a", "target": "x", "references": ["x", "y"]}] and TASK.gold(rows[0], None) == ["x", "y"]
+    assert rows == [{"source": "a", "target": "x", "references": ["x", "y"]}] and TASK.reference_answer(
+        rows[0], None
+    ) == ["x", "y"]
     assert TASK.read_rows([{"source": "a"}], None, "here")[0] == [{"source": "a"}]
 
 
@@ -152,7 +154,7 @@ def test_scores_signatures_and_the_untranslated_source() -> None:
     rows, _ = TASK.read_rows(ROWS, TASK.settings(**EN_DE), "samples")
     schema = t5_schema(**EN_DE)
     perfect, references = TASK.to_arrays([{"translation": row["target"]} for row in rows], rows, schema)
-    copied, _ = TASK.to_arrays(TASK.baselines["copy_source"](rows, rows, schema, 0), rows, schema)
+    copied, _ = TASK.to_arrays(TASK.baselines["copy_source"].predict(rows, rows, schema, 0), rows, schema)
     metrics = TASK.metrics(TASK.settings())
     assert list(metrics) == ["bleu", "chrf", "ter"]
     assert [metrics[name].fn(perfect, references) for name in metrics] == pytest.approx([100, 100, 0])

@@ -17,18 +17,19 @@ _CURVE_POINTS = 100
 
 
 def calibration(
-    decoded: Sequence[Mapping[str, Any]], truth: Array, setup: ScoringSetup, *, fitted_here: bool
+    decoded: Sequence[Mapping[str, Any]], answers: Array, truth: Array, setup: ScoringSetup, *, fitted_here: bool
 ) -> dict[str, Any]:
     """Return calibration before and after temperature scaling, and the risk-coverage curve after it.
 
-    `truth` is the array of references of a classification task. `fitted_here` says that the temperature was fitted to these
+    `answers` and `truth` are the arrays of a task with a classifier, of the predictions and of the references. `fitted_here` says that the temperature was fitted to these
     rows, which makes the result optimistic. `ece`, `brier` and `nll` each have before and after ({value, low, high}) and
     `change`, the interval of after minus before on the same resamples. For `ece`, before and after also have `chance`: the 95%
     quantile of the calibration error of a perfectly calibrated model on the same number of examples.
     """
-    schema = setup.schema
-    after = np.array([[prediction["probabilities"][label] for label in schema.labels] for prediction in decoded])
-    before = c.cooled(after, schema.temperature, several=truth.ndim == 2)
+    classifier = setup.task.classifier(setup.settings)
+    assert classifier is not None, "only classifiers are calibrated"
+    temperature, after = classifier.temperature(setup.schema), classifier.probabilities(decoded, setup.schema)
+    before = c.cooled(after, temperature, several=truth.ndim == 2)
     samples = min(setup.samples, SAMPLES)
     drawn = np.random.default_rng(setup.seed).integers(0, len(truth), (samples, len(truth)))
     sides = {
@@ -36,15 +37,17 @@ def calibration(
         "after": _CalibrationScores(after, truth, drawn, setup.seed),
     }
     record: dict[str, Any] = {
-        "temperature": schema.temperature,
+        "temperature": temperature,
         "fitted_here": fitted_here,
         "claims": "decisions on a label" if truth.ndim == 2 else "predictions",
     }
     for name in ("ece", "brier", "nll"):
         change = sides["after"].resamples[name] - sides["before"].resamples[name]
-        record[name] = {side: scores.scores[name] for side, scores in sides.items()} | {"change": interval(change)}
-    confidence, correct = _confidence(decoded, after, truth, schema)
-    record["bins"] = {side: scores.bins() for side, scores in sides.items()}
+        record[name] = {side: side_scores.scores[name] for side, side_scores in sides.items()} | {
+            "change": interval(change)
+        }
+    confidence, correct = _confidence(after, answers, truth)
+    record["bins"] = {side: side_scores.bins() for side, side_scores in sides.items()}
     return record | _abstaining(confidence, correct, drawn)
 
 
@@ -89,20 +92,15 @@ def _basic_interval(value: float, percentiles: Mapping[str, float | None]) -> di
     return {"low": max(0.0, 2 * value - high), "high": max(0.0, 2 * value - low)}
 
 
-def _confidence(
-    decoded: Sequence[Mapping[str, Any]], probabilities: Array, truth: Array, schema: Any
-) -> tuple[Array, Array]:
+def _confidence(probabilities: Array, answers: Array, truth: Array) -> tuple[Array, Array]:
     """Return the confidence of each prediction and whether it is correct (0 or 1), shape (n,) each.
 
     The confidence of a set of labels is the product of the probabilities of its decisions, as if they were independent.
     """
     if truth.ndim == 1:
-        index = {label: i for i, label in enumerate(schema.labels)}
-        predicted = np.array([index[prediction["label"]] for prediction in decoded])
-        return probabilities[np.arange(len(truth)), predicted], (predicted == truth).astype(float)
-    chosen = np.array([[label in prediction["labels"] for label in schema.labels] for prediction in decoded])
-    decisions = np.where(chosen, probabilities, 1 - probabilities)
-    return decisions.prod(axis=1), (chosen == truth).all(axis=1).astype(float)
+        return probabilities[np.arange(len(truth)), answers], (answers == truth).astype(float)
+    decisions = np.where(answers == 1, probabilities, 1 - probabilities)
+    return decisions.prod(axis=1), (answers == truth).all(axis=1).astype(float)
 
 
 def _abstaining(confidence: Array, correct: Array, drawn: Array) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def group_gaps(rows: Rows, predictions: Array, references: Array, setup: Scoring
     one, the positive label, is compared. Groups with fewer than MIN_ROWS rows are not compared; for `equal_opportunity`,
     MIN_ROWS rows must truly have the label.
     """
-    labels = setup.schema.labels
+    labels = setup.task.labels(setup.schema)
     predicted, true = _label_matrix(predictions, len(labels)), _label_matrix(references, len(labels))
     if predictions.ndim == 1 and len(labels) == 2:
         predicted, true, labels = predicted[:, 1:], true[:, 1:], labels[1:]

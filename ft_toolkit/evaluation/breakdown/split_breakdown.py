@@ -19,8 +19,8 @@ def break_down_split(
     """
     predictions, references = scores.predictions, scores.references
     record: dict[str, Any] = {"slices": score_slices(rows, predictions, references, setup)}
-    if setup.task.classifies is not None and setup.task.classifies(setup.settings):
-        record["calibration"] = calibration(decoded, references, setup, fitted_here=fitted_here)
+    if setup.task.classifier(setup.settings) is not None:
+        record["calibration"] = calibration(decoded, predictions, references, setup, fitted_here=fitted_here)
         if setup.groups:
             record["groups"] = group_gaps(rows, predictions, references, setup)
     return record

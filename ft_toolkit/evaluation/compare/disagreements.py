@@ -47,14 +47,11 @@ def find_disagreements(base: FinishedRun, run: FinishedRun, metric: str) -> Disa
 
 
 def _metric_per_example(base: FinishedRun, run: FinishedRun, metric: str) -> str:
-    """Return accuracy where an example is right or wrong, else the first metric that has a value on a single example."""
+    """Return the task's metric for examples, else the first metric that has a value on a single example."""
     names = [name for name in base.per_example if name in run.per_example]
-    if "accuracy" in names and base.correct_examples("accuracy") is not None:
-        return "accuracy"
-    return next(name for name in [metric, *names] if name in names and not np.isnan(base.per_example[name]).all())
+    candidates = [base.examples.task.example_metric, metric, *names]
+    return next(name for name in candidates if name in names and not np.isnan(base.per_example[name]).all())
 
 
 def _confidence(run: FinishedRun, position: int) -> float:
-    """Return the confidence of a predicted label, 0 for other predictions."""
-    record = run.examples.records[position]
-    return float(record.get("score") or 0) if "label" in record else 0.0
+    return run.examples.task.confidence(run.examples.records[position])

@@ -14,7 +14,7 @@ from ft_toolkit.core.run_folder import ADAPTER_CONFIG, MODEL
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_recipe, read_results
 from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples
 from ft_toolkit.evaluation.compare.metric_names import find_metric
-from ft_toolkit.metrics import language
+from ft_toolkit.tasks.base import Comparability, ScoredRun
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
                 f"fingerprint {ours.fingerprint[:12]}; {len(theirs.records):,} rows with fingerprint "
                 f"{theirs.fingerprint[:12]}). Run one of the recipes again with the data of the other"
             )
-        for setting in ("problem_type", "objective"):
-            values = [
-                getattr(examples.schema, setting, None) or getattr(examples.settings, setting, None)
-                for examples in (ours, theirs)
-            ]
-            if values[0] != values[1]:
-                raise UsageError(
-                    f"{setting} is {values[0]} in {base.given} and {values[1]} in {run.given}. Their scores have different "
-                    "meanings and cannot be compared"
-                )
+        if (refusal := _comparability(base, run).refusal) is not None:
+            raise UsageError(f"{base.given} and {run.given} cannot be compared: {refusal}")
+
+
+def _comparability(base: FinishedRun, run: FinishedRun) -> Comparability:
+    first, other = (
+        ScoredRun(examples.settings, examples.schema, examples.predictions)
+        for examples in (base.examples, run.examples)
+    )
+    return base.examples.task.comparability(first, other)
 
 
 def _ids(examples: ScoredExamples) -> list[str]:
@@ -116,16 +116,11 @@ def common_metrics(runs: Sequence[FinishedRun]) -> tuple[list[str], list[str]]:
     """Return the metrics that can be compared between all runs, in the order of the first run, and notes on the others."""
     base, notes = runs[0].examples, []
     names = [name for name in base.metrics if all(name in run.examples.metrics for run in runs)]
-    labels = [tuple(getattr(run.examples.schema, "labels", ())) for run in runs]
-    binary = [name for name in names if name.endswith("_binary")]
-    if binary and len(set(labels)) > 1:
-        names = [name for name in names if name not in binary]
-        notes.append("The runs have different label orders, so scores of the positive class are not compared.")
-    if base.task.name == "language_modelling":
-        tokens = [run.examples.predictions[:, language.TOKENS] for run in runs]
-        if any(not np.array_equal(tokens[0], other, equal_nan=True) for other in tokens[1:]):
-            names = [name for name in names if name == "bits_per_byte"]
-            notes.append("The runs use different tokenizers, so only bits per byte can be compared.")
+    for run in runs[1:]:
+        comparability = _comparability(runs[0], run)
+        if any(name in names for name in comparability.incomparable):
+            names = [name for name in names if name not in comparability.incomparable]
+            notes.append(comparability.note)
     return names, notes
 
 

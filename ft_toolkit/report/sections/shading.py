@@ -1,10 +1,10 @@
-"""Words of mistakes shaded by what they contributed to the label that was predicted."""
+"""Words of wrong examples shaded by what they contributed to the label that was predicted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ft_toolkit.report.mistakes.marks import SHOWN_CHARACTERS, Mistake, Mistakes, Piece
+from ft_toolkit.tasks.display.wrong_examples import SHOWN_CHARACTERS, Piece, WrongExample, WrongExamples
 
 # A smaller share of the largest contribution is not shaded.
 _FAINT = 0.08
@@ -12,39 +12,39 @@ _NAMED = 3
 
 
 def shade(
-    mistakes: Mistakes | None, predictions: Sequence[dict[str, Any]], attributions: Sequence[dict[str, Any]]
-) -> Mistakes | None:
-    """Return the mistakes with the words of those that have attributions shaded."""
-    if mistakes is None or not attributions:
-        return mistakes
+    wrong_examples: WrongExamples | None, predictions: Sequence[dict[str, Any]], attributions: Sequence[dict[str, Any]]
+) -> WrongExamples | None:
+    """Return the wrong examples with the words of those that have attributions shaded."""
+    if wrong_examples is None or not attributions:
+        return wrong_examples
     rows = {str(row.get("id", "")): row for row in predictions}
     found = {str(one["id"]): one for one in attributions}
-    worst = [
-        _shaded(mistake, rows[mistake.example_id], found[mistake.example_id])
-        if mistake.example_id in found
-        else mistake
-        for mistake in mistakes.worst
+    examples = [
+        _shaded(example, rows[example.example_id], found[example.example_id])
+        if example.example_id in found
+        else example
+        for example in wrong_examples.examples
     ]
-    return replace(mistakes, worst=worst, shaded=any(mistake.example_id in found for mistake in worst))
+    return replace(wrong_examples, examples=examples, shaded=any(example.example_id in found for example in examples))
 
 
-def _shaded(mistake: Mistake, row: Mapping[str, Any], found: Mapping[str, Any]) -> Mistake:
+def _shaded(example: WrongExample, row: Mapping[str, Any], found: Mapping[str, Any]) -> WrongExample:
     words = [
         (row[name][one["start"] : one["end"]], one["weight"]) for name, some in found["texts"].items() for one in some
     ]
     largest = max((abs(weight) for _, weight in words), default=0.0)
     if not largest:
-        return mistake
+        return example
     texts = tuple(
         (name, _pieces(row[name], found["texts"][name], largest) if name in found["texts"] else pieces)
-        for name, pieces in mistake.texts
+        for name, pieces in example.texts
     )
-    parts = [mistake.remark]
+    parts = [example.remark]
     for said, sign in (("for", 1), ("against", -1)):
         top = sorted((word for word in words if sign * word[1] > _FAINT * largest), key=lambda word: -sign * word[1])
         if top:
             parts.append(f"most {said} {found['label']}: " + ", ".join(word for word, _ in top[:_NAMED]))
-    return replace(mistake, texts=texts, remark=" · ".join(parts))
+    return replace(example, texts=texts, remark=" · ".join(parts))
 
 
 def _pieces(text: str, words: Sequence[Mapping[str, Any]], largest: float) -> tuple[Piece, ...]:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.report.charts import heat_grid
-from ft_toolkit.report.mistakes.marks import shorten
 from ft_toolkit.report.run_files import MISSING, RunFiles, count, number, words
+from ft_toolkit.tasks.display.wrong_examples import shorten
 
 # With more labels than this a confusion matrix is shown as a grid without names and a list of its largest entries.
 _READABLE_LABELS = 20
@@ -19,8 +19,6 @@ _OWN_PLACE = (
 # A task's own table is shown up to here; results.json has it whole.
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CHARACTERS = 50, 10, 300
 _TITLES = {"f1": "F1", "support": "examples"}
-# What the examples of a class are, where they are not the rows.
-_COUNTED = {"ner": "entities"}
 
 
 @dataclass(frozen=True)
@@ -49,15 +47,10 @@ def per_class(run: RunFiles, split: str) -> Table | None:
         return None
     weakest_first = len(rows) > _READABLE_LABELS and all("f1" in row for row in rows)
     names = ["label", *(name for name in rows[0] if name != "label")]
-    titles = _TITLES | {"support": _COUNTED.get(run.results["task"], "examples")}
+    titles = {**_TITLES, **run.task.titles}
     numeric = {name: all(_is_number(row.get(name)) or row.get(name) is None for row in rows) for name in names}
-    # some scorers count to 100
-    whole = 100.0 if any((row.get("f1") or 0) > 1 for row in rows) else 1.0
     cells = [
-        [
-            Cell(_text(row.get(name)), numeric[name], (row["f1"] or 0) / whole if name == "f1" else None)
-            for name in names
-        ]
+        [Cell(_text(row.get(name)), numeric[name], (row["f1"] or 0) if name == "f1" else None) for name in names]
         for row in (sorted(rows, key=lambda row: float(row["f1"])) if weakest_first else rows)
     ]
     columns = [Cell(titles.get(name, words(name)), numeric[name] and name != "label") for name in names]
@@ -92,19 +85,19 @@ def other_tables(run: RunFiles, split: str) -> list[Table]:
         if key in _OWN_PLACE or value in (None, [], {}):
             continue
         if isinstance(value, dict) and all(isinstance(inner, dict) for inner in value.values()):
-            tables.append(_table(key, [{"": name, **inner} for name, inner in value.items()]))
+            tables.append(_table(run, key, [{"": name, **inner} for name, inner in value.items()]))
         elif isinstance(value, dict):
-            tables.append(_table(key, [{"": words(name), "value": inner} for name, inner in value.items()]))
+            tables.append(_table(run, key, [{"": words(name), "value": inner} for name, inner in value.items()]))
         elif isinstance(value, list) and all(isinstance(inner, dict) for inner in value):
-            tables.append(_table(key, value))
+            tables.append(_table(run, key, value))
         else:
             single[key] = value
     if single:
-        tables.insert(0, _table("", [{"": words(name), "value": value} for name, value in single.items()]))
+        tables.insert(0, _table(run, "", [{"": words(name), "value": value} for name, value in single.items()]))
     return tables
 
 
-def _table(key: str, rows: list[dict[str, Any]]) -> Table:
+def _table(run: RunFiles, key: str, rows: list[dict[str, Any]]) -> Table:
     all_names = list(dict.fromkeys(name for row in rows for name in row))
     names = all_names[:_SHOWN_COLUMNS]
     numeric = {name: all(_is_number(row.get(name)) or row.get(name) is None for row in rows) for name in names}
@@ -115,10 +108,11 @@ def _table(key: str, rows: list[dict[str, Any]]) -> Table:
     if len(all_names) > _SHOWN_COLUMNS:
         cut.append(f"{_SHOWN_COLUMNS} of {len(all_names):,} columns")
     note = f"Shown: {', '.join(cut)}; results.json has all." if cut else ""
-    title = words(key)
+    titles = {**_TITLES, **run.task.titles}
+    title = titles.get(key, words(key))
     return Table(
         title[:1].upper() + title[1:],
-        [Cell(_TITLES.get(name, words(name)), numeric[name]) for name in names],
+        [Cell(titles.get(name, words(name)), numeric[name]) for name in names],
         cells,
         note,
     )

@@ -8,9 +8,9 @@ from typing import Any
 
 from ft_toolkit.report import run_files as facts
 from ft_toolkit.report.charts import Point, Series, share_chart
-from ft_toolkit.report.mistakes.marks import shorten
 from ft_toolkit.report.run_files import MISSING, RunFiles, number, words
 from ft_toolkit.report.sections.tables import Cell, Table
+from ft_toolkit.tasks.display.wrong_examples import shorten
 
 # Of many labels, those with the largest gaps are shown.
 _LABELS = 10
@@ -27,20 +27,19 @@ _SCORES = {
 
 def slices(run: RunFiles, split: str) -> list[Table]:
     """Return a table per column: the main metric of each value's rows, and whether it differs from the rest."""
-    greater = run.results.get("greater_is_better", True)
-    return [_slice_table(found, greater) for found in run.results["scores"][split].get("slices") or ()]
+    return [_slice_table(run, found) for found in run.results["scores"][split].get("slices") or ()]
 
 
-def _slice_table(found: dict[str, Any], greater: bool) -> Table:
+def _slice_table(run: RunFiles, found: dict[str, Any]) -> Table:
+    greater, scored_by = run.results.get("greater_is_better", True), run.metrics.get(found["metric"])
     metric, rows, compared = words(found["metric"]), [], 0
-    top = max((one["score"] or 0.0 for one in found["values"]), default=0.0)
-    whole = 1.0 if top <= 1 else 100.0
+    whole = scored_by.best if scored_by is not None and (scored_by.is_share or scored_by.is_mean) else None
     for one in found["values"]:
         difference = one["difference"]
         outcome = facts.compare(difference, greater_is_better=greater)
         compared += outcome != "unknown"
         said = "too few rows" if one["n"] < 10 else "not comparable" if outcome == "unknown" else outcome
-        share = one["score"] / whole if one["score"] is not None and greater and 0 <= one["score"] <= whole else None
+        share = one["score"] / whole if whole is not None and one["score"] is not None else None
         rows.append(
             [
                 Cell(one["value"]),

@@ -1,83 +1,87 @@
-"""Wrong labels, wrong sets of labels and far-off numbers; the ones the model was surest of come first."""
+"""Wrong labels, wrong sets of labels and numbers with large errors. The most confident predictions come first."""
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ft_toolkit.report.mistakes.marks import LIMIT, Mistake, Mistakes, plain_texts
+from ft_toolkit.tasks.display.wrong_examples import LIMIT, WrongExample, WrongExamples, plain_texts
 
 _PREDICTED = ("label", "labels", "score", "probabilities")
+Record = Mapping[str, Any]
 
 
-def wrong_labels(rows: Sequence[dict[str, Any]]) -> Mistakes:
-    """Return the rows whose label is not the true one, by the score of the wrong label."""
-    return _surest([_wrong_label(row) for row in rows], len(rows))
+def wrong_labels(records: Sequence[Record]) -> WrongExamples:
+    """Return the examples with a wrong label, ordered by the probability of that label."""
+    return _most_confident([_wrong_label(record) for record in records], len(records))
 
 
-def wrong_sets(rows: Sequence[dict[str, Any]], threshold: float) -> Mistakes:
-    """Return the rows whose set of labels is not the true one, by how far the worst label is from the threshold."""
-    return _surest([_wrong_set(row, threshold) for row in rows], len(rows))
+def wrong_label_sets(records: Sequence[Record], threshold: float) -> WrongExamples:
+    """Return the examples with a wrong set of labels, ordered by the largest distance of a wrong label from the threshold."""
+    return _most_confident([_wrong_label_set(record, threshold) for record in records], len(records))
 
 
-def errors_of_numbers(rows: Sequence[dict[str, Any]]) -> Mistakes:
-    """Return the rows whose number is furthest off."""
-    found = [_error(row) for row in rows if isinstance(row.get("score"), (int, float))]
-    return Mistakes("Largest errors", "", _largest(found))
+def largest_errors(records: Sequence[Record]) -> WrongExamples:
+    """Return the examples whose predicted number has the largest absolute error."""
+    examples = [_number_error(record) for record in records if isinstance(record.get("score"), (int, float))]
+    return WrongExamples("Largest errors", "", _first(examples))
 
 
-def _surest(found: Sequence[Mistake | None], n: int) -> Mistakes:
-    worst, wrong = _largest(found), sum(mistake is not None for mistake in found)
-    rest = f"; here are the {len(worst):,} that the model was surest of" if len(worst) < wrong else ""
-    return Mistakes("Most confident mistakes", f"{wrong:,} of {n:,} examples are wrong{rest}.", worst, wrong)
+def _most_confident(examples: Sequence[WrongExample | None], n: int) -> WrongExamples:
+    shown, n_wrong = _first(examples), sum(example is not None for example in examples)
+    summary = f"{n_wrong:,} of {n:,} examples are wrong"
+    summary += f"; shown are the {len(shown):,} most confident." if len(shown) < n_wrong else "."
+    return WrongExamples("Most confident errors", summary, shown, n_wrong)
 
 
-def _largest(found: Sequence[Mistake | None]) -> list[Mistake]:
-    return heapq.nlargest(LIMIT, (mistake for mistake in found if mistake is not None), key=lambda m: m.weight)
+def _first(examples: Sequence[WrongExample | None]) -> list[WrongExample]:
+    return heapq.nlargest(LIMIT, (one for one in examples if one is not None), key=lambda example: example.weight)
 
 
-def _wrong_label(row: dict[str, Any]) -> Mistake | None:
-    gold = row["gold"]
-    if row["label"] == gold:
+def _wrong_label(record: Record) -> WrongExample | None:
+    true_label = record["gold"]
+    if record["label"] == true_label:
         return None
-    remark = f"gave it {row['score']:.3f}"
-    if gold in row.get("probabilities", {}):
-        remark += f", the true label {row['probabilities'][gold]:.3f}"
-    return _mistake(row, gold, row["label"], row["score"], remark)
+    remark = f"probability {record['score']:.3f}"
+    if true_label in record.get("probabilities", {}):
+        remark += f", of the true label {record['probabilities'][true_label]:.3f}"
+    return _example(record, true_label, record["label"], record["score"], remark)
 
 
-def _wrong_set(row: dict[str, Any], threshold: float) -> Mistake | None:
-    gold, predicted = row["gold"], row["labels"]
-    wrong = set(gold) ^ set(predicted)
+def _wrong_label_set(record: Record, threshold: float) -> WrongExample | None:
+    true_labels, predicted = record["gold"], record["labels"]
+    wrong = set(true_labels) ^ set(predicted)
     if not wrong:
         return None
-    probabilities = row.get("probabilities", {})
-    # How sure the model was of its worst label: the distance from the threshold, as a share of the way to 0 or 1.
-    sureness = {
-        label: (p - threshold) / (1 - threshold) if label in predicted else (threshold - p) / threshold
+    probabilities = record.get("probabilities", {})
+    # The distance from the threshold as a share of the largest possible distance, towards 1 or towards 0.
+    confidences = [
+        (p - threshold) / (1 - threshold) if label in predicted else (threshold - p) / threshold
         for label in sorted(wrong)
         if (p := probabilities.get(label)) is not None
-    }
-    parts = [
-        ("missed", [n for n in gold if n not in predicted]),
-        ("wrongly added", [n for n in predicted if n not in gold]),
     ]
-    said = [
-        f"{what} " + ", ".join(f"{n} ({probabilities[n]:.3f})" if n in probabilities else n for n in names)
-        for what, names in parts
-        if names
+    kinds = [
+        ("missed", [label for label in true_labels if label not in predicted]),
+        ("wrongly added", [label for label in predicted if label not in true_labels]),
     ]
-    return _mistake(row, _set(gold), _set(predicted), max(sureness.values(), default=0.0), "; ".join(said))
+    remarks = [
+        f"{kind} " + ", ".join(f"{n} ({probabilities[n]:.3f})" if n in probabilities else n for n in labels)
+        for kind, labels in kinds
+        if labels
+    ]
+    confidence = max(confidences, default=0.0)
+    return _example(record, _joined(true_labels), _joined(predicted), confidence, "; ".join(remarks))
 
 
-def _error(row: dict[str, Any]) -> Mistake | None:
-    gold, predicted = float(row["gold"]), float(row["score"])
-    error = abs(predicted - gold)
-    return _mistake(row, f"{gold:g}", f"{predicted:.4g}", error, f"off by {error:.4g}") if error else None
+def _number_error(record: Record) -> WrongExample | None:
+    true_number, predicted = float(record["gold"]), float(record["score"])
+    error = abs(predicted - true_number)
+    return _example(record, f"{true_number:g}", f"{predicted:.4g}", error, f"off by {error:.4g}") if error else None
 
 
-def _set(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"
+def _joined(labels: Sequence[str]) -> str:
+    return ", ".join(labels) or "none"
 
 
-def _mistake(row: dict[str, Any], gold: str, predicted: str, weight: float, remark: str) -> Mistake:
-    return Mistake(str(row.get("id", "")), plain_texts(row, _PREDICTED), gold, predicted, (float(weight),), remark)
+def _example(record: Record, reference: str, predicted: str, weight: float, remark: str) -> WrongExample:
+    texts = plain_texts(record, _PREDICTED)
+    return WrongExample(str(record.get("id", "")), texts, reference, predicted, (float(weight),), remark)

@@ -1,65 +1,65 @@
-"""Generated texts beside their references, and the documents that a language model finds hardest."""
+"""Generated texts beside their references, and the documents with the highest perplexity."""
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ft_toolkit.report.mistakes.marks import LIMIT, Mistake, Mistakes, plain_texts, shorten
+from ft_toolkit.tasks.display.wrong_examples import LIMIT, WrongExample, WrongExamples, plain_texts, shorten
 
-# Generated texts take more room on the page than labels.
-_LIMIT = 10
+# Generated texts need more space than labels.
+_GENERATED_LIMIT = 10
 _MAX_REFERENCES = 3
+Record = Mapping[str, Any]
 
 
-def texts_beside(rows: Sequence[dict[str, Any]], key: str) -> Mistakes:
-    """Return outputs beside their references: the worst by the record's score, or without one a spread over the rows."""
-    scored = [row for row in rows if _is_number(row.get("score"))]
-    if len(scored) == len(rows):
-        chosen = heapq.nsmallest(_LIMIT, rows, key=lambda row: float(row["score"]))
-        heading, said = (
-            "Lowest-scoring examples",
-            f"The {len(chosen):,} lowest of {len(rows):,} scores of single examples.",
-        )
+def generated_texts(records: Sequence[Record], key: str) -> WrongExamples:
+    """Return outputs beside their references: the lowest scores, or without scores a selection spread over the rows.
+
+    `key` is the key of the generated text in a record.
+    """
+    scored = [record for record in records if _is_number(record.get("score"))]
+    if len(scored) == len(records):
+        chosen = heapq.nsmallest(_GENERATED_LIMIT, records, key=lambda record: float(record["score"]))
+        heading = "Lowest-scoring examples"
+        summary = f"The {len(chosen):,} examples with the lowest scores, of {len(records):,}."
     else:
-        step = max(len(rows) / _LIMIT, 1.0)
-        chosen = [rows[int(i * step)] for i in range(min(_LIMIT, len(rows)))]
+        step = max(len(records) / _GENERATED_LIMIT, 1.0)
+        chosen = [records[int(i * step)] for i in range(min(_GENERATED_LIMIT, len(records)))]
         heading = "Examples"
-        said = f"{len(chosen):,} of {len(rows):,} examples, spread evenly over the rows; not chosen by quality."
-    return Mistakes(heading, said, [_beside(row, key) for row in chosen], beside=True)
+        summary = f"{len(chosen):,} of {len(records):,} examples, spread evenly over the rows; not selected by quality."
+    return WrongExamples(heading, summary, [_generated(record, key) for record in chosen], side_by_side=True)
 
 
-def _beside(row: dict[str, Any], key: str) -> Mistake:
-    golds = row["gold"] if isinstance(row["gold"], list) else [row["gold"]]
-    shown = [shorten(str(one)) for one in golds[:_MAX_REFERENCES]]
-    if len(golds) > _MAX_REFERENCES:
-        shown.append(f"(and {len(golds) - _MAX_REFERENCES} more)")
-    return Mistake(
-        example_id=str(row.get("id", "")),
-        texts=plain_texts(row, (key, "score")),
-        gold="\n\n".join(shown),
-        predicted=shorten(str(row[key])),
+def _generated(record: Record, key: str) -> WrongExample:
+    references = record["gold"] if isinstance(record["gold"], list) else [record["gold"]]
+    shown = [shorten(str(reference)) for reference in references[:_MAX_REFERENCES]]
+    if len(references) > _MAX_REFERENCES:
+        shown.append(f"(and {len(references) - _MAX_REFERENCES} more)")
+    return WrongExample(
+        example_id=str(record.get("id", "")),
+        texts=plain_texts(record, (key, "score")),
+        reference="\n\n".join(shown),
+        predicted=shorten(str(record[key])),
         weight=(),
-        remark=f"score {row['score']:.4g}" if _is_number(row.get("score")) else "",
+        remark=f"score {record['score']:.4g}" if _is_number(record.get("score")) else "",
     )
 
 
-def hardest_documents(rows: Sequence[dict[str, Any]]) -> Mistakes:
-    """Return the documents with the highest perplexity."""
-    known = [row for row in rows if _is_number(row.get("perplexity"))]
-    worst = heapq.nlargest(LIMIT, known, key=lambda row: float(row["perplexity"]))
-    said = f"The {len(worst):,} of {len(rows):,} documents with the highest perplexity."
-    return Mistakes("Hardest documents", said, [_hard(row) for row in worst])
+def hardest_documents(records: Sequence[Record]) -> WrongExamples:
+    """Return the documents with the highest perplexity. Documents without a perplexity are skipped."""
+    scored = [record for record in records if _is_number(record.get("perplexity"))]
+    hardest = heapq.nlargest(LIMIT, scored, key=lambda record: float(record["perplexity"]))
+    summary = f"The {len(hardest):,} of {len(records):,} documents with the highest perplexity."
+    return WrongExamples("Hardest documents", summary, [_document(record) for record in hardest])
 
 
-def _hard(row: dict[str, Any]) -> Mistake:
-    facts = [
-        f"perplexity {row['perplexity']:,.4g}" if row["perplexity"] < 1e4 else f"perplexity {row['perplexity']:,.0f}"
-    ]
-    facts += [f"{row[name]:,.0f} {name}" for name in ("tokens", "bytes") if _is_number(row.get(name))]
-    texts = plain_texts(row, ("nll", "tokens", "bytes", "perplexity"))
-    weight = (float(row["perplexity"]),)
-    return Mistake(str(row.get("id", "")), texts, None, None, weight, " · ".join(facts))
+def _document(record: Record) -> WrongExample:
+    perplexity = float(record["perplexity"])
+    remarks = [f"perplexity {perplexity:,.4g}" if perplexity < 1e4 else f"perplexity {perplexity:,.0f}"]
+    remarks += [f"{record[name]:,.0f} {name}" for name in ("tokens", "bytes") if _is_number(record.get(name))]
+    texts = plain_texts(record, ("nll", "tokens", "bytes", "perplexity"))
+    return WrongExample(str(record.get("id", "")), texts, None, None, (perplexity,), " · ".join(remarks))
 
 
 def _is_number(value: Any) -> bool:

@@ -311,7 +311,7 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
-def reads(batch: Batch, schema: Schema) -> torch.Tensor | None:
+def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor | None:
     """Return where a decoder predicts; None for an encoder-decoder, whose decoder reads little else."""
     return _predicting(batch) if schema.kind == "decoder" and batch.targets.numel() else None
 

@@ -46,5 +46,5 @@ def unwrapped(model: Any) -> Any:
 
 def read_positions(task: Task, batch: Batch, schema: Any) -> Tensor | None:
     """Return the positions whose logits the task's loss and predictions read, None for all positions of the batch."""
-    mask = None if task.reads is None else task.reads(batch, schema)
+    mask = None if task.logit_positions is None else task.logit_positions(batch, schema)
     return None if mask is None else places_of(mask)

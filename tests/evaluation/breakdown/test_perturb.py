@@ -6,12 +6,15 @@ import pytest
 
 from ft_toolkit.evaluation.breakdown import perturb as p
 from ft_toolkit.evaluation.breakdown.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES
+from ft_toolkit.tasks import ner, question_answering, text_classification
+from ft_toolkit.tasks.text.edits import apply_edits, moved
 
+CLASSIFICATION = text_classification.robustness(text_classification.Settings())
 TEXT = "Maria gave her book to him. Her father, Mr. Smith, saw her and said the book is his."
 
 
 def changed(kind: str, text: str = TEXT, seed: int = 1) -> str:
-    found = p.perturb(kind, {"id": "7", "text": text}, "text_classification", seed)
+    found = p.perturb(kind, {"id": "7", "text": text}, CLASSIFICATION, seed)
     return text if found is None else str(found.row["text"])
 
 
@@ -25,7 +28,7 @@ def test_gender_words_are_swapped_both_ways() -> None:
 def test_names_stay_names_of_the_same_gender_and_the_same_wherever_they_stand() -> None:
     assert not set(FEMALE_NAMES) & set(MALE_NAMES)
     row = {"id": "7", "text": "Maria met MARIA and Marianne.", "text_pair": "Is Maria there? James is."}
-    found = p.perturb("names", row, "text_classification", 1)
+    found = p.perturb("names", row, CLASSIFICATION, 1)
     assert found is not None
     new = found.row["text"].split()[0]
     assert new.lower() in FEMALE_NAMES and new != "Maria"
@@ -53,15 +56,15 @@ def test_typos_come_one_to_a_word_and_leave_short_words_and_first_letters() -> N
     assert {len(now) - len(old) for old, now in pairs} == {-1, 0, 1}
 
 
-@pytest.mark.parametrize("kind", p.KINDS)
+@pytest.mark.parametrize("kind", p.CHANGES)
 def test_a_change_depends_on_seed_and_id_alone(kind: str) -> None:
     assert changed(kind) == changed(kind)
-    assert p.perturb(kind, {"id": "7", "text": "1 2 3"}, "text_classification", 1) is None
+    assert p.perturb(kind, {"id": "7", "text": "1 2 3"}, CLASSIFICATION, 1) is None
     if kind in ("typos", "names"):
         assert len({changed(kind, TEXT * 3, seed) for seed in range(5)}) > 1
 
 
-@pytest.mark.parametrize("kind", p.KINDS)
+@pytest.mark.parametrize("kind", p.CHANGES)
 def test_entities_and_tokens_move_with_their_text(kind: str) -> None:
     tokens = ["Maria", "asked", "Ahmed", "and", "his", "Grandmother", "about", "Amsterdam"]
     text, places, at = " ".join(tokens), [], 0
@@ -70,7 +73,7 @@ def test_entities_and_tokens_move_with_their_text(kind: str) -> None:
         at += len(token) + 1
     entities = [{"start": places[i][0], "end": places[i][1], "label": "X"} for i in (0, 2, 7)]
     row = {"id": "3", "text": text, "tokens": tokens, "entities": entities}
-    found = next(one for seed in range(9) if (one := p.perturb(kind, row, "ner", seed)) is not None)
+    found = next(one for seed in range(9) if (one := p.perturb(kind, row, ner.ROBUSTNESS, seed)) is not None)
     assert " ".join(found.row["tokens"]) == found.row["text"] != text
     assert [found.row["text"][one["start"] : one["end"]] for one in found.row["entities"]] == [
         found.row["tokens"][i] for i in (0, 2, 7)
@@ -79,8 +82,8 @@ def test_entities_and_tokens_move_with_their_text(kind: str) -> None:
 
 def test_a_border_inside_an_edit_has_no_place() -> None:
     edits = [(2, 4, "xyz")]
-    assert p.apply_edits("abcdef", edits) == "abxyzef"
-    assert [p.moved(place, edits) for place in (0, 2, 3, 4, 6)] == [0, 2, None, 5, 7]
+    assert apply_edits("abcdef", edits) == "abxyzef"
+    assert [moved(place, edits) for place in (0, 2, 3, 4, 6)] == [0, 2, None, 5, 7]
     random.seed(0)  # the module has its own random numbers
     state = random.getstate()
     changed("typos")
@@ -89,7 +92,7 @@ def test_a_border_inside_an_edit_has_no_place() -> None:
 
 def test_only_the_question_changes() -> None:
     row = {"id": "1", "question": "When did Maria arrive?", "context": "Maria arrived on Monday."}
-    found = p.perturb("uppercase", row, "question_answering", 1)
+    found = p.perturb("uppercase", row, question_answering.ROBUSTNESS, 1)
     assert found is not None and found.row["context"] == row["context"]
     assert found.row["question"] == "WHEN DID MARIA ARRIVE?"
-    assert "names" not in p.OFFERED["question_answering"][1]
+    assert "names" not in question_answering.ROBUSTNESS.changes

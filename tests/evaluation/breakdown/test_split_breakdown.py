@@ -89,7 +89,7 @@ def test_calibration_of_an_overconfident_model() -> None:
     answers = rng.integers(0, 2, 500)
     truth = np.where(rng.random(500) < said, answers, 1 - answers)
     setup = setup_of(replace(SCHEMA, temperature=3.0))
-    found = calibration(decoded_of(said, answers), truth, setup, fitted_here=False)
+    found = calibration(decoded_of(said, answers), answers, truth, setup, fitted_here=False)
     for name in ("ece", "brier", "nll"):
         assert found[name]["after"]["value"] < found[name]["before"]["value"] and found[name]["change"]["high"] < 0
     assert found["ece"]["after"]["value"] < found["ece"]["after"]["chance"]
@@ -110,7 +110,8 @@ def test_multi_label_calibration_is_by_decision() -> None:
         {"labels": ["a"], "probabilities": {"a": 0.9, "b": 0.2}},
         {"labels": [], "probabilities": {"a": 0.3, "b": 0.4}},
     ]
-    found = calibration(decoded, np.array([[1, 0], [1, 0]]), setup_of(schema, samples=100), fitted_here=True)
+    answers, truth = np.array([[1, 0], [0, 0]]), np.array([[1, 0], [1, 0]])
+    found = calibration(decoded, answers, truth, setup_of(schema, samples=100), fitted_here=True)
     assert sum(one["n"] for one in found["bins"]["after"]) == 4 and found["fitted_here"]
     assert found["brier"]["after"]["value"] == pytest.approx((0.01 + 0.04 + 0.49 + 0.16) / 4)
     # the first set, with confidence 0.9 * 0.8, is correct; the second, with 0.7 * 0.6, is not

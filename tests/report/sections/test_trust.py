@@ -67,7 +67,7 @@ def test_what_it_says(everything):
         "before bad after good id r1",
         "smallest difference these rows can show",
         "0.0321",
-        "gave it 0.800, the true label 0.200 · source mail",
+        "probability 0.800, of the true label 0.200 · source mail",
     ):
         assert said in text, said
 

@@ -1,0 +1,1 @@
+"""Wrong examples of a split as data that the report renders, one module per form of prediction."""
