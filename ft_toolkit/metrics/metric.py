@@ -27,6 +27,10 @@ class Metric:
     is_mean: bool = False
     # Whether the metric scores the second of exactly two labels only. It is skipped for other numbers of labels.
     needs_two_labels: bool = False
+    # Whether the value depends on the tokenizer, so that models with different tokenizers cannot be compared.
+    depends_on_tokenizer: bool = False
+    # Other names that users may give the metric on the command line ("acc"), in any case and without hyphens or underscores.
+    short_names: tuple[str, ...] = ()
     # The Hub's id of the metric for the model card, and its arguments there. None uses the task's name of the metric.
     hub_name: str | None = None
     hub_arguments: Mapping[str, str] = field(default_factory=dict)

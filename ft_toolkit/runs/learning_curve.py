@@ -78,9 +78,10 @@ def summarize(request: CurveRequest, first: Prepared, planned: Sequence[CurveRun
 
     `first` is the prepared run of the first model. Raises ResumeError if the runs were scored on different rows.
     """
-    # the perplexities of models with different tokenizers are not comparable, bits per byte are
-    uses_bits = len(request.models or ()) > 1 and "bits_per_byte" in first.metrics
-    metric_name = "bits_per_byte" if uses_bits else first.main_metric
+    metric_name = first.main_metric
+    if len(request.models or ()) > 1 and first.metrics[metric_name].depends_on_tokenizer:
+        # perplexities of models with different tokenizers are not comparable, bits per byte are
+        metric_name = next((name for name, each in first.metrics.items() if not each.depends_on_tokenizer), metric_name)
     metric, split = first.metrics[metric_name], request.split
     n, fingerprint = len(first.data.splits[split]), first.data.split_fingerprints[split]
     curves: dict[str, list[dict[str, Any]]] = {}

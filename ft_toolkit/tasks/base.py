@@ -238,7 +238,7 @@ class Task:
     # The inverse of dataclasses.asdict for the schema, after a round trip through JSON.
     load_schema: Callable[[Mapping[str, Any]], Any]
     # schema -> label names; empty for a task without labels.
-    labels: Callable[[Any], Sequence[str]] = lambda schema: ()
+    labels: Callable[[Any], tuple[str, ...]] = lambda schema: ()
 
     # ---- Model -----------------------------------------------------------------------------------------------------------
     # The transformers Auto class per kind of checkpoint. Other kinds are refused.

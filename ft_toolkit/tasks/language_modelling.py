@@ -299,10 +299,18 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return perplexity, loss per token, bits per byte and accuracy, over all predicted tokens of a split."""
     return {
-        "perplexity": Metric(language.perplexity, best=1.0, greater_is_better=False),
-        "loss_per_token": Metric(language.loss_per_token, best=0.0, greater_is_better=False),
+        "perplexity": Metric(
+            language.perplexity, greater_is_better=False, depends_on_tokenizer=True, short_names=("ppl",)
+        ),
+        "loss_per_token": Metric(
+            language.loss_per_token,
+            best=0.0,
+            greater_is_better=False,
+            depends_on_tokenizer=True,
+            short_names=("loss",),
+        ),
         "bits_per_byte": Metric(language.bits_per_byte, best=0.0, greater_is_better=False),
-        "accuracy": Metric(language.accuracy, is_share=True),
+        "accuracy": Metric(language.accuracy, is_share=True, depends_on_tokenizer=True, short_names=("acc",)),
     }
 
 
@@ -340,8 +348,8 @@ def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
     tokens, other_tokens = (run.predictions[:, language.TOKENS] for run in (first, other))
     if np.array_equal(tokens, other_tokens, equal_nan=True):
         return Comparability()
-    per_token = tuple(name for name in metrics(first.settings) if name != "bits_per_byte")
-    return Comparability(None, per_token, "The runs tokenize the texts differently: only bits per byte is compared.")
+    per_token = tuple(name for name, metric in metrics(first.settings).items() if metric.depends_on_tokenizer)
+    return Comparability(None, per_token, "The runs use different tokenizers, so only bits per byte can be compared.")
 
 
 def pipeline_tag_of(schema: Schema) -> str:

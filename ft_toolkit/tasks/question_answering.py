@@ -316,7 +316,10 @@ def _scores(answer: str, row: Row) -> tuple[float, float, bool, bool]:
 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return SQuAD's two metrics; F1 picks the best checkpoint."""
-    return {"f1": Metric(squad.f1, is_mean=True), "exact_match": Metric(squad.exact_match, is_mean=True)}
+    return {
+        "f1": Metric(squad.f1, is_mean=True),
+        "exact_match": Metric(squad.exact_match, is_mean=True, short_names=("em",)),
+    }
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:

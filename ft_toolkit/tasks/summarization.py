@@ -79,7 +79,16 @@ def metrics(settings: Settings) -> dict[str, Metric]:
     tells checkpoints apart on few rows; unlike rouge1 it looks at the order of words.
     """
     names = ("rougeL", "rouge1", "rouge2", "rougeLsum")
-    return {name: Metric(rouge.mean_of(name), best=100.0, is_mean=True, hub_name="rouge") for name in names}
+    return {
+        name: Metric(
+            rouge.mean_of(name),
+            best=100.0,
+            is_mean=True,
+            hub_name="rouge",
+            short_names=("rouge",) if name == "rougeL" else (),
+        )
+        for name in names
+    }
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:

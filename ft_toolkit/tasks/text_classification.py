@@ -320,33 +320,35 @@ def metrics(settings: Settings) -> dict[str, Metric]:
             "pearson": Metric(regression.pearson, hub_name="pearsonr"),
             "spearman": Metric(regression.spearman, hub_name="spearmanr"),
             "mean_squared_error": Metric(
-                regression.mean_squared_error, best=0.0, greater_is_better=False, hub_name="mse"
+                regression.mean_squared_error, best=0.0, greater_is_better=False, hub_name="mse", short_names=("mse",)
             ),
             "mean_absolute_error": Metric(
-                regression.mean_absolute_error, best=0.0, greater_is_better=False, hub_name="mae"
+                regression.mean_absolute_error, best=0.0, greater_is_better=False, hub_name="mae", short_names=("mae",)
             ),
         }
-    several = settings.problem_type == "multi_label_classification"
-    averages = [average for average in classification.AVERAGES if not (several and average == "binary")]
-    found = {
-        # over single labels, micro averages are the accuracy
+    is_multi_label = settings.problem_type == "multi_label_classification"
+    averages = [average for average in classification.AVERAGES if not (is_multi_label and average == "binary")]
+    averaged = {
+        # with single labels, micro averages equal the accuracy
         f"{score}_{average}": Metric(
             classification.averaged(score, average),
             is_share=True,
-            is_mean=average == "micro" and not several,
+            is_mean=average == "micro" and not is_multi_label,
             needs_two_labels=average == "binary",
+            short_names=(score,) if average == "macro" else (),
             hub_name=score,
             hub_arguments={"average": average},
         )
         for score in ("f1", "precision", "recall")
         for average in averages
     }
-    if several:
-        return {"f1_micro": found.pop("f1_micro"), **found, "accuracy": Metric(classification.accuracy, is_mean=True)}
+    accuracy = Metric(classification.accuracy, is_mean=True, short_names=("acc",))
+    if is_multi_label:
+        return {"f1_micro": averaged.pop("f1_micro"), **averaged, "accuracy": accuracy}
     return {
-        "accuracy": Metric(classification.accuracy, is_mean=True),
-        **found,
-        "matthews_correlation": Metric(classification.matthews_correlation),
+        "accuracy": accuracy,
+        **averaged,
+        "matthews_correlation": Metric(classification.matthews_correlation, short_names=("mcc",)),
     }
 
 
@@ -452,7 +454,7 @@ def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
         return Comparability()
     binary = tuple(name for name, metric in metrics(first.settings).items() if metric.needs_two_labels)
     return Comparability(
-        None, binary, "The runs order the labels differently: scores of the positive class are skipped."
+        None, binary, "The runs have different label orders, so scores of the positive class are not compared."
     )
 
 

@@ -134,7 +134,7 @@ def choose_metric(name: str | None, runs: Sequence[FinishedRun]) -> tuple[str, l
     if name is None:
         return main if main in names else names[0], []
     try:
-        return find_metric(name, names, "--metric")
+        return find_metric(name, {each: runs[0].examples.metrics[each] for each in names}, "--metric")
     except UsageError as error:
         raise UsageError(" ".join([str(error), *notes])) from None
 
