@@ -21,10 +21,11 @@ def calibration(
 ) -> dict[str, Any]:
     """Return calibration before and after temperature scaling, and the risk-coverage curve after it.
 
-    `answers` and `truth` are the arrays of a task with a classifier, of the predictions and of the references. `fitted_here` says that the temperature was fitted to these
-    rows, which makes the result optimistic. `ece`, `brier` and `nll` each have before and after ({value, low, high}) and
-    `change`, the interval of after minus before on the same resamples. For `ece`, before and after also have `chance`: the 95%
-    quantile of the calibration error of a perfectly calibrated model on the same number of examples.
+    `answers` and `truth` are the arrays of a task with a classifier, of the predictions and of the references. `fitted_here`
+    says that the temperature was fitted to these rows, which makes the result optimistic. `ece`, `brier` and `nll` each have
+    before and after ({value, low, high}) and `change`, the interval of after minus before on the same resamples. For `ece`,
+    before and after also have `chance`: the 95% quantile of the calibration error of a perfectly calibrated model on the same
+    number of examples.
     """
     classifier = setup.task.classifier(setup.settings)
     assert classifier is not None, "only classifiers are calibrated"
