@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ft_toolkit.cli.app import app
-from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks
 

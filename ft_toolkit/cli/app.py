@@ -1,12 +1,17 @@
-"""The command line: each verb is a function of a module beside this one. Nothing here imports torch at the top, so that a
-wrong recipe is refused before it is loaded."""
+"""The command line. Each verb is a function in a module of this room.
+
+No module here imports torch at module level, so that an invalid recipe fails before torch is loaded.
+"""
 
 import os
 import sys
+from collections.abc import Callable
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
+import ft_toolkit
 from ft_toolkit.cli.ci import ci
 from ft_toolkit.cli.compare import compare
 from ft_toolkit.cli.copy import copy
@@ -20,29 +25,56 @@ from ft_toolkit.cli.reproduce import reproduce
 from ft_toolkit.cli.run import run
 from ft_toolkit.cli.runs import runs
 from ft_toolkit.cli.scale import scale
+from ft_toolkit.cli.settings_as_options import VerbWithSettings
 from ft_toolkit.cli.show import show
 from ft_toolkit.core.errors import FtkError, LostProcessError, RecipeError
 from ft_toolkit.core.fresh_process import end_early
 from ft_toolkit.training.distributed.launch import reports_errors
 
 app = typer.Typer(
-    help="Fine-tune BERT- and GPT-2-class models from a recipe: exact loss, honest scores, models that reload and agree.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (run, scale, reproduce, recipes, show, copy, predict, evaluate, compare, gate, push, runs, doctor):
-    app.command()(verb)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        print(f"ft_toolkit {ft_toolkit.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def ftk(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Fine-tune BERT- and GPT-2-class models from a recipe, with scores that you can trust.
+
+    \b
+    Examples:
+      ftk run demo                       train a small model on the built-in data
+      ftk recipes                        list the shipped recipes
+      ftk predict runs/demo "a text"     use a finished run
+    """
+
+
+_VERBS: tuple[Callable[..., None], ...] = (
+    run, predict, evaluate, compare, gate, runs, push, scale, reproduce, recipes, show, copy, doctor,
+)  # fmt: skip
+for verb in _VERBS:
+    app.command(cls=VerbWithSettings if verb in (run, scale, reproduce, show) else None)(verb)
 app.add_typer(ci, name="ci")
 
 
 def main() -> None:
-    """Run the command line; print a user's error in words and leave with its exit code.
+    """Run the command line and exit with its exit code. A user's error is printed without a traceback.
 
-    Only the first of several processes to fail reports its error.
+    Of several processes, only the first to fail prints its error.
     """
-    sys.excepthook = _show_traceback
+    sys.excepthook = _print_traceback
     try:
         app()
     except FtkError as error:
@@ -52,13 +84,13 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         if reports_errors(os.environ):
-            print("interrupted; a run with a checkpoint goes on with --output FOLDER --resume", file=sys.stderr)
+            print("interrupted; to resume a run with a checkpoint, add --output FOLDER --resume", file=sys.stderr)
         sys.exit(130)
     finally:
         end_early()
 
 
-def _show_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Show the traceback of a bug, unless another process of this run failed first."""
+def _print_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Print the traceback of a bug, unless another process of this run failed first."""
     if reports_errors(os.environ):
         sys.__excepthook__(kind, error, traceback)

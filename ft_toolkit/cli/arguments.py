@@ -1,61 +1,86 @@
-"""Arguments and helpers that several verbs share."""
+"""Arguments and options that several verbs share."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
-from ft_toolkit.core.shipped import shipped
+from ft_toolkit.cli.completion import complete_recipe, complete_run, complete_setting
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.verbosity import Verbosity
+
+SplitChoice = Literal["test", "validation"]
 
 RecipeArgument = Annotated[
-    str, typer.Argument(help="A recipe file, or the name of a shipped recipe (see 'ftk recipes').")
+    str,
+    typer.Argument(
+        help="A recipe file, or the name of a shipped recipe ('ftk recipes').", autocompletion=complete_recipe
+    ),
 ]
-Overrides = Annotated[list[str] | None, typer.Argument(help="section.key=value ...; wins over the recipe.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[SECTION.KEY=VALUE]...",
+        help="Settings that override the recipe, such as training.seed=1.",
+        autocompletion=complete_setting,
+    ),
+]
+RunArgument = Annotated[Path, typer.Argument(help="The folder of a finished run.", autocompletion=complete_run)]
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A run folder, a model folder, or a model on the Hub: OWNER/NAME or OWNER/NAME@REVISION.",
+        autocompletion=complete_run,
+    ),
+]
+RunFolderOption = Annotated[
+    Path | None, typer.Option(help="The run folder. Default: runs/NAME, with a number if it exists.")
+]
+Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted run in the folder of --output.")]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Train in so many processes on this machine, each with the whole model.")
+    int | None, typer.Option(min=1, help="Number of processes on this machine; each has the whole model (DDP).")
 ]
-Split = Annotated[str | None, typer.Option(help="The rows to look at. Default: test, where there are any.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Also write all numbers to this file.")]
+Split = Annotated[SplitChoice | None, typer.Option(help="The rows to use. Default: test, if the run has test rows.")]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="COLUMN=NAME",
+        help="Name of a task column in the file, such as text=review; repeatable. Default: the names of the training run.",
+    ),
+]
+Json = Annotated[Path | None, typer.Option("--json", help="Also write the results to this file as JSON.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more, such as the speed-ups in use.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and results.")]
 
 
-def find_recipe(name: str) -> Path:
-    """Return the file of a recipe given by path or by the name of a shipped one. Raises RecipeError."""
-    if Path(name).is_file():
-        return Path(name)
-    folder = shipped("recipes")
-    known = {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
-    wanted = name.removeprefix("recipes/").removesuffix(".yaml")
-    matches = [key for key in known if wanted in (key, key.rpartition("/")[2])]
-    if len(matches) == 1:
-        return known[matches[0]]
-    if matches:
-        raise UsageError(f"more than one recipe is called '{name}'; say which: {one_of(matches)}")
-    hint = did_you_mean(wanted, [*known, *(key.rpartition("/")[2] for key in known)])
-    raise UsageError(f"no recipe '{name}': neither a file here nor one of {one_of(known)}.{hint}")
+def verbosity_of(*, verbose: bool, quiet: bool) -> Verbosity:
+    """Return the verbosity that -v and -q ask for. Raises UsageError for both."""
+    if verbose and quiet:
+        raise UsageError("--verbose and --quiet exclude each other; remove one")
+    return Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL
 
 
 def parse_columns(pairs: list[str] | None) -> dict[str, str]:
-    """Return what --column said. Raises UsageError."""
+    """Return the values of --column by column. Raises UsageError."""
     columns = {}
     for pair in pairs or []:
-        key, equals, name = pair.partition("=")
+        column, equals, name = pair.partition("=")
         if not equals:
-            raise UsageError(f"--column {pair}: COLUMN=NAME is needed, e.g. text=review")
-        columns[key] = name
+            raise UsageError(f"--column {pair}: must be COLUMN=NAME, such as text=review")
+        columns[column] = name
     return columns
 
 
-def check_targets(*paths: Path | None) -> None:
-    """Raise UsageError when the folder of an output file does not exist."""
-    for path in paths:
-        if path is not None and not path.absolute().parent.is_dir():
-            raise UsageError(f"{path}: no such folder {path.parent}")
+def check_output_folders(*files: Path | None) -> None:
+    """Raise UsageError if the folder of an output file does not exist."""
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise UsageError(f"{file}: folder {file.parent} not found")
 
 
-def print_columns(lines: Sequence[Sequence[str]]) -> None:
-    """Print lines of cells, each column as wide as it needs to be: what is cut off would hide something."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of cells in aligned columns, without cutting any cell."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,4 +1,4 @@
-"""ftk ci: files that let a CI service run a recipe."""
+"""`ftk ci init`: write files that let a CI service run a recipe."""
 
 import json
 from pathlib import Path
@@ -6,43 +6,60 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.cli.completion import complete_recipe
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_file
 
 TEMPLATES = Path(__file__).resolve().parent / "ci_templates"
-# Template -> where it goes in a repository.
+# Template -> its path in a repository.
 TARGETS = {"github": Path(".github/workflows/ft_toolkit.yml"), "gitlab": Path(".gitlab-ci.ft_toolkit.yml")}
 
-ci = typer.Typer(help="Let GitHub Actions or GitLab CI run a recipe.", no_args_is_help=True)
+ci = typer.Typer(help="Set up GitHub Actions or GitLab CI.", no_args_is_help=True, rich_markup_mode=None)
 
 
 @ci.callback()
 def group() -> None:
-    """Let GitHub Actions or GitLab CI run a recipe."""
+    """Set up GitHub Actions or GitLab CI."""
 
 
 @ci.command()
 def init(
-    github: Annotated[bool, typer.Option("--github", help="Only the workflow for GitHub Actions.")] = False,
-    gitlab: Annotated[bool, typer.Option("--gitlab", help="Only the template for GitLab.")] = False,
-    recipe: Annotated[str, typer.Option(help="The recipe to run: a file of the repository or a shipped one.")] = "demo",
+    github: Annotated[bool, typer.Option("--github", help="Write only the workflow for GitHub Actions.")] = False,
+    gitlab: Annotated[bool, typer.Option("--gitlab", help="Write only the template for GitLab CI.")] = False,
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="The recipe to run: a file of the repository, or a shipped recipe.", autocompletion=complete_recipe
+        ),
+    ] = "demo",
     install: Annotated[
-        str, typer.Option(help="What pip is to install: a name, a git+https address, a wheel's path or address.")
+        str, typer.Option(help="The package for pip to install: a name, a git+https address, or a wheel.")
     ] = "ft-toolkit[demo]",
 ) -> None:
-    """Write CI files into this folder: a recipe in smoke mode on every change, in full on demand."""
+    """Write CI files that run a recipe and check its scores.
+
+    CI runs the recipe in smoke mode on every change, and completely on demand.
+
+    \b
+    Examples:
+      ftk ci init --github
+      ftk ci init --recipe recipes/my_task.yaml --install "ft-toolkit[demo]"
+    """
     find_recipe(recipe)
-    chosen = [name for name, wanted in (("github", github), ("gitlab", gitlab)) if wanted] or list(TARGETS)
-    for name in chosen:
+    selected = [name for name, is_selected in (("github", github), ("gitlab", gitlab)) if is_selected] or list(TARGETS)
+    for name in selected:
         if TARGETS[name].exists():
-            raise UsageError(f"{TARGETS[name]} exists already; move it away, or change it by hand. Nothing was written")
-    for name in chosen:
+            raise UsageError(f"{TARGETS[name]} exists already; move it or edit it. Nothing was written")
+    for name in selected:
         text = (TEMPLATES / f"{name}.yml").read_text(encoding="utf-8")
         for key, value in (("RECIPE", recipe), ("INSTALL", install)):
-            text = text.replace(f'"@{key}@"', json.dumps(value))  # JSON's strings are YAML's, too
+            text = text.replace(f'"@{key}@"', json.dumps(value))  # a JSON string is also a YAML string
         TARGETS[name].parent.mkdir(parents=True, exist_ok=True)
         write_file(TARGETS[name], text)
-        print(TARGETS[name])
-    if "gitlab" in chosen:
-        print(f"in .gitlab-ci.yml:  include: [{{local: {TARGETS['gitlab']}}}]")
+        print(f"wrote {TARGETS[name]}")
+    if "gitlab" in selected:
+        print(f"add to .gitlab-ci.yml:  include: [{{local: {TARGETS['gitlab']}}}]")
+    print(
+        "set the conditions for the scores in the files (--min accuracy=0.80); 'ftk gate --help' lists all conditions"
+    )

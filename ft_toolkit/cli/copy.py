@@ -7,19 +7,27 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.arguments import RecipeArgument, find_recipe
+from ft_toolkit.cli.arguments import RecipeArgument
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import UsageError
 
 
 def copy(
-    recipe: RecipeArgument, path: Annotated[Path, typer.Argument(help="The new file, or a folder to put it in.")]
+    recipe: RecipeArgument, path: Annotated[Path, typer.Argument(help="The new file, or an existing folder.")]
 ) -> None:
-    """Copy a shipped recipe, to change it."""
+    """Copy a recipe to a file of your own, to edit it.
+
+    \b
+    Examples:
+      ftk copy demo my_task.yaml
+      ftk copy ner/support_inbox_lora recipes/
+    """
     source = find_recipe(recipe)
     target = path / source.name if path.is_dir() else path
     if target.exists():
         raise UsageError(f"{target} exists already; choose another name")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent}: no such folder")
+        raise UsageError(f"{target}: folder {target.parent} not found")
     shutil.copyfile(source, target)
-    print(f"{target}    run it with: ftk run {shlex.quote(str(target))}")
+    name = shlex.quote(str(target))
+    print(f"copied to {target}\nedit it, then: ftk run {name} --dry-run (checks it), ftk run {name} (trains)")

@@ -1,15 +1,26 @@
-"""`ftk doctor`: report what works on this machine."""
+"""`ftk doctor`: report whether this machine is ready."""
 
 import typer
 from rich.console import Console
 
+import ft_toolkit
 from ft_toolkit.cli.libraries import load_libraries
 
 
 def doctor() -> None:
-    """Say what works here: versions, devices, Hub, cache."""
+    """Check this machine: versions, devices, Hub and cache.
+
+    Exits with code 1 if a required package is missing or the cache is not writable.
+
+    \b
+    Examples:
+      ftk doctor
+    """
     from ft_toolkit.core.doctor import examine
 
+    print(
+        f"{'ft_toolkit':<12} {ft_toolkit.__version__}", flush=True
+    )  # before the libraries, which take seconds to load
     load_libraries()
     if not examine(Console()):
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""`ftk evaluate`: score a finished model on new rows."""
+"""`ftk evaluate`: score a finished model on other rows."""
 
 import shlex
 import sys
@@ -8,53 +8,63 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.arguments import parse_columns
+from ft_toolkit.cli.arguments import Columns, ModelArgument, Quiet, SplitChoice, Verbose, parse_columns, verbosity_of
 from ft_toolkit.cli.libraries import load_libraries
-from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_folder import is_local
+from ft_toolkit.core.verbosity import Verbosity
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(help="A run folder or its model/, or a model on the Hub: owner/name[@revision].")
-    ],
-    data: Annotated[str, typer.Option(help="The rows: a file as for a run, or the name of a data card.")],
+    model: ModelArgument,
+    data: Annotated[str, typer.Option(metavar="FILE|CARD", help="The rows: a data file, or the name of a data card.")],
     split: Annotated[
-        str, typer.Option(help="What the rows are: test or validation; of a data card, which split to read.")
+        SplitChoice, typer.Option(help="Name of the rows in the results; for a data card, the split to read.")
     ] = "test",
-    column: Annotated[
-        list[str] | None, typer.Option(help="COLUMN=NAME, e.g. text=review. Default: the names of the model's run.")
-    ] = None,
+    column: Columns = None,
     slices: Annotated[
         list[str] | None,
-        typer.Option("--slice", help="A column of the file by whose values the scores are also shown."),
+        typer.Option("--slice", metavar="COLUMN", help="Also show the scores per value of this column; repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The folder. Default: evaluations/NAME, with the next free number.")
+        Path | None, typer.Option(help="The evaluation folder. Default: evaluations/NAME, with a number if it exists.")
     ] = None,
     robustness: Annotated[
-        bool, typer.Option("--robustness", help="Also under typos, case, other names and genders: which answers flip.")
+        bool,
+        typer.Option(
+            "--robustness", help="Also test with typos, other case, names and genders: how many answers change."
+        ),
     ] = False,
     samples: Annotated[
-        int | None, typer.Option(min=100, help="Resamples for the 95% intervals. Default: as the model's run.")
+        int | None,
+        typer.Option(min=100, help="Bootstrap resamples for the 95% intervals. Default: as in the training run."),
     ] = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Score a finished model on new rows, with intervals, in the form of a run's scores."""
+    """Score a finished model on other rows, and write a report.
+
+    \b
+    Examples:
+      ftk evaluate runs/demo --data new_rows.csv
+      ftk evaluate runs/demo --data support_inbox --split validation --robustness
+      ftk evaluate owner/model --data new_rows.csv --column text=review --slice source
+    """
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.data.cards import load_card
     from ft_toolkit.data.files import check_file, is_file_name
     from ft_toolkit.data.load import check_split
 
-    if split not in ("test", "validation"):
-        raise UsageError(f"--split {split}: unknown split; allowed: test, validation")
+    verbosity = verbosity_of(verbose=verbose, quiet=quiet)
     columns = parse_columns(column)
     if is_file_name(data):
         check_file(Path(data))
     else:
-        check_split(load_card(data), "test" if split == "test" else "validation")
+        check_split(load_card(data), split)
     check_folder(output, resume=False)
-    is_local(model)  # refuses what is neither a folder nor a Hub id
-    load_libraries()
+    is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
+    if verbosity >= Verbosity.NORMAL:  # before the heavy libraries, so that the first output comes within a second
+        print(f"evaluate   {model} on {data}", flush=True)
+    load_libraries(verbosity)
     from ft_toolkit.report.console import print_results
     from ft_toolkit.runs.evaluate import EvaluationRequest, evaluate_model
     from ft_toolkit.training.tracking import Display
@@ -62,7 +72,7 @@ def evaluate(
     request = EvaluationRequest(
         model,
         data,
-        split="test" if split == "test" else "validation",
+        split=split,
         columns=columns,
         slices=slices or [],
         output=output,
@@ -70,4 +80,4 @@ def evaluate(
         samples=samples,
         command=shlex.join(["ftk", *sys.argv[1:]]),
     )
-    print_results(evaluate_model(request, Display(Console(), enabled=True)), Console())
+    print_results(evaluate_model(request, Display(Console(), enabled=True, verbosity=verbosity)), Console())

@@ -4,14 +4,27 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.training.distributed.launch import check_launcher, is_launched, launch
 
 if TYPE_CHECKING:
     from ft_toolkit.recipe.load import LoadedRecipe
 
 
+def announce(loaded: "LoadedRecipe", verbosity: Verbosity) -> None:
+    """Print the recipe before the heavy libraries are loaded, so that the first output comes within a second.
+
+    A process that a launcher started prints nothing.
+    """
+    if verbosity >= Verbosity.NORMAL and not is_launched(os.environ):
+        recipe = loaded.recipe
+        print(
+            f"recipe   {loaded.name}: {recipe.task.name}, {recipe.model.title}, method {recipe.method.name}", flush=True
+        )
+
+
 def check_recipe_launcher(loaded: "LoadedRecipe", processes: int | None) -> None:
-    """Raise UsageError where the launcher's settings contradict the recipe."""
+    """Raise UsageError if the launcher's settings contradict the recipe."""
     training = loaded.recipe.training
     check_launcher(
         os.environ,
@@ -22,6 +35,6 @@ def check_recipe_launcher(loaded: "LoadedRecipe", processes: int | None) -> None
 
 
 def start_processes(processes: int | None) -> None:
-    """Leave this process to start `processes` others that do the same as this was to do, if several are wanted."""
+    """With `processes` > 1, run this command in that many processes and exit with their exit code."""
     if processes is not None and processes > 1 and not is_launched(os.environ):
         sys.exit(launch(processes, sys.argv[1:]))

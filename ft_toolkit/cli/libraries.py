@@ -1,4 +1,4 @@
-"""Load the heavy libraries quietly."""
+"""Load the heavy libraries without their messages and progress bars."""
 
 import atexit
 import gc
@@ -13,27 +13,26 @@ from ft_toolkit.core.verbosity import Verbosity
 
 
 def quiet_hub() -> None:
-    """Keep huggingface_hub's bars and advice out of the output, which says these things itself."""
+    """Turn off the progress bars and advice of huggingface_hub. Errors are still shown."""
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
 def load_libraries(verbosity: Verbosity = Verbosity.NORMAL) -> None:
-    """Load torch, transformers and Accelerate; keep their bars and advice out of the output, their errors still show.
+    """Import torch, transformers and Accelerate without their advice and progress bars. Errors are still shown.
 
-    Python's collections find nothing to free among a million objects that stay: 0.8 s while they are loaded and 1 s at the
-    exit, so there are none over them.
+    The garbage collector is off during the import, and ignores the imported objects afterwards. It would find nothing to
+    free among a million objects, and would take 0.8 s during the import and 1 s at exit.
     """
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     quiet_hub()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
-    # peft 0.21 asks transformers 5.23 for an attribute under its old name; nobody who runs a recipe can act on that
+    # peft 0.21 reads a renamed attribute of transformers 5.23; users cannot change that
     warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
-    os.environ.setdefault(
-        "HF_DATASETS_DISABLE_PROGRESS_BARS", "1"
-    )  # read when datasets is imported, which predicting is not
-    # oneDNN keeps what it compiled for each shape of a bfloat16 product, 1024 at most: 240 MiB of a small training, for 1% of
-    # its time (two rounds of five: 8.3 and 8.4 s)
+    # datasets reads this when it is imported, which `predict` never does
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    # oneDNN caches compiled code for up to 1024 shapes of bfloat16 products. A limit of 128 saves 240 MiB in a small
+    # training and costs 1% of the time (two rounds of five runs: 8.3 and 8.4 s).
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     gc.disable()
     try:
@@ -47,12 +46,12 @@ def load_libraries(verbosity: Verbosity = Verbosity.NORMAL) -> None:
         gc.freeze()
         atexit.register(gc.freeze)
     logging.disable_progress_bar()
-    if environment.use_cpu():  # else DeepSpeed, where it is installed, says at length that it guessed so
+    if environment.use_cpu():  # otherwise DeepSpeed, if installed, prints that it guessed the CPU
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def _loading_message(verbosity: Verbosity) -> AbstractContextManager[object]:
-    """Show "loading libraries" on a terminal, on the main process, for the duration of the context: it takes seconds."""
+    """Show "loading libraries" while the context is open, on a terminal and on the main process only."""
     console = Console(stderr=True)
     if verbosity == Verbosity.QUIET or not console.is_terminal or os.environ.get("RANK", "0") != "0":
         return nullcontext()

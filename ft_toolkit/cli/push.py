@@ -1,31 +1,44 @@
 """`ftk push`: upload a finished run to the Hub."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ft_toolkit.cli.arguments import RunArgument
 from ft_toolkit.cli.libraries import load_libraries, quiet_hub
 
 
 def push(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
-    repo: Annotated[str, typer.Argument(help="Where to: owner/name.")],
+    run: RunArgument,
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository; it is created if necessary.")],
     private: Annotated[
         bool,
-        typer.Option("--private/--public", help="Who sees a repository that has to be made; others stay as they are."),
+        typer.Option(
+            "--private/--public", help="Visibility of a new repository. An existing one keeps its visibility."
+        ),
     ] = True,
-    revision: Annotated[str | None, typer.Option(help="A branch, made if it is not there. Default: main.")] = None,
+    revision: Annotated[
+        str | None, typer.Option(help="Branch to push to; it is created if necessary. Default: main.")
+    ] = None,
     pull_request: Annotated[
-        bool, typer.Option("--pull-request", help="Propose the change instead of making it.")
+        bool, typer.Option("--pull-request", help="Open a pull request in place of a commit on the branch.")
     ] = False,
-    tag: Annotated[str | None, typer.Option(help="Call the commit so, e.g. v1.0.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Tag for the commit, such as v1.0.")] = None,
     merged: Annotated[
-        bool, typer.Option("--merged", help="Fold the adapter into the weights: needs neither peft nor the base model.")
+        bool,
+        typer.Option("--merged", help="Merge the adapter into the weights, so that loading needs no peft."),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files; send nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files without uploading anything.")] = False,
 ) -> None:
-    """Upload a finished run's model and card to the Hub; pushing again uploads only what has changed."""
+    """Upload the model and card of a finished run to the Hub.
+
+    Pushing again uploads only changed files. The token comes from HF_TOKEN or 'hf auth login'.
+
+    \b
+    Examples:
+      ftk push runs/demo owner/support-inbox --dry-run
+      ftk push runs/demo owner/support-inbox --tag v1.0
+    """
     if merged:
         load_libraries()
     quiet_hub()
@@ -36,3 +49,4 @@ def push(
     pushed = hub.push(run, to, merged=merged, say=print, dry_run=dry_run)
     if pushed is not None:
         print(hub.conclusion(pushed))
+        print(f'use it with: ftk predict {repo} "TEXT"')

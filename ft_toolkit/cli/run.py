@@ -2,15 +2,24 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.arguments import Overrides, Processes, RecipeArgument, find_recipe
-from ft_toolkit.cli.launching import check_recipe_launcher, start_processes
+from ft_toolkit.cli.arguments import (
+    Overrides,
+    Processes,
+    Quiet,
+    RecipeArgument,
+    Resume,
+    RunFolderOption,
+    Verbose,
+    verbosity_of,
+)
+from ft_toolkit.cli.launching import announce, check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.fresh_process import start_early
 from ft_toolkit.training.distributed.launch import current_command, is_launched
 
@@ -18,39 +27,53 @@ from ft_toolkit.training.distributed.launch import current_command, is_launched
 def run(
     recipe: RecipeArgument,
     overrides: Overrides = None,
-    output: Annotated[
-        Path | None, typer.Option(help="The run folder. Default: runs/NAME, with the next free number.")
-    ] = None,
+    output: RunFolderOption = None,
     smoke: Annotated[
-        bool, typer.Option("--smoke", help="A few steps on a few rows, without the network: for CI.")
+        bool,
+        typer.Option("--smoke", help="Test the recipe in seconds: a few steps on a few rows, without the network."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check all and show rows, steps, weights, memory and time; train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Check everything, print rows, steps, memory and time, and do not train."),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --output.")] = False,
+    resume: Resume = False,
     processes: Processes = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Train, evaluate, prove and document one recipe."""
+    """Train and evaluate a recipe, and write its report.
+
+    The run folder contains the model, the scores with intervals, the predictions, a report page and a model card.
+
+    \b
+    Examples:
+      ftk run demo
+      ftk run sst2_lora training.learning_rate=1e-4 --output runs/sst2
+      ftk run my_task.yaml --dry-run
+      ftk run my_task.yaml --output runs/my_task --resume
+    """
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.data.load import check_sources
     from ft_toolkit.recipe.load import load_recipe
     from ft_toolkit.tasks import find_tasks
 
-    path = find_recipe(recipe)
-    loaded = load_recipe(path, overrides or [], find_tasks())
-    # one of several processes finds missing rows together with the others, who would wait for it in vain
+    verbosity = verbosity_of(verbose=verbose, quiet=quiet)
+    loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())
+    # a launched process checks the rows together with the others, which would otherwise wait for it
     if not is_launched(os.environ) and (not smoke or loaded.recipe.data.train is not None):
         check_sources(loaded.recipe.data, loaded.task)
     check_recipe_launcher(loaded, processes)
     if not dry_run:
         check_folder(output, resume=resume)
+    announce(loaded, verbosity)
+    if not dry_run:
         start_processes(processes)
         start_early()
-    load_libraries()
+    load_libraries(verbosity)
     if dry_run:
-        from ft_toolkit.runs.dry_run import dry_run as show_plan
+        from ft_toolkit.runs.dry_run import dry_run as print_plan
 
-        show_plan(loaded, Console())
+        print_plan(loaded, Console())
         if loaded.recipe.hub.push:
             from ft_toolkit.hub.access import check_recipe
 
@@ -59,4 +82,6 @@ def run(
     from ft_toolkit.runs.seeds import run_recipe
 
     command = current_command(sys.argv[1:], os.environ)
-    run_recipe(loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console())
+    run_recipe(
+        loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console(), verbosity=verbosity
+    )

@@ -1,22 +1,30 @@
 """`ftk show`: print a recipe with every default."""
 
-from ft_toolkit.cli.arguments import Overrides, RecipeArgument, find_recipe
+from ft_toolkit.cli.arguments import Overrides, RecipeArgument
+from ft_toolkit.cli.recipe_names import find_recipe
 
 
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
-    """Print a recipe resolved to the last default, each value with where it comes from."""
+    """Print a recipe with every default and the origin of each value.
+
+    The output is a valid recipe. Origins are comments: a file and line, the command line, or the default.
+
+    \b
+    Examples:
+      ftk show demo
+      ftk show sst2_lora method=full > my_task.yaml
+    """
     from ft_toolkit.recipe.load import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())
-    section, pad = "", 0
     lines = loaded.to_yaml().splitlines()
-    pad = max(len(line) for line in lines) + 2
+    width = max(len(line) for line in lines) + 2
+    section = ""
     for line in lines:
         key = line.strip().partition(":")[0]
         if not line.startswith((" ", "-")):
             section = key
-        origin = (
-            loaded.origins.get(f"{section}.{key}") if line.startswith("  ") and not line.startswith("   ") else None
-        )
-        print(f"{line:<{pad}}# {origin}" if origin else line)
+        is_setting = line.startswith("  ") and not line.startswith("   ")
+        origin = loaded.origins.get(f"{section}.{key}") if is_setting else None
+        print(f"{line:<{width}}# {origin}" if origin else line)

@@ -110,25 +110,27 @@ def setting_names(tasks: Iterable[Task]) -> dict[str, list[str]]:
     }
 
 
-def find_settings(name: str, keys: Mapping[str, list[str]]) -> list[str]:
-    """Return the settings (`section.key`) that a name stands for: by alias, else by exact key, else by similar spelling.
+def settings_named(name: str, keys: Mapping[str, list[str]]) -> list[str]:
+    """Return the settings (`section.key`) that a name stands for: by alias, else those with this key.
 
     `keys` comes from `setting_names`. The key `name` exists in several sections, so it stands for none.
     """
-    plain = name.strip("-").replace("-", "_").lower()
+    plain = _plain(name)
     if plain in _SETTING_OF:
         return [_SETTING_OF[plain]]
-    exact = [f"{section}.{key}" for section, names in keys.items() for key in names if key == plain != "name"]
-    if exact:
-        return exact
+    return [f"{section}.{key}" for section, names in keys.items() for key in names if key == plain != "name"]
+
+
+def settings_like(name: str, keys: Mapping[str, list[str]]) -> list[str]:
+    """Return the setting (`section.key`) with the most similar key, in a list; an empty list if none is similar."""
     setting_of_key = {key: f"{section}.{key}" for section, names in keys.items() for key in names if key != "name"}
-    near = nearest(plain, setting_of_key)
+    near = nearest(_plain(name), setting_of_key)
     return [] if near is None else [setting_of_key[near]]
 
 
 def option_for(name: str) -> str | None:
     """Return the command-line option that a key of another tool stands for (`output_dir`: --output FOLDER), or None."""
-    return _OPTION_OF.get(name.strip("-").replace("-", "_").lower())
+    return _OPTION_OF.get(_plain(name))
 
 
 def with_note(setting: str) -> str:
@@ -148,11 +150,17 @@ def unknown_key(path: KeyPath, allowed: list[str], keys: Mapping[str, list[str]]
         owners = " and ".join(name for name, kind in METHODS.items() if key in kind.model_fields)
         return f"unknown key for this method; '{key}' is a setting of {owners}. Write method=NAME to replace the whole section"
     hint = did_you_mean(key, allowed)
-    settings = [setting for setting in find_settings(key, keys) if setting != ".".join(path)]
-    known_elsewhere = key in _SETTING_OF or any(setting.endswith(f".{key}") for setting in settings)
-    if settings and (known_elsewhere or (len(path) == 1 and not hint)):
+    settings = [setting for setting in settings_named(key, keys) if setting != ".".join(path)]
+    if not settings and len(path) == 1 and not hint:
+        settings = settings_like(key, keys)
+    if settings:
         return f"unknown key; use {' or '.join(map(with_note, settings))}"
     return f"unknown key; allowed: {one_of(allowed)}.{hint}"
+
+
+def _plain(name: str) -> str:
+    """Return a name as a key is written: without leading dashes, in lower case, with underscores."""
+    return name.strip("-").replace("-", "_").lower()
 
 
 def _unique(names: Iterable[str]) -> list[str]:

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from ft_toolkit.core.errors import RunFolderError, UsageError, did_you_mean, one_of
+from ft_toolkit.core.errors import RunFolderError
 from ft_toolkit.core.files import find_folder
 from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, RESULTS
 from ft_toolkit.core.run_records import (
@@ -49,7 +49,9 @@ class ListedRun:
     date: str | None = None
 
 
-SORTABLE = ("name", "task", "model", "method", "metric", "score", "n", "steps", "seconds", "date", "state", "folder")
+SortColumn = Literal[
+    "name", "task", "model", "method", "metric", "score", "n", "steps", "seconds", "date", "state", "folder"
+]
 _LARGEST_FIRST = ("n", "steps", "seconds")
 
 
@@ -158,14 +160,12 @@ def _section(recipe: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return section if isinstance(section, dict) else {"name": section}
 
 
-def sort_runs(runs: Iterable[ListedRun], column: str) -> list[ListedRun]:
-    """Return runs sorted by a column, unknown values last. Raises UsageError for an unknown column.
+def sort_runs(runs: Iterable[ListedRun], column: SortColumn) -> list[ListedRun]:
+    """Return runs sorted by a column, unknown values last.
 
     Scores are sorted within task and metric, the best first. Counts are sorted from large to small, dates from new to old,
     text from A to Z.
     """
-    if column not in SORTABLE:
-        raise UsageError(f"--sort {column}: allowed: {one_of(SORTABLE)}.{did_you_mean(column, SORTABLE)}")
     by_folder = sorted(runs, key=lambda run: run.folder)
     if column == "score":
         return sorted(by_folder, key=_score_key)

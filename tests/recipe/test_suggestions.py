@@ -4,7 +4,15 @@ from itertools import chain
 
 import pytest
 
-from ft_toolkit.recipe.suggestions import ALIASES, NOTES, OPTIONS, find_settings, setting_names, unknown_key
+from ft_toolkit.recipe.suggestions import (
+    ALIASES,
+    NOTES,
+    OPTIONS,
+    setting_names,
+    settings_like,
+    settings_named,
+    unknown_key,
+)
 from ft_toolkit.tasks import find_tasks
 
 TASKS = find_tasks()
@@ -86,7 +94,9 @@ def test_a_key_of_a_section(path, expected):
 
 
 def test_a_setting_is_found_by_an_option_of_another_tool():
-    assert find_settings("--learning_rate", KEYS) == ["training.learning_rate"]
-    assert find_settings("--lr", KEYS) == ["training.learning_rate"]
-    assert find_settings("--num-train-epochs", KEYS) == ["training.num_train_epochs"]
-    assert find_settings("--zzz", KEYS) == []
+    assert settings_named("--learning_rate", KEYS) == ["training.learning_rate"]
+    assert settings_named("--lr", KEYS) == ["training.learning_rate"]
+    assert settings_named("--num-train-epochs", KEYS) == ["training.num_train_epochs"]
+    assert settings_named("--lerning_rate", KEYS) == []
+    assert settings_like("--lerning_rate", KEYS) == ["training.learning_rate"]
+    assert settings_like("--zzz", KEYS) == []

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ft_toolkit.cli.app import app
-from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import DataError, GateError, UsageError
 from ft_toolkit.evaluation.compare.examples import read_examples
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup

@@ -133,7 +133,7 @@ def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, here: Any
         (["MODEL", "--input", "missing.csv"], "file not found"),
         (["MODEL", "text", "--output", "x.xml"], "unknown output type '.xml'; allowed: .jsonl, .csv"),
         (["MODEL", "--input", "ROWS"], "no column 'text' for text_classification's 'text'"),
-        (["MODEL", "text", "--column", "text"], "COLUMN=NAME is needed"),
+        (["MODEL", "text", "--column", "text"], "must be COLUMN=NAME"),
     ],
 )
 def test_predict_refuses_in_words(finished: Path, here: Any, tmp_path: Path, words: list[str], message: str) -> None:

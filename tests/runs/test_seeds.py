@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import RecipeError, UsageError
 from ft_toolkit.core.run_records import read_run_results
 from ft_toolkit.core.run_scores import MetricScore

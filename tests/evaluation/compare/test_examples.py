@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.run_folder import EXAMPLES

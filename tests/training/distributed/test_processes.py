@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from ft_toolkit.cli.arguments import find_recipe
+from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import LostProcessError, UsageError
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks

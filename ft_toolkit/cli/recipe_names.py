@@ -1,0 +1,56 @@
+"""Find a recipe by path or by the name of a shipped recipe, and complete both in the shell."""
+
+from pathlib import Path
+
+from ft_toolkit.core.errors import UsageError, nearest, one_of
+from ft_toolkit.core.shipped import shipped
+
+# Endings of data files that users pass in place of a recipe; .json is left out, because a recipe may be JSON.
+_DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".conll")
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Return the files of the shipped recipes by name, such as ner/wnut17_full, in sorted order."""
+    folder = shipped("recipes")
+    return {path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.rglob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe: a path, or the full or last name of a shipped recipe. Raises UsageError."""
+    path = Path(name)
+    if path.is_file():
+        if path.suffix in _DATA_ENDINGS:
+            raise UsageError(
+                f"{name} is a data file, not a recipe. Copy a recipe and set the file in it: "
+                f"ftk copy demo my_task.yaml; ftk run my_task.yaml data.card=null data.train={name}"
+            )
+        return path
+    recipes = shipped_recipes()
+    wanted = name.removeprefix("recipes/").removesuffix(".yaml")
+    matches = [key for key in recipes if wanted in (key, key.rpartition("/")[2])]
+    if len(matches) == 1:
+        return recipes[matches[0]]
+    if matches:
+        raise UsageError(f"{len(matches)} shipped recipes have the name '{name}'; choose one of {one_of(matches)}")
+    if (path / "recipe.yaml").is_file():
+        raise UsageError(f"{name} is a run folder; its recipe is {path / 'recipe.yaml'}")
+    if path.is_dir():
+        raise UsageError(f"{name} is a folder; a recipe is a YAML file. 'ftk recipes' lists the shipped recipes")
+    raise UsageError(
+        f"recipe '{name}' not found, neither as a file nor as a shipped recipe.{_suggestion(path, wanted, recipes)} "
+        "'ftk recipes' lists the shipped recipes"
+    )
+
+
+def _suggestion(path: Path, wanted: str, recipes: dict[str, Path]) -> str:
+    """Return " Did you mean ...?" with the nearest file, in its folder or here, and the nearest shipped recipe."""
+    files = [file for folder in (path.parent, Path()) if folder.is_dir() for file in sorted(folder.glob("*.y*ml"))]
+    by_stem = {file.stem: str(file) for file in files}
+    by_last_name = {key.rpartition("/")[2]: key for key in recipes} | {key: key for key in recipes}
+    file_match, recipe_match = nearest(path.stem, by_stem), nearest(wanted, by_last_name)
+    suggested = [by_stem[file_match]] if file_match else []
+    if recipe_match and recipes[by_last_name[recipe_match]].resolve() not in {
+        Path(name).resolve() for name in suggested
+    }:
+        suggested.append(by_last_name[recipe_match])
+    return f" Did you mean {' or '.join(map(repr, suggested))}?" if suggested else ""

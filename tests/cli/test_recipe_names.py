@@ -1,0 +1,91 @@
+"""Recipes are found by path or name; a mistyped name gets near files and recipes, never a list of all."""
+
+from pathlib import Path
+
+import pytest
+
+from ft_toolkit.cli.completion import complete_recipe, complete_run, complete_setting
+from ft_toolkit.cli.recipe_names import find_recipe, shipped_recipes
+from ft_toolkit.core.errors import UsageError
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Change to an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def refusal(name: str) -> str:
+    with pytest.raises(UsageError) as caught:
+        find_recipe(name)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["sst2_lora", "text_classification/sst2_lora", "recipes/text_classification/sst2_lora.yaml"]
+)
+def test_a_shipped_recipe_is_found_from_any_folder(folder: Path, name: str) -> None:
+    assert find_recipe(name) == shipped_recipes()["text_classification/sst2_lora"]
+
+
+def test_a_file_wins_over_a_shipped_recipe(folder: Path) -> None:
+    Path("demo").write_text("task: ner")
+    assert find_recipe("demo") == Path("demo")
+
+
+def test_a_mistyped_name_suggests_the_nearest_recipe(folder: Path) -> None:
+    assert refusal("demmo") == (
+        "recipe 'demmo' not found, neither as a file nor as a shipped recipe. Did you mean 'demo'? "
+        "'ftk recipes' lists the shipped recipes"
+    )
+    assert "Did you mean 'text_classification/sst2_lora'?" in refusal("sst2_lroa")
+    assert "Did you mean" not in refusal("zzzzzz")
+
+
+def test_a_mistyped_path_suggests_files(folder: Path) -> None:
+    (folder / "mine").mkdir()
+    (folder / "mine" / "my_task.yaml").write_text("task: ner")
+    (folder / "other.yml").write_text("task: ner")
+    assert "Did you mean 'mine/my_task.yaml'?" in refusal("mine/my_tsk.yaml")
+    assert "Did you mean 'other.yml'?" in refusal("oter.yaml")
+    assert "Did you mean 'other.yml'?" in refusal("nowhere/othr.yml")
+
+
+def test_other_files_and_folders_are_explained(folder: Path) -> None:
+    Path("rows.csv").write_text("text,label")
+    assert "data.train=rows.csv" in refusal("rows.csv")
+    Path("run").mkdir()
+    assert refusal("run").startswith("run is a folder; a recipe is a YAML file")
+    Path("run/recipe.yaml").write_text("task: ner")
+    assert refusal("run") == "run is a run folder; its recipe is run/recipe.yaml"
+
+
+def test_a_name_of_two_recipes_is_refused_with_both(folder: Path) -> None:
+    message = refusal("support_inbox_full")
+    assert message.endswith("choose one of ner/support_inbox_full, question_answering/support_inbox_full")
+
+
+def test_completion_of_recipes(folder: Path) -> None:
+    Path("my_task.yaml").write_text("task: ner")
+    Path("mine").mkdir()
+    Path("mine/deep.yaml").write_text("task: ner")
+    Path("my_rows.csv").write_text("text")
+    assert complete_recipe("dem") == ["demo"]
+    assert complete_recipe("m") == ["mine/", "my_task.yaml"]
+    assert complete_recipe("mine/d") == ["mine/deep.yaml"]
+    assert complete_recipe("nowhere/d") == []
+
+
+def test_completion_of_runs(folder: Path) -> None:
+    for name in ("runs/a", "runs/b", "evaluations/c"):
+        Path(name).mkdir(parents=True)
+        Path(name, "results.json").write_text("{}")
+    Path("runs/unfinished").mkdir()
+    assert complete_run("") == ["runs/a", "runs/b", "evaluations/c"]
+    assert complete_run("runs/u") == ["runs/unfinished/"]
+
+
+def test_completion_of_settings() -> None:
+    assert complete_setting("training.lea") == ["training.learning_rate="]
+    assert "task.problem_type=" in complete_setting("task.")
