@@ -80,7 +80,11 @@ def _print_settings(entries: Sequence[ListedRun], differences: dict[str, tuple[s
     """Print a table with a row per run and a column per differing setting."""
     print()
     if not differences:
-        print("the recipes of these runs have the same settings")
+        print(
+            "no setting differs: only one run is listed"
+            if len(entries) == 1
+            else "no setting differs between these runs"
+        )
         return
     rows = [
         [entry.folder, *(values[number] for values in differences.values())] for number, entry in enumerate(entries)
