@@ -65,7 +65,8 @@ def runs(
 
 def _differing_settings(entries: Sequence[ListedRun]) -> dict[str, tuple[str, ...]]:
     """Return the settings that differ between the recipes of the runs, each with its value per run."""
-    from ft_toolkit.evaluation.compare.recipe_differences import read_recipe, recipe_differences
+    from ft_toolkit.core.run_records import read_recipe
+    from ft_toolkit.evaluation.compare.recipe_differences import recipe_differences
 
     recipes = []
     for entry in entries:
