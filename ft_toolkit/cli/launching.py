@@ -11,16 +11,13 @@ if TYPE_CHECKING:
     from ft_toolkit.recipe.load import LoadedRecipe
 
 
-def announce(loaded: "LoadedRecipe", verbosity: Verbosity) -> None:
+def announce_recipe(loaded: "LoadedRecipe", verbosity: Verbosity) -> None:
     """Print the recipe before the heavy libraries are loaded, so that the first output comes within a second.
 
     A process that a launcher started prints nothing.
     """
     if verbosity >= Verbosity.NORMAL and not is_launched(os.environ):
-        recipe = loaded.recipe
-        print(
-            f"recipe   {loaded.name}: {recipe.task.name}, {recipe.model.title}, method {recipe.method.name}", flush=True
-        )
+        print(f"recipe     {loaded.name} ({loaded.recipe.task.name})", flush=True)
 
 
 def check_recipe_launcher(loaded: "LoadedRecipe", processes: int | None) -> None:

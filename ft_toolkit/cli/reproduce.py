@@ -17,7 +17,7 @@ from ft_toolkit.cli.arguments import (
     Verbose,
     verbosity_of,
 )
-from ft_toolkit.cli.launching import announce, check_recipe_launcher, start_processes
+from ft_toolkit.cli.launching import announce_recipe, check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe, shipped_recipes
 from ft_toolkit.core.errors import GateError, UsageError, one_of
@@ -68,7 +68,7 @@ def reproduce(
     check_sources(loaded.recipe.data, loaded.task)
     check_recipe_launcher(loaded, processes)
     check_folder(output, resume=resume)
-    announce(loaded, verbosity)
+    announce_recipe(loaded, verbosity)
     start_processes(processes)
     start_early()
     load_libraries(verbosity)

@@ -17,7 +17,7 @@ from ft_toolkit.cli.arguments import (
     Verbose,
     verbosity_of,
 )
-from ft_toolkit.cli.launching import announce, check_recipe_launcher, start_processes
+from ft_toolkit.cli.launching import announce_recipe, check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.fresh_process import start_early
@@ -65,7 +65,7 @@ def run(
     check_recipe_launcher(loaded, processes)
     if not dry_run:
         check_folder(output, resume=resume)
-    announce(loaded, verbosity)
+    announce_recipe(loaded, verbosity)
     if not dry_run:
         start_processes(processes)
         start_early()

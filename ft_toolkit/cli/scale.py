@@ -16,7 +16,7 @@ from ft_toolkit.cli.arguments import (
     Verbose,
     verbosity_of,
 )
-from ft_toolkit.cli.launching import announce
+from ft_toolkit.cli.launching import announce_recipe
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import UsageError
@@ -74,7 +74,7 @@ def scale(
         check_sources(loaded.recipe.data, loaded.task)
     check_folder(output, resume=resume)
     for loaded in recipes:
-        announce(loaded, verbosity)
+        announce_recipe(loaded, verbosity)
     load_libraries(verbosity)
     from ft_toolkit.runs.learning_curve import run_learning_curve
     from ft_toolkit.runs.options import RunOptions

