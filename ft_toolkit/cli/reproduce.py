@@ -82,7 +82,7 @@ def reproduce(
     if not results:
         return
     better = loaded.task.metrics(loaded.recipe.task)[published.metric].greater_is_better
-    verdict = judge_reference(published.model_dump(), results, greater_is_better=better)
+    verdict = judge_reference(published, results, greater_is_better=better)
     if not verdict.reached:
         raise GateError(verdict.text)
     print(verdict.text)

@@ -104,7 +104,7 @@ def _reference(prepared: Prepared, scores: Mapping[SplitName, dict[str, Any]]) -
         return None
     found = scores.get(reference.split, {}).get("metrics", {}).get(reference.metric, {}).get("value")
     better = prepared.task.metrics(prepared.recipe.task)[reference.metric].greater_is_better
-    reached = is_reached(reference.model_dump(), found, greater_is_better=better)
+    reached = is_reached(reference, found, greater_is_better=better)
     return {**reference.model_dump(), "found": found, "reached": reached}
 
 

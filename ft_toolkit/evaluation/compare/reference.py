@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ft_toolkit.recipe.sections import ReferenceSection
+
 
 @dataclass(frozen=True)
 class ReferenceVerdict:
@@ -13,30 +15,30 @@ class ReferenceVerdict:
     text: str
 
 
-def shortfall(reference: Mapping[str, Any], score: float, *, greater_is_better: bool) -> float:
+def shortfall(reference: ReferenceSection, score: float, *, greater_is_better: bool) -> float:
     """Return how much worse a score is than the published value; negative if it is better."""
-    return float(reference["value"] - score if greater_is_better else score - reference["value"])
+    return float(reference.value - score if greater_is_better else score - reference.value)
 
 
-def is_reached(reference: Mapping[str, Any], score: float | None, *, greater_is_better: bool) -> bool | None:
+def is_reached(reference: ReferenceSection, score: float | None, *, greater_is_better: bool) -> bool | None:
     """Return whether a score is at most the tolerance worse than the published value; None without a score."""
     if score is None:
         return None
-    return shortfall(reference, score, greater_is_better=greater_is_better) <= float(reference["tolerance"])
+    return shortfall(reference, score, greater_is_better=greater_is_better) <= reference.tolerance
 
 
 def judge_reference(
-    reference: Mapping[str, Any], results: Mapping[str, Any], *, greater_is_better: bool
+    reference: ReferenceSection, results: Mapping[str, Any], *, greater_is_better: bool
 ) -> ReferenceVerdict:
     """Compare the content of results.json with the `reference:` of a recipe; for a multi-seed run, the mean is compared."""
-    metric, split = reference["metric"], reference["split"]
+    metric, split = reference.metric, reference.split
     score = results["scores"].get(split, {}).get("metrics", {}).get(metric, {})
     value = score.get("mean" if "seeds" in results else "value")
-    target = f"{reference['value']:g} ± {reference['tolerance']:g} ({reference['source']})"
+    target = f"{reference.value:g} ± {reference.tolerance:g} ({reference.source})"
     reached = is_reached(reference, value, greater_is_better=greater_is_better)
     if reached is None:
         return ReferenceVerdict(None, f"not measured: the run has no {metric} on {split}. Published: {target}")
-    position = _position(score, reference["value"])
+    position = _position(score, reference.value)
     comparison = f"{split} {metric} {_number(value)} ({_spread(score)}), published {target}. {position}"
     if reached:
         return ReferenceVerdict(True, f"reached: {comparison}")

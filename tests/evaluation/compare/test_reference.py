@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from ft_toolkit.evaluation.compare.reference import judge_reference
+from ft_toolkit.recipe.sections import ReferenceSection
 
-REFERENCE = {"metric": "accuracy", "value": 0.91, "tolerance": 0.01, "split": "test", "source": "a paper"}
+REFERENCE = ReferenceSection(metric="accuracy", value=0.91, tolerance=0.01, split="test", source="a paper")
 
 
 def results(**score: Any) -> dict[str, Any]:
@@ -49,5 +50,7 @@ def test_where_lower_is_better() -> None:
 
 
 def test_a_split_that_was_not_scored() -> None:
-    verdict = judge_reference({**REFERENCE, "split": "validation"}, results(value=0.9), greater_is_better=True)
+    verdict = judge_reference(
+        REFERENCE.model_copy(update={"split": "validation"}), results(value=0.9), greater_is_better=True
+    )
     assert verdict.reached is None and "no accuracy on validation" in verdict.text
