@@ -1,5 +1,6 @@
 """Show a comparison of runs (`ftk compare`): on the console, and as one self-contained HTML page."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ def _points_per_unit(comparison: Comparison) -> float | None:
 def write_comparison(path: Path, comparison: Comparison, command: str) -> None:
     """Write the HTML page."""
     tables: list[tuple[str, str, list[ComparedScore], str, list[str]]] = [
-        ("metrics", "All metrics", comparison.metrics, "metric", [])
+        ("metrics", "All metrics", _merge_equal(comparison.metrics), "metric", [])
     ]
     tables += [("classes", "F1 by class", comparison.classes, "class", [])] if comparison.classes else []
     for i, (column, rows) in enumerate(comparison.slices.items()):
@@ -162,6 +163,17 @@ def write_comparison(path: Path, comparison: Comparison, command: str) -> None:
     }
     page = run_files.template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
     write_file(path, page.render(variables))
+
+
+def _merge_equal(rows: list[ComparedScore]) -> list[ComparedScore]:
+    """Return a row per distinct set of scores, named by all of its metrics: over single labels, f1_micro is the accuracy."""
+    names: dict[str, list[str]] = {}
+    merged: dict[str, ComparedScore] = {}
+    for row in rows:
+        key = repr((row.scores, [(one.value, one.low, one.high) for one in row.differences.values()]))
+        merged.setdefault(key, row)
+        names.setdefault(key, []).append(row.name)
+    return [replace(row, name=", ".join(names[key])) for key, row in merged.items()]
 
 
 def _scores_chart(comparison: Comparison) -> str:

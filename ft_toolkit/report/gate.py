@@ -1,4 +1,4 @@
-"""A gate's outcome for CI: JUnit XML, and a Markdown summary that is added to a file."""
+"""Write the result of a gate for CI: JUnit XML, and a Markdown summary that is appended to a file."""
 
 import re
 from pathlib import Path
@@ -8,12 +8,12 @@ from ft_toolkit.core.files import write_file
 from ft_toolkit.evaluation.compare.gate import Gate
 from ft_toolkit.report.card import escape
 
-# What XML 1.0 cannot hold, which a value of a column may.
+# Characters that XML 1.0 does not allow. The values of a column can contain them.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_junit(path: Path, gate: Gate) -> None:
-    """Write a test case per condition."""
+    """Write a JUnit file with a test case per condition."""
     counts = {"tests": str(len(gate.checks)), "failures": str(len(gate.failed)), "errors": "0"}
     suites = ElementTree.Element("testsuites", counts)
     suite = ElementTree.SubElement(suites, "testsuite", {"name": _clean(f"ftk gate {gate.run}"), **counts})
@@ -29,10 +29,10 @@ def write_junit(path: Path, gate: Gate) -> None:
 
 
 def add_summary(path: Path, gate: Gate) -> None:
-    """Add the outcome in Markdown to a file's end, as $GITHUB_STEP_SUMMARY wants it."""
+    """Append the result in Markdown to a file, such as $GITHUB_STEP_SUMMARY."""
     verdict = f"{len(gate.failed)} of {len(gate.checks)} conditions failed" if gate.failed else "passed"
     lines = [f"### Gate of {escape(gate.run)}: {verdict}", ""]
-    lines += ["|  | condition | found |", "|---|---|---|"]
+    lines += ["|  | condition | result |", "|---|---|---|"]
     for check in gate.checks:
         lines.append(f"| {'pass' if check.passed else '**FAIL**'} | {escape(check.name)} | {escape(check.text)} |")
     lines += ["", *(f"- {escape(note)}" for note in gate.notes), f"- {escape(gate.split)}: {gate.n:,} examples", ""]

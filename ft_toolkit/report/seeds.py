@@ -1,4 +1,4 @@
-"""report.html and README.md of a recipe that was run with several seeds, from its results.json."""
+"""Write the report page and the summary (README.md) of a multi-seed run."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ft_toolkit.report.sections.background import seconds
 
 
 def write_seeds_report(folder: Path) -> None:
-    """Write report.html and README.md into the folder that holds seed_1, seed_2 ... and the results.json of them all."""
+    """Write report.html and README.md into the folder of a multi-seed run, from its results.json."""
     results = read_results(folder)
     splits = facts.in_order(results["scores"])
     given = {
@@ -28,12 +28,12 @@ def write_seeds_report(folder: Path) -> None:
 
 
 def spread(found: dict[str, Any]) -> str:
-    """Return mean and standard deviation as text."""
+    """Return mean and standard deviation of a metric as text."""
     return number(found["mean"]) + (f" ± {number(found['sd'])}" if found["sd"] is not None else "")
 
 
 def _chart(results: Any, split: str) -> str:
-    """Draw each seed's main score with its interval, and the mean as a dashed line."""
+    """Draw the main metric of each seed with its interval, and the mean as a dashed line."""
     found = results["scores"][split]["metrics"][results["main_metric"]]
     dots = []
     for seed, score in found["values"].items():

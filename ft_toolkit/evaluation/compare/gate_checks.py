@@ -121,8 +121,9 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
     low, high = (float(bound) for bound in np.quantile(drops, [drop.alpha, 1 - drop.alpha]))
     is_larger, is_ruled_out = low > drop.allowed, high <= drop.allowed
     text = (
-        f"{after:.4f}, baseline {before:.4f}: a drop of {value:+.4f} (one-sided {100 * (1 - drop.alpha):g}% bounds: above "
-        f"{low:+.4f}, below {high:+.4f}). A drop of more than {drop.allowed:g} is "
+        f"{after:.4f}, baseline {before:.4f}: a {'gain' if value < 0 else 'drop'} of {abs(value):.4f} (one-sided "
+        f"{100 * (1 - drop.alpha):g}% bounds of the drop: above {low:+.4f}, below {high:+.4f}). A drop of more than "
+        f"{drop.allowed:g} is "
     )
     if is_larger:
         text += "significant"

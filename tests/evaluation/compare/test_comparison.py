@@ -140,6 +140,7 @@ def test_the_page_is_self_contained_and_escapes_the_data(make_run, tmp_path: Pat
     for anchor in re.findall(r'href="#(.*?)"', text):
         assert f'id="{anchor}"' in text
     assert "no difference</text>" in text
+    assert "accuracy, f1 micro, precision micro, recall micro" in text  # one row for equal scores
 
 
 def test_settings_that_differ_are_shown(make_run, tmp_path: Path, capsys):

@@ -70,7 +70,7 @@ def test_a_drop_fails_if_it_is_significant_and_with_strict_unless_it_is_ruled_ou
     assert isinstance(gate(same, *against, "--strict")[1], GateError)
     out, error = gate(much, *against)
     assert isinstance(error, GateError)
-    assert "a drop of +0.2500" in out
+    assert "a drop of 0.2500" in out
     assert "A drop of more than 0.005 is significant" in out
     assert gate(much, "--baseline", base, "--max-drop", 0.5, "--strict")[1] is None
     assert gate(same2, *against, "--strict")[1] is None
