@@ -14,12 +14,15 @@ _PRECISIONS = {"no": "float32", "bf16": "bf16 (float32 weights)"}
 _MOST_NAMES = 3
 
 
-def announce_run(context: RunContext, trained: TrainedModel) -> None:
-    """Print the run folder, data, model, method, precision and number of steps, and with verbose output more settings."""
+def announce_data(context: RunContext) -> None:
+    """Print the number of examples of each split and, with verbose output, the fingerprint of the data."""
+    context.display.say(f"data       {_describe_data(context)}")
+    context.display.detail(f"           fingerprint {context.prepared.data.fingerprint}")
+
+
+def announce_training(context: RunContext, trained: TrainedModel) -> None:
+    """Print the model, method, precision and number of steps and, with verbose output, the speed-ups."""
     display, recipe, count = context.display, context.recipe, trained.count
-    display.say(f"run        {context.folder}")
-    display.say(f"data       {_describe_data(context)}")
-    display.detail(f"           fingerprint {context.prepared.data.fingerprint}")
     model = f"{recipe.model.title}{_at_commit(context.prepared.checkpoint.commit)}"
     display.say(f"model      {model}{_describe_new_modules(trained.new_modules)}")
     trainable = f"{count.trainable:,} of {count.total:,} parameters are trainable ({count.share:.1%})"

@@ -9,7 +9,7 @@ from typing import Any
 from ft_toolkit.core import environment
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.run_folder import PREDICTIONS, claim
-from ft_toolkit.core.run_records import EvaluationResults, write_results
+from ft_toolkit.core.run_records import EvaluationResults, read_results, write_results
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import TrainedColumns
@@ -97,7 +97,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     write_examples(folder, {split: (scored.predictions, scored.references)})
     write_results(folder, EvaluationResults.model_validate(results))
     write_page(folder)
-    return {**results, "folder": str(folder)}
+    return {**read_results(folder).as_json(), "folder": str(folder)}
 
 
 def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:

@@ -11,7 +11,7 @@ import torch
 
 from ft_toolkit.core import environment, files, fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
-from ft_toolkit.core.run_records import write_contract, write_results
+from ft_toolkit.core.run_records import read_results, write_contract, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
@@ -59,7 +59,7 @@ def finish(
         _write_attributions(folder, prepared, predictor, limit)
     write_report(folder)
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-    return {**results.as_json(), "folder": str(folder)}
+    return {**read_results(folder).as_json(), "folder": str(folder)}
 
 
 def _save_and_score(

@@ -16,7 +16,13 @@ from ft_toolkit.core.run_folder import METRICS, remove_if_bare, resume_command
 from ft_toolkit.core.signals import defer_stop_signals
 from ft_toolkit.evaluation.scoring import predict_splits
 from ft_toolkit.recipe.load import LoadedRecipe
-from ft_toolkit.runs.announce import announce_evaluation, announce_head_probe, announce_resume, announce_run
+from ft_toolkit.runs.announce import (
+    announce_data,
+    announce_evaluation,
+    announce_head_probe,
+    announce_resume,
+    announce_training,
+)
 from ft_toolkit.runs.checkpoints import Checkpoints
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation, Evaluator, make_predictor
@@ -45,6 +51,7 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     distributed = processes.join()
     folder = claim_folder(distributed, loaded.name, options)
     display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+    display.say(f"run        {folder}")
     sharding, zero = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
     with processes.visible_folder(folder) as work_folder, environment.unseen():
         try:
@@ -59,6 +66,7 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
             display.warn(f"note: {warning}")
         accelerator = make_accelerator(prepared, folder)
         context = RunContext(accelerator, prepared, loaded, folder, display, options.command)
+        announce_data(context)
         trained = TrainedModel(accelerator, prepared, (sharding, zero), display.say)
         return _run_prepared(context, trained, resume=options.resume, started=started)
 
@@ -71,7 +79,7 @@ def _run_prepared(context: RunContext, trained: TrainedModel, *, resume: bool, s
         announce_resume(context, trained, state, saved_world_size)
     if context.is_main_process:
         write_inputs(context)
-    announce_run(context, trained)
+    announce_training(context, trained)
     if not resume:
         state.head_probe = _probe_head(context, trained)
     evaluator = Evaluator(context, trained, state, checkpoints)

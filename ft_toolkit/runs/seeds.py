@@ -20,6 +20,7 @@ from ft_toolkit.core.run_records import (
     SeedScores,
     SeedSpread,
     SeedsResults,
+    read_results,
     read_run_results,
     write_results,
 )
@@ -85,10 +86,9 @@ def _run_seeds(distributed: PartialState, loaded: LoadedRecipe, options: RunOpti
     run_all(children, options, noun="seeds", resume_with=resume_command(command, folder))
     if not distributed.is_main_process:
         return {}
-    results = summarize(loaded, folder, command)
-    write_results(folder, results)
+    write_results(folder, summarize(loaded, folder, command))
     write_seeds_report(folder)
-    return {**results.as_json(), "folder": str(folder)}
+    return {**read_results(folder).as_json(), "folder": str(folder)}
 
 
 def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
