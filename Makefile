@@ -7,7 +7,7 @@ BIN = $(VENV)/bin
 # constraints.txt pins torch to a build for the CPU's use; leave the file out of the call for a GPU build
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test lint schemas wheel clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ftk run demo
@@ -19,6 +19,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+schemas: $(VENV)/.test
+	$(BIN)/python -m ft_toolkit.core.run_schemas docs/schemas
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel --outdir dist .

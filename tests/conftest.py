@@ -39,6 +39,56 @@ def fresh_accelerate_state() -> Iterator[None]:
         AcceleratorState._reset_state(reset_partial_state=True)
 
 
+_checked_folders: set[Path] = set()
+
+
+@pytest.fixture(autouse=True)
+def run_folders_are_valid(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    check_run_folders: Callable[[Path], None],
+) -> Iterator[None]:
+    """Check every run folder that a test or its fixtures wrote against the typed models and the JSON Schemas.
+
+    A test that damages run folders by hand opts out with the marker `damaged_run_folders`.
+    """
+    yield
+    new = set(tmp_path_factory.getbasetemp().iterdir()) - _checked_folders
+    _checked_folders.update(new)
+    if request.node.get_closest_marker("damaged_run_folders") is None:
+        for folder in sorted(new):
+            check_run_folders(folder)
+
+
+@pytest.fixture(scope="session")
+def check_run_folders() -> Callable[[Path], None]:
+    """Return a function that reads the JSON files of all run folders in and below a folder, with models and JSON Schemas."""
+    from ft_toolkit.core import run_folder, run_records
+
+    readers: dict[str, Callable[[Path], object]] = {
+        run_folder.RESULTS: run_records.read_results,
+        run_folder.LEARNING_CURVE: run_records.read_learning_curve,
+        run_folder.ENVIRONMENT: run_records.read_environment,
+        run_folder.INFERENCE: run_records.read_contract,
+    }
+
+    @cache
+    def schemas() -> dict[str, Any]:
+        from jsonschema import Draft202012Validator
+
+        from ft_toolkit.core.run_schemas import run_schemas
+
+        return {name: Draft202012Validator(schema) for name, schema in run_schemas().items()}
+
+    def check(top: Path) -> None:
+        for parent, _, files in os.walk(top):
+            for name in sorted(readers.keys() & set(files)):
+                readers[name](Path(parent))
+                schemas()[name].validate(json.loads((Path(parent) / name).read_text(encoding="utf-8")))
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def here() -> Callable[..., subprocess.CompletedProcess[str]]:
     """Return a function that does what `ftk WORDS` does in this process: a new one takes 5 seconds to import its libraries."""

@@ -185,7 +185,7 @@ class RunResults(ScoredResults):
 class EvaluationResults(ScoredResults):
     """results.json of `ftk evaluate`: a finished model on other rows."""
 
-    kind: Literal["evaluation"] = "evaluation"
+    kind: Literal["evaluation"]
     evaluation: EvaluationCost = EvaluationCost()
 
 

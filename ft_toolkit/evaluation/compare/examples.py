@@ -4,6 +4,7 @@ With these arrays, the scores of any subset of the examples and the paired diffe
 """
 
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -107,7 +108,7 @@ def _read_arrays(path: Path, split: str) -> Arrays:
             predictions, references = archive[f"{split}_predictions"], archive[f"{split}_references"]
     except KeyError:
         raise damaged(path, f"the arrays of split '{split}' are missing") from None
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged(path, f"not a valid npz file ({error})") from None
     if not predictions.ndim or not references.ndim or len(predictions) != len(references):
         raise damaged(path, f"the arrays of split '{split}' have different lengths")
