@@ -11,6 +11,8 @@ from ft_toolkit.cli.app import app
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.runs.listing import find_runs, sort_runs
 
+pytestmark = pytest.mark.damaged_run_folders
+
 
 def finished(folder: Path, value: float | None, **more: Any) -> None:
     folder.mkdir(parents=True)
