@@ -1,4 +1,4 @@
-"""Which weights are trained: all, some, or an adapter's plus the head. Attach, count, save."""
+"""Apply a training method to a model: all weights, a part of them, or an adapter and the head. Count and save weights."""
 
 import re
 from collections.abc import Sequence
@@ -12,34 +12,34 @@ from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.models.pretrained import Checkpoint
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, Method
 
-# A block is what a model repeats: a module path with a number in it, e.g. encoder.layer.0 or h.11.
+# A repeated block: a module path that ends with a number, such as encoder.layer.0 or h.11.
 _BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")
 
-# What belongs to the embeddings by its name: their norm, and what maps them to the width of the blocks (ELECTRA, ALBERT).
+# Parts of the embeddings: their normalization, and the projection to the width of the blocks (ELECTRA, ALBERT).
 _EMBEDDING = re.compile(r"(^|\.)embedding")
 
-# What peft puts around the model's own names, the copy of a trained head included.
+# Prefixes and infixes that peft adds to module names, including the trained copy of a head.
 _PEFT_NAMES = re.compile(r"^base_model\.model\.|\.modules_to_save\.default\b")
 
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Numbers of weights."""
+    """The number of trainable weights and of all weights."""
 
     trainable: int
     total: int
 
     @property
     def share(self) -> float:
-        """Trainable part, 0 to 1."""
+        """Trainable share, 0 to 1."""
         return self.trainable / self.total
 
 
 def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int) -> Any:
-    """Return the model with gradients exactly where the method wants them. `seed` decides the adapter's initial weights.
+    """Return the model with gradients only for the weights that the method trains. `seed` initializes an adapter.
 
-    With an adapter the head, and whatever else the checkpoint had no weights for, is trained in full. Raises ModelError
-    when the method finds nothing to train in this model.
+    With an adapter, the head and all other new modules are trained in full. Raises ModelError if the method has nothing to
+    train in this model.
     """
     if isinstance(method, FullMethod):
         return model
@@ -66,7 +66,7 @@ def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int)
             lora_dropout=method.dropout,
             target_modules=lora_targets(model, method.target_modules, heads),
             modules_to_save=heads or None,
-            exclude_modules=heads or None,  # new ones inside the blocks may end as targets do
+            exclude_modules=heads or None,  # names of new modules inside the blocks may match a target
             fan_in_fan_out=conv1d,
             use_dora=method.name == "dora",
         )
@@ -74,15 +74,15 @@ def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int)
 
 
 def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> None:
-    """Take the gradient from all but the heads, or from the embeddings and the lowest `layers` blocks of each stack.
+    """Freeze the embeddings and the lowest `layers` blocks of each stack; with "all", everything but the heads.
 
-    Raises ModelError when nothing would be trained, or there are fewer blocks.
+    Raises ModelError if the model has fewer blocks, or if no trainable weight is left.
     """
     blocks = {
         int(match["block"].rpartition(".")[2]) for name, _ in model.named_parameters() if (match := _BLOCK.match(name))
     }
     if layers != "all" and layers > len(blocks):
-        raise ModelError(f"method.frozen_layers={layers}: {type(model).__name__} has {len(blocks)} blocks")
+        raise ModelError(f"method.frozen_layers={layers}: {type(model).__name__} has only {len(blocks)} blocks")
     embeddings = {
         id(parameter)
         for module in model.modules()
@@ -90,7 +90,7 @@ def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> No
         for parameter in module.parameters()
     }
     for name, parameter in model.named_parameters():
-        if not parameter.requires_grad:  # what no method trains: tables of positions, a pooler that nothing reads
+        if not parameter.requires_grad:  # never trained: computed positions, an unused pooler
             continue
         if layers == "all":
             parameter.requires_grad_(any(name.startswith(f"{head}.") for head in heads))
@@ -100,43 +100,43 @@ def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> No
             parameter.requires_grad_(not low and id(parameter) not in embeddings and not _EMBEDDING.search(name))
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ModelError(
-            f"method.frozen_layers={layers} leaves nothing to train: {type(model).__name__} has no head of its own; give the "
-            "number of blocks to freeze"
+            f"method.frozen_layers={layers} leaves nothing to train: {type(model).__name__} has no separate head; set "
+            "method.frozen_layers to a number of blocks"
         )
 
 
 def head_modules(model: Any, new_modules: Sequence[str]) -> list[str]:
-    """Return the modules with weights outside the base model, and new ones inside it (a pooler, say).
+    """Return the names of the heads: modules with weights outside the base model, and new modules inside it (a pooler).
 
-    A language model's output layer is tied to its embeddings: it is no head, and of what surrounds it only the parts that
-    the checkpoint had no weights for are.
+    A language model's output layer is not a head, because it is tied to the embeddings. Modules that contain it count as heads
+    only if they are new.
     """
     output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
 
-    def holds_output(module: Any) -> bool:
+    def contains_output(module: Any) -> bool:
         return output is not None and any(inner is output for inner in module.modules())
 
     heads = [
         name
         for name, child in model.named_children()
-        if name != model.base_model_prefix and any(True for _ in child.parameters()) and not holds_output(child)
+        if name != model.base_model_prefix and any(True for _ in child.parameters()) and not contains_output(child)
     ]
-    if not hasattr(model, model.base_model_prefix or "-"):  # an encoder-decoder that is made of two models
+    if not hasattr(model, model.base_model_prefix or "-"):  # EncoderDecoderModel
         heads = [name for name in heads if name in new_modules]
     modules = dict(model.named_modules())
-    inside = [name for name in new_modules if not is_within(name, heads) and not holds_output(modules[name])]
+    inside = [name for name in new_modules if not is_within(name, heads) and not contains_output(modules[name])]
     return [*heads, *inside]
 
 
-# What IA3 scales, by the endings that the families use: keys and values (or the layer that makes both) ...
+# Layers whose output IA3 scales, by the name endings of the model families: keys and values, or the layer for both.
 _KEYS_AND_VALUES = re.compile(r"(^|\.)(key|value|k|v|[kv]_proj|[kv]_lin|key_proj|value_proj|c_attn|Wqkv)$")
-# ... and the input of the feed-forward's last layer, where that is not inside the attention.
+# Layers whose input IA3 scales: the last layer of the feed-forward network. Matches inside the attention do not count.
 _FEEDFORWARD = re.compile(r"(^|\.)(output\.dense|lin2|fc2|ffn_output|mlp\.c_proj|wo|down_proj|mlp\.Wo)$")
 
 
 def ia3_targets(model: Any, heads: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the full names of the layers whose output, and of those whose input is scaled. Raises ModelError."""
-    inner = {name: found for name, found in _inner_names(model).items() if not is_within(name, heads)}
+    """Return the names of the layers whose output IA3 scales, and of those whose input it scales. Raises ModelError."""
+    inner = {name: ending for name, ending in _inner_names(model).items() if not is_within(name, heads)}
     scaled = [name for name, ending in inner.items() if _KEYS_AND_VALUES.search(ending)]
     feedforward = [
         name
@@ -145,49 +145,49 @@ def ia3_targets(model: Any, heads: Sequence[str]) -> tuple[list[str], list[str]]
     ]
     if not scaled or not feedforward:
         raise ModelError(
-            f"method=ia3: no keys and values or no feed-forward found in {type(model).__name__}; take lora, which has "
-            "target_modules"
+            f"method=ia3: no key and value layers or no feed-forward layers found in {type(model).__name__}; use method=lora, "
+            "which has target_modules"
         )
     return scaled, feedforward
 
 
 def _inner_names(model: Any) -> dict[str, str]:
-    """Return the name inside its block of each linear layer of the blocks, by its full name."""
+    """Return {full name: name inside its block} of the linear layers of all blocks."""
     return {name: match["inner"] for name in linear_modules(model) if (match := _BLOCK.match(name))}
 
 
 def is_within(name: str, modules: Sequence[str]) -> bool:
-    """Say whether a name is one of the modules, or of something inside one."""
+    """Return whether a name is the name of one of the modules, or of a module or weight inside one."""
     return any(name == module or name.startswith(f"{module}.") for module in modules)
 
 
-def lora_targets(model: Any, wanted: str | list[str], heads: Sequence[str]) -> list[str]:
-    """Return the endings of module names that get an adapter.
+def lora_targets(model: Any, target_modules: str | list[str], heads: Sequence[str]) -> list[str]:
+    """Return the endings of the names of the modules that get an adapter.
 
-    `attention` takes the projections of the attention inside the repeated blocks, `all-linear` every linear layer there;
-    a list is taken as it is. Heads, poolers and embeddings are never among them. Raises ModelError when nothing matches.
+    "attention" selects the attention projections of all blocks, "all-linear" all linear layers of the blocks; a list is
+    returned unchanged. Heads, poolers and embeddings never get an adapter. Raises ModelError if nothing matches.
     """
     outside_heads = {name: inner for name, inner in _inner_names(model).items() if not is_within(name, heads)}
     endings = sorted(set(outside_heads.values()))
-    if isinstance(wanted, list):
-        for ending in wanted:
+    if isinstance(target_modules, list):
+        for ending in target_modules:
             if not any(name == ending or name.endswith(f".{ending}") for name in outside_heads):
                 raise ModelError(
-                    f"method.target_modules: no linear layer of the blocks ends in '{ending}'; "
+                    f"method.target_modules: no linear layer of the blocks has a name that ends in '{ending}'; "
                     f"allowed: {one_of(endings)}.{did_you_mean(ending, endings)}"
                 )
-        return wanted
-    if wanted == "attention":
+        return target_modules
+    if target_modules == "attention":
         endings = [ending for ending in endings if re.search("attn|attention", ending, re.IGNORECASE)]
     if not endings:
         raise ModelError(
-            f"method.target_modules={wanted}: no such layers in {type(model).__name__}; name them in a list"
+            f"method.target_modules={target_modules}: no such layers found in {type(model).__name__}; give a list of names"
         )
     return endings
 
 
 def linear_modules(model: Any) -> list[str]:
-    """Return the names of all linear layers, GPT-2's Conv1D among them."""
+    """Return the names of all linear layers, including GPT-2's Conv1D."""
     return [
         name
         for name, module in model.named_modules()
@@ -196,12 +196,12 @@ def linear_modules(model: Any) -> list[str]:
 
 
 def plain_name(name: str) -> str:
-    """Return the name that a module or weight has without the adapter around the model."""
+    """Return the name of a module or weight without the parts that peft adds."""
     return _PEFT_NAMES.sub("", name)
 
 
 def block_of(name: str) -> tuple[str, int] | None:
-    """Return the stack and the number of the block that a weight is in (encoder.layer and 3, say), None outside blocks."""
+    """Return the stack and the block number of a weight, such as ("encoder.layer", 3); None outside the blocks."""
     match = _BLOCK.match(name)
     if match is None:
         return None
@@ -210,13 +210,13 @@ def block_of(name: str) -> tuple[str, int] | None:
 
 
 def count_parameters(model: Any) -> ParameterCount:
-    """Return how many weights the model has and how many are trained."""
+    """Return the number of weights of the model, trainable and in total."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
     return ParameterCount(sum(size for size, trained in sizes if trained), sum(size for size, _ in sizes))
 
 
 def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> None:
-    """Write the model (config.json and safetensors) or, for an unmerged adapter, the adapter and the config it needs."""
+    """Write the model (config.json and safetensors); for an unmerged adapter, the adapter and the config of its base model."""
     if isinstance(method, (FullMethod, FreezeMethod)):
         model.save_pretrained(folder)
     elif method.merge:
@@ -224,17 +224,17 @@ def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> No
     else:
         config = model.peft_config["default"]
         config.base_model_name_or_path, config.revision = base.reference, base.commit
-        # peft would ask the Hub whether the vocabulary grew; ours never does
+        # otherwise peft asks the Hub whether the vocabulary grew, which never happens here
         model.save_pretrained(folder, save_embedding_layers=False)
         base_model = model.get_base_model()
         base_model.config.save_pretrained(folder)
         if base_model.can_generate():
             base_model.generation_config.save_pretrained(folder)
-        (folder / "README.md").unlink(missing_ok=True)  # peft's generic card; report.card writes ours
+        (folder / "README.md").unlink(missing_ok=True)  # peft's generic card; report.card writes the model card
 
 
 def load_adapter(model: Any, folder: Path) -> Any:
-    """Return the base model with the adapter of `folder`, ready to predict."""
+    """Return the base model with the adapter of `folder`, for prediction."""
     from peft import PeftModel
 
     return PeftModel.from_pretrained(model, folder)

@@ -1,4 +1,4 @@
-"""Find a checkpoint, load its tokenizer and its model for a task, and say what kind of checkpoint it is."""
+"""Locate a checkpoint, and load its config, tokenizer and model for a task."""
 
 import hashlib
 import importlib.util
@@ -24,14 +24,14 @@ from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
-# The class of two copies of an encoder, one of them reading the other.
+# The class for an encoder-decoder made of two copies of an encoder.
 PAIR = "EncoderDecoderModel"
 _POOLER = "pooler."
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on this disk. `commit` is the Hub commit it came from, None for a folder or a package."""
+    """A checkpoint on disk. `commit` is its Hub commit, None for a folder or a package."""
 
     name: str
     folder: Path
@@ -40,18 +40,18 @@ class Checkpoint:
 
     @property
     def reference(self) -> str:
-        """What finds it again from anywhere on this machine: a Hub id, package:NAME/FOLDER, or an absolute path."""
+        """A name that is valid in any working folder: a Hub id, package:NAME/FOLDER, or an absolute path."""
         is_folder = self.commit is None and not self.name.startswith(PACKAGE_PREFIX)
         return str(self.folder.resolve()) if is_folder else self.name
 
 
 def find_checkpoint(section: ModelSection) -> Checkpoint:
-    """Locate a checkpoint: a folder, a Python package's (package:NAME/FOLDER), or a Hub id (downloaded, or cached).
+    """Locate a checkpoint: a folder, a folder of a Python package (package:NAME/FOLDER), or a Hub id (downloaded or cached).
 
-    Raises ModelError when it cannot be had, or model.safetensors has another sha256 than the recipe says.
+    Raises ModelError if it is not found, or if the sha256 of model.safetensors differs from the recipe.
     """
     name = section.name
-    assert name is not None, "a new model has no checkpoint"
+    assert name is not None, "a model from scratch has no checkpoint"
     if name.startswith(PACKAGE_PREFIX):
         checkpoint = Checkpoint(name, _package_folder(name), None, None)
     elif Path(name).is_dir():
@@ -60,26 +60,29 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
         checkpoint = _from_hub(name, section.revision)
     if not (checkpoint.folder / "config.json").is_file():
         raise ModelError(
-            f"model '{name}': no config.json in {checkpoint.folder}; a transformers model folder is needed"
+            f"model '{name}': config.json not found in {checkpoint.folder}; give the folder of a transformers model"
         )
     if section.sha256 is not None:
-        found = file_sha256(checkpoint.folder / "model.safetensors")
-        if found != section.sha256:
-            raise ModelError(f"model '{name}': model.safetensors has sha256 {found}; the recipe says {section.sha256}")
+        sha256 = file_sha256(checkpoint.folder / "model.safetensors")
+        if sha256 != section.sha256:
+            raise ModelError(
+                f"model '{name}': model.safetensors has sha256 {sha256}, but model.sha256 is {section.sha256}; check the "
+                "download, or change model.sha256"
+            )
     return checkpoint
 
 
 def find_tokenizer_folder(name: str) -> Path:
-    """Return the folder of a tokenizer: a folder, a Python package's, or downloaded from the Hub. Raises ModelError."""
+    """Return the folder of a tokenizer: a folder, a folder of a Python package, or a Hub download. Raises ModelError."""
     if name.startswith(PACKAGE_PREFIX):
         return _package_folder(name)
     return Path(name) if Path(name).is_dir() else _from_hub(name, None, patterns=_TOKENIZER_FILES).folder
 
 
 def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file. Raises ModelError when there is none."""
+    """Return the sha256 of a file. Raises ModelError if the file does not exist."""
     if not path.is_file():
-        raise ModelError(f"{path}: no such file")
+        raise ModelError(f"{path}: file not found")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -100,51 +103,51 @@ def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_
         if patterns == _MODEL_FILES and not any(checkpoint.folder.glob("*.safetensors")):
             checkpoint = download(name, checkpoint.commit, [*patterns, "*.bin"])
     except ModelError as error:
-        raise ModelError(f"{error} Give a folder, or package:NAME/FOLDER, with model.name=...") from None
+        raise ModelError(f"{error} Set model.name to a folder, package:NAME/FOLDER, or a model on the Hub") from None
     return Checkpoint(name, checkpoint.folder, revision, checkpoint.commit)
 
 
 def download(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
-    """Fetch a model from the Hub into its cache, or find it there without the network. Raises ModelError."""
+    """Download a model from the Hub, or find it in the Hub's cache without the network. Raises ModelError."""
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except FAILURES as error:
-        at = f" at revision {revision}" if revision is not None else ""
-        raise ModelError(
-            f"model '{name}'{at} is neither a folder here nor to be had from the Hub or its cache: {reason(error)}."
-        ) from None
+        at_revision = f" at revision {revision}" if revision is not None else ""
+        raise ModelError(f"model '{name}'{at_revision} was not found locally or on the Hub: {reason(error)}.") from None
     return Checkpoint(name, folder, revision, folder.name)
 
 
 def kind_of(config: Any) -> Kind:
-    """Return whether a config belongs to an encoder (BERT), a decoder (GPT-2) or an encoder-decoder (T5)."""
+    """Return the kind of a config: encoder (BERT), decoder (GPT-2) or encoder-decoder (T5)."""
     if config.is_encoder_decoder:
         return "encoder-decoder"
     return "encoder" if config.model_type in MODEL_FOR_MASKED_LM_MAPPING_NAMES else "decoder"
 
 
 def hidden_size(config: Any) -> int:
-    """Return how wide a model's hidden states are, of two models as one the decoder's; 0 where its config does not say."""
+    """Return the width of the hidden states; for EncoderDecoderModel, that of the decoder; 0 if the config has no width."""
     width: int = getattr(getattr(config, "decoder", config), "hidden_size", 0)
     return width
 
 
 def load_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer, padding and cutting on the right; without a pad token (GPT-2) it pads with the end token."""
+    """Return the tokenizer, with padding and truncation on the right. If it has no pad token (GPT-2), it
+    pads with the end token.
+    """
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", truncation_side="right")
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder}: the tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
-            raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token to pad with")
+            raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token; add one to its files")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model for a task, float32, on CPU. `new_modules` names the modules that the checkpoint had no weights for."""
+    """A float32 model for a task, on the CPU. `new_modules` names the modules without weights in the checkpoint."""
 
     model: Any
     kind: Kind
@@ -152,24 +155,24 @@ class LoadedModel:
 
 
 def load_config(folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: float | None) -> tuple[Any, Kind]:
-    """Return the checkpoint's config with the task's labels and the pad token set, and its kind.
+    """Return the checkpoint's config, with the task's labels, the pad token and the dropout, and its kind.
 
-    Raises ModelError where the task cannot use this kind, or the checkpoint's own head has the same labels in another order.
+    Raises ModelError if the task does not support this kind, or if the checkpoint's head has the same labels in another order.
     """
     raw = _config(folder)
     kind = kind_of(raw)
     if kind not in task.auto_class:
         raise ModelError(
-            f"{task.name} cannot use {raw.model_type}, a checkpoint of kind {kind}; it uses {one_of(task.auto_class)}"
+            f"{task.name} does not support {raw.model_type}, which is of kind {kind}; allowed: {one_of(task.auto_class)}"
         )
     kwargs = task.model_kwargs(schema)
-    _refuse_other_order(raw, kwargs.get("label2id"))
+    _check_label_order(raw, kwargs.get("label2id"))
     config = _config(folder, **kwargs)
     config.pad_token_id = tokenizer.pad_token_id
     if dropout is not None:
         names = [key for key, value in config.to_dict().items() if _is_dropout(key, value)]
         if not names:
-            raise ModelError(f"model.dropout: a {config.model_type} config has no dropout to set; remove it (null)")
+            raise ModelError(f"model.dropout: {config.model_type} has no dropout; set model.dropout=null")
         for key in names:
             setattr(config, key, dropout)
     return config, kind
@@ -185,7 +188,7 @@ def load_model(
     seed: int,
     from_scratch: bool = False,
 ) -> LoadedModel:
-    """Load a checkpoint for a task. `seed` decides the initial weights of a new head, or `from_scratch` all weights."""
+    """Load a checkpoint for a task. `seed` determines the weights of a new head; with `from_scratch`, all weights."""
     config, kind = load_config(folder, task, schema, tokenizer, dropout)
     auto_class = task.auto_class[kind]
     if auto_class == PAIR:
@@ -196,7 +199,10 @@ def load_model(
         model = _model_from_scratch(auto_class, config)
     else:
         model, missing = load_weights(folder, auto_class, config)
-    for name, module in model.named_modules():  # Marian computes its positions; nothing reads the pooler of a pair
+    for (
+        name,
+        module,
+    ) in model.named_modules():  # Marian computes its positions; an encoder-decoder does not use the pooler
         if "Sinusoidal" in type(module).__name__ or (auto_class == PAIR and f"{name}." == f"encoder.{_POOLER}"):
             module.requires_grad_(False)
     if getattr(model, "generation_config", None) is not None:
@@ -207,15 +213,15 @@ def load_model(
 
 
 def renamed_weights(auto_class: Any, config: Any) -> dict[str, str] | None:
-    """Return {pattern: replacement} where the task's class gives the body another name than the checkpoint does.
+    """Return {pattern: replacement} for weight names if the task's class and the checkpoint name the base model differently.
 
-    The classes for question answering of Llama, Qwen and others call `transformer` what every other class calls `model`;
-    transformers 5.23 would then load none of the checkpoint's weights.
+    The question answering classes of Llama, Qwen and others name it `transformer`, all other classes `model`. Without the
+    replacement, transformers 5.23 loads none of the checkpoint's weights. Returns None if the names are the same.
     """
     task_class = getattr(auto_class, "_model_mapping", {}).get(type(config), None)
-    body = AutoModel._model_mapping.get(type(config), None)
-    theirs, ours = getattr(body, "base_model_prefix", ""), getattr(task_class, "base_model_prefix", "")
-    return {rf"^{theirs}\.": f"{ours}."} if theirs and ours and theirs != ours else None
+    base_class = AutoModel._model_mapping.get(type(config), None)
+    saved, expected = getattr(base_class, "base_model_prefix", ""), getattr(task_class, "base_model_prefix", "")
+    return {rf"^{saved}\.": f"{expected}."} if saved and expected and saved != expected else None
 
 
 def _model_from_scratch(auto_class: str, config: Any) -> Any:
@@ -228,10 +234,10 @@ def _model_from_scratch(auto_class: str, config: Any) -> Any:
 
 
 def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[str]]:
-    """Return the model of a checkpoint in float32 and the names of the weights that the checkpoint had none for.
+    """Return the model in float32, and the names of the weights that are missing in the checkpoint.
 
-    For EncoderDecoderModel the checkpoint is an encoder, which is loaded twice; `config` is that of the pair. Its pooler,
-    which nothing reads, is not named. Raises ModelError.
+    For EncoderDecoderModel, the checkpoint is an encoder that is loaded twice, and `config` is the config of both. The unused
+    pooler does not count as missing. Raises ModelError.
     """
     options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
     parts = {"": (auto_class, config)}
@@ -240,25 +246,27 @@ def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[
     loaded: dict[str, Any] = {}
     missing: list[str] = []
     try:
-        for name, (kind_of_model, its_config) in parts.items():
-            its_class = getattr(transformers, kind_of_model)
-            loaded[name], info = its_class.from_pretrained(
-                folder, config=its_config, key_mapping=renamed_weights(its_class, its_config), **options
+        for name, (class_name, part_config) in parts.items():
+            part_class = getattr(transformers, class_name)
+            loaded[name], info = part_class.from_pretrained(
+                folder, config=part_config, key_mapping=renamed_weights(part_class, part_config), **options
             )
             keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
             missing += [f"{name}.{key}" if name else key for key in keys]
         model = loaded[""] if "" in loaded else getattr(transformers, PAIR)(config=config, **loaded)
     except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: {auto_class} cannot load it: {str(error).splitlines()[0]}") from None
+        raise ModelError(
+            f"{folder}: the checkpoint cannot be loaded as {auto_class}: {str(error).splitlines()[0]}"
+        ) from None
     return model, [key for key in missing if not key.startswith(f"encoder.{_POOLER}")]
 
 
 def _pair_config(config: Any, tokenizer: Any) -> Any:
-    """Return the config of two copies of an encoder, the second as a decoder. Raises ModelError where it cannot be one."""
+    """Return the config of an encoder and its copy as a decoder. Raises ModelError if the architecture has no decoder."""
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(
-            f"{config.model_type} has no decoder of its own, which generating texts needs; take an encoder such as BERT or "
-            "RoBERTa, an encoder-decoder, or a decoder"
+            f"{config.model_type} cannot generate text, because transformers has no decoder for it; use an encoder such as "
+            "BERT or RoBERTa, an encoder-decoder, or a decoder"
         )
     decoder = deepcopy(config)
     decoder.is_decoder = decoder.add_cross_attention = True
@@ -273,7 +281,7 @@ def _pair_config(config: Any, tokenizer: Any) -> Any:
 
 
 def read_pretrained(folder: Path, tokenizer: Any) -> Pretrained:
-    """Return the checkpoint's kind and config beside its tokenizer. Raises ModelError."""
+    """Return the checkpoint's kind, config and tokenizer. Raises ModelError."""
     config = _config(folder)
     return Pretrained(kind_of(config), config, tokenizer)
 
@@ -291,10 +299,11 @@ def _is_dropout(key: str, value: object) -> bool:
     )
 
 
-def _refuse_other_order(raw: Any, label2id: dict[str, int] | None) -> None:
-    theirs = {str(label): int(index) for label, index in (raw.label2id or {}).items()}
-    if label2id and theirs.keys() == label2id.keys() and theirs != label2id:
-        order = one_of(sorted(theirs, key=lambda label: theirs[label]))
+def _check_label_order(raw: Any, label2id: dict[str, int] | None) -> None:
+    """Raise ModelError if the checkpoint's head has the task's labels in another order."""
+    saved = {str(label): int(index) for label, index in (raw.label2id or {}).items()}
+    if label2id and saved.keys() == label2id.keys() and saved != label2id:
+        order = one_of(sorted(saved, key=lambda label: saved[label]))
         raise ModelError(
-            f"the checkpoint's head has the same labels in another order ({order}); take that order with task.labels=[{order}]"
+            f"the checkpoint's head has the same labels in another order ({order}); set task.labels=[{order}]"
         )

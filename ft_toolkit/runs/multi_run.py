@@ -107,7 +107,7 @@ def _check_finished(child: ChildRun, world_size: int, *, smoke: bool) -> None:
         return
     saved_world_size = read_environment(folder).processes or 1
     recipe = child.loaded.recipe.as_dict()
-    if changed := checkpoint.changes(read_recipe(folder) or {}, recipe, (saved_world_size, world_size)):
+    if changed := checkpoint.training_changes(read_recipe(folder) or {}, recipe, (saved_world_size, world_size)):
         raise ResumeError(
             f"{folder} is a run of another recipe: {'; '.join(changed)}. Undo the change, or start a new run"
         )

@@ -140,10 +140,10 @@ def test_a_run_that_fails_in_preparation_leaves_no_folder(tmp_path: Path, tiny_b
 def test_models_that_cannot_be_had_or_do_not_fit(write_recipe: Any, tmp_path: Path, tiny_bert: str) -> None:
     (tmp_path / "empty").mkdir()
     for settings, message in (
-        ([f"model.name={tmp_path / 'empty'}"], "no config.json"),
+        ([f"model.name={tmp_path / 'empty'}"], "config.json not found"),
         (["model.name=package:no_such_package/model"], "the Python package 'no_such_package' is not installed"),
-        ([f"model.sha256={'a' * 64}"], "the recipe says aaaaaa"),
-        (["model.name=somebody/some-model"], "neither a folder here nor to be had from the Hub"),
+        ([f"model.sha256={'a' * 64}"], "model.sha256 is aaaaaa"),
+        (["model.name=somebody/some-model"], "not found locally or on the Hub"),
         (["data.max_length=5000"], "reads at most 512 tokens"),
         (
             ["training.examples_per_batch=null", "training.tokens_per_batch=9"],

@@ -356,7 +356,7 @@ def test_a_tokenizer_without_offsets_is_refused(tiny_bert):
 def test_an_encoder_decoder_is_refused_in_words(tiny_bert, tmp_path):
     transformers.BartConfig().save_pretrained(tmp_path)
     with pytest.raises(
-        ModelError, match="ner cannot use bart, a checkpoint of kind encoder-decoder; it uses encoder, decoder"
+        ModelError, match="ner does not support bart, which is of kind encoder-decoder; allowed: encoder, decoder"
     ):
         load_config(tmp_path, TASK, schema_for(None), load_tokenizer(Path(tiny_bert)), None)
 

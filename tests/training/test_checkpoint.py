@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, and a checkpoint refuses what it was not saved for."""
+"""Files are written atomically, and a checkpoint is loaded only for its own data and recipe."""
 
 from pathlib import Path
 
@@ -46,12 +46,12 @@ def test_weights_come_back_exactly(tmp_path: Path) -> None:
         checkpoint.load_weights(torch.nn.Linear(5, 3), tmp_path / "w.safetensors")
 
 
-def test_another_setting_other_rows_or_processes_are_refused_in_words(tmp_path: Path) -> None:
+def test_another_setting_other_rows_or_processes_are_refused(tmp_path: Path) -> None:
     target = tmp_path / "last"
     save(target)
-    with pytest.raises(ResumeError, match="no checkpoint to resume from"):
+    with pytest.raises(ResumeError, match="checkpoint not found"):
         checkpoint.read_state(tmp_path / "none", RECIPE, "f", 1)
-    with pytest.raises(ResumeError, match="saved for other rows"):
+    with pytest.raises(ResumeError, match="belongs to other rows"):
         checkpoint.read_state(target, RECIPE, "g", 1)
     with pytest.raises(ResumeError, match=r"an optimizer step had 1 micro-batches .* now it has 2"):
         checkpoint.read_state(target, RECIPE, "f", 2)
@@ -70,15 +70,15 @@ def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
     assert path.read_text() == '{\n  "a": 1\n}\n'
 
 
-def test_steps_may_be_split_otherwise_but_not_have_other_rows() -> None:
+def test_the_split_of_a_step_may_change_but_not_its_rows() -> None:
     def recipe(**training: int) -> dict[str, dict[str, int]]:
         return {"training": training}
 
     eight = recipe(examples_per_batch=8, gradient_accumulation_steps=1)
-    assert not checkpoint.changes(eight, recipe(examples_per_batch=4, gradient_accumulation_steps=1), (2, 4))
-    assert not checkpoint.changes(eight, recipe(examples_per_batch=8, gradient_accumulation_steps=2), (2, 1))
-    assert checkpoint.changes(eight, eight, (2, 1))[0].endswith("set training.gradient_accumulation_steps=2")
-    assert "set training" not in checkpoint.changes(eight, eight, (2, 4))[0]
+    assert not checkpoint.training_changes(eight, recipe(examples_per_batch=4, gradient_accumulation_steps=1), (2, 4))
+    assert not checkpoint.training_changes(eight, recipe(examples_per_batch=8, gradient_accumulation_steps=2), (2, 1))
+    assert checkpoint.training_changes(eight, eight, (2, 1))[0].endswith("set training.gradient_accumulation_steps=2")
+    assert "set training" not in checkpoint.training_changes(eight, eight, (2, 4))[0]
     tokens = recipe(tokens_per_batch=512, gradient_accumulation_steps=1)
-    assert not checkpoint.changes(tokens, recipe(tokens_per_batch=512, gradient_accumulation_steps=2), (2, 1))
-    assert checkpoint.changes(tokens, recipe(tokens_per_batch=1024, gradient_accumulation_steps=1), (2, 1))
+    assert not checkpoint.training_changes(tokens, recipe(tokens_per_batch=512, gradient_accumulation_steps=2), (2, 1))
+    assert checkpoint.training_changes(tokens, recipe(tokens_per_batch=1024, gradient_accumulation_steps=1), (2, 1))
