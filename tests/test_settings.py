@@ -1,6 +1,6 @@
-"""No dead settings: every field of the recipe, changed, changes something that a user can see.
+"""No dead settings: a change of any recipe field changes something that a user can see.
 
-What is looked at gets dearer from step to step: what preparation yields, the model before training, a whole run.
+Three comparisons, from cheap to expensive: the prepared data, the model before training, a complete run.
 """
 
 import json
@@ -28,7 +28,7 @@ LORA = ["method.name=lora", "model.dropout=0.0"]
 NEW = [
     "model={config: {model_type: gpt2, n_layer: 2, n_embd: 16, n_head: 2}, tokenizer: {train_on_text: true, vocab_size: 320}}"
 ]
-# field -> (settings before, settings after). Every field must stand here or in ELSEWHERE.
+# Field -> (settings before, settings after). Every field must be here or in ELSEWHERE.
 CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.problem_type": ([], ["task.problem_type=multi_label_classification"]),
     "task.labels": ([], ["task.labels=[question, praise, complaint]"]),
@@ -100,37 +100,38 @@ CHANGES |= {
     f"reference.{key}": (CHANGES["reference.metric"][0], [f"reference.{key}={value}"])
     for key, value in {"value": 0.9, "tolerance": 0.3, "split": "test", "source": "y"}.items()
 }
-# Fields whose effect another test shows.
+# Fields whose effect is tested in another file.
 ELSEWHERE = {
     "task.max_answer_tokens": "tests/tasks/test_question_answering.py",
     "task.n_best": "tests/tasks/test_question_answering.py",
-    "task.name": "tests/test_config.py: an unknown task is refused; tests/test_contract.py runs each",
-    "task.stride": "tests/tasks/test_ner.py and test_question_answering.py: windows share as many tokens",
+    "task.name": "tests/recipe/test_load.py",
+    "task.stride": "tests/tasks/test_ner.py",
     **dict.fromkeys(
         [f"task.{key}" for key in ("max_target_length", "num_beams", "length_penalty", "no_repeat_ngram_size")],
-        "tests/text/test_generation.py: generation settings reach the texts",
+        "tests/tasks/text/test_generation.py",
     ),
-    "task.min_new_tokens": "tests/text/test_generation.py: generation settings reach the texts",
-    "task.prompt": "tests/text/test_generation.py: what a decoder learns is the target alone",
-    "task.prefix": "tests/tasks/test_translation.py: what stands before a source",
-    "task.source_language": "tests/tasks/test_translation.py: what stands before a source",
-    "task.target_language": "tests/tasks/test_translation.py: what stands before a source",
-    "model.revision": "tests/test_models.py: a Hub revision goes to the download",
-    "model.sha256": "tests/test_cli.py: another file is refused",
-    "evaluation.attributions": "tests/test_attributions.py: the words of the surest mistakes are credited",
-    "training.seeds": "tests/test_seeds.py: a run per seed",
-    "hub.license": "tests/report/test_card.py: licence and language reach the card",
-    "hub.language": "tests/report/test_card.py: licence and language reach the card",
-    "hub.push": "tests/hub/test_run.py: from the Hub to the Hub and back",
-    "hub.repo": "tests/hub/test_run.py: from the Hub to the Hub and back",
-    "hub.private": "tests/hub/test_run.py: a push that fails names the options that repeat it",
-    "hub.revision": "tests/hub/test_push.py: a branch is made; tests/hub/test_recipe.py: a recipe's destination",
-    "hub.merged": "tests/hub/test_recipe.py: what the card will say",
-    "training.save_steps": "tests/test_run.py: a killed run resumes from the last of them",
+    "task.min_new_tokens": "tests/tasks/text/test_generation.py",
+    "task.prompt": "tests/tasks/text/test_generation.py",
+    "task.prefix": "tests/tasks/test_translation.py",
+    "task.source_language": "tests/tasks/test_translation.py",
+    "task.target_language": "tests/tasks/test_translation.py",
+    "model.revision": "tests/models/test_pretrained.py",
+    "model.sha256": "tests/cli/test_cli.py",
+    "evaluation.attributions": "tests/inference/test_attributions.py",
+    "training.seeds": "tests/runs/test_seeds.py",
+    "hub.license": "tests/report/test_card.py",
+    "hub.language": "tests/report/test_card.py",
+    "hub.push": "tests/hub/test_run.py",
+    "hub.repo": "tests/hub/test_run.py",
+    "hub.private": "tests/hub/test_run.py",
+    "hub.revision": "tests/hub/test_recipe.py",
+    "hub.merged": "tests/hub/test_recipe.py",
+    "training.save_steps": "tests/runs/test_run.py",
 }
+ROOT = Path(__file__).resolve().parents[1]
 
-
-SEEN: dict[str, Any] = {}
+# Comparable results of complete runs by the hash of their recipe: many fields are compared with the same run.
+RUN_RESULTS: dict[str, Any] = {}
 
 
 def fields() -> Iterator[str]:
@@ -148,12 +149,15 @@ def fields() -> Iterator[str]:
             yield from (f"{section}.{name}" for name in kind.model_fields)
 
 
-def test_every_field_is_tried_here_or_shown_elsewhere() -> None:
+def test_every_field_is_tested_here_or_in_the_file_named() -> None:
     assert set(fields()) == CHANGES.keys() | ELSEWHERE.keys()
     assert not CHANGES.keys() & ELSEWHERE.keys()
+    for field, file in ELSEWHERE.items():
+        assert field.partition(".")[2] in (ROOT / file).read_text(encoding="utf-8"), field
 
 
-def seen_before_the_model(loaded: LoadedRecipe, folder: Path) -> Any:
+def compared_data(loaded: LoadedRecipe, folder: Path) -> Any:
+    """Return the prepared data, schema, batches and learning rates as text."""
     prepared = prepare(loaded, work_folder=folder)
     total = prepared.total_steps(1)
     learning_rate = training_plan(prepared, total_steps=total, world_size=1).learning_rate
@@ -162,18 +166,20 @@ def seen_before_the_model(loaded: LoadedRecipe, folder: Path) -> Any:
     return repr((features, prepared.schema, prepared.main_metric, prepared.epoch_batches(0, 1), total, rates))
 
 
-def seen_in_a_model(loaded: LoadedRecipe, folder: Path) -> Any:
+def compared_model(loaded: LoadedRecipe, folder: Path) -> Any:
+    """Return the structure of the model before training as text."""
     built = build_model(prepare(loaded, work_folder=folder))
     return repr((built.count, [name for name, _ in built.model.named_parameters()], str(built.model)))
 
 
-def seen_in_a_run(loaded: LoadedRecipe, folder: Path) -> Any:
+def compared_run(loaded: LoadedRecipe, folder: Path) -> Any:
+    """Return the results, progress records and files of a complete run as text, without times."""
     shutil.rmtree(folder, ignore_errors=True)
     results = run(
         loaded, RunOptions(output=folder, resume=False, smoke=False, command="ftk", console=Console(quiet=True))
     )
-    for noise in ("seconds", "step_seconds", "tokens_per_second", "peak_memory_mib"):
-        results["training"].pop(noise)
+    for varying in ("seconds", "step_seconds", "tokens_per_second", "peak_memory_mib"):
+        results["training"].pop(varying)
     results["reload_proof"] = None
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     for record in records:
@@ -187,25 +193,22 @@ def seen_in_a_run(loaded: LoadedRecipe, folder: Path) -> Any:
 def test_a_changed_field_changes_something(
     field: str, write_recipe: Any, data_files: dict[str, str], tiny_gpt2: str, tmp_path: Path
 ) -> None:
-    places = {"GPT2": tiny_gpt2, "TEST": data_files["test"], "VALIDATION": data_files["validation"]}
+    files = {"GPT2": tiny_gpt2, "TEST": data_files["test"], "VALIDATION": data_files["validation"]}
 
-    def placed(settings: list[str]) -> list[str]:
-        return [f"{key}={places.get(value, value)}" for key, _, value in (s.partition("=") for s in settings)]
+    def with_files(settings: list[str]) -> list[str]:
+        return [f"{key}={files.get(value, value)}" for key, _, value in (s.partition("=") for s in settings)]
 
     before, after = CHANGES[field]
     path = write_recipe()
-    one = load_recipe(path, placed([*BASE, *before]), find_tasks())
-    two = load_recipe(path, placed([*BASE, *before, *after]), find_tasks())
+    base = load_recipe(path, with_files([*BASE, *before]), find_tasks())
+    changed = load_recipe(path, with_files([*BASE, *before, *after]), find_tasks())
     section, _, key = field.partition(".")
-    assert one.recipe.as_dict()[section] != two.recipe.as_dict()[section] and key in (
-        two.recipe.as_dict()[section] or {}
-    )
-    for look in (seen_before_the_model, seen_in_a_model):
-        if look(one, tmp_path / "run") != look(two, tmp_path / "run"):
+    changed_values = changed.recipe.as_dict()[section]
+    assert base.recipe.as_dict()[section] != changed_values and key in (changed_values or {})
+    for compared in (compared_data, compared_model):
+        if compared(base, tmp_path / "run") != compared(changed, tmp_path / "run"):
             return
-    key_of_one = one.recipe.sha256()
-    if key_of_one not in SEEN:  # many fields are held against the same run
-        SEEN[key_of_one] = seen_in_a_run(one, tmp_path / "run")
-    if SEEN[key_of_one] != seen_in_a_run(two, tmp_path / "run"):
-        return
-    pytest.fail(f"{field} changes nothing")
+    base_hash = base.recipe.sha256()
+    if base_hash not in RUN_RESULTS:
+        RUN_RESULTS[base_hash] = compared_run(base, tmp_path / "run")
+    assert RUN_RESULTS[base_hash] != compared_run(changed, tmp_path / "run"), f"{field} changes nothing"

@@ -54,7 +54,7 @@ def test_light_commands_and_wrong_recipes_import_nothing_heavy(words: list[str],
     assert imported_by(*words) == (code, set())
 
 
-def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
+def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(
         "task: text_clasification\n"
@@ -107,7 +107,7 @@ def test_every_mistake_is_listed_with_its_place(tmp_path: Path) -> None:
         ("text,label\na,x\nb,y\n", "x.csv", ["data.columns.text=tekst"], "no column 'tekst'"),
     ],
 )
-def test_wrong_data_files_are_refused_in_words(
+def test_wrong_data_files_are_refused(
     content: str, name: str, words: list[str], message: str, tmp_path: Path, tiny_bert: str
 ) -> None:
     path = tmp_path / name
@@ -137,7 +137,7 @@ def test_a_run_that_fails_in_preparation_leaves_no_folder(tmp_path: Path, tiny_b
     assert not any((tmp_path / "runs").iterdir())
 
 
-def test_models_that_cannot_be_had_or_do_not_fit(write_recipe: Any, tmp_path: Path, tiny_bert: str) -> None:
+def test_models_that_are_not_found_or_do_not_fit(write_recipe: Any, tmp_path: Path, tiny_bert: str) -> None:
     (tmp_path / "empty").mkdir()
     for settings, message in (
         ([f"model.name={tmp_path / 'empty'}"], "config.json not found"),
@@ -161,7 +161,7 @@ def test_models_that_cannot_be_had_or_do_not_fit(write_recipe: Any, tmp_path: Pa
         assert message in str(caught.value)
 
 
-def test_show_says_where_each_value_comes_from() -> None:
+def test_show_prints_the_origin_of_each_value() -> None:
     done = ftk("show", "sst2_lora", "training.seed=7", "data.columns.text=review")
     lines = {line.split("#")[0].strip(): line.split("# ")[-1] for line in done.stdout.splitlines() if "#" in line}
     assert lines["seed: 7"] == "command line"
@@ -197,7 +197,7 @@ def test_doctor_finds_what_is_required() -> None:
     assert "offline by HF_HUB_OFFLINE" in done.stdout
 
 
-def test_interrupting_before_training_leaves_with_130() -> None:
+def test_an_interrupt_before_training_exits_with_130() -> None:
     script = (
         "import os, signal\n"
         "from ft_toolkit.cli import app as cli\n"

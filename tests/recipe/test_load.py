@@ -41,7 +41,7 @@ def load(tmp_path):
 
 @pytest.fixture
 def mistakes(load, tmp_path):
-    """Load a wrong recipe and return {key: (where, problem)}, with the file's folder cut off."""
+    """Load an invalid recipe and return {key: (source, problem)}, without the folder of the file."""
 
     def mistakes(text=RECIPE, *overrides):
         with pytest.raises(RecipeError) as caught:
@@ -78,7 +78,7 @@ def test_a_recipe_cannot_be_changed(load):
         load().recipe.training.seed = 1
 
 
-def test_every_mistake_is_listed_at_once_with_its_place(mistakes):
+def test_every_mistake_is_listed_at_once_with_its_source(mistakes):
     found = mistakes(
         """\
 task: text_classificaton
@@ -209,7 +209,7 @@ def test_a_file_that_is_no_recipe_is_refused_with_its_line(load, tmp_path, text,
     assert problem in mistake.problem
 
 
-def test_a_file_that_cannot_be_read_is_refused_in_words(tmp_path):
+def test_an_unreadable_file_is_refused(tmp_path):
     (tmp_path / "latin.yaml").write_bytes("task: caf\xe9".encode("latin-1"))
     for path, problem in [("none.yaml", "No such file"), ("", "Is a directory"), ("latin.yaml", "not UTF-8 text")]:
         with pytest.raises(RecipeError, match=problem):
@@ -324,7 +324,7 @@ def test_an_override_below_a_value_is_not_lost(mistakes):
 
 
 @pytest.mark.parametrize("override", ["trainig.seed=1", "tracking.projct=x", "data.columns.tekst=a", "lr=3"])
-def test_a_mistake_of_the_command_line_is_placed_there(mistakes, override):
+def test_a_mistake_on_the_command_line_has_this_source(mistakes, override):
     (place,) = {where for where, _ in mistakes(RECIPE, override).values()}
     assert place == "command line"
 
@@ -342,7 +342,7 @@ def test_numbers_where_text_is_needed_ask_for_quotes(mistakes, load):
 
 
 @pytest.mark.parametrize("override", ["training.seed=true", "training.seed=1.0", "training.learning_rate='1'"])
-def test_nothing_is_taken_for_a_number_that_is_none(mistakes, override):
+def test_other_types_are_not_converted_to_numbers(mistakes, override):
     assert len(mistakes(RECIPE, override)) == 1
 
 
@@ -409,7 +409,7 @@ def test_the_hash_changes_with_every_value_and_not_with_the_spelling(load):
     assert load(RECIPE, "training.seed=14").recipe.sha256() != same.recipe.sha256()
 
 
-def test_origins_say_where_each_value_comes_from(load, tmp_path):
+def test_origins_of_all_values(load, tmp_path):
     loaded = load(RECIPE, "training.seed=5", "data.columns.text=a", "method.dropout=0.1")
     path = tmp_path / "my.yaml"
     origins = loaded.origins

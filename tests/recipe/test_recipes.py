@@ -1,4 +1,4 @@
-"""Every shipped recipe: loads, says how it is run, and runs in smoke mode without the network."""
+"""Every shipped recipe loads, names its command, and runs in smoke mode without the network."""
 
 from pathlib import Path
 
