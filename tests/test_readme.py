@@ -1,6 +1,7 @@
-"""The README is true: its commands parse, its recipe is the shipped one, its tree and its tests exist."""
+"""The README matches the code: its commands are valid, its recipe is the shipped one, its files and pictures exist."""
 
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from ft_toolkit.cli.app import app
 from ft_toolkit.cli.recipe_names import find_recipe
+from ft_toolkit.core.errors import RecipeError
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.tasks import find_tasks
 
@@ -30,12 +32,19 @@ def test_the_set_up_is_two_make_targets() -> None:
 
 @pytest.mark.parametrize("words", commands(), ids=lambda words: " ".join(words[:2]))
 def test_commands_are_valid(words: list[str]) -> None:
-    shown = CliRunner().invoke(app, [words[0], "--help"])
+    verb = [] if words[0].startswith("-") else words[:1]
+    shown = CliRunner().invoke(app, [*verb, "--help"])
     assert shown.exit_code == 0
     assert all(option in shown.output for option in words if option.startswith("--"))
-    if words[0] == "run":
+    if verb == ["run"]:
         settings = [word for word in words[2:] if "=" in word]
         load_recipe(find_recipe("demo"), settings, find_tasks())
+
+
+def test_every_verb_is_in_the_table_of_commands() -> None:
+    table = README.split("## Commands")[1].split("\n## ")[0]
+    verbs = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    assert set(re.findall(r"^\| `ftk (\w+)", table, re.M)) == {*verbs, "ci"}
 
 
 def test_the_recipe_shown_is_the_one_shipped() -> None:
@@ -43,16 +52,21 @@ def test_the_recipe_shown_is_the_one_shipped() -> None:
     assert shown == (ROOT / "recipes/text_classification/sst2_lora.yaml").read_text(encoding="utf-8")
 
 
-def test_the_mistakes_shown_are_those_that_come() -> None:
+def test_the_mistakes_shown_are_those_of_the_command() -> None:
     block = README.split("$ ftk run demo ")[1].split("```")[0]
     command, *lines = block.strip().splitlines()
-    with pytest.raises(Exception, match="3 mistakes") as caught:
+    with pytest.raises(RecipeError) as caught:
         load_recipe(find_recipe("demo"), shlex.split(command), find_tasks())
+    printed = str(caught.value).splitlines()
+    assert len(printed) == len(lines)
     for line in lines:
         start, _, end = line.partition("...")
-        assert any(said.startswith(start.rstrip()) and said.endswith(end) for said in str(caught.value).splitlines()), (
-            line
-        )
+        assert any(text.startswith(start.rstrip()) and text.endswith(end) for text in printed), line
+
+
+def test_the_picture_of_the_rooms_is_up_to_date() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "draw_rooms.py"))
+    assert script["PICTURE"].read_text(encoding="utf-8") == script["draw"](), "run: python docs/draw_rooms.py"
 
 
 def test_files_named_exist() -> None:
