@@ -80,6 +80,10 @@ class FileRecord(Record):
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, description="Major version of the format of this file")
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that were read or set, and the version."""
+        return {"schema_version": self.schema_version, **super().as_json()}
+
 
 FileModel = TypeVar("FileModel", bound=FileRecord)
 
@@ -90,8 +94,8 @@ def read_record(path: Path, model: type[FileModel]) -> FileModel:
 
 
 def write_record(path: Path, record: FileRecord) -> None:
-    """Write a JSON file with the current `schema_version`, atomically."""
-    write_json(path, {"schema_version": SCHEMA_VERSION, **record.as_json()})
+    """Write a JSON file atomically."""
+    write_json(path, record.as_json())
 
 
 def read_object(path: Path) -> dict[str, Any]:

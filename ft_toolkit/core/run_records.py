@@ -138,6 +138,7 @@ class EvaluationCost(Record):
 class Results(FileRecord):
     """The keys that every results.json has."""
 
+    kind: str
     name: str
     task: str
     pipeline_tag: str | None = None
@@ -148,6 +149,10 @@ class Results(FileRecord):
     greater_is_better: bool = True
     lower_is_better: list[str] = Field(default_factory=list, description="The metrics whose best value is a low one")
     data: DataFacts = DataFacts()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the keys that were read or set, with version and kind."""
+        return {"schema_version": self.schema_version, "kind": self.kind, **super().as_json()}
 
     @property
     def is_smoke(self) -> bool:
@@ -289,7 +294,7 @@ def read_run_results(folder: Path) -> RunResults:
 
 def write_results(folder: Path, results: AnyResults) -> None:
     """Write results.json."""
-    write_record(folder / RESULTS, results.model_copy(update={"kind": results.kind}))
+    write_record(folder / RESULTS, results)
 
 
 # --- recipe.yaml
