@@ -21,6 +21,8 @@ MODEL = "model"
 # A checkpoint to resume from, and the weights with the best validation score.
 CHECKPOINTS = "checkpoints"
 LAST_CHECKPOINT, BEST_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/best"
+# In a checkpoint.
+STATE = "state.json"
 # In the folder of a learning curve.
 LEARNING_CURVE, LEARNING_CURVE_PAGE = "scale.json", "scale.html"
 # In a model folder.

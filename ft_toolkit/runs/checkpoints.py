@@ -72,10 +72,12 @@ class Checkpoints:
         return state.is_evaluated and (is_last_step or state.is_out_of_patience(patience))
 
     def _identity(self) -> dict[str, Any]:
-        """Return the facts that a resumed run must agree with."""
+        """Return the facts that a resumed run must agree with, and the derived values that it keeps."""
         context = self._context
         return {
             "fingerprint": context.prepared.data.fingerprint,
             "processes": context.world_size,
             "recipe": context.recipe.as_dict(),
+            "total_steps": context.total_steps,
+            "evaluation_tokens": context.prepared.evaluation_tokens(),
         }

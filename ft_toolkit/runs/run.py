@@ -28,7 +28,13 @@ from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation, Evaluator, make_predictor
 from ft_toolkit.runs.finish import finish
 from ft_toolkit.runs.options import RunOptions
-from ft_toolkit.runs.setup import claim_folder, make_accelerator, prepare_on_all_processes, write_inputs
+from ft_toolkit.runs.setup import (
+    claim_folder,
+    keep_saved_values,
+    make_accelerator,
+    prepare_on_all_processes,
+    write_inputs,
+)
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.distributed.fsdp import read_sharding
@@ -62,6 +68,8 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
             if distributed.is_main_process and not options.resume:
                 remove_if_bare(folder)
             raise
+        if options.resume:
+            prepared = keep_saved_values(distributed, loaded, prepared, folder)
         for warning in (*prepared.substitutions, *prepared.facts["warnings"]):
             display.warn(f"note: {warning}")
         accelerator = make_accelerator(prepared, folder)

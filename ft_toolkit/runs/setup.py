@@ -1,6 +1,7 @@
 """Set up a run before its first step: the run folder, the data on every process, the accelerator, the resolved recipe."""
 
 import zlib
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,12 +9,13 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment, files
-from ft_toolkit.core.run_folder import RECIPE, claim
+from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, claim
 from ft_toolkit.core.run_records import write_environment
 from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.options import RunOptions
+from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, Prepared, prepare
 from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
@@ -53,6 +55,19 @@ def prepare_on_all_processes(
         },
     )
     return prepared
+
+
+def keep_saved_values(distributed: PartialState, loaded: LoadedRecipe, prepared: Prepared, folder: Path) -> Prepared:
+    """Return the prepared run with the derived values of its checkpoint: precision, steps and size of evaluation batches.
+
+    An interrupted run can so be resumed on a machine with other hardware. Raises ResumeError when there is no checkpoint.
+    """
+    saved = processes.on_main_process(distributed, lambda: checkpoint.read_saved_values(folder / LAST_CHECKPOINT))
+    recipe = prepared.recipe
+    if loaded.recipe.training.mixed_precision == "auto" and saved.mixed_precision is not None:
+        training = recipe.training.model_copy(update={"mixed_precision": saved.mixed_precision})
+        recipe = recipe.model_copy(update={"training": training})
+    return replace(prepared, recipe=recipe, saved=saved)
 
 
 def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:

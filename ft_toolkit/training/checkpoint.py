@@ -1,7 +1,6 @@
 """Save a run's checkpoint, and load it if the data and the recipe are still the same."""
 
 import io
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,10 @@ from safetensors.torch import load, save_file
 
 from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.files import atomic_folder, find_folder, write_json
+from ft_toolkit.core.json_records import damaged, read_object
+from ft_toolkit.core.run_folder import STATE
 from ft_toolkit.training.optimizer import trainable_parameters
+from ft_toolkit.training.prepare import SavedValues
 
 # Settings that a resumed run may change, because no weight depends on them.
 _FREE_SETTINGS = {
@@ -55,7 +57,7 @@ def save_state(
     `optimizer_state` is None after the last step; then only `state` is written.
     """
     with atomic_folder(folder) as new_folder:
-        write_json(new_folder / "state.json", state)
+        write_json(new_folder / STATE, state)
         if optimizer_state is not None:
             save_weights(model, new_folder / "weights.safetensors")
             torch.save(optimizer_state, new_folder / "optimizer.pt")
@@ -67,10 +69,7 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
     The number of processes may differ if a step still has the same rows. Raises ResumeError if no checkpoint exists, or if it
     belongs to other data, or to a recipe or number of processes that changes the training.
     """
-    saved_folder = find_folder(folder)
-    if saved_folder is None:
-        raise ResumeError(f"{folder}: checkpoint not found; start the run without --resume")
-    state: dict[str, Any] = json.loads((saved_folder / "state.json").read_text(encoding="utf-8"))
+    saved_folder, state = _find_state(folder)
     if state["fingerprint"] != fingerprint:
         raise ResumeError(
             f"{saved_folder} belongs to other rows (fingerprint {state['fingerprint'][:12]}..., now {fingerprint[:12]}"
@@ -80,6 +79,26 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
         raise ResumeError(
             f"{saved_folder} belongs to another training: {'; '.join(changes)}. Undo the changes, or start a new run"
         )
+    return saved_folder, state
+
+
+def read_saved_values(folder: Path) -> SavedValues:
+    """Return the values of the checkpoint `folder` that a resumed run does not derive again. Raises ResumeError."""
+    _, state = _find_state(folder)
+    training = state["recipe"].get("training") or {}
+    return SavedValues(training.get("mixed_precision"), state.get("total_steps"), state.get("evaluation_tokens"))
+
+
+def _find_state(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Return the path of a checkpoint and its state. Raises ResumeError, or RunFolderError when the state is damaged."""
+    saved_folder = find_folder(folder)
+    if saved_folder is None:
+        raise ResumeError(f"{folder}: checkpoint not found; start the run without --resume")
+    path = saved_folder / STATE
+    state = read_object(path)
+    for key in ("progress", "history", "fingerprint", "processes", "recipe"):
+        if key not in state:
+            raise damaged(path, f"key '{key}' is missing")
     return saved_folder, state
 
 

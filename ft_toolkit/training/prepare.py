@@ -48,8 +48,23 @@ class RunInput:
 
 
 @dataclass(frozen=True)
+class SavedValues:
+    """Values that a run derives from its rows and its machine. A resumed run reads them from its checkpoint.
+
+    None stands for a value that the checkpoint of an older version does not hold.
+    """
+
+    mixed_precision: str | None
+    total_steps: int | None
+    evaluation_tokens: int | None
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """Everything that a run needs before its first step. `substitutions` has a line per part that a smoke run replaced."""
+    """Everything that a run needs before its first step. `substitutions` has a line per part that a smoke run replaced.
+
+    `saved` has the values from the checkpoint of a resumed run.
+    """
 
     recipe: Recipe
     task: Task
@@ -61,6 +76,7 @@ class Prepared:
     metrics: dict[str, Metric]
     facts: dict[str, Any]
     substitutions: list[str]
+    saved: SavedValues | None = None
 
     @property
     def selection(self) -> str:
@@ -100,6 +116,8 @@ class Prepared:
     def total_steps(self, world_size: int) -> int:
         """Return the optimizer steps of the whole run."""
         training = self.recipe.training
+        if self.saved is not None and self.saved.total_steps is not None:
+            return self.saved.total_steps
         if training.max_steps is not None:
             return training.max_steps
         return sum(len(self.epoch_batches(epoch, world_size)) for epoch in range(training.num_train_epochs))
@@ -110,6 +128,8 @@ class Prepared:
         It is the size of a training micro-batch, at least 4096; on a CPU, CPU_TOKENS. Tasks that generate text always get
         the larger batches, because a generation step passes only one token per row.
         """
+        if self.saved is not None and self.saved.evaluation_tokens is not None:
+            return self.saved.evaluation_tokens
         if use_cpu() and self.task.generate is None:
             return CPU_TOKENS
         training = self.recipe.training

@@ -15,7 +15,7 @@ RECIPE = {"training": {"seed": 1, "logging_steps": 5}, "data": {"train": "a.csv"
 def save(folder: Path, **changes: object) -> None:
     model = torch.nn.Linear(3, 2)
     optimizer = torch.optim.AdamW(model.parameters())
-    state = {"fingerprint": "f", "processes": 1, "recipe": RECIPE, **changes}
+    state = {"progress": {}, "history": {}, "fingerprint": "f", "processes": 1, "recipe": RECIPE, **changes}
     checkpoint.save_state(folder, state, model, optimizer.state_dict())
 
 

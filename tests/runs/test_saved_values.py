@@ -1,0 +1,34 @@
+"""A resumed run reads the values that it derived before from its checkpoint, and never derives them again."""
+
+import json
+import shutil
+from pathlib import Path
+
+FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "d305cf2"
+
+
+def test_precision_steps_and_evaluation_batches_are_those_of_the_checkpoint(tmp_path, monkeypatch, here):
+    """The values in the checkpoint differ from those that this machine would derive from the same recipe and rows."""
+    shutil.copytree(FIXTURE, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    state_path = Path("interrupted/checkpoints/last/state.json")
+    state = json.loads(state_path.read_text())
+    state["recipe"]["training"]["mixed_precision"] = "bf16"  # auto is float32 for a model as narrow as this
+    state_path.write_text(json.dumps(state | {"total_steps": 14, "evaluation_tokens": 777}))
+    here("run", "recipe.yaml", "training.mixed_precision=auto", "--output", "interrupted", "--resume")
+    results = json.loads(Path("interrupted/results.json").read_text())
+    assert (results["training"]["steps"], results["training"]["planned_steps"]) == (14, 14)
+    assert json.loads(Path("interrupted/environment.json").read_text())["mixed_precision"] == "bf16"
+    contract = json.loads(Path("interrupted/model/inference.json").read_text())
+    assert (contract["mixed_precision"], contract["tokens_per_batch"]) == ("bf16", 777)
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch, here):
+    shutil.copytree(FIXTURE, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    state = Path("interrupted/checkpoints/last/state.json")
+    for content, problem in (("", "the file is empty"), ("{}", "key 'progress' is missing")):
+        state.write_text(content)
+        done = here("run", "recipe.yaml", "--output", "interrupted", "--resume", check=False)
+        assert done.returncode == 2
+        assert done.stderr == f"error: {state}: {problem}. Restore the file from a copy, or repeat the run\n"
