@@ -30,6 +30,7 @@ from ft_toolkit.core.run_records import (
     read_recipe,
     read_results,
 )
+from ft_toolkit.core.run_scores import Interval
 from ft_toolkit.evaluation.statistics.significance import Outcome
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks import find_tasks
@@ -183,7 +184,7 @@ def number(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.3g}"
 
 
-def interval(score: dict[str, float | None]) -> str:
+def interval(score: Mapping[str, float | None] | Interval) -> str:
     """Return the 95% interval of a score as text."""
     if score["low"] is None or score["high"] is None:
         return MISSING

@@ -64,10 +64,10 @@ class Comparison:
             "classes": [asdict(row) for row in self.classes],
             "slices": {column: [asdict(row) for row in table] for column, table in self.slices.items()},
             "slices_skipped": self.skipped,
-            "disagreements": {label: _as_json(one, ids) for label, one in self.disagreements.items()},
+            "disagreements": {label: _as_json(disagreement, ids) for label, disagreement in self.disagreements.items()},
             "settings": [
-                {"setting": one.setting, "values": dict(zip(self._labels, one.values, strict=True))}
-                for one in self.settings
+                {"setting": difference.setting, "values": dict(zip(self._labels, difference.values, strict=True))}
+                for difference in self.settings
             ],
             "notes": self.notes,
         }
