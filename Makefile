@@ -1,24 +1,45 @@
 # Two commands set everything up on a machine with Python 3.11 or later, pip and make:
-#   make demo   install, fine-tune a real BERT on the embedded data, print the scores and where the report is
+#   make demo   install, fine-tune a real BERT on the embedded data, print the scores and the path of the report
 #   make test   install, then lint, type check and test
+# For development:
+#   make fast     the tests that train no model: under a minute
+#   make fix      format the code and fix what ruff can fix
+#   make schemas  write the JSON Schemas of the run folder's files into docs/schemas
+#   make docs     build the documentation site into docs/_build/html
+#   make all      everything, the slow tests included: what must pass before a release
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
-# constraints.txt pins torch to a build for the CPU's use; leave the file out of the call for a GPU build
+# constraints.txt pins torch to its CPU build; leave the file out of the command for a GPU build
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test lint schemas wheel clean
+.PHONY: demo test fast all lint fix schemas docs wheel clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ftk run demo
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(PYTEST) -m "not slow"
+
+fast: $(VENV)/.test
+	$(PYTEST) -m "not slow and not processes and not hub and not trains"
+
+all: $(VENV)/.test lint docs
+	$(PYTEST)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+fix: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/.docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 schemas: $(VENV)/.test
 	$(BIN)/python -m ft_toolkit.core.run_schemas docs/schemas
@@ -27,7 +48,7 @@ wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel --outdir dist .
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/.demo: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,3 +61,7 @@ $(VENV)/.test: pyproject.toml constraints.txt
 	$(PIP_INSTALL) torch
 	$(PIP_INSTALL) --editable '.[test]'
 	touch $@ $(VENV)/.demo
+
+$(VENV)/.docs: $(VENV)/.test
+	$(PIP_INSTALL) --editable '.[test,docs]'
+	touch $@

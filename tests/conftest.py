@@ -27,6 +27,20 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+# The folders whose tests all have a marker.
+MARKED_FOLDERS = {"tests/training/distributed": "processes", "tests/hub": "hub"}
+# Fixtures that load torch and a model, or run the command line to its end.
+TRAINING_FIXTURES = {"here", "tiny", "tiny_bert", "tiny_gpt2"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set the markers that follow from a test's folder and from its fixtures."""
+    for item in items:
+        folder = item.path.parent.relative_to(ROOT).as_posix()
+        if folder in MARKED_FOLDERS:
+            item.add_marker(MARKED_FOLDERS[folder])
+        if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("trains")
 
 
 @pytest.fixture(autouse=True)
