@@ -22,5 +22,5 @@ myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
-# The names that type hints mention and that have no page of their own.
-nitpicky = False
+# Links to folders of the repository, which are no pages of the site.
+suppress_warnings = ["myst.xref_missing"]

@@ -9,13 +9,13 @@ import typing
 from pathlib import Path
 
 import typer
+import yaml
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from ft_toolkit.cli.app import app
-from ft_toolkit.recipe.sections import METHODS, Recipe
+from ft_toolkit.recipe.methods import METHODS
+from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.tasks import find_tasks
-
 
 _EXIT_CODES = (
     "The exit codes are 0 (done), 1 (failed while running), 2 (wrong command, recipe or data), 3 (a quality gate failed), "
@@ -68,18 +68,28 @@ def _settings() -> str:
         elif name == "method":
             kinds |= {f"method: {method}": kind for method, kind in METHODS.items()}
         else:
-            kinds[name] = next(kind for kind in _members(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel))
+            kinds[name] = next(
+                kind for kind in _members(field.annotation) if isinstance(kind, type) and issubclass(kind, BaseModel)
+            )
     for title, kind in kinds.items():
         section = title.partition(":")[0]
         lines += ["", f"## {title}", "", inspect.cleandoc(kind.__doc__ or "")]
         for key, field in kind.model_fields.items():
             if key == "name" and section in ("task", "method"):
                 continue
-            default = "required" if field.default is PydanticUndefined and field.default_factory is None else None
-            default = default or f"default `{field.get_default(call_default_factory=True)!r}`"
+            default = (
+                "required"
+                if field.is_required()
+                else f"default `{_yaml(field.get_default(call_default_factory=True))}`"
+            )
             lines += ["", f"`{section}.{key}` ({_type_name(field.annotation)}; {default})"]
             lines += [f": {_comment(kind, key)}"]
     return "\n".join(lines) + "\n"
+
+
+def _yaml(value: typing.Any) -> str:
+    """Return a default as it is written in a recipe."""
+    return yaml.safe_dump(value, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
 def _members(annotation: typing.Any) -> tuple[typing.Any, ...]:
@@ -113,16 +123,18 @@ def _comment(kind: type[BaseModel], key: str) -> str:
 
 
 def _comments(kind: type) -> dict[str, str]:
-    """Return the comment lines directly above each field of a class, joined."""
+    """Return the comment above each field of a class; fields on consecutive lines share the comment above the first."""
     comments: dict[str, str] = {}
     comment: list[str] = []
+    after_field = False
     for line in inspect.getsource(kind).splitlines():
         text = line.strip()
         name = text.partition(":")[0]
         if text.startswith("#"):
-            comment.append(text.lstrip("# "))
-            continue
-        if name in kind.__annotations__ and line.startswith(f"    {name}"):
+            comment = [*([] if after_field else comment), text.lstrip("# ")]
+        elif name in kind.__annotations__ and line.startswith(f"    {name}"):
             comments[name] = " ".join(comment)
-        comment = []
+        else:
+            comment = []
+        after_field = name in comments
     return comments
