@@ -1,4 +1,4 @@
-"""Write the reference pages that come from the code: the commands from the command line, the settings from the recipe's sections.
+"""Write the reference pages from the code: the commands with their help, and the settings with the comments of their fields.
 
 The pages are built with the site and not committed: docs/reference/commands.md and docs/reference/settings.md.
 """
