@@ -75,7 +75,7 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
         accelerator = make_accelerator(prepared, folder)
         context = RunContext(accelerator, prepared, loaded, folder, display, options.command)
         announce_data(context)
-        trained = TrainedModel(accelerator, prepared, (sharding, zero), display.say)
+        trained = TrainedModel(accelerator, prepared, (sharding, zero), display)
         return _run_prepared(context, trained, resume=options.resume, started=started)
 
 

@@ -25,6 +25,7 @@ from ft_toolkit.training.speedups import apply_speedups, remove_speedups
 from ft_toolkit.training.speedups.frozen_blocks import FrozenBlockCache, cache_frozen_blocks
 from ft_toolkit.training.speedups.predicted_positions import read_positions, unwrapped
 from ft_toolkit.training.strategies import choose_strategy
+from ft_toolkit.training.tracking import Display
 
 # Maximum size of the widest activations of a block (four times the hidden size) in one pass on a CPU. With this limit,
 # micro-batches of 4,096 padded tokens trained 1.07 times as fast (MiniLM, float32) and 1.15 times (BERT-base, bfloat16).
@@ -63,9 +64,9 @@ class TrainedModel:
         accelerator: Accelerator,
         prepared: Prepared,
         requested: tuple[Sharding, Zero],
-        say: Callable[[str], None],
+        display: Display,
     ) -> None:
-        self._accelerator, self._prepared, self._say = accelerator, prepared, say
+        self._accelerator, self._prepared, self._display = accelerator, prepared, display
         training = prepared.recipe.training
         built = build_model(prepared)
         self.count, self.new_modules = built.count, built.new_modules
@@ -119,7 +120,7 @@ class TrainedModel:
             return plan
         fit = fit_memory(self._accelerator, self.strategy.model, plan, lengths, epoch)
         if fit.description is not None:
-            self._say(f"memory   {fit.description}")
+            self._display.say(f"memory     {fit.description}")
         return with_min_pieces(plan, fit.pieces)
 
     def _split_for_cpu_caches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
@@ -135,7 +136,7 @@ class TrainedModel:
 
         rank = self._accelerator.process_index
         if any(n_pieces(micro) > 1 for step in plan.epoch_batches(epoch) for micro in step[rank]):
-            self._say(f"passes   at most {tokens:,} padded tokens each, to fit the CPU caches (same loss and gradient)")
+            self._display.detail(f"passes     at most {tokens:,} padded tokens each, to fit CPU caches (same result)")
         return replace(plan, n_pieces=n_pieces)
 
     def _cache_frozen_blocks(self) -> FrozenBlockCache | None:
@@ -152,5 +153,5 @@ class TrainedModel:
         if cache is not None and description is not None:
             self.speedups.append(description)
         elif description is not None:
-            self._say(f"note: {description}")
+            self._display.warn(f"note: {description}")
         return cache

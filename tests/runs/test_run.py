@@ -270,10 +270,10 @@ def test_a_wide_micro_batch_passes_in_pieces_on_a_cpu(
         "ft_toolkit.training.trained_model.MAX_BYTES_ON_CPU", 4 * 32 * 4 * 100
     )  # the tiny BERT is 32 wide
     recipe = write_recipe(model__dropout=0.0, training__mixed_precision="no")
-    whole = here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "whole")
-    assert "passes   of at most 100 padded tokens" in whole.stdout
+    whole = here("run", recipe, "training.examples_per_batch=16", "-v", "--output", tmp_path / "whole")
+    assert "passes     at most 100 padded tokens" in whole.stdout
     narrow = ["training.examples_per_batch=4", "training.gradient_accumulation_steps=4"]
-    assert "passes   of" not in here("run", recipe, *narrow, "--output", tmp_path / "narrow").stdout
+    assert "passes  " not in here("run", recipe, *narrow, "-v", "--output", tmp_path / "narrow").stdout
     one, four = records(tmp_path / "whole"), records(tmp_path / "narrow")
     assert [r["loss"] for r in one] == pytest.approx([r["loss"] for r in four], rel=1e-5)
     assert [r["grad_norm"] for r in one] == pytest.approx([r["grad_norm"] for r in four], rel=1e-4)

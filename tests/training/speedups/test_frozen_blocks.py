@@ -172,7 +172,7 @@ def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
         "training.num_train_epochs=3",
         "training.logging_steps=1",
     ]
-    done = here("run", write_recipe(), *settings, "--output", tmp_path / "run")
+    done = here("run", write_recipe(), *settings, "-v", "--output", tmp_path / "run")
     assert "computed in the first epoch only" in done.stdout
     lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [record["loss"] for record in map(json.loads, lines) if "loss" in record]
