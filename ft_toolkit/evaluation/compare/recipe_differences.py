@@ -42,7 +42,7 @@ def _settings(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[st
     for key, value in section.items():
         if not prefix and key in _IGNORED_SECTIONS:
             continue
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from _settings(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", _as_text(value)

@@ -168,3 +168,15 @@ def test_settings_that_differ_are_shown(make_run, tmp_path: Path, capsys):
     (b / "recipe.yaml").write_text("training: [")
     with pytest.raises(UsageError, match=r"recipe\.yaml: not valid YAML at line 1"):
         compared(a, b)
+
+
+def test_an_evaluation_can_be_compared_with_a_run(make_run, tmp_path: Path):
+    a, b = make_run("a", right(range(30))), make_run("b", right([]))
+    results = json.loads((b / "results.json").read_text())
+    for key in ("reload_proof", "training", "method"):
+        del results[key]
+    (b / "results.json").write_text(json.dumps(results | {"kind": "evaluation"}))
+    comparison = compared(a, b)
+    assert comparison.main.differences["b"].outcome == "better"
+    assert comparison.as_json()["runs"][1]["method"] is None
+    write_comparison(tmp_path / "page.html", comparison, "ftk compare a b")
