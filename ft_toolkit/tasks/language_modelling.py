@@ -1,15 +1,15 @@
 """Language modelling: predict each token from those before it (decoders), or masked words from both sides (encoders).
 
-What is predicted, and so counted as a token:
+The tokens that are predicted, and therefore counted:
 
-- documents apart: the tokens of a row and the end-of-text token that closes it. An end-of-text token (bos, else eos) opens
-  every row, so that its first token is predicted too. Attention never crosses from one row to another.
-- documents joined: the tokens of all rows, a line break after each row that does not end in one; the whole split is one
-  stream behind one end-of-text token, as published WikiText numbers are computed. No row is opened or closed.
-- encoders: the masked tokens. The perplexity is a pseudo-perplexity, for it sees both sides of what it predicts.
+- documents apart: the tokens of a row and the end-of-text token after them. Every row starts with an end-of-text token (bos,
+  else eos), so that its first token is predicted too. Attention never crosses from one row to another.
+- documents joined: the tokens of all rows, with a line break after each row that has none. The whole split is one stream that
+  starts with one end-of-text token, as in published WikiText results. Rows have no end-of-text tokens of their own.
+- encoders: the masked tokens. The perplexity is a pseudo-perplexity, because the model sees both sides of a token.
 
-A row (or the stream) that is longer than data.max_length is cut into pieces; a piece begins with the last token of the one
-before, so each token is predicted exactly once, but the first tokens of a piece have lost the context before the cut.
+A row (or the stream) that is longer than data.max_length is cut into pieces. Each piece starts with the last token of the
+previous one, so every token is predicted exactly once, but the first tokens of a piece have no context from before the cut.
 """
 
 from __future__ import annotations
@@ -42,107 +42,123 @@ from ft_toolkit.tasks.base import (
 )
 from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.text.blocks import apart, choose_masked, joined, mask_tokens
-from ft_toolkit.tasks.text.token_targets import IGNORED, at_places, count_targets, pad_targets, places_of
+from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions, count_targets, flat_positions, pad_targets
 
 if TYPE_CHECKING:
     import torch
 
-# Positions whose probabilities over the vocabulary are held in float32 at a time.
+# Positions whose float32 probabilities over the vocabulary are in memory at the same time.
 CHUNK = 1024
-# Decoders that transformers keeps from looking across the restarts of position ids (a test packs for each); the rows of
-# any other decoder are not packed but padded.
+# Decoders whose attention in transformers stops where position ids restart (tested for each). Rows of other decoders are padded
+# instead of packed.
 PACKS = (
     "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "olmo2", "phi", "qwen2", "qwen3", "smollm3",
 )  # fmt: skip
 
 
 class Settings(TaskSettings):
-    """What stands under `task:`. A block of text is data.max_length tokens long."""
+    """The `task:` section of a recipe. A block of text has data.max_length tokens."""
 
     name: Literal["language_modelling"] = "language_modelling"
-    # Decoders: whether a token sees only its own row, or all rows are one text, as published WikiText numbers have it.
+    # Decoders: rows are separate texts (apart), or one continuous text as in published WikiText results (joined).
     documents: Literal["apart", "joined"] = "apart"
-    # Encoders: the share of a row's tokens that is masked.
+    # Encoders: the share of the tokens of a row that is masked.
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    # Encoders: whether all pieces of a word are masked together.
+    # Encoders: mask all tokens of a word together.
     whole_words: bool = True
 
 
 @dataclass(frozen=True)
-class Schema:
-    """What the model must know of the data: token ids and how texts become blocks."""
+class CausalSchema:
+    """How texts become blocks for a decoder.
 
-    objective: Literal["causal", "masked"]
+    `start_id` is the token before a row (or the stream), `end_id` the token after a row. With `packed`, several rows share a
+    block.
+    """
+
     documents: Literal["apart", "joined"]
     packed: bool
     start_id: int
     end_id: int
+    objective: Literal["causal"] = "causal"
+
+
+@dataclass(frozen=True)
+class MaskedSchema:
+    """How tokens are masked for an encoder. `vocabulary` is the number of tokens; special tokens are never masked."""
+
     mask_share: float
     whole_words: bool
     mask_id: int
     vocabulary: int
     special_ids: tuple[int, ...]
+    objective: Literal["masked"] = "masked"
+
+
+Schema = CausalSchema | MaskedSchema
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
-    """Rebuild a schema from its JSON form."""
-    return Schema(**{**values, "special_ids": tuple(values["special_ids"])})
+    """Rebuild a schema from its JSON form. Keys of the other objective, as older versions wrote them, are ignored."""
+    if values["objective"] == "masked":
+        special_ids = tuple(values["special_ids"])
+        return MaskedSchema(
+            values["mask_share"], values["whole_words"], values["mask_id"], values["vocabulary"], special_ids
+        )
+    return CausalSchema(values["documents"], values["packed"], values["start_id"], values["end_id"])
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Check that texts are texts; leave out blank rows, except when predicting, where every row gets an answer."""
+    """Check the texts, and drop blank rows. When predicting, every row is kept."""
     for number, row in enumerate(rows, 1):
         if not isinstance(row["text"], str) and (settings is None or row["text"] is not None):
-            raise DataError(f"{where}: row {number}: column 'text' holds {row['text']!r}; text is needed")
+            raise DataError(f"{where}: row {number}: column 'text' must be text; found {row['text']!r}")
     if settings is None:
         return rows, []
     kept = [row for row in rows if row["text"] is not None and row["text"].strip()]
     if not kept:
-        raise DataError(f"{where}: every row is blank; there is no text to learn from")
-    left_out = len(rows) - len(kept)
-    return kept, [f"{left_out} of {len(rows)} rows are blank and were left out"] if left_out else []
+        raise DataError(f"{where}: all rows are blank; rows with text are required")
+    n_blank = len(rows) - len(kept)
+    return kept, [f"{n_blank} of {len(rows)} rows are blank and were skipped"] if n_blank else []
 
 
 def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
-    """Choose the objective by the kind of checkpoint and find the tokens it needs.
+    """Choose the objective by the kind of checkpoint, and find the tokens it needs.
 
-    Raises UsageError for a setting of the other objective, ModelError when the tokenizer lacks a token.
+    Raises UsageError for a setting of the other objective, ModelError for a tokenizer without a required token.
     """
-    tokenizer, masked = pretrained.tokenizer, pretrained.kind == "encoder"
-    other = {"documents": "decoders"} if masked else {"mask_share": "encoders", "whole_words": "encoders"}
+    tokenizer, is_masked = pretrained.tokenizer, pretrained.kind == "encoder"
+    other = {"documents": "decoders"} if is_masked else {"mask_share": "encoders", "whole_words": "encoders"}
     for name, kind in other.items():
         if getattr(settings, name) != Settings.model_fields[name].default:
             raise UsageError(
-                f"task.{name} is for {kind}; {pretrained.config.model_type} is of kind {pretrained.kind}. Remove it."
+                f"task.{name} applies to {kind} only; {pretrained.config.model_type} is of kind {pretrained.kind}. Remove it"
             )
-    if masked and (tokenizer.mask_token_id is None or not tokenizer.is_fast):
-        raise ModelError("masked language modelling needs a fast tokenizer (tokenizer.json) with a mask token")
-    start = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
-    if not masked and (start is None or tokenizer.eos_token_id is None):
-        raise ModelError("causal language modelling needs a tokenizer with an end-of-text token (eos)")
-    return Schema(
-        objective="masked" if masked else "causal",
-        documents=settings.documents,
-        packed=not masked and settings.documents == "apart" and pretrained.config.model_type in PACKS,
-        start_id=-1 if masked else start,
-        end_id=-1 if masked else tokenizer.eos_token_id,
-        mask_share=settings.mask_share,
-        whole_words=settings.whole_words,
-        mask_id=tokenizer.mask_token_id if masked else -1,
-        vocabulary=len(tokenizer),
-        special_ids=tuple(sorted(tokenizer.all_special_ids)),
-    )
+    if is_masked:
+        return _find_masked_schema(settings, tokenizer)
+    start_id = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
+    if start_id is None or tokenizer.eos_token_id is None:
+        raise ModelError("causal language modelling requires a tokenizer with an end-of-text token (eos_token)")
+    packed = settings.documents == "apart" and pretrained.config.model_type in PACKS
+    return CausalSchema(settings.documents, packed, start_id, tokenizer.eos_token_id)
+
+
+def _find_masked_schema(settings: Settings, tokenizer: Any) -> MaskedSchema:
+    if tokenizer.mask_token_id is None or not tokenizer.is_fast:
+        raise ModelError("masked language modelling requires a fast tokenizer (tokenizer.json) with a mask token")
+    special_ids = tuple(sorted(tokenizer.all_special_ids))
+    return MaskedSchema(settings.mask_share, settings.whole_words, tokenizer.mask_token_id, len(tokenizer), special_ids)
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Return blocks of at most max_length tokens; their targets are made by `corrupt`.
+    """Return blocks of at most max_length tokens; `corrupt` adds their targets.
 
-    `notes` hold, for a causal model, (row, start, end) of the positions that are predicted for a row; for a masked one, the
-    number of each token's word.
+    For a causal model, `notes[i]` lists (row, start, end): the positions of block i that are predicted for a row. For a masked
+    model, it has the word number of each token, -1 for special tokens.
     """
     texts = [_text(row, schema) for row in rows]
-    if schema.objective == "masked":
-        return _windows(texts, tokenizer, schema, max_length)
+    if isinstance(schema, MaskedSchema):
+        return _masked_features(texts, tokenizer, schema, max_length)
     tokens = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
     if schema.documents == "joined":
         inputs, notes = joined(tokens, schema.start_id, max_length)
@@ -152,12 +168,14 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
 
 
 def _text(row: Row, schema: Schema) -> str:
+    """Return the text of a row, with a line break at the end where rows are joined."""
     text = str(row["text"])
-    return text + "\n" if schema.documents == "joined" and not text.endswith("\n") else text
+    is_joined = isinstance(schema, CausalSchema) and schema.documents == "joined"
+    return text + "\n" if is_joined and not text.endswith("\n") else text
 
 
-def _windows(texts: list[str], tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    found = tokenizer(
+def _masked_features(texts: list[str], tokenizer: Any, schema: MaskedSchema, max_length: int) -> Features:
+    encoded = tokenizer(
         texts,
         truncation=True,
         max_length=max_length,
@@ -166,47 +184,47 @@ def _windows(texts: list[str], tokenizer: Any, schema: Schema, max_length: int) 
         return_token_type_ids=False,
     )
     special, notes = set(schema.special_ids), []
-    for number, ids in enumerate(found["input_ids"]):
-        # a special token has no word; one that stands in the text itself has, and is not masked either
-        words = found.word_ids(number) if schema.whole_words else range(len(ids))
+    for number, ids in enumerate(encoded["input_ids"]):
+        # a special token that is part of the text has a word number, but is not masked either
+        words = encoded.word_ids(number) if schema.whole_words else range(len(ids))
         notes.append([-1 if w is None or i in special else int(w) for i, w in zip(ids, words, strict=True)])
-    rows = [int(row) for row in found["overflow_to_sample_mapping"]]
-    return Features({"input_ids": list(found["input_ids"])}, [None] * len(rows), rows, [0] * len(texts), notes=notes)
+    rows = [int(row) for row in encoded["overflow_to_sample_mapping"]]
+    return Features({"input_ids": list(encoded["input_ids"])}, [None] * len(rows), rows, [0] * len(texts), notes=notes)
 
 
 def corrupt(
     inputs: dict[str, list[int]], note: Any, schema: Schema, rng: np.random.Generator
 ) -> tuple[dict[str, list[int]], list[int]]:
-    """Return the inputs, masked for an encoder, and the targets: token ids where something is predicted, else -100."""
+    """Return the inputs, masked for an encoder, and the targets: token ids at predicted positions, IGNORED elsewhere."""
     ids = inputs["input_ids"]
     target = [IGNORED] * len(ids)
-    if schema.objective == "causal":
+    if isinstance(schema, CausalSchema):
         for _, start, end in note:
             target[start:end] = ids[start:end]
         return inputs, target
     chosen = choose_masked(note, schema.mask_share, rng)
     for position in chosen:
         target[position] = ids[position]
-    masked = mask_tokens(ids, chosen, schema.mask_id, schema.vocabulary, schema.special_ids, rng)
+    masked = mask_tokens(ids, chosen, schema, rng)
     return {**inputs, "input_ids": masked}, target
 
 
 def model_kwargs(schema: Schema) -> dict[str, Any]:
-    """Return nothing: the checkpoint's config says all."""
+    """Return no changes of the checkpoint's config."""
     return {}
 
 
 def _labels(batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return what the output at each position is to predict: the next token, or the masked one; shape (features, width)."""
+    """Return the token that the output at each position predicts, shape (features, width): the next or the masked token."""
     from torch.nn import functional
 
-    return (
-        functional.pad(batch.targets[:, 1:], (0, 1), value=IGNORED) if schema.objective == "causal" else batch.targets
-    )
+    if isinstance(schema, MaskedSchema):
+        return batch.targets
+    return functional.pad(batch.targets[:, 1:], (0, 1), value=IGNORED)
 
 
 def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return where something is predicted."""
+    """Return the positions at which a token is predicted."""
     return _labels(batch, schema) != IGNORED
 
 
@@ -219,59 +237,63 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     import torch
     from torch.nn import functional
 
-    wanted = logit_positions(batch, schema)
-    logits, labels = at_places(outputs.logits, wanted), _labels(batch, schema)[wanted]
-    parts = zip(_chunks(logits), _chunks(labels), strict=True)
-    losses = [functional.cross_entropy(part.float(), some, reduction="sum") for part, some in parts]
+    positions = logit_positions(batch, schema)
+    logits, labels = at_positions(outputs.logits, positions), _labels(batch, schema)[positions]
+    chunks = zip(_chunks(logits), _chunks(labels), strict=True)
+    losses = [functional.cross_entropy(chunk.float(), chunk_labels, reduction="sum") for chunk, chunk_labels in chunks]
     return torch.stack(losses).sum()
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
-    """Return per feature an array (2, tokens), float32: each token's nll, and 1 where it is the most probable one, else 0.
+    """Return per feature an array (2, tokens), float32: the nll of each token in nats, and whether it is the most likely one.
 
-    Where nothing is predicted these are 0 and -1. Positions are those of the targets, up to the last one.
+    At positions without a prediction these are 0 and -1. Positions are those of the targets, up to the last target.
     """
     import torch
     from torch.nn import functional
 
-    labels, wanted = _labels(batch, schema), logit_positions(batch, schema)
+    labels, positions = _labels(batch, schema), logit_positions(batch, schema)
     flat = labels.flatten()
-    nll, right = torch.zeros(flat.shape, device=flat.device), torch.full(flat.shape, -1.0, device=flat.device)
-    for some, logits in zip(_chunks(places_of(wanted)), _chunks(at_places(outputs.logits, wanted)), strict=True):
-        part = logits.float()
-        nll[some] = functional.cross_entropy(part, flat[some], reduction="none")
-        right[some] = (part.argmax(-1) == flat[some]).float()
-    both = torch.stack([nll.view_as(labels), right.view_as(labels)], dim=1)
-    if schema.objective == "causal":  # from the position that predicts to the one that is predicted
-        both = torch.cat([torch.tensor([0.0, -1.0], device=both.device).view(1, 2, 1).expand(len(both), 2, 1), both], 2)
+    nll, correct = torch.zeros(flat.shape, device=flat.device), torch.full(flat.shape, -1.0, device=flat.device)
+    chunks = zip(_chunks(flat_positions(positions)), _chunks(at_positions(outputs.logits, positions)), strict=True)
+    for chunk, logits in chunks:
+        scores = logits.float()
+        nll[chunk] = functional.cross_entropy(scores, flat[chunk], reduction="none")
+        correct[chunk] = (scores.argmax(-1) == flat[chunk]).float()
+    both = torch.stack([nll.view_as(labels), correct.view_as(labels)], dim=1)
+    if isinstance(schema, CausalSchema):  # shift from the position that predicts to the predicted position
+        first = torch.tensor([0.0, -1.0], device=both.device).view(1, 2, 1).expand(len(both), 2, 1)
+        both = torch.cat([first, both], 2)
     lengths = [int(row.nonzero().max()) + 1 if row.any() else 0 for row in (batch.targets != IGNORED).cpu()]
     return [values[:, :length] for values, length in zip(both.cpu().numpy(), lengths, strict=True)]
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return per row: nll in nats, tokens predicted, bytes they stand for, tokens right, perplexity, bits per byte.
+    """Return per row: nll in nats, predicted tokens, their bytes, correct tokens, perplexity, bits per byte.
 
-    For a masked model the bytes are the row's, times the share of its tokens that was masked.
+    For a masked model, the bytes are those of the row times the share of its tokens that was masked.
     """
     sums = np.zeros((len(rows), 4))
-    maskable = np.zeros(len(rows))
-    for value, note, row in zip(values, features.notes, features.example_ids, strict=True):
-        spans = note if schema.objective == "causal" else [(row, 0, value.shape[1])]
+    n_maskable = np.zeros(len(rows))
+    is_masked = isinstance(schema, MaskedSchema)
+    for value, note, number in zip(values, features.notes, features.example_ids, strict=True):
+        spans = [(number, 0, value.shape[1])] if is_masked else note
         for owner, start, end in spans:
-            nll, right = value[:, start:end].astype(np.float64)
-            sums[owner] += (nll.sum(), (right >= 0).sum(), 0, (right > 0).sum())
-        if schema.objective == "masked":
-            maskable[row] += sum(word >= 0 for word in note)
-    for index, asked in enumerate(rows):
-        share = sums[index, language.TOKENS] / max(maskable[index], 1) if schema.objective == "masked" else 1.0
-        sums[index, language.BYTES] = round(float(share) * len(_text(asked, schema).encode()))
-    return [_named(one) for one in sums]
+            nll, correct = value[:, start:end].astype(np.float64)
+            sums[owner] += (nll.sum(), (correct >= 0).sum(), 0, (correct > 0).sum())
+        if is_masked:
+            n_maskable[number] += sum(word >= 0 for word in note)
+    for index, row in enumerate(rows):
+        share = sums[index, language.TOKENS] / max(n_maskable[index], 1) if is_masked else 1.0
+        sums[index, language.BYTES] = round(float(share) * len(_text(row, schema).encode()))
+    return [_prediction(row_sums) for row_sums in sums]
 
 
-def _named(sums: np.ndarray) -> dict[str, Any]:
+def _prediction(sums: np.ndarray) -> dict[str, Any]:
+    """Return a prediction from [nll, tokens, bytes, correct tokens]; undefined scores are None."""
     nll, tokens, n_bytes, correct = sums.tolist()
-    one = sums[None]
-    scores = {"perplexity": language.perplexity(one, one), "bits_per_byte": language.bits_per_byte(one, one)}
+    row = sums[None]
+    scores = {"perplexity": language.perplexity(row, row), "bits_per_byte": language.bits_per_byte(row, row)}
     return {
         "nll": nll if math.isfinite(nll) else None,
         "tokens": int(tokens),
@@ -282,14 +304,14 @@ def _named(sums: np.ndarray) -> dict[str, Any]:
 
 
 def reference_answer(row: Row, schema: Schema) -> Any:
-    """Return nothing: the text is its own answer."""
+    """Return None: the text itself is the reference."""
     return None
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows of [nll, tokens, bytes, right]: the model's, and those of a model that is certain of the truth."""
+    """Return two arrays (n, 4) of nll, tokens, bytes and correct tokens: of the model, and of a perfect model."""
     names = ("nll", "tokens", "bytes", "correct")
-    predictions = np.array([[one[name] for name in names] for one in decoded], np.float64)  # None becomes NaN
+    predictions = np.array([[prediction[name] for name in names] for prediction in decoded], np.float64)  # None: NaN
     references = predictions.copy()
     references[:, language.NLL] = 0
     references[:, language.CORRECT] = references[:, language.TOKENS]
@@ -315,29 +337,29 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return how much text was scored, and what the numbers are."""
-    meaning = {
-        "masked": "pseudo-perplexity: masked tokens predicted from both sides; not comparable with a causal model's",
-        "apart": "each row by itself, the end-of-text token that closes it included",
-        "joined": "all rows as one text, cut into blocks",
+    """Return the amount of text that was scored, and a description of the scores."""
+    meanings = {
+        "masked": "pseudo-perplexity: masked tokens are predicted from both sides; not comparable with causal models",
+        "apart": "each row is a text of its own, including the end-of-text token after it",
+        "joined": "all rows are one text, cut into blocks",
     }
     _, tokens, n_bytes, _ = predictions.sum(axis=0).tolist()
-    described = meaning["masked" if schema.objective == "masked" else schema.documents]
-    return {"language": {"tokens": int(tokens), "bytes": int(n_bytes), "meaning": described}}
+    meaning = meanings["masked" if isinstance(schema, MaskedSchema) else schema.documents]
+    return {"language": {"tokens": int(tokens), "bytes": int(n_bytes), "meaning": meaning}}
 
 
 def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Count bytes after the four before them. It has no tokens: only bits per byte are defined.
+    """Predict each byte from the four bytes before it, by counting. Without tokens, only bits per byte are defined.
 
-    Returns nothing for masked models, whose numbers cannot be compared with it.
+    Returns an empty list for masked models, whose scores cannot be compared.
     """
     from ft_toolkit.tasks.text.byte_model import negative_log_likelihoods
 
-    if schema.objective == "masked":
+    if isinstance(schema, MaskedSchema):
         return []
     texts = [_text(row, schema) for row in rows]
-    found = negative_log_likelihoods([_text(row, schema) for row in train], texts)
-    return [_named(np.array([nll, 0, len(text.encode()), 0])) for nll, text in zip(found, texts, strict=True)]
+    nlls = negative_log_likelihoods([_text(row, schema) for row in train], texts)
+    return [_prediction(np.array([nll, 0, len(text.encode()), 0])) for nll, text in zip(nlls, texts, strict=True)]
 
 
 def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
@@ -385,7 +407,7 @@ _SAMPLES = (
 
 
 def sample_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Return twelve texts, of one word to two sentences."""
+    """Return twelve texts of different lengths."""
     return [{"id": str(number), "text": text} for number, text in enumerate(_SAMPLES, 1)]
 
 

@@ -1,8 +1,7 @@
-"""Named entity recognition: spans of a text, each with a type, marked by one IOB2 tag per word."""
+"""Named entity recognition: typed spans of a text, predicted as one IOB2 tag per word."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -31,37 +30,38 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.display.entities import wrong_entities
 from ft_toolkit.tasks.text.edits import EditsByColumn, moved
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
+from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
+from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
-from ft_toolkit.tasks.text.windows import Span, best_windows, content_span, windows
-from ft_toolkit.tasks.text.words import Unit, align, cut_words, find_words
+from ft_toolkit.tasks.text.windows import content_span, cut_window
 
 if TYPE_CHECKING:
     import torch
 
 
 class Settings(TaskSettings):
-    """What stands under `task:`."""
+    """The `task:` section of a recipe."""
 
     name: Literal["ner"] = "ner"
-    # Entity types in the order of the model's outputs; null takes those of a checkpoint whose head marks these very types,
-    # else the card's, else the sorted types of the training rows.
+    # Entity types in the order of the model's outputs. Default: the order of a checkpoint whose head has the same types, else
+    # the types of the data card, else the sorted types of the training rows.
     labels: Annotated[list[str], Field(min_length=1)] | None = None
-    # Tokens that the windows of a text longer than data.max_length share, at most half a window.
+    # Tokens shared by two neighbouring windows of a text longer than data.max_length, at most half a window.
     stride: Annotated[int, Field(ge=0)] = 64
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What the model must know of the data. `labels` are the entity types."""
+    """Facts that the model needs. `labels` are the entity types."""
 
     labels: tuple[str, ...]
     stride: int
-    # The token of a word that carries its tag. A decoder has read a word only at the last one.
+    # The token of a word that carries its tag. A decoder sees the whole word only at its last token.
     tagged_token: Literal["first", "last"]
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """The model's outputs: O, then B- and I- of each type."""
+        """The tags of the model's outputs: O, then B- and I- of each type."""
         return ("O", *(f"{prefix}-{label}" for label in self.labels for prefix in "BI"))
 
 
@@ -71,157 +71,96 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Bring tokens with tags, or texts with entities, into one form; see `read_entity_rows`."""
+    """Convert tokens with tags, or texts with entities, to one form; see `read_entity_rows`."""
     return read_entity_rows(rows, where)
 
 
 def find_schema(
     settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
 ) -> Schema:
-    """Find the entity types: recipe, else card, else the sorted types of the rows. Raises DataError.
+    """Find the entity types: of the recipe, else of the card, else the sorted types of the rows. Raises DataError.
 
-    Where the checkpoint's head was trained for these very types, its order is taken, so that the head can be kept.
+    If the checkpoint's head has the same types, their order is used, so that the head is kept.
     """
     types = sorted({entity["label"] for row in rows for entity in row["entities"]})
     labels = tuple(settings.labels or card_labels or types)
-    of_head = _types_of_head(pretrained)
-    if settings.labels is None and sorted(of_head) == sorted(labels):
-        labels = of_head
+    head_labels = _types_of_head(pretrained)
+    if settings.labels is None and sorted(head_labels) == sorted(labels):
+        labels = head_labels
     if not labels:
-        raise DataError("the training rows have no entity at all; there is nothing to learn")
+        raise DataError("the training rows contain no entities; at least one is required")
     if len(set(labels)) < len(labels):
-        raise DataError(f"task.labels names a type twice: {one_of(labels)}")
-    decoder = pretrained is not None and pretrained.kind == "decoder"
-    schema = Schema(labels, settings.stride, "last" if decoder else "first")
+        raise DataError(f"task.labels contains a type twice: {one_of(labels)}")
+    is_decoder = pretrained is not None and pretrained.kind == "decoder"
+    schema = Schema(labels, settings.stride, "last" if is_decoder else "first")
     _check_types(rows, schema, "training row")
     return schema
 
 
 def _types_of_head(pretrained: Pretrained | None) -> tuple[str, ...]:
-    """Return the entity types of a checkpoint's head; none where its outputs are not O, B-X, I-X, B-Y, I-Y ..."""
-    named = dict(pretrained.config.id2label or {}) if pretrained is not None else {}
-    tags = tuple(str(named[index]) for index in sorted(named))
+    """Return the entity types of a checkpoint's head; empty if its outputs are not O, B-X, I-X, B-Y, I-Y ..."""
+    id2label = dict(pretrained.config.id2label or {}) if pretrained is not None else {}
+    tags = tuple(str(id2label[index]) for index in sorted(id2label))
     labels = tuple(tag[2:] for tag in tags[1::2])
     return labels if tags == Schema(labels, 0, "first").tags else ()
 
 
-def _check_types(rows: Rows, schema: Schema, what: str) -> None:
+def _check_types(rows: Rows, schema: Schema, where: str) -> None:
     for number, row in enumerate(rows, 1):
         for entity in row.get("entities", ()):
             if (label := entity["label"]) not in schema.labels:
                 raise DataError(
-                    f"{what} {row.get('id', number)}: entity type {label!r} is not among the types {one_of(schema.labels)}."
-                    f"{did_you_mean(label, schema.labels)} To count it, if only as missed, name it in task.labels too"
+                    f"{where} {row.get('id', number)}: unknown entity type {label!r}; known: {one_of(schema.labels)}."
+                    f"{did_you_mean(label, schema.labels)} Add it to task.labels to count its entities as missed"
                 )
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Tokenize each row into windows of at most max_length tokens that share `stride` of them.
+    """Tokenize each row into windows of at most max_length tokens that share `stride` tokens.
 
-    A word is tagged at its first token (a decoder: its last), in the one window where that has most context: each word is
-    learned from once and predicted once. Words are the row's tokens, else those of `find_words`; words that share a token
-    are one. For training, a word that an entity begins or ends inside is cut there, so that both parts are learned from.
-    Predicting never looks at the answers, so it gives such a word one tag: entities with a border inside a word, or with a
-    word for which the tokenizer has no token, cannot be found; `answers_cut` counts them and they score as missed.
-
-    `notes[i]` lists the words of window i as (start, end, place of the token in the window or None).
+    Words are the row's tokens, otherwise those of `find_words`; words that share a token are one word. When predicting, a word
+    gets one tag. Entities with a boundary inside a word, or with a word without a token, therefore cannot be predicted:
+    `answers_cut` counts them, and they score as missed. `notes[i]` lists the words of window i as (start, end, token in the
+    feature or None). Raises ModelError for a tokenizer without offsets, DataError for an unknown entity type.
     """
     if not tokenizer.is_fast:
-        raise ModelError(
-            "this tokenizer does not say which characters its tokens stand for; ner needs a fast tokenizer"
-        )
+        raise ModelError("ner requires a fast tokenizer (tokenizer.json), which gives the characters of each token")
     _check_types(rows, schema, "row")
-    features = Features({}, [], [], [0] * len(rows), {"entities": []}, [])
     if not rows:
-        features.inputs["input_ids"] = []
-        return features
-    whole = tokenizer(
+        return Features({"input_ids": []}, [], [], [])
+    encoded = tokenizer(
         [row["text"] for row in rows],
         return_offsets_mapping=True,
         return_special_tokens_mask=True,
         return_attention_mask=False,
         verbose=False,
     )
-    all_offsets, all_special = whole.pop("offset_mapping"), whole.pop("special_tokens_mask")
-    features.inputs.update({name: [] for name in whole})
+    offsets, special = encoded.pop("offset_mapping"), encoded.pop("special_tokens_mask")
+    inputs: dict[str, list[list[int]]] = {name: [] for name in encoded}
+    targets: list[list[int] | None] = []
+    example_ids: list[int] = []
+    notes: list[list[WindowWord]] = []
+    n_unreachable: list[int] = []
+    tagging = Tagging(schema.labels, schema.tagged_token, schema.stride)
+    is_labelled = "entities" in rows[0]
     for i, row in enumerate(rows):
-        start, stop = content_span(all_special[i])
-        offsets = all_offsets[i][start:stop]
-        words = words_of(row)
-        units = align(words, offsets, last=schema.tagged_token == "last")
-        targets = np.full(len(offsets), IGNORED)
-        if "entities" in row:
-            targets = _targets(row, words, offsets, schema)
-            features.answers_cut["entities"].append(_out_of_reach(row, units))
-        around = len(all_special[i]) - len(offsets)
-        parts = windows(len(offsets), max_length - around, schema.stride)
-        owner = best_windows(len(offsets), parts)
-        for number, (first, end) in enumerate(parts):
-            for name, ids in whole.items():
-                one = [*ids[i][:start], *ids[i][start + first : start + end], *ids[i][stop:]]
-                features.inputs[name].append(one or [tokenizer.pad_token_id])  # an empty text without special tokens
-            own = np.where(owner[first:end] == number, targets[first:end], IGNORED).tolist()
-            features.targets.append([IGNORED] * start + own if "entities" in row else None)
-            features.example_ids.append(i)
-            features.notes.append([])
-        _note_units(units, parts, owner, start, features.notes[len(features.notes) - len(parts) :])
-    if "entities" not in rows[0]:
-        features.answers_cut.clear()
-    return features
-
-
-def _targets(row: Row, words: Sequence[Span], offsets: Sequence[Span], schema: Schema) -> np.ndarray:
-    """Return the tag index of each token, IGNORED where it carries none."""
-    entities = row["entities"]
-    borders = [entity[side] for entity in entities for side in ("start", "end")]
-    pieces = list(cut_words(words, borders))
-    tags = dict.fromkeys(pieces, 0)
-    at = 0
-    for entity in entities:
-        index = 1 + 2 * schema.labels.index(entity["label"])
-        while at < len(pieces) and pieces[at][0] < entity["start"]:
-            at += 1
-        while at < len(pieces) and pieces[at][0] < entity["end"]:
-            tags[pieces[at]] = index
-            index += index % 2  # B has odd places, the I of its type comes after it
-            at += 1
-    targets = np.full(len(offsets), IGNORED)
-    by_start = {piece[0]: tag for piece, tag in tags.items()}
-    for unit in align(pieces, offsets, last=schema.tagged_token == "last"):
-        if unit.token is not None:
-            targets[unit.token] = by_start[unit.start]
-    return targets
-
-
-def _out_of_reach(row: Row, units: Sequence[Unit]) -> int:
-    """Return how many entities no row of tags could give: a border inside a unit, or a word without a token."""
-    starts, ends = {unit.start for unit in units}, {unit.end for unit in units}
-    blind = [unit for unit in units if unit.token is None]
-    return sum(
-        start not in starts or end not in ends or any(start <= unit.start < max(end, start + 1) for unit in blind)
-        for start, end, _ in entity_spans(row["entities"])
-    )
-
-
-def _note_units(
-    units: Sequence[Unit],
-    parts: Sequence[Span],
-    owner: np.ndarray,
-    shift: int,
-    notes: Sequence[list[tuple[int, int, int | None]]],
-) -> None:
-    """Enter each unit into the note of its window; one without a token goes where the one before it went."""
-    number = 0
-    for unit in units:
-        place = None
-        if unit.token is not None:
-            number = int(owner[unit.token])
-            place = shift + unit.token - parts[number][0]
-        notes[number].append((unit.start, unit.end, place))
+        content = start, stop = content_span(special[i])
+        n_special = len(special[i]) - (stop - start)
+        tagged = tag_text(row, offsets[i][start:stop], max_length - n_special, tagging)
+        n_unreachable.append(tagged.n_unreachable)
+        for window in tagged.windows:
+            for name, ids in encoded.items():
+                # without special tokens, an empty text has no token at all
+                inputs[name].append(cut_window(ids[i], content, window.span) or [tokenizer.pad_token_id])
+            targets.append([IGNORED] * start + window.targets if is_labelled else None)
+            example_ids.append(i)
+            notes.append([(a, b, None if token is None else start + token) for a, b, token in window.words])
+    cut = {"entities": n_unreachable} if is_labelled else {}
+    return Features(inputs, targets, example_ids, [0] * len(rows), cut, notes)
 
 
 def model_kwargs(schema: Schema) -> dict[str, Any]:
-    """Return what the checkpoint's config needs: the tags in both directions."""
+    """Return the number of tags and their names for the checkpoint's config."""
     return {
         "num_labels": len(schema.tags),
         "id2label": dict(enumerate(schema.tags)),
@@ -230,7 +169,7 @@ def model_kwargs(schema: Schema) -> dict[str, Any]:
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the cross entropy summed over the tagged words, computed in float32."""
+    """Return the sum of the cross entropy over the tagged words, in float32."""
     from torch.nn import functional
 
     logits = outputs.logits.float()
@@ -240,38 +179,38 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return, per feature, the likeliest tag of each token and its probability, each of shape (tokens,)."""
-    best, tags = outputs.logits.float().softmax(-1).max(-1)
+    """Return, per feature, the most likely tag of each token and its probability, each of shape (tokens,)."""
+    best, best_tags = outputs.logits.float().softmax(-1).max(-1)
     lengths = batch.inputs["attention_mask"].sum(1).tolist()
-    some_tags, some_best = tags.short().cpu().numpy(), best.cpu().numpy()
-    # copies, since a view would keep the whole padded batch
-    return [(some_tags[i, :n].copy(), some_best[i, :n].copy()) for i, n in enumerate(lengths)]
+    tags, probabilities = best_tags.short().cpu().numpy(), best.cpu().numpy()
+    # copies, because a view would keep the whole padded batch in memory
+    return [(tags[i, :n].copy(), probabilities[i, :n].copy()) for i, n in enumerate(lengths)]
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return {"entities": [{start, end, label, text, score}]} per example, and IOB2 "tags" where it has tokens.
+    """Return {"entities": [{start, end, label, text, score}]} per row, and IOB2 "tags" for rows with tokens.
 
-    `score` is the mean probability of the tags of the entity's words. I-X without an X before it begins an entity, as
-    conlleval and seqeval read it; the tags that are returned have B-X there. A word without a token is O.
+    `score` is the mean probability of the tags of an entity. I-X that does not follow an X starts an entity, as in conlleval
+    and seqeval; the returned tags have B-X there. A word without a token is O.
     """
     tags: list[list[str]] = [[] for _ in rows]
     scores: list[list[float]] = [[] for _ in rows]
-    places: list[list[tuple[int, int]]] = [[] for _ in rows]
-    for (predicted, probabilities), example, note in zip(values, features.example_ids, features.notes, strict=True):
-        for start, end, place in note:
-            places[example].append((start, end))
-            tags[example].append("O" if place is None else schema.tags[predicted[place]])
-            scores[example].append(0.0 if place is None else float(probabilities[place]))
+    words: list[list[tuple[int, int]]] = [[] for _ in rows]
+    for (predicted, probabilities), number, note in zip(values, features.example_ids, features.notes, strict=True):
+        for start, end, token in note:
+            words[number].append((start, end))
+            tags[number].append("O" if token is None else schema.tags[predicted[token]])
+            scores[number].append(0.0 if token is None else float(probabilities[token]))
     decoded = []
     for i, row in enumerate(rows):
-        found = [
+        entities = [
             {
-                **_entity(places[i][a][0], places[i][b - 1][1], label, row),
-                "score": round(float(np.mean(scores[i][a:b])), 6),
+                **_entity(words[i][first][0], words[i][stop - 1][1], label, row),
+                "score": round(float(np.mean(scores[i][first:stop])), 6),
             }
-            for a, b, label in spans.read_tags(tags[i])[0]
+            for first, stop, label in spans.read_tags(tags[i])[0]
         ]
-        decoded.append(_answer(found, row))
+        decoded.append(_prediction(entities, row))
     return decoded
 
 
@@ -279,8 +218,8 @@ def _entity(start: int, end: int, label: str, row: Row) -> dict[str, Any]:
     return {"start": start, "end": end, "label": label, "text": row["text"][start:end]}
 
 
-def _answer(entities: list[dict[str, Any]], row: Row) -> dict[str, Any]:
-    """Return what a user gets for a row."""
+def _prediction(entities: list[dict[str, Any]], row: Row) -> dict[str, Any]:
+    """Return the entities of a row and, for a row with tokens, the tags."""
     if row.get("tokens") is None:
         return {"entities": entities}
     words = words_of(row)
@@ -298,18 +237,17 @@ def reference_answer(row: Row, schema: Schema) -> list[dict[str, Any]]:
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return the counts of `spans.count_spans`, shape (n, 3 * labels + 1): those of the predictions, and of perfect ones."""
+    """Return the counts of `spans.count_spans` for predictions and perfect predictions, shape (n, 3 * labels + 1)."""
     true = [entity_spans(row["entities"]) for row in rows]
-    predictions = [
-        spans.count_spans(entity_spans(one["entities"]), t, schema.labels) for one, t in zip(decoded, true, strict=True)
-    ]
+    predicted = [entity_spans(prediction["entities"]) for prediction in decoded]
+    predictions = [spans.count_spans(p, t, schema.labels) for p, t in zip(predicted, true, strict=True)]
     references = [spans.count_spans(t, t, schema.labels) for t in true]
     shape = (len(rows), 3 * len(schema.labels) + 1)
     return np.array(predictions, np.int64).reshape(shape), np.array(references, np.int64).reshape(shape)
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
-    """Return the metrics: an entity counts when its borders and its type are right; f1_boundary forgives the type."""
+    """Return the metrics. An entity is right when its boundaries and its type are; f1_boundary ignores the type."""
     return {
         **{name: Metric(spans.micro(name), is_share=True) for name in ("f1", "precision", "recall")},
         "f1_macro": Metric(spans.f1_macro, is_share=True, hub_name="f1", hub_arguments={"average": "macro"}),
@@ -318,37 +256,14 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return the table per entity type."""
+    """Return the scores per entity type."""
     return {"per_class": spans.per_class(predictions, schema.labels)}
 
 
 def lexicon_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Mark every occurrence of an entity of the training rows with its most frequent type; the longest match wins."""
-    seen: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
-    for row in train:
-        words = words_of(row)
-        for start, end, label in entity_spans(row["entities"]):
-            inside = [word for word in words if start <= word[0] and word[1] <= end]
-            if not inside or (inside[0][0], inside[-1][1]) != (start, end):  # a border inside a word
-                inside = [(start + a, start + b) for a, b in find_words(row["text"][start:end])]
-            seen[tuple(row["text"][a:b] for a, b in inside)][label] += 1
-    lexicon = {key: min(counts, key=lambda label: (-counts[label], label)) for key, counts in seen.items() if key}
-    longest = max(map(len, lexicon), default=0)
-    return [_answer(_look_up(row, lexicon, longest), row) for row in rows]
-
-
-def _look_up(row: Row, lexicon: Mapping[tuple[str, ...], str], longest: int) -> list[dict[str, Any]]:
-    words = words_of(row)
-    texts = [row["text"][start:end] for start, end in words]
-    found, at = [], 0
-    while at < len(words):
-        sizes = range(min(longest, len(words) - at), 0, -1)
-        size = next((size for size in sizes if tuple(texts[at : at + size]) in lexicon), 0)
-        if size:
-            label = lexicon[tuple(texts[at : at + size])]
-            found.append(_entity(words[at][0], words[at + size - 1][1], label, row))
-        at += size or 1
-    return found
+    """Mark every occurrence of a training entity with its most frequent type; longer entities win."""
+    lexicon = learn_lexicon(train)
+    return [_prediction([_entity(*span, row) for span in look_up(row, lexicon)], row) for row in rows]
 
 
 def answer_texts(entities: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -410,7 +325,7 @@ _SAMPLES = [
 
 
 def sample_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Return twelve rows; where the recipe names types, with those in turn."""
+    """Return twelve rows, with the types of the recipe if it has any."""
     labels = settings.labels or _TYPES
     rows: list[dict[str, Any]] = []
     for number, marked in enumerate(_SAMPLES, 1):
@@ -429,7 +344,7 @@ TASK = Task(
     name="ner",
     settings=Settings,
     columns={
-        "text": Column("the text, unless there are tokens", required=False, example="A text."),
+        "text": Column("the text; not required with tokens", required=False, example="A text."),
         "tokens": Column("the words of the text, a list (in text files separated by spaces)", required=False),
         "tags": Column("the tag of each token, such as B-PER", required=False, is_answer=True),
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),

@@ -11,8 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.metrics import calibration, classification, regression
-from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.metrics import calibration
 from ft_toolkit.tasks.base import (
     EVERY_CHANGE,
     Baseline,
@@ -37,40 +36,41 @@ from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wr
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.text import baselines
 from ft_toolkit.tasks.text.edits import EditsByColumn
+from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
 from ft_toolkit.tasks.text.labels import ProblemType, check_labels, index_of, names_of, sorted_names, target_of
-from ft_toolkit.tasks.text.windows import content_span, windows
+from ft_toolkit.tasks.text.windows import content_span, cut_window, windows
 
 if TYPE_CHECKING:
     import torch
 
 
 class Settings(TaskSettings):
-    """What stands under `task:`; problem types are named as in transformers."""
+    """The `task:` section of a recipe. Problem types have the names of transformers."""
 
     name: Literal["text_classification"] = "text_classification"
     # One label per text, a list of labels per text, or a number.
     problem_type: ProblemType = "single_label_classification"
-    # Label names in the order of the model's outputs; null takes the card's, else the sorted names of the training rows.
-    # With two labels the last one is the positive class of the binary metrics.
+    # Label names in the order of the model's outputs. Default: those of the data card, else the sorted names of the training
+    # rows. With two labels, the last one is the positive class of the binary metrics.
     labels: Annotated[list[str], Field(min_length=2)] | None = None
-    # balanced weighs each class by rows / (classes * rows of the class), as scikit-learn does.
+    # balanced: the weight of a class is rows / (classes * rows of the class), as in scikit-learn.
     class_weights: Literal["balanced"] | None = None
-    # Multi-label: a label is predicted from this probability on; at 0.5 the calibration of probabilities changes no label.
+    # Multi-label: the probability from which a label is predicted. At 0.5, temperature scaling changes no label.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    # Texts longer than data.max_length: cut off, or read in overlapping windows. Not for pairs of texts.
+    # Texts longer than data.max_length are cut, or read in overlapping windows (not for pairs of texts).
     long_texts: Literal["cut", "windows"] = "cut"
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What the model must know of the data."""
+    """Facts that the model needs."""
 
     problem_type: ProblemType
     labels: tuple[str, ...]
     class_weights: tuple[float, ...] | None
     threshold: float
     long_texts: Literal["cut", "windows"] = "cut"
-    # Logits are divided by it before they become probabilities; chosen on validation by `tune`.
+    # The divisor of the logits before softmax or sigmoid; `tune` chooses it on the validation rows.
     temperature: float = 1.0
 
 
@@ -88,11 +88,11 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Check that texts are texts and no label is an empty one."""
+    """Check that texts are texts and that no label is empty. Raises DataError."""
     for number, row in enumerate(rows, 1):
         for column in ("text", "text_pair"):
             if column in row and not isinstance(row[column], str):
-                raise DataError(f"{where}: row {number}: column '{column}' holds {row[column]!r}; text is needed")
+                raise DataError(f"{where}: row {number}: column '{column}' must be text; found {row[column]!r}")
         if isinstance(label := row.get("label"), str) and not label.strip():
             raise DataError(f"{where}: row {number}: column 'label' is empty; every row needs a label")
     return rows, []
@@ -101,23 +101,23 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
 def find_schema(
     settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
 ) -> Schema:
-    """Find the label names (recipe, else card, else the sorted names of the rows) and the class weights.
+    """Find the label names (of the recipe, else of the card, else the sorted names of the rows) and the class weights.
 
-    Raises DataError where the labels do not suit the problem type.
+    Raises DataError for labels that do not fit the problem type.
     """
     problem_type = settings.problem_type
     if problem_type == "regression":
         if settings.class_weights:
-            raise DataError("task.class_weights needs classes; regression has none. Remove it.")
+            raise DataError("task.class_weights is not supported with task.problem_type=regression; remove it")
         for number, row in enumerate(rows, 1):
             target_of(row["label"], problem_type, (), f"training row {number}")
         return Schema(problem_type, ("score",), None, settings.threshold, settings.long_texts)
     if problem_type == "single_label_classification" and any(isinstance(row["label"], (list, tuple)) for row in rows):
         raise DataError("the training rows have lists of labels; set task.problem_type=multi_label_classification")
-    given = settings.labels or card_labels
+    chosen = settings.labels or card_labels
     names = [name for row in rows for name in names_of(row["label"], problem_type)]
-    labels = tuple(given) if given else tuple(sorted_names(set(names)))
-    check_labels(labels, len(rows), problem_type, given is not None)
+    labels = tuple(chosen) if chosen else tuple(sorted_names(set(names)))
+    check_labels(labels, len(rows), problem_type, is_chosen=chosen is not None)
     for number, row in enumerate(rows, 1):
         target_of(row["label"], problem_type, labels, f"training row {number}")
     weights = None
@@ -133,33 +133,31 @@ def find_schema(
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
     """Tokenize each row into one feature of at most max_length tokens, or into overlapping windows of that length.
 
-    Each window is a feature of its own with the row's target: a text of three windows weighs three times in the loss.
+    Each window is a feature with the target of its row, so a text of three windows has three times the weight in the loss.
     """
     if schema.long_texts == "windows":
         return _encode_windows(rows, tokenizer, schema, max_length)
     texts = [str(row["text"]) for row in rows]
     pairs = [str(row["text_pair"]) for row in rows] if rows and "text_pair" in rows[0] else None
-    whole = tokenizer(texts, pairs, return_attention_mask=False, verbose=False) if texts else {"input_ids": []}
-    inputs: dict[str, list[list[int]]] = {name: list(values) for name, values in whole.items()}
-    cut = [0] * len(rows)
-    too_long = [i for i, ids in enumerate(inputs["input_ids"]) if len(ids) > max_length]
-    if too_long:
-        some_pairs = [pairs[i] for i in too_long] if pairs else None
-        short = tokenizer(
+    encoded = tokenizer(texts, pairs, return_attention_mask=False, verbose=False) if texts else {"input_ids": []}
+    inputs: dict[str, list[list[int]]] = {name: list(values) for name, values in encoded.items()}
+    n_cut = [0] * len(rows)
+    if too_long := [i for i, ids in enumerate(inputs["input_ids"]) if len(ids) > max_length]:
+        truncated = tokenizer(
             [texts[i] for i in too_long],
-            some_pairs,
+            [pairs[i] for i in too_long] if pairs else None,
             truncation=True,
             max_length=max_length,
             return_attention_mask=False,
         )
         for position, i in enumerate(too_long):
-            cut[i] = len(inputs["input_ids"][i]) - len(short["input_ids"][position])
+            n_cut[i] = len(inputs["input_ids"][i]) - len(truncated["input_ids"][position])
             for name in inputs:
-                inputs[name][i] = short[name][position]
+                inputs[name][i] = truncated[name][position]
     for i, ids in enumerate(inputs["input_ids"]):
-        if not ids:  # GPT-2 adds no special tokens, so an empty text has none at all
+        if not ids:  # without special tokens (GPT-2), an empty text has no token
             inputs["input_ids"][i] = [tokenizer.pad_token_id]
-    return Features(inputs, _targets(rows, schema), list(range(len(rows))), cut)
+    return Features(inputs, _targets(rows, schema), list(range(len(rows))), n_cut)
 
 
 def _targets(rows: Rows, schema: Schema) -> list[Any]:
@@ -170,32 +168,31 @@ def _targets(rows: Rows, schema: Schema) -> list[Any]:
 
 
 def _encode_windows(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Return windows of at most max_length tokens, special ones included; neighbours share a quarter of their tokens."""
+    """Return windows of at most max_length tokens with special tokens; neighbouring windows share a quarter of their tokens."""
     if rows and "text_pair" in rows[0]:
-        raise DataError(
-            "task.long_texts=windows reads one text; with pairs it is not clear which to cut. Set it to cut"
-        )
-    features = Features({"input_ids": []}, [], [], [0] * len(rows))
+        raise DataError("task.long_texts=windows does not support pairs of texts; set task.long_texts=cut")
     if not rows:
-        return features
+        return Features({"input_ids": []}, [], [], [])
     texts = [str(row["text"]) for row in rows]
-    whole = tokenizer(texts, return_special_tokens_mask=True, return_attention_mask=False, verbose=False)
-    special = whole.pop("special_tokens_mask")
-    features.inputs.update({name: [] for name in whole})
+    encoded = tokenizer(texts, return_special_tokens_mask=True, return_attention_mask=False, verbose=False)
+    special = encoded.pop("special_tokens_mask")
+    inputs: dict[str, list[list[int]]] = {name: [] for name in encoded}
+    targets: list[Any] = []
+    example_ids: list[int] = []
     for i, target in enumerate(_targets(rows, schema)):
-        start, stop = content_span(special[i])
-        size = max_length - len(special[i]) + stop - start
-        for first, end in windows(stop - start, size, size // 4):
-            for name, ids in whole.items():
-                one = [*ids[i][:start], *ids[i][start + first : start + end], *ids[i][stop:]]
-                features.inputs[name].append(one or [tokenizer.pad_token_id])  # an empty text without special tokens
-            features.targets.append(target)
-            features.example_ids.append(i)
-    return features
+        content = start, stop = content_span(special[i])
+        size = max_length - (len(special[i]) - (stop - start))
+        for window in windows(stop - start, size, size // 4):
+            for name, ids in encoded.items():
+                # without special tokens, an empty text has no token
+                inputs[name].append(cut_window(ids[i], content, window) or [tokenizer.pad_token_id])
+            targets.append(target)
+            example_ids.append(i)
+    return Features(inputs, targets, example_ids, [0] * len(rows))
 
 
 def model_kwargs(schema: Schema) -> dict[str, Any]:
-    """Return what the checkpoint's config needs: label names in both directions and the problem type."""
+    """Return the label names and the problem type for the checkpoint's config."""
     return {
         "num_labels": len(schema.labels),
         "id2label": dict(enumerate(schema.labels)),
@@ -214,7 +211,7 @@ def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Ten
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the summed cross entropy, binary cross entropy or squared error, computed in float32."""
+    """Return the sum of the cross entropy, binary cross entropy or squared error, in float32."""
     import torch
     from torch.nn import functional
 
@@ -228,7 +225,7 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
 
 
 def count_targets(batch: Batch, schema: Schema) -> float:
-    """Return the number of targets; with class weights, the sum of their weights, as PyTorch's mean does."""
+    """Return the number of targets; with class weights, the sum of their weights, as in PyTorch's mean reduction."""
     if schema.problem_type == "single_label_classification" and schema.class_weights:
         return float(sum(schema.class_weights[target] for target in batch.targets.tolist()))
     return float(batch.targets.numel())
@@ -244,29 +241,26 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     raw = _logits(values, features, rows, schema)
     if schema.problem_type == "regression":
         return [{"score": float(value)} for value in raw[:, 0]]
-    several = schema.problem_type == "multi_label_classification"
-    probabilities = calibration.probabilities_of(raw, several=several, temperature=schema.temperature)
-    named = [dict(zip(schema.labels, map(_rounded, row), strict=True)) for row in probabilities.tolist()]
-    if several:
+    is_multi_label = schema.problem_type == "multi_label_classification"
+    likely = calibration.probabilities_of(raw, multi_label=is_multi_label, temperature=schema.temperature)
+    named = [dict(zip(schema.labels, map(_rounded, row), strict=True)) for row in likely.tolist()]
+    if is_multi_label:
         return [
             {
                 "labels": [label for label, p in zip(schema.labels, row, strict=True) if p >= schema.threshold],
                 "probabilities": n,
             }
-            for row, n in zip(probabilities.tolist(), named, strict=True)
+            for row, n in zip(likely.tolist(), named, strict=True)
         ]
     best = raw.argmax(axis=1)
     return [
         {"label": schema.labels[i], "score": _rounded(row[i]), "probabilities": n}
-        for i, row, n in zip(best.tolist(), probabilities.tolist(), named, strict=True)
+        for i, row, n in zip(best.tolist(), likely.tolist(), named, strict=True)
     ]
 
 
 def _logits(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> np.ndarray:
-    """Return the logits of each example, shape (n, labels).
-
-    Those of a text in several windows are averaged, each window weighing as many as it has tokens.
-    """
+    """Return the logits of each row, shape (n, labels): the mean over its windows, weighted by their tokens."""
     raw = np.stack(values)
     if schema.long_texts == "cut":
         return raw
@@ -278,12 +272,12 @@ def _logits(values: Sequence[Any], features: Features, rows: Rows, schema: Schem
 
 
 def _rounded(probability: float) -> float:
-    """Return six significant digits: a small probability keeps its logarithm."""
+    """Round to six significant digits, which keeps the logarithm of small probabilities."""
     return float(f"{probability:.6g}")
 
 
 def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Schema:
-    """Choose the temperature with which the probabilities of the validation rows fit their labels best."""
+    """Choose the temperature whose probabilities fit the labels of the validation rows best."""
     if schema.problem_type == "regression":
         return schema
     targets = _targets(rows, schema)
@@ -305,94 +299,39 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
     """Return predictions and references: indices (n,), 0/1 matrices (n, labels), or numbers (n,)."""
     references = _targets(rows, schema)
     if schema.problem_type == "regression":
-        return np.array([one["score"] for one in decoded], np.float64), np.array(references, np.float64)
+        return np.array([prediction["score"] for prediction in decoded], np.float64), np.array(references, np.float64)
     if schema.problem_type == "multi_label_classification":
-        chosen = [[label in one["labels"] for label in schema.labels] for one in decoded]
+        chosen = [[label in prediction["labels"] for label in schema.labels] for prediction in decoded]
         return np.array(chosen, np.int64), np.array(references, np.int64).reshape(len(rows), -1)
     index = {label: i for i, label in enumerate(schema.labels)}
-    return np.array([index[one["label"]] for one in decoded], np.int64), np.array(references, np.int64)
-
-
-def metrics(settings: Settings) -> dict[str, Metric]:
-    """Return the metrics of the problem type; accuracy of several labels is that of the whole set."""
-    if settings.problem_type == "regression":
-        return {
-            "pearson": Metric(regression.pearson, hub_name="pearsonr"),
-            "spearman": Metric(regression.spearman, hub_name="spearmanr"),
-            "mean_squared_error": Metric(
-                regression.mean_squared_error, best=0.0, greater_is_better=False, hub_name="mse", short_names=("mse",)
-            ),
-            "mean_absolute_error": Metric(
-                regression.mean_absolute_error, best=0.0, greater_is_better=False, hub_name="mae", short_names=("mae",)
-            ),
-        }
-    is_multi_label = settings.problem_type == "multi_label_classification"
-    averages = [average for average in classification.AVERAGES if not (is_multi_label and average == "binary")]
-    averaged = {
-        # with single labels, micro averages equal the accuracy
-        f"{score}_{average}": Metric(
-            classification.averaged(score, average),
-            is_share=True,
-            is_mean=average == "micro" and not is_multi_label,
-            needs_two_labels=average == "binary",
-            short_names=(score,) if average == "macro" else (),
-            hub_name=score,
-            hub_arguments={"average": average},
-        )
-        for score in ("f1", "precision", "recall")
-        for average in averages
-    }
-    accuracy = Metric(classification.accuracy, is_mean=True, short_names=("acc",))
-    if is_multi_label:
-        return {"f1_micro": averaged.pop("f1_micro"), **averaged, "accuracy": accuracy}
-    return {
-        "accuracy": accuracy,
-        **averaged,
-        "matthews_correlation": Metric(classification.matthews_correlation, short_names=("mcc",)),
-    }
+    return np.array([index[prediction["label"]] for prediction in decoded], np.int64), np.array(references, np.int64)
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return the per-class table and, for one label per text, the confusion matrix (rows: true, columns: predicted)."""
-    if schema.problem_type == "regression":
-        return {}
-    n_labels = len(schema.labels)
-    if predictions.ndim == 1:
-        matrix = classification.confusion_matrix(predictions, references, n_labels)
-        hits, predicted, true = np.diag(matrix), matrix.sum(0), matrix.sum(1)
-    else:
-        hits, predicted, true = classification.label_counts(predictions, references)
-    precision, recall, f1 = classification.precision_recall_f1(hits, predicted, true)
-    table = [
-        {"label": label, "precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
-        for label, p, r, f, n in zip(schema.labels, precision, recall, f1, true, strict=True)
-    ]
-    found: dict[str, Any] = {"per_class": table}
-    if predictions.ndim == 1:
-        found["confusion_matrix"] = matrix.tolist()
-    return found
+    """Return the scores per label and, for one label per text, the confusion matrix; nothing for regression."""
+    return {} if schema.problem_type == "regression" else label_tables(predictions, references, schema.labels)
 
 
 def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Predict what is most frequent in training: the class, every label of more than half the rows, or the mean."""
+    """Predict the most frequent training class, the labels of more than half the training rows, or the mean."""
     targets = baselines.majority(np.array(_targets(train, schema)), schema.problem_type)
-    return _named(np.repeat(targets[None], len(rows), axis=0), schema)
+    return _predictions(np.repeat(targets[None], len(rows), axis=0), schema)
 
 
 def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Predict by TF-IDF of words and word pairs; what is most frequent where there is one class, or no word."""
-    known, asked = ([" ".join(input_texts(row, TASK)) for row in some] for some in (train, rows))
-    found = baselines.tfidf(known, asked, np.array(_targets(train, schema)), schema.problem_type, seed)
-    return majority_baseline(train, rows, schema, seed) if found is None else _named(found, schema)
+    """Predict by TF-IDF of words and word pairs; falls back to the majority for a single class or texts without words."""
+    train_texts, texts = ([" ".join(input_texts(row, TASK)) for row in part] for part in (train, rows))
+    targets = baselines.tfidf(train_texts, texts, np.array(_targets(train, schema)), schema.problem_type, seed)
+    return majority_baseline(train, rows, schema, seed) if targets is None else _predictions(targets, schema)
 
 
-def _named(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
-    """Return targets as decoded predictions: the inverse of `to_arrays`."""
+def _predictions(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
+    """Return targets as predictions: the inverse of `to_arrays`."""
     if schema.problem_type == "regression":
         return [{"score": float(value)} for value in targets]
     if schema.problem_type == "single_label_classification":
         return [{"label": schema.labels[index]} for index in targets]
-    return [{"labels": [label for label, on in zip(schema.labels, row, strict=True) if on]} for row in targets]
+    return [{"labels": [label for label, is_set in zip(schema.labels, row, strict=True) if is_set]} for row in targets]
 
 
 def answer(prediction: Mapping[str, Any], schema: Schema) -> str | list[str] | float:
@@ -452,7 +391,9 @@ def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
         return Comparability(f"they differ in task.problem_type ({types})")
     if first.schema.labels == other.schema.labels:
         return Comparability()
-    binary = tuple(name for name, metric in metrics(first.settings).items() if metric.needs_two_labels)
+    binary = tuple(
+        name for name, metric in label_metrics("single_label_classification").items() if metric.needs_two_labels
+    )
     return Comparability(
         None, binary, "The runs have different label orders, so scores of the positive class are not compared."
     )
@@ -512,7 +453,7 @@ _SAMPLES = [
 
 
 def sample_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Return twelve rows that suit the problem type and, where the recipe names labels, have those."""
+    """Return twelve rows that fit the problem type, with the labels of the recipe if it has any."""
     labels = settings.labels or sorted({row["label"] for row in _SAMPLES})
     position = {label: index for index, label in enumerate(sorted({row["label"] for row in _SAMPLES}))}
     rows: list[dict[str, Any]] = []
@@ -555,7 +496,7 @@ TASK = Task(
     confidence=confidence,
     not_in_csv=("probabilities",),
     to_arrays=to_arrays,
-    metrics=metrics,
+    metrics=lambda settings: label_metrics(settings.problem_type),
     details=details,
     baselines={
         "majority": Baseline(majority_baseline),

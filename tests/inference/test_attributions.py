@@ -111,5 +111,5 @@ def test_what_cannot_be_credited_is_refused(write_recipe: Any, tiny: Any, tmp_pa
     ]:
         with pytest.raises(RecipeError, match=said):
             load_recipe(write_recipe(), ["evaluation.attributions=1", *settings], find_tasks())
-    with pytest.raises(UsageError, match="is an encoder-decoder, which reads its embeddings twice"):
+    with pytest.raises(UsageError, match="attributions are available for encoders and decoders only"):
         finish(write_recipe(), tmp_path / "run", f"model.name={tiny('bart')}", "evaluation.attributions=1")

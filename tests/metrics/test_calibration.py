@@ -12,7 +12,7 @@ def sample(several, n=400, labels=4, seed=0, sharpness=3.0):
     """Return logits that are too large by `sharpness`, and a truth drawn from the probabilities without it."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 1.5, (n, labels))
-    honest = c.probabilities_of(logits, several=several)
+    honest = c.probabilities_of(logits, multi_label=several)
     truth = (
         (rng.random(honest.shape) < honest).astype(int)
         if several
@@ -33,7 +33,7 @@ def test_the_temperature_is_where_the_likelihood_with_its_prior_is_highest(sever
     logits, truth = sample(several, n=60)
 
     def cost(logarithm):
-        probabilities = c.probabilities_of(logits, several=several, temperature=np.exp(logarithm))
+        probabilities = c.probabilities_of(logits, multi_label=several, temperature=np.exp(logarithm))
         return c.log_losses(probabilities, truth).sum() * (logits.shape[1] if several else 1) + logarithm**2 / 2
 
     best = minimize_scalar(cost, bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-9})
@@ -44,7 +44,7 @@ def test_a_model_that_is_always_right_is_not_made_certain():
     logits = np.tile([[2.0, 0.0]], (30, 1))
     temperature = c.fit_temperature(logits, np.zeros(30, int))
     assert 0.2 < temperature < 1
-    assert c.probabilities_of(logits, several=False, temperature=temperature).max() < 0.9999
+    assert c.probabilities_of(logits, multi_label=False, temperature=temperature).max() < 0.9999
 
 
 def test_the_temperature_stays_in_its_bounds():
@@ -58,10 +58,12 @@ def test_the_temperature_stays_in_its_bounds():
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
 def test_what_a_temperature_did_can_be_undone(several, temperature):
     logits, _ = sample(several, n=50, sharpness=1.0)
-    after = c.probabilities_of(logits, several=several, temperature=temperature)
+    after = c.probabilities_of(logits, multi_label=several, temperature=temperature)
     rounded = np.array([[float(f"{p:.6g}") for p in row] for row in after])
-    before = c.probabilities_of(logits, several=several)
-    assert np.abs(c.cooled(rounded, temperature, several=several) - before).max() < (1e-3 if several else 1e-5)
+    before = c.probabilities_of(logits, multi_label=several)
+    assert np.abs(c.at_temperature_1(rounded, temperature, multi_label=several) - before).max() < (
+        1e-3 if several else 1e-5
+    )
 
 
 def test_the_error_by_hand():
@@ -76,14 +78,14 @@ def test_a_bin_holds_its_upper_border_and_the_ends_are_inside():
 
 def test_brier_and_likelihood_are_those_of_scikit_learn():
     logits, truth = sample(False, labels=2)
-    probabilities = c.probabilities_of(logits, several=False)
+    probabilities = c.probabilities_of(logits, multi_label=False)
     assert c.log_losses(probabilities, truth).mean() == pytest.approx(log_loss(truth, probabilities))
     # of two labels each is off by as much, and theirs counts one
     assert c.brier_scores(probabilities, truth).mean() == pytest.approx(
         2 * brier_score_loss(truth, probabilities[:, 1])
     )
     logits, marks = sample(True, sharpness=1.0)
-    each = c.probabilities_of(logits, several=True)
+    each = c.probabilities_of(logits, multi_label=True)
     assert c.log_losses(each, marks).mean() == pytest.approx(
         np.mean([log_loss(marks[:, i], each[:, i]) for i in range(4)]), rel=1e-6
     )

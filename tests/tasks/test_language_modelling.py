@@ -132,7 +132,7 @@ def test_these_models_keep_packed_rows_apart(model_type: str) -> None:
     config = AutoConfig.for_model(model_type, vocab_size=60, bos_token_id=1, eos_token_id=1, **values)
     model = AutoModelForCausalLM.from_config(config).eval()
     rows = [torch.randint(3, 60, (n,)).tolist() for n in (11, 17, 2)]
-    schema = lm.Schema("causal", "apart", True, 1, 1, 0.15, True, -1, 60, (1,))
+    schema = lm.CausalSchema("apart", packed=True, start_id=1, end_id=1)
     inputs, notes = blocks.apart(rows, 1, 1, 40, packed=True)
     features = lm.Features(inputs, [None] * len(notes), [note[0][0] for note in notes], [0] * len(rows), notes=notes)
     batch = make_collate(features, lm.TASK, schema, 0)(range(len(notes)))  # the second block is padded
@@ -215,18 +215,18 @@ def test_an_empty_text_can_be_predicted(apart: Made, joined: Made, masked: Made)
 
 def test_blank_rows_are_left_out_of_training_and_kept_when_predicting() -> None:
     rows = [{"text": "a"}, {"text": " "}, {"text": None}]
-    assert lm.read_rows(rows, lm.Settings(), "x") == ([{"text": "a"}], ["2 of 3 rows are blank and were left out"])
+    assert lm.read_rows(rows, lm.Settings(), "x") == ([{"text": "a"}], ["2 of 3 rows are blank and were skipped"])
     assert lm.read_rows([{"text": " "}], None, "input") == ([{"text": " "}], [])
-    with pytest.raises(DataError, match="every row is blank"):
+    with pytest.raises(DataError, match="all rows are blank"):
         lm.read_rows(rows[1:], lm.Settings(), "x")
-    with pytest.raises(DataError, match="row 1: column 'text' holds 5"):
+    with pytest.raises(DataError, match="row 1: column 'text' must be text; found 5"):
         lm.read_rows([{"text": 5}], lm.Settings(), "x")
 
 
 def test_a_setting_of_the_other_objective_is_refused(tiny_gpt2: str, tiny_bert: str) -> None:
-    with pytest.raises(UsageError, match=r"task\.documents is for decoders; bert is of kind encoder"):
+    with pytest.raises(UsageError, match=r"task\.documents applies to decoders only; bert is of kind encoder"):
         Made(tiny_bert, documents="joined")
-    with pytest.raises(UsageError, match=r"task\.mask_share is for encoders"):
+    with pytest.raises(UsageError, match=r"task\.mask_share applies to encoders only"):
         Made(tiny_gpt2, mask_share=0.3)
 
 
@@ -258,7 +258,7 @@ def test_the_byte_baseline_has_bits_per_byte_and_no_tokens(apart: Made, masked: 
 
 
 def test_what_is_not_finite_becomes_null_and_undefined(apart: Made) -> None:
-    decoded = [lm._named(np.array([math.nan, 3, 5, 0]))]
+    decoded = [lm._prediction(np.array([math.nan, 3, 5, 0]))]
     assert decoded[0]["nll"] is None and decoded[0]["perplexity"] is None
     predictions, references = lm.to_arrays(decoded, ROWS[:1], apart.schema)
     assert math.isnan(lm.metrics(lm.Settings())["perplexity"].fn(predictions, references))

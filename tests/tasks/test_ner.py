@@ -86,13 +86,11 @@ def test_tokens_are_found_in_a_text_that_is_not_their_join():
 def test_what_was_changed_is_said():
     assert read(FORM)[1] == []
     assert read({"tokens": ["a"], "tags": ["B-X"]})[1] == []
-    assert read({"tokens": ["a", "b"], "tags": ["I-X", "B-X"]})[1] == [
-        "tags are in IOB1 and were read as such; the model learns IOB2"
-    ]
+    assert read({"tokens": ["a", "b"], "tags": ["I-X", "B-X"]})[1] == ["tags follow IOB1; the model learns IOB2"]
     row, notes = read({"tokens": list("abcde"), "tags": ["B-X", "I-X", "O", "B-X", "I-Y"]})
     assert len(row["entities"]) == 3 and notes[0].startswith("1 tags are illegal in IOB2")
     row, notes = read({"text": "in Rome now", "entities": [{"start": 2, "end": 8, "label": "LOC"}]})
-    assert row["entities"] == [{"start": 3, "end": 7, "label": "LOC"}] and notes[0].startswith("1 entities began or")
+    assert row["entities"] == [{"start": 3, "end": 7, "label": "LOC"}] and notes[0].startswith("1 entities started or")
 
 
 def test_the_scheme_is_that_of_all_rows():
@@ -105,34 +103,34 @@ def test_the_scheme_is_that_of_all_rows():
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({}, r"neither tokens nor a text; say which columns with data.columns.tokens=NAME"),
-        ({"text": 3}, "column 'text' holds 3; text is needed"),
-        ({"tokens": ["a", 3]}, "column 'tokens' holds 3"),
-        ({"tokens": {"a": 1}}, "a list of texts is needed, or a text with spaces"),
-        ({"tokens": ["a"], "tags": [3]}, r"'tags' holds 3; write the tags' names \(such as B-PER\) instead of numbers"),
-        ({"tokens": ["a"], "tags": ["PER"]}, "tag 'PER'; allowed: O, or B- or I-"),
-        ({"tokens": ["a"], "tags": ["B-"]}, "tag 'B-'; allowed"),
-        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens, but 1 tags; each token needs one"),
+        ({}, r"no tokens and no text; name the column with data.columns.tokens=NAME"),
+        ({"text": 3}, "column 'text' must be text; found 3"),
+        ({"tokens": ["a", 3]}, "column 'tokens' must contain texts only; found 3"),
+        ({"tokens": {"a": 1}}, "must be a list of texts, or a text with spaces"),
+        ({"tokens": ["a"], "tags": [3]}, r"'tags' must contain texts only; found 3; replace numbers by the names of the tags"),
+        ({"tokens": ["a"], "tags": ["PER"]}, "invalid tag 'PER'; allowed: O, or a prefix"),
+        ({"tokens": ["a"], "tags": ["B-"]}, "invalid tag 'B-'; allowed"),
+        ({"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens but 1 tags; each token needs one tag"),
         ({"text": "a", "tags": ["O"]}, "tags without tokens"),
-        ({"text": "a b", "tokens": ["b", "a"]}, "the tokens do not stand in the text in this order"),
+        ({"text": "a b", "tokens": ["b", "a"]}, "the text does not contain the tokens in this order"),
         ({**FORM, "tags": ["O"] * 5}, "both 'tags' and 'entities'"),
-        ({"text": "a", "entities": "["}, "not JSON"),
-        ({"text": "a", "entities": 3}, "a list of {start, end, label} is needed"),
-        ({"text": "a", "entities": [{"start": 0}]}, "start, end and label are needed"),
-        ({"text": "ab", "entities": [{"start": 0, "end": 3, "label": "X"}]}, "from 0 to 3, but the text has 2 characters"),
+        ({"text": "a", "entities": "["}, "must be JSON"),
+        ({"text": "a", "entities": 3}, "column 'entities' must be a list of {start, end, label}"),
+        ({"text": "a", "entities": [{"start": 0}]}, "an entity must have start, end and label"),
+        ({"text": "ab", "entities": [{"start": 0, "end": 3, "label": "X"}]}, "from 0 to 3 in a text of 2 characters"),
         ({"text": "ab", "entities": [{"start": -1, "end": 1, "label": "X"}]}, "from -1 to 1"),
         ({"text": "ab", "entities": [{"start": 2, "end": 1, "label": "X"}]}, "from 2 to 1"),
         ({"text": "ab", "entities": [{"start": 0.0, "end": 1, "label": "X"}]}, "from 0.0 to 1"),
         ({"text": "a ", "entities": [{"start": 1, "end": 2, "label": "X"}]}, "the X from 1 to 2 is empty"),
-        ({"text": "ab", "entities": [{"start": 0, "end": 1, "label": " "}]}, "'a' has the label ' '"),
-        ({"text": "ab", "entities": [{"start": 0, "end": 1, "label": "X", "text": "b"}]}, "reads 'a', but the entity says 'b'"),
+        ({"text": "ab", "entities": [{"start": 0, "end": 1, "label": " "}]}, "must be the name of its type; found ' '"),
+        ({"text": "ab", "entities": [{"start": 0, "end": 1, "label": "X", "text": "b"}]}, "is 'a', but the entity has 'b'"),
         (
             {"text": "abc", "entities": [{"start": 1, "end": 3, "label": "X"}, {"start": 0, "end": 2, "label": "Y"}]},
             r"'ab' \(Y\) and 'bc' \(X\) overlap",
         ),
     ],
 )  # fmt: skip
-def test_rows_that_will_not_do_are_refused_in_words(row, message):
+def test_invalid_rows_are_refused(row, message):
     with pytest.raises(DataError, match=f"^file: row 1: .*{message}"):
         read(row)
 
@@ -142,11 +140,11 @@ def test_types_come_from_recipe_then_card_then_rows():
     assert TASK.find_schema(Settings(), rows, None, None).labels == TYPES
     assert TASK.find_schema(Settings(), rows, ["PER", "LOC"], None).tags == ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
     assert TASK.find_schema(Settings(labels=["X", *TYPES]), rows, ["PER", "LOC"], None).labels == ("X", *TYPES)
-    with pytest.raises(DataError, match="no entity at all"):
+    with pytest.raises(DataError, match="contain no entities"):
         TASK.find_schema(Settings(), [{"text": "x", "entities": []}], None, None)
-    with pytest.raises(DataError, match="names a type twice"):
+    with pytest.raises(DataError, match="contains a type twice"):
         TASK.find_schema(Settings(labels=["PER", "PER"]), rows, None, None)
-    with pytest.raises(DataError, match=r"entity type 'PER' is not among the types LOC, PRE\. Did you mean 'PRE'"):
+    with pytest.raises(DataError, match=r"unknown entity type 'PER'; known: LOC, PRE\. Did you mean 'PRE'"):
         TASK.find_schema(Settings(labels=["LOC", "PRE"]), rows, None, None)
 
 
@@ -165,7 +163,7 @@ def test_the_order_of_a_head_for_the_same_types_is_kept(tiny_bert):
 
 def test_a_type_that_training_lacks_is_refused_before_training(tiny_bert):
     schema = dataclasses.replace(schema_for(None), labels=("PER",))
-    with pytest.raises(DataError, match=r"row 7: entity type 'LOC' .* name it in task.labels too"):
+    with pytest.raises(DataError, match=r"row 7: unknown entity type 'LOC'; known: PER. Add it to task.labels"):
         TASK.encode([{**FORM, "id": "7"}], load_tokenizer(Path(tiny_bert)), schema, 32)
 
 
@@ -349,7 +347,7 @@ def test_a_tokenizer_without_offsets_is_refused(tiny_bert):
     class Slow:
         is_fast = False
 
-    with pytest.raises(ModelError, match="ner needs a fast tokenizer"):
+    with pytest.raises(ModelError, match="ner requires a fast tokenizer"):
         TASK.encode([FORM], Slow(), schema_for(None), 16)
 
 
@@ -432,7 +430,7 @@ def test_conll_files_reach_the_task_with_notes(tmp_path):
     (tmp_path / "test.conll").write_text("Rome\tB-LOC\nnow\tO\n", encoding="utf-8")
     train, test = str(tmp_path / "train.conll"), str(tmp_path / "test.conll")
     data = load_data(DataSection(train=train, validation=test, test=test, max_length=32), TASK, Settings())
-    assert data.notes == ["train: tags are in IOB1 and were read as such; the model learns IOB2"]
+    assert data.notes == ["train: tags follow IOB1; the model learns IOB2"]
     assert data.splits["train"][1]["entities"] == [
         {"start": 0, "end": 4, "label": "LOC"},
         {"start": 5, "end": 9, "label": "LOC"},

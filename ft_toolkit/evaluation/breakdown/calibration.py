@@ -30,7 +30,7 @@ def calibration(
     classifier = setup.task.classifier(setup.settings)
     assert classifier is not None, "only classifiers are calibrated"
     temperature, after = classifier.temperature(setup.schema), classifier.probabilities(decoded, setup.schema)
-    before = c.cooled(after, temperature, several=truth.ndim == 2)
+    before = c.at_temperature_1(after, temperature, multi_label=truth.ndim == 2)
     samples = min(setup.samples, SAMPLES)
     drawn = np.random.default_rng(setup.seed).integers(0, len(truth), (samples, len(truth)))
     sides = {

@@ -1,4 +1,4 @@
-"""What a fine-tuned classifier has to beat: the most frequent answer, and a linear model of the words."""
+"""Baselines of text classification: the most frequent target, and a linear model of the words."""
 
 import re
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from ft_toolkit.tasks.text.labels import ProblemType
 
 
 def majority(targets: np.ndarray, problem_type: ProblemType) -> np.ndarray:
-    """Return the target that stands for all: the most frequent class, the labels of more than half the rows, the mean.
+    """Return the target that fits all rows best: the most frequent class, the labels of more than half the rows, the mean.
 
-    `targets` has a row per training row: indices (n,), a 0/1 matrix (n, labels), or numbers (n,).
+    `targets` are indices (n,), a 0/1 matrix (n, labels), or numbers (n,).
     """
     if problem_type == "single_label_classification":
         return np.asarray(np.bincount(targets).argmax())
@@ -22,9 +22,9 @@ def majority(targets: np.ndarray, problem_type: ProblemType) -> np.ndarray:
 def tfidf(
     train: Sequence[str], texts: Sequence[str], targets: np.ndarray, problem_type: ProblemType, seed: int
 ) -> np.ndarray | None:
-    """Return the targets of `texts` by TF-IDF of words and word pairs with logistic regression (C = 10), or ridge for numbers.
+    """Predict the targets of `texts` by TF-IDF of words and word pairs with logistic regression (C = 10), or ridge regression.
 
-    None where there is nothing to fit on the training texts: one target only, or no word.
+    Returns None when the training texts have a single target or no words.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression, Ridge

@@ -1,4 +1,4 @@
-"""Rows of named entities: tokens with tags, or a text with spans, checked and brought into one form."""
+"""Rows of named entities: tokens with tags, or a text with spans, checked and converted to one form."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from ft_toolkit.tasks.text.words import find_words, place_words
 
 
 def words_of(row: Row) -> list[Span]:
-    """Return the words of a row in the form of `read_entity_rows`: its tokens where it has them, else those of its text."""
+    """Return the words of a row of `read_entity_rows`: its tokens, otherwise the words of its text."""
     if row.get("tokens") is None:
         return find_words(row["text"])
     placed = place_words(row["tokens"], row["text"])
@@ -22,133 +22,134 @@ def words_of(row: Row) -> list[Span]:
 
 
 def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
-    """Return rows in one form, and notes on what was changed.
+    """Return rows in one form, and notes on the changes.
 
-    Each row gets `text` (tokens joined by spaces, unless it has a text in which they stand in order); `tokens`, if it has
-    them; and, if it is labelled, `entities`: a list of {start, end, label} in characters of the text, ascending, apart.
-    Tags may be in IOB1, IOB2, BIOES or BILOU: the scheme is that which fits all rows best. Text files may hold tokens and
-    tags separated by spaces, and entities as JSON. Raises DataError.
+    Each row gets `text` (its own text, which must contain the tokens in order, or the tokens joined by spaces), `tokens` if it
+    has any, and `entities` if it is labelled: a list of {start, end, label} in characters of the text, ascending, without
+    overlap. Tags may follow IOB1, IOB2, BIOES or BILOU; the scheme that fits all rows best is used. In text files, tokens and
+    tags are separated by spaces, and entities are JSON. Raises DataError.
     """
     read = [_read_words(row, f"{where}: row {number}") for number, row in enumerate(rows, 1)]
     tagged = [row["tags"] for row in read if row.get("tags") is not None]
     scheme = find_scheme(tagged)
-    illegal = cut = 0
-    found: list[Row] = []
+    n_illegal = n_stripped = 0
+    rows_read: list[Row] = []
     for number, row in enumerate(read, 1):
         tags, entities = row.pop("tags", None), row.pop("entities", None)
         if tags is not None:
             if entities is not None:
-                raise DataError(f"{where}: row {number}: has both 'tags' and 'entities'; leave one out")
-            spans, bad = read_tags(tags, scheme)
-            illegal += bad
-            places = words_of(row)
-            row["entities"] = [{"start": places[a][0], "end": places[b - 1][1], "label": n} for a, b, n in spans]
+                raise DataError(f"{where}: row {number}: has both 'tags' and 'entities'; remove one of them")
+            spans, n_bad = read_tags(tags, scheme)
+            n_illegal += n_bad
+            words = words_of(row)
+            row["entities"] = [{"start": words[a][0], "end": words[b - 1][1], "label": n} for a, b, n in spans]
         elif entities is not None:
-            row["entities"], n_cut = _read_entities(entities, row["text"], f"{where}: row {number}")
-            cut += n_cut
-        found.append(row)
+            row["entities"], n = _read_entities(entities, row["text"], f"{where}: row {number}")
+            n_stripped += n
+        rows_read.append(row)
     notes = []
     if tagged and scheme != "IOB2":
-        notes.append(f"tags are in {scheme} and were read as such; the model learns IOB2")
-    if illegal:
+        notes.append(f"tags follow {scheme}; the model learns IOB2")
+    if n_illegal:
         notes.append(
-            f"{illegal} tags are illegal in {scheme} (such as I-X after O) and were read as conlleval reads them: an entity "
-            "begins there"
+            f"{n_illegal} tags are illegal in {scheme} (such as I-X after O); as in conlleval, an entity starts at each of them"
         )
-    if cut:
-        notes.append(f"{cut} entities began or ended with white space, which was cut off")
-    return found, notes
+    if n_stripped:
+        notes.append(f"{n_stripped} entities started or ended with white space, which was removed")
+    return rows_read, notes
 
 
 def _read_words(row: Row, where: str) -> dict[str, Any]:
-    """Return a row with text, tokens and tags of the right types."""
-    made = {key: value for key, value in row.items() if value is not None}
+    """Return a row with its text, and with tokens and tags as lists. Raises DataError."""
+    checked = {key: value for key, value in row.items() if value is not None}
     for column in ("tokens", "tags"):
-        if column in made:
-            made[column] = _strings(made[column], f"{where}: column '{column}'")
-    tokens, tags, text = made.get("tokens"), made.get("tags"), made.get("text")
+        if column in checked:
+            checked[column] = _strings(checked[column], f"{where}: column '{column}'")
+    tokens, tags, text = checked.get("tokens"), checked.get("tags"), checked.get("text")
     if text is None and tokens is None:
         raise DataError(
-            f"{where}: neither tokens nor a text; say which columns with data.columns.tokens=NAME or data.columns.text=NAME"
+            f"{where}: no tokens and no text; name the column with data.columns.tokens=NAME or data.columns.text=NAME"
         )
     if text is not None and not isinstance(text, str):
-        raise DataError(f"{where}: column 'text' holds {text!r}; text is needed")
+        raise DataError(f"{where}: column 'text' must be text; found {text!r}")
     if tags is not None:
         if tokens is None:
-            raise DataError(f"{where}: tags without tokens; say which column has these with data.columns.tokens=NAME")
+            raise DataError(
+                f"{where}: tags without tokens; name the column of the tokens with data.columns.tokens=NAME"
+            )
         if len(tags) != len(tokens):
-            raise DataError(f"{where}: {len(tokens)} tokens, but {len(tags)} tags; each token needs one")
+            raise DataError(f"{where}: {len(tokens)} tokens but {len(tags)} tags; each token needs one tag")
         for tag in tags:
             if not TAG.fullmatch(tag):
                 raise DataError(
-                    f"{where}: tag {tag!r}; allowed: O, or B- or I- (also S-, E-, U-, L-) and a type: B-PER"
+                    f"{where}: invalid tag {tag!r}; allowed: O, or a prefix (B-, I-, S-, E-, U-, L-) and a type, such as B-PER"
                 )
     if text is None:
-        made["text"] = " ".join(tokens or ())
+        checked["text"] = " ".join(tokens or ())
     elif tokens is not None and place_words(tokens, text) is None:
-        raise DataError(f"{where}: the tokens do not stand in the text in this order; leave one of the two out")
-    return made
+        raise DataError(f"{where}: the text does not contain the tokens in this order; remove one of the two columns")
+    return checked
 
 
 def _strings(value: Any, where: str) -> list[str]:
     if isinstance(value, str):
         return value.split()
     if not isinstance(value, (list, tuple)):
-        raise DataError(f"{where} holds {value!r}; a list of texts is needed, or a text with spaces between them")
+        raise DataError(f"{where} must be a list of texts, or a text with spaces between them; found {value!r}")
     for item in value:
         if not isinstance(item, str):
-            remedy = (
-                "write the tags' names (such as B-PER) instead of numbers" if isinstance(item, int) else "write text"
-            )
-            raise DataError(f"{where} holds {item!r}; {remedy}")
+            hint = "; replace numbers by the names of the tags, such as B-PER" if isinstance(item, int) else ""
+            raise DataError(f"{where} must contain texts only; found {item!r}{hint}")
     return list(value)
 
 
 def _read_entities(value: Any, text: str, where: str) -> tuple[list[dict[str, Any]], int]:
-    """Return the entities in order, and how many had white space at their borders."""
+    """Return the entities in order, and the number of those with white space at their ends."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
         except json.JSONDecodeError:
-            raise DataError(f"{where}: column 'entities' holds {value!r}, which is not JSON") from None
+            raise DataError(f"{where}: column 'entities' must be JSON; found {value!r}") from None
     if not isinstance(value, (list, tuple)):
-        raise DataError(f"{where}: column 'entities' holds {value!r}; a list of {{start, end, label}} is needed")
-    found = sorted((_read_entity(one, text, where) for one in value), key=lambda one: (one[0], one[1]))
-    for one, other in pairwise(found):
-        if other[0] < one[1]:
-            both = " and ".join(f"{text[start:end]!r} ({label})" for start, end, label in (one, other))
-            raise DataError(f"{where}: the entities {both} overlap; entities stand apart here, so keep one of them")
-    cut = 0
+        raise DataError(f"{where}: column 'entities' must be a list of {{start, end, label}}; found {value!r}")
+    spans = sorted((_read_entity(entity, text, where) for entity in value), key=lambda span: (span[0], span[1]))
+    for span, following in pairwise(spans):
+        if following[0] < span[1]:
+            both = " and ".join(f"{text[start:end]!r} ({label})" for start, end, label in (span, following))
+            raise DataError(f"{where}: the entities {both} overlap, which is not supported; keep one of them")
+    n_stripped = 0
     entities = []
-    for start, end, label in found:
+    for start, end, label in spans:
         inner = text[start:end]
         left, right = len(inner) - len(inner.lstrip()), len(inner) - len(inner.rstrip())
-        cut += bool(left or right)
+        n_stripped += bool(left or right)
         entities.append({"start": start + left, "end": end - right, "label": label})
-    return entities, cut
+    return entities, n_stripped
 
 
-def _read_entity(one: Any, text: str, where: str) -> tuple[int, int, str]:
-    if not isinstance(one, Mapping) or not {"start", "end", "label"} <= one.keys():
-        raise DataError(f"{where}: entity {one!r}; start, end and label are needed")
-    start, end, label = one["start"], one["end"], one["label"]
-    if not all(isinstance(place, int) for place in (start, end)) or not 0 <= start <= end <= len(text):
+def _read_entity(entity: Any, text: str, where: str) -> tuple[int, int, str]:
+    if not isinstance(entity, Mapping) or not {"start", "end", "label"} <= entity.keys():
+        raise DataError(f"{where}: an entity must have start, end and label; found {entity!r}")
+    start, end, label = entity["start"], entity["end"], entity["label"]
+    if not all(isinstance(position, int) for position in (start, end)) or not 0 <= start <= end <= len(text):
         raise DataError(
-            f"{where}: entity from {start!r} to {end!r}, but the text has {len(text)} characters; count characters from 0, "
-            "the end being the first one after the entity"
+            f"{where}: entity from {start!r} to {end!r} in a text of {len(text)} characters; characters count from 0, and end "
+            "is the first character after the entity"
         )
     if not isinstance(label, str) or not label.strip():
-        raise DataError(f"{where}: entity {text[start:end]!r} has the label {label!r}; the name of its type is needed")
-    if not text[start:end].strip():
-        raise DataError(f"{where}: the {label} from {start} to {end} is empty; an entity holds at least one character")
-    if one.get("text", text[start:end]) != text[start:end]:
         raise DataError(
-            f"{where}: from {start} to {end} the text reads {text[start:end]!r}, but the entity says {one['text']!r}; "
-            "count characters, not bytes or UTF-16 units"
+            f"{where}: the label of entity {text[start:end]!r} must be the name of its type; found {label!r}"
+        )
+    if not text[start:end].strip():
+        raise DataError(f"{where}: the {label} from {start} to {end} is empty; an entity has at least one character")
+    if entity.get("text", text[start:end]) != text[start:end]:
+        raise DataError(
+            f"{where}: the text from {start} to {end} is {text[start:end]!r}, but the entity has {entity['text']!r}; count "
+            "characters, not bytes or UTF-16 units"
         )
     return start, end, label
 
 
 def entity_spans(entities: Sequence[Mapping[str, Any]]) -> list[tuple[int, int, str]]:
     """Return entities as (start, end, label)."""
-    return [(one["start"], one["end"], one["label"]) for one in entities]
+    return [(entity["start"], entity["end"], entity["label"]) for entity in entities]

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, Features, Kind, Pretrained, Row, Rows, TaskSettings
-from ft_toolkit.tasks.text.token_targets import IGNORED, at_places
+from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions
 
 if TYPE_CHECKING:
     import torch
@@ -304,7 +304,7 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
 
     if schema.kind == "decoder":
         wanted = _predicting(batch)
-        logits, targets = at_places(outputs.logits, wanted), batch.targets[:, 1:][wanted[:, :-1]]
+        logits, targets = at_positions(outputs.logits, wanted), batch.targets[:, 1:][wanted[:, :-1]]
     else:
         wanted = batch.targets != IGNORED
         logits, targets = outputs.logits[wanted], batch.targets[wanted]

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ft_toolkit.tasks.base import Batch, Task
-from ft_toolkit.tasks.text.token_targets import places_of
+from ft_toolkit.tasks.text.token_targets import flat_positions
 
 
 @contextmanager
@@ -47,4 +47,4 @@ def unwrapped(model: Any) -> Any:
 def read_positions(task: Task, batch: Batch, schema: Any) -> Tensor | None:
     """Return the positions whose logits the task's loss and predictions read, None for all positions of the batch."""
     mask = None if task.logit_positions is None else task.logit_positions(batch, schema)
-    return None if mask is None else places_of(mask)
+    return None if mask is None else flat_positions(mask)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ft_toolkit.tasks.language_modelling import MaskedSchema
 from ft_toolkit.tasks.text.blocks import apart, choose_masked, cut, joined, mask_tokens, pack
 
 
@@ -70,8 +71,8 @@ def test_something_is_masked_wherever_there_is_a_word():
 def test_eighty_ten_ten():
     rng = np.random.default_rng(4)
     ids = [7] * 20_000
-    masked = np.array(mask_tokens(ids, range(len(ids)), 4, 50, [0, 1, 2, 3, 4], rng))
+    masked = np.array(mask_tokens(ids, range(len(ids)), MaskedSchema(0.15, True, 4, 50, (0, 1, 2, 3, 4)), rng))
     assert abs((masked == 4).mean() - 0.8) < 0.01
     assert abs((masked == 7).mean() - 0.1 - 0.1 / 45) < 0.01
     assert not np.isin(masked, [0, 1, 2, 3]).any()
-    assert mask_tokens([5, 6], [], 4, 50, [], rng) == [5, 6]
+    assert mask_tokens([5, 6], [], MaskedSchema(0.15, True, 4, 50, ()), rng) == [5, 6]
