@@ -1,4 +1,4 @@
-"""Summarization: a document goes in, a shorter text comes out."""
+"""Summarization: generate a short text from a document."""
 
 from __future__ import annotations
 
@@ -12,71 +12,73 @@ from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
 from ft_toolkit.tasks.display.texts import generated_texts
-from ft_toolkit.tasks.text import generation
+from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
-# What T5 was trained with; and what GPT-2's makers found to call for a summary (Radford et al. 2019).
+# The prefix that T5 was trained with, and the prompt that makes GPT-2 summarize (Radford et al. 2019).
 T5_PREFIX = "summarize: "
 PROMPT = "{document}\n\nTL;DR:\n"
 
 
 class Settings(generation.GenerationSettings):
-    """What stands under `task:`; the prompt's place for the text is {document}."""
+    """The `task:` section of a recipe. {document} in the prompt is replaced by the text."""
 
     name: Literal["summarization"] = "summarization"
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Check that documents and summaries are texts; a row with a list of them gets the first as its summary."""
-    generation.check_texts(rows, "document", where)
+    """Check documents and summaries. Of a list of summaries, the first one becomes the summary. Raises DataError."""
+    source_target.check_texts(rows, "document", where)
     read: list[Row] = []
-    foreign = 0
+    n_foreign = 0
     for number, row in enumerate(rows, 1):
         if "summary" not in row and "references" not in row:
             read.append(row)
             continue
-        texts = generation.read_answers(row, "summary", where, number)
-        foreign += not any(re.search("[a-z0-9]", text.lower()) for text in texts)
-        several = {"references": texts} if len(texts) > 1 else {}
-        read.append({**{k: v for k, v in row.items() if k != "references"}, "summary": texts[0], **several})
-    notes = [f"{foreign} of {len(rows)} summaries have no letter a to z; ROUGE sees nothing else"] if foreign else []
-    return read, notes
+        texts = source_target.read_targets(row, "summary", f"{where}: row {number}")
+        n_foreign += not any(re.search("[a-z0-9]", text.lower()) for text in texts)
+        references = {"references": texts} if len(texts) > 1 else {}
+        read.append({**{k: v for k, v in row.items() if k != "references"}, "summary": texts[0], **references})
+    note = f"{n_foreign} of {len(rows)} summaries have no letter a to z, so their ROUGE scores are 0"
+    return read, [note] if n_foreign else []
 
 
 def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
-    """Find special tokens and the text around a document. Raises UsageError or ModelError, see generation.find_schema."""
+    """Find the special tokens and the text around a document; see `generation.find_schema`."""
     prefix = T5_PREFIX if pretrained.config.model_type == "t5" else ""
-    return generation.find_schema(settings, pretrained, prefix=prefix, prompt=PROMPT, place="{document}")
+    return generation.find_schema(settings, pretrained, prefix=prefix, prompt=PROMPT, placeholder="{document}")
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Tokenize each row into one feature: at most max_length tokens of the document, max_target_length of the summary."""
-    answers = [str(row["summary"]) for row in rows] if rows and "summary" in rows[0] else None
+    """Tokenize each row into one feature of at most max_length source and max_target_length summary tokens."""
+    summaries = [str(row["summary"]) for row in rows] if rows and "summary" in rows[0] else None
     documents = [str(row["document"]) for row in rows]
-    return generation.encode(documents, answers, tokenizer, schema, max_length, "summary tokens")
+    return source_target.encode(documents, summaries, tokenizer, schema, max_length, "summary tokens")
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return the generated summary of each row."""
+    """Return {"summary"} per row."""
     return [{"summary": text} for text in values]
 
 
 def reference_answer(row: Row, schema: Schema) -> str | list[str]:
-    """Return the true summary, a list where there are several."""
-    texts = generation.references_of(row, "summary")
+    """Return the reference summary, or a list of several."""
+    texts = source_target.references_of(row, "summary")
     return texts[0] if len(texts) == 1 else texts
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return ROUGE of each example and its number of words, and the same of the first reference against itself."""
-    references = [generation.references_of(row, "summary") for row in rows]
-    return rouge.statistics([str(one["summary"]) for one in decoded], references)
+    """Return ROUGE and the number of words of each prediction, and the same of the first reference against itself."""
+    references = [source_target.references_of(row, "summary") for row in rows]
+    return rouge.statistics([str(prediction["summary"]) for prediction in decoded], references)
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
-    """Return ROUGE F-measures, 0 to 100. rougeL comes first: unlike rouge2 it is seldom 0 for a whole example, so that it
-    tells checkpoints apart on few rows; unlike rouge1 it looks at the order of words.
+    """Return ROUGE F-measures, 0 to 100.
+
+    rougeL comes first: it is rarely 0 for an example, so that it separates checkpoints on few rows (unlike rouge2), and it
+    depends on the order of words (unlike rouge1).
     """
     names = ("rougeL", "rouge1", "rouge2", "rougeLsum")
     return {
@@ -92,7 +94,7 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return mean lengths in words, and how ROUGE was computed."""
+    """Return the mean lengths in words, and the definition of ROUGE."""
     return {
         "mean_words": {"predicted": rouge.mean_words(predictions), "reference": rouge.mean_words(references)},
         "signatures": {"rouge": "rouge-score, F-measure, Porter stemmer, best reference per example"},
@@ -100,7 +102,7 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 
 def lead_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Take the document's first sentences, as many as the training summaries have on average (at least one)."""
+    """Return the first sentences of the document; their number is the mean of the training summaries, at least 1."""
     counts = [len(rouge.sentences(str(row["summary"]))) for row in train]
     n = max(round(sum(counts) / len(counts)), 1)
     return [{"summary": "\n".join(rouge.sentences(str(row["document"]))[:n])} for row in rows]
@@ -135,7 +137,7 @@ _SAMPLES = [
 
 
 def sample_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Return twelve messages with a summary each; every third has two."""
+    """Return twelve messages with summaries; every third one has two references."""
     rows: list[dict[str, Any]] = []
     for number, (document, summary) in enumerate(_SAMPLES):
         row = {"id": str(number + 1), "document": document, "summary": summary}
@@ -148,8 +150,8 @@ TASK = Task(
     settings=Settings,
     columns={
         "document": Column("the text to summarize", example="A text."),
-        "summary": Column("the summary to learn, or a list of several", is_answer=True),
-        "references": Column("a list of summaries; a prediction is held to the best", required=False, is_answer=True),
+        "summary": Column("the summary, or a list of summaries", is_answer=True),
+        "references": Column("a list of summaries; the best match counts", required=False, is_answer=True),
     },
     read_rows=read_rows,
     find_schema=find_schema,

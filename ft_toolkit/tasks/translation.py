@@ -1,4 +1,4 @@
-"""Translation: a text in one language goes in, the same in another comes out."""
+"""Translation: generate a text in another language."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ft_toolkit.metrics import translation as scores
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
 from ft_toolkit.tasks.display.texts import generated_texts
-from ft_toolkit.tasks.text import generation
+from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
-# Names for prefixes and prompts; T5 was trained on the first four. Other codes stand for themselves.
+# Language names for prefixes and prompts; T5 was trained on the first four. Other codes are used unchanged.
 LANGUAGES = {
     "en": "English", "de": "German", "fr": "French", "ro": "Romanian", "ar": "Arabic", "cs": "Czech", "da": "Danish",
     "el": "Greek", "es": "Spanish", "et": "Estonian", "fi": "Finnish", "hi": "Hindi", "hu": "Hungarian", "it": "Italian",
@@ -29,20 +29,20 @@ PROMPT = "{source_language}: {source}\n{target_language}:\n"
 
 
 class Settings(generation.GenerationSettings):
-    """What stands under `task:`; the prompt's place for the text is {source}.
+    """The `task:` section of a recipe. {source} in the prompt is replaced by the text.
 
-    {source_language} and {target_language} in prefix and prompt become the languages' names.
+    {source_language} and {target_language} in prefix and prompt are replaced by language names.
     """
 
     name: Literal["translation"] = "translation"
-    # Codes (en, de); where the rows have no columns source and target, these are the columns' names. NLLB and mBART-50 want
-    # the names of their own language tokens (eng_Latn, en_XX).
+    # Language codes (en, de), also the column names for rows without the columns source and target. NLLB and mBART-50 need the
+    # names of their language tokens (eng_Latn, en_XX).
     source_language: str | None = None
     target_language: str | None = None
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Check that texts are texts, and take them out of a column that holds a dict by language, as WMT's on the Hub do."""
+    """Check the texts, and read them from a column with a dict by language (WMT on the Hub). Raises DataError."""
     languages = {
         "source": settings.source_language if settings else None,
         "target": settings.target_language if settings else None,
@@ -52,10 +52,10 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         texts = {side: _side(row[side], side, languages[side], where, number) for side in languages if side in row}
         new = {**{name: value for name, value in row.items() if name != "references"}, **texts}
         if "target" in row or "references" in row:
-            references = generation.read_answers({**row, **texts}, "target", where, number)
+            references = source_target.read_targets({**row, **texts}, "target", f"{where}: row {number}")
             new |= {"target": references[0], **({"references": references} if len(references) > 1 else {})}
         read.append(new)
-    generation.check_texts(read, "source", where)
+    source_target.check_texts(read, "source", where)
     return read, []
 
 
@@ -64,18 +64,18 @@ def _side(value: Any, side: str, language: str | None, where: str, number: int) 
         return value
     if language is None:
         raise DataError(
-            f"{where}: row {number}: {one_of(value)} in one column; say which with task.{side}_language=CODE"
+            f"{where}: row {number}: the column has several languages ({one_of(value)}); set task.{side}_language"
         )
     if language not in value:
         raise DataError(
-            f"{where}: row {number}: no text in task.{side}_language={language}; found: {one_of(value)}."
+            f"{where}: row {number}: no text for task.{side}_language={language}; languages: {one_of(value)}."
             f"{did_you_mean(language, list(value))}"
         )
     return value[language]
 
 
 def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
-    """Find special tokens and the text around a source. Raises UsageError or ModelError, see generation.find_schema."""
+    """Find the special tokens and the text around a source; see `generation.find_schema`."""
     languages = (settings.source_language, settings.target_language)
     is_t5 = pretrained.config.model_type == "t5"
     if (
@@ -85,57 +85,60 @@ def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | Non
         and settings.prompt is None
     ):
         raise UsageError(
-            "this checkpoint is told in words what to do: set task.source_language and task.target_language (en, de ...), or "
-            + ("task.prefix" if is_t5 else "task.prompt")
+            "this checkpoint needs the names of the languages: set task.source_language and task.target_language (en, de ...), "
+            + ("or task.prefix" if is_t5 else "or task.prompt")
         )
-    prefix, prompt = (_named(text, languages) for text in (T5_PREFIX if is_t5 else "", PROMPT))
-    own = {
-        name: _named(text, languages) for name in ("prefix", "prompt") if (text := getattr(settings, name)) is not None
-    }
+    prefix, prompt = (_with_names(text, languages) for text in (T5_PREFIX if is_t5 else "", PROMPT))
+    written = {name: text for name in ("prefix", "prompt") if (text := getattr(settings, name)) is not None}
     return generation.find_schema(
-        settings.model_copy(update=own), pretrained, prefix=prefix, prompt=prompt, place="{source}", languages=languages
+        settings.model_copy(update={name: _with_names(text, languages) for name, text in written.items()}),
+        pretrained,
+        prefix=prefix,
+        prompt=prompt,
+        placeholder="{source}",
+        languages=languages,
     )
 
 
-def _named(text: str, languages: tuple[str | None, str | None]) -> str:
-    """Return a text with the languages' names in their places."""
-    for place, code in zip(("{source_language}", "{target_language}"), languages, strict=True):
+def _with_names(text: str, languages: tuple[str | None, str | None]) -> str:
+    """Return a text with the names of the languages in place of their placeholders."""
+    for placeholder, code in zip(("{source_language}", "{target_language}"), languages, strict=True):
         if code is not None:
-            text = text.replace(place, LANGUAGES.get(code, code))
+            text = text.replace(placeholder, LANGUAGES.get(code, code))
     return text
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Tokenize each row into one feature: at most max_length tokens of the source, max_target_length of the target."""
-    answers = [str(row["target"]) for row in rows] if rows and "target" in rows[0] else None
+    """Tokenize each row into one feature of at most max_length source and max_target_length target tokens."""
+    targets = [str(row["target"]) for row in rows] if rows and "target" in rows[0] else None
     sources = [str(row["source"]) for row in rows]
-    return generation.encode(sources, answers, tokenizer, schema, max_length, "target tokens")
+    return source_target.encode(sources, targets, tokenizer, schema, max_length, "target tokens")
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return the generated translation of each row."""
+    """Return {"translation"} per row."""
     return [{"translation": text} for text in values]
 
 
 def reference_answer(row: Row, schema: Schema) -> str | list[str]:
-    """Return the true translation, a list where there are several."""
-    texts = generation.references_of(row, "target")
+    """Return the reference translation, or a list of several."""
+    texts = source_target.references_of(row, "target")
     return texts[0] if len(texts) == 1 else texts
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Return the counts behind BLEU, chrF and TER of each example, and those of its first reference."""
-    references = [generation.references_of(row, "target") for row in rows]
-    predictions = [str(one["translation"]) for one in decoded]
+    references = [source_target.references_of(row, "target") for row in rows]
+    predictions = [str(prediction["translation"]) for prediction in decoded]
     language = schema.target_language
     return (
         scores.statistics(predictions, references, language),
-        scores.statistics([several[0] for several in references], references, language),
+        scores.statistics([texts[0] for texts in references], references, language),
     )
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
-    """Return the corpus metrics, 0 to 100; BLEU comes first, being what translation tables show."""
+    """Return the corpus metrics, 0 to 100. BLEU comes first, as in published tables."""
     return {
         "bleu": Metric(scores.bleu, best=100.0, is_share=True, hub_name="sacrebleu"),
         "chrf": Metric(scores.chrf, best=100.0, is_share=True),
@@ -144,7 +147,7 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return sacrebleu's signatures and mean lengths in words."""
+    """Return the mean lengths in words, and sacrebleu's signatures."""
     return {
         "mean_words": {"predicted": scores.mean_words(predictions), "reference": scores.mean_words(references)},
         "signatures": scores.signatures(predictions, schema.target_language),
@@ -152,7 +155,7 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 
 def copy_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Return the source untranslated: what names and numbers alone are worth."""
+    """Return the source unchanged, which scores its names and numbers."""
     return [{"translation": str(row["source"])} for row in rows]
 
 
@@ -173,7 +176,7 @@ _SAMPLES = [
 
 
 def sample_rows(settings: Settings) -> list[dict[str, Any]]:
-    """Return twelve sentences in English and German; every third has two translations."""
+    """Return twelve sentences in English and German; every third one has two references."""
     rows: list[dict[str, Any]] = []
     for number, (source, target) in enumerate(_SAMPLES):
         row = {"id": str(number + 1), "source": source, "target": target}
@@ -186,8 +189,8 @@ TASK = Task(
     settings=Settings,
     columns={
         "source": Column("the text to translate", named_by="source_language", example="A text."),
-        "target": Column("its translation, or a list of several", is_answer=True, named_by="target_language"),
-        "references": Column("a list of translations; all count as right", required=False, is_answer=True),
+        "target": Column("the translation, or a list of translations", is_answer=True, named_by="target_language"),
+        "references": Column("a list of translations; all count as references", required=False, is_answer=True),
     },
     read_rows=read_rows,
     find_schema=find_schema,

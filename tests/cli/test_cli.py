@@ -91,7 +91,7 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
         ("text,label\nfine,a\nbad,\n", "x.csv", [], "row 2: column 'label' is empty"),
         ("text,label\nfine,a\nbad,a\n", "x.csv", [], "one label only (a)"),
         ('{"text": "a", "label": "b"}\n{"text": "a"\n', "x.jsonl", [], "x.jsonl:2: not valid JSON"),
-        ('{"text": 5, "label": "b"}\n', "x.jsonl", [], "row 1: column 'text' holds 5; text is needed"),
+        ('{"text": 5, "label": "b"}\n', "x.jsonl", [], "row 1: column 'text' must be text; found 5"),
         ('[{"text": "a", "label": ["b", "c"]}]', "x.json", [], "problem_type=multi_label_classification"),
         ("", "x.csv", [], "the file is empty; the first line must hold the column names"),
         ("text\tlabel\n", "x.tsv", [], "the file has no rows"),
@@ -103,7 +103,7 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
             ["task.problem_type=regression", "evaluation.metric_for_best_model=null"],
             "label 'high' is not a number",
         ),
-        ("text,label\na,x\nb,y\n", "x.csv", ["task.labels=[x,z]"], "label 'y' is not among the labels x, z"),
+        ("text,label\na,x\nb,y\n", "x.csv", ["task.labels=[x,z]"], "unknown label 'y'; known: x, z"),
         ("text,label\na,x\nb,y\n", "x.csv", ["data.columns.text=tekst"], "no column 'tekst'"),
     ],
 )

@@ -119,7 +119,7 @@ def test_a_text_that_is_none_is_refused_with_its_row(load, column, value):
     rows[1][column] = value
     with pytest.raises(DataError) as caught:
         load(rows)
-    assert f"train.jsonl: row 2: column '{column}' holds {value!r}; text is needed" in str(caught.value)
+    assert f"train.jsonl: row 2: column '{column}' must be text; found {value!r}" in str(caught.value)
 
 
 @pytest.mark.parametrize("label", ["", "  "])

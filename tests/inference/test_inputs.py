@@ -102,7 +102,7 @@ def test_no_rows_give_no_predictions(model: LoadedModel) -> None:
             "row 2: column 'text_pair' is missing .* required in all rows",
         ),
         ([{"text": b"a"}], "row 1: column 'text' holds bytes"),
-        ([{"text": 3}], "column 'text' holds 3; text is needed"),
+        ([{"text": 3}], "column 'text' must be text; found 3"),
         (pd.DataFrame([["a"]]), "column names must be text"),
     ],
     ids=str,

@@ -122,7 +122,7 @@ def test_the_runs_own_file_is_read_as_the_run_read_it(classifier: Path, tmp_path
 def test_wrong_rows_are_refused_in_words(classifier: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"review": "fine", "stars": "prase", "body": "x"}\n')
-    with pytest.raises(DataError, match=r"rows.jsonl: row 1: label 'prase' is not among .*Did you mean 'praise'"):
+    with pytest.raises(DataError, match=r"rows.jsonl: row 1: unknown label 'prase'; known.*Did you mean 'praise'"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e")
     with pytest.raises(DataError, match=r"no column 'bdy' .*Did you mean 'body'.* Set its name: .*--column text=NAME"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e", columns={"text": "bdy"})

@@ -38,8 +38,8 @@ def test_references_come_from_either_column_and_the_first_is_learned() -> None:
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"document": 3, "summary": "a"}, "column 'document' holds 3; text is needed"),
-        ({"document": "d", "summary": ""}, "column 'summary' holds ''; a text is needed, or a list of texts"),
+        ({"document": 3, "summary": "a"}, "column 'document' must be text; found 3"),
+        ({"document": "d", "summary": ""}, "column 'summary' must be a text or a list of texts; found ''"),
         ({"document": "d", "summary": "a", "references": "|"[:0]}, "column 'references' holds ''"),
     ],
 )

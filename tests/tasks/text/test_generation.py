@@ -22,7 +22,7 @@ from ft_toolkit.models.pretrained import Checkpoint, load_model, load_tokenizer,
 from ft_toolkit.models.tiny import make_tiny_model
 from ft_toolkit.recipe.methods import FullMethod, LoraMethod
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.tasks.text import generation
+from ft_toolkit.tasks.text import source_target
 from ft_toolkit.training.collate import make_collate
 
 TASK = find_tasks()["summarization"]
@@ -245,15 +245,15 @@ def test_generation_settings_reach_the_texts(trained: Any) -> None:
         for case.schema in (schema, replace(schema, **change)):
             written.append(case.texts(4096))
         assert written[0] != written[1], change
-    with pytest.raises(UsageError, match=r"min_new_tokens=16 leaves no room"):
+    with pytest.raises(UsageError, match=r"min_new_tokens=16 must be smaller"):
         Case(case.folder, min_new_tokens=16)
 
 
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("bart", {"prompt": "{document}"}, "task.prompt does nothing with a checkpoint of kind encoder-decoder"),
-        ("gpt2", {"prefix": "x"}, "task.prefix does nothing with a checkpoint of kind decoder"),
+        ("bart", {"prompt": "{document}"}, "task.prompt has no effect on a checkpoint of kind encoder-decoder"),
+        ("gpt2", {"prefix": "x"}, "task.prefix has no effect on a checkpoint of kind decoder"),
         ("gpt2", {"prompt": "TL;DR"}, "task.prompt has no {document}"),
         ("gpt2", {"max_target_length": 400}, "need 528 positions; the model has 512"),
         ("marian", {"max_target_length": 513}, "need 513 positions"),
@@ -278,4 +278,4 @@ def test_an_encoder_that_cannot_be_a_decoder_is_refused(folder_of: Any, tmp_path
 @pytest.mark.parametrize("value", [None, "", "  ", [], ["a", 3], 7])
 def test_answers_that_are_none_are_refused(value: Any) -> None:
     with pytest.raises(DataError, match=r"here: row 4: column 'summary'"):
-        generation.read_answers({"summary": value}, "summary", "here", 4)
+        source_target.read_targets({"summary": value}, "summary", "here: row 4")

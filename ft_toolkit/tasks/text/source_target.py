@@ -1,0 +1,144 @@
+"""Rows with a source text and a target text: reading them, and encoding them for each kind of checkpoint.
+
+encoder-decoder    input_ids          prefix source </s>
+                   decoder_input_ids  <start> target           the targets, shifted by one position
+                   targets            target </s>
+decoder            input_ids          prompt with the source, target <end>
+                   targets            -100 for the prompt, then target <end>
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ft_toolkit.core.errors import DataError, ModelError, UsageError
+from ft_toolkit.tasks.base import Features, Row, Rows
+from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.token_targets import IGNORED
+
+
+def check_texts(rows: Rows, column: str, where: str) -> None:
+    """Raise DataError for a row whose source is not a text."""
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row[column], str):
+            raise DataError(f"{where}: row {number}: column '{column}' must be text; found {row[column]!r}")
+
+
+def read_targets(row: Row, target: str, where: str) -> list[str]:
+    """Return the references of a row: its column `references`, else its target, which is a text or a list of texts.
+
+    `where` names file and row. Raises DataError.
+    """
+    for name in ("references", target):
+        value = row.get(name)
+        if value is None:
+            continue
+        texts = list(value) if isinstance(value, (list, tuple)) else [value]
+        if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+            raise DataError(f"{where}: column '{name}' must be a text or a list of texts; found {value!r}")
+        own_target = row.get(target)
+        if name == "references" and isinstance(own_target, str) and own_target.strip() and own_target not in texts:
+            texts = [own_target, *texts]
+        return texts
+    raise DataError(f"{where}: column '{target}' is empty")
+
+
+def references_of(row: Row, target: str) -> list[str]:
+    """Return the references of a row of `read_rows`."""
+    return list(row.get("references") or [row[target]])
+
+
+def encode(
+    sources: Sequence[str], targets: Sequence[str] | None, tokenizer: Any, schema: Schema, max_length: int, unit: str
+) -> Features:
+    """Tokenize sources and, if given, targets; one feature per row.
+
+    `max_length` limits the source and the text around it; only the source is cut. `unit` is the name in `answers_cut` of the
+    target tokens beyond max_target_length. Raises UsageError when the model has too few positions.
+    """
+    _check_positions(schema, max_length)
+    if schema.language_token_id is not None:
+        tokenizer.src_lang, tokenizer.tgt_lang = schema.source_language, schema.target_language
+    is_decoder = schema.kind == "decoder"
+    inputs, n_cut = (_prompts if is_decoder else _sources)(sources, tokenizer, schema, max_length)
+    rows = list(range(len(sources)))
+    if targets is None:
+        return Features({"input_ids": inputs}, [None] * len(sources), rows, n_cut)
+    full = _target_ids(targets, tokenizer, schema)
+    kept = [tokens[: schema.max_target_length] for tokens in full]
+    answers_cut = {unit: [len(tokens) - len(part) for tokens, part in zip(full, kept, strict=True)]}
+    if is_decoder:
+        joined = [[*prompt, *target] for prompt, target in zip(inputs, kept, strict=True)]
+        labels = [[IGNORED] * len(prompt) + target for prompt, target in zip(inputs, kept, strict=True)]
+        return Features({"input_ids": joined}, labels, rows, n_cut, answers_cut)
+    assert schema.decoder_start_token_id is not None
+    shifted = [[schema.decoder_start_token_id, *target[:-1]] for target in kept]
+    return Features({"input_ids": inputs, "decoder_input_ids": shifted}, kept, rows, n_cut, answers_cut)
+
+
+def _check_positions(schema: Schema, max_length: int) -> None:
+    """Raise UsageError when source and target do not fit into the positions of the model."""
+    n_target = schema.max_target_length
+    needed = n_target + max_length if schema.kind == "decoder" else max(n_target, max_length)
+    if schema.max_positions is not None and needed > schema.max_positions:
+        raise UsageError(
+            f"data.max_length={max_length} and task.max_target_length={n_target} need {needed} positions; the model has "
+            f"{schema.max_positions}. Reduce one of them"
+        )
+
+
+def _tokenize(texts: Sequence[str], tokenizer: Any, **options: Any) -> list[list[int]]:
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), return_attention_mask=False, verbose=False, **options)
+    return [list(ids) for ids in encoded["input_ids"]]
+
+
+def _sources(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int) -> tuple[list[list[int]], list[int]]:
+    """Return the tokens of prefix and source, at most `limit`, and the number of tokens cut from each."""
+    texts = [schema.before + source for source in sources]
+    tokens = _tokenize(texts, tokenizer)
+    n_cut = [0] * len(texts)
+    too_long = [i for i, ids in enumerate(tokens) if len(ids) > limit]
+    truncated = _tokenize([texts[i] for i in too_long], tokenizer, truncation=True, max_length=limit)
+    for i, ids in zip(too_long, truncated, strict=True):
+        n_cut[i], tokens[i] = len(tokens[i]) - len(ids), ids
+    return [ids or [schema.pad_token_id] for ids in tokens], n_cut
+
+
+def _prompts(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int) -> tuple[list[list[int]], list[int]]:
+    """Return the tokens of the prompts, at most `limit`, and the number of tokens cut from the end of each source."""
+    if not tokenizer.is_fast:
+        raise ModelError("decoders require a fast tokenizer (tokenizer.json), which gives the characters of each token")
+    if not sources:
+        return [], []
+    texts = [schema.before + source + schema.after for source in sources]
+    encoded = tokenizer(texts, return_offsets_mapping=True, return_attention_mask=False, verbose=False)
+    prompts: list[list[int]] = []
+    n_cut: list[int] = []
+    for source, ids, offsets in zip(sources, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+        start, stop = len(schema.before), len(schema.before) + len(source)
+        tokens = list(ids[:-1] if ids and ids[-1] == schema.eos_token_id else ids)  # the target follows: no end token
+        excess = max(len(tokens) - limit, 0)
+        if excess:
+            in_source = [i for i, (a, b) in enumerate(offsets[: len(tokens)]) if start <= a < b <= stop]
+            if excess > len(in_source):
+                raise UsageError(
+                    f"data.max_length={limit} is too small: the prompt without the text has "
+                    f"{len(tokens) - len(in_source)} tokens"
+                )
+            dropped = set(in_source[len(in_source) - excess :])
+            tokens = [token for i, token in enumerate(tokens) if i not in dropped]
+        prompts.append(tokens or [schema.eos_token_id])
+        n_cut.append(excess)
+    return prompts, n_cut
+
+
+def _target_ids(targets: Sequence[str], tokenizer: Any, schema: Schema) -> list[list[int]]:
+    """Return the target tokens with an end token, without the decoder's start token."""
+    if schema.kind == "decoder":
+        tokens = _tokenize([target.strip() for target in targets], tokenizer, add_special_tokens=False)
+    else:
+        encoded = tokenizer(text_target=list(targets), return_attention_mask=False, verbose=False) if targets else {}
+        tokens = [list(ids) for ids in encoded.get("input_ids", [])]
+        tokens = [ids[1:] if ids[:1] == [schema.decoder_start_token_id] else ids for ids in tokens]
+    return [ids if ids[-1:] == [schema.eos_token_id] else [*ids, schema.eos_token_id] for ids in tokens]
