@@ -1,1 +1,1 @@
-"""Metrics as pure functions of two arrays, their bootstrap intervals, and the same as `evaluate.Metric` that work offline."""
+"""Metrics as pure functions of two arrays, bootstrap intervals, and offline `evaluate.Metric` objects."""

@@ -1,4 +1,4 @@
-"""Percentile bootstrap intervals (Efron 1979): how far a score would move on another test set of the same size."""
+"""Percentile bootstrap intervals (Efron 1979): the variation of a score over test sets of the same size."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,8 @@ def resample(
 ) -> dict[str, np.ndarray]:
     """Return each metric's value on `samples` resamples of the examples (the first axis of both arrays).
 
-    The resamples depend on (number of examples, samples, seed) alone: two models' values on the same examples pair up.
+    The resamples depend only on (number of examples, samples, seed), so the values of two models on the same examples are
+    paired.
     """
     rng = np.random.default_rng(seed)
     n = len(references)
@@ -22,11 +23,11 @@ def resample(
         sampled_predictions, sampled_references = predictions[chosen], references[chosen]
         for name, fn in metrics.items():
             values[name].append(fn(sampled_predictions, sampled_references))
-    return {name: np.array(found) for name, found in values.items()}
+    return {name: np.array(scores) for name, scores in values.items()}
 
 
 def central_95(values: np.ndarray) -> tuple[float, float] | None:
-    """Return the 2.5% and 97.5% quantiles; undefined values (NaN) are left out, and None returned if all are."""
+    """Return the 2.5% and 97.5% quantiles without undefined values (NaN), None if all are undefined."""
     values = values[~np.isnan(values)]
     if not len(values):
         return None
@@ -35,6 +36,6 @@ def central_95(values: np.ndarray) -> tuple[float, float] | None:
 
 
 def varies(values: np.ndarray) -> bool:
-    """Say whether the defined values differ."""
-    known = values[~np.isnan(values)]
-    return len(known) > 1 and bool(known.min() < known.max())
+    """Return whether the defined values (not NaN) differ."""
+    defined = values[~np.isnan(values)]
+    return len(defined) > 1 and bool(defined.min() < defined.max())

@@ -1,7 +1,7 @@
-"""Classification metrics on label indices: shape (n,) for one label per example, or a 0/1 matrix (n, labels) for several.
+"""Classification metrics on label indices (n,), or for multi-label classification on 0/1 matrices (n, labels).
 
-Definitions and edge cases are those of scikit-learn (tests hold the parity): an average over classes takes the classes
-that occur in the predictions or the references, and 0/0 counts as 0.
+Definitions and edge cases are those of scikit-learn (tests compare them): an average over classes includes the classes that
+occur in the predictions or the references, and 0/0 counts as 0.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ def confusion_matrix(predictions: Array, references: Array, n_labels: int) -> Ar
 
 
 def accuracy(predictions: Array, references: Array) -> float:
-    """Share of examples that are entirely right (for several labels: the whole set)."""
+    """Return the share of correct examples; for multi-label, the whole set of labels must be correct."""
     right = predictions == references
     return float(right.all(axis=1).mean() if right.ndim == 2 else right.mean())
 
 
 def matthews_correlation(predictions: Array, references: Array) -> float:
-    """Matthews correlation for any number of classes (Gorodkin 2004); 0 when one side is constant."""
+    """Return the Matthews correlation for any number of classes (Gorodkin 2004); 0 when one side is constant."""
     matrix = confusion_matrix(predictions, references, int(max(predictions.max(), references.max())) + 1).astype(float)
     predicted, true, total = matrix.sum(0), matrix.sum(1), matrix.sum()
     spread = np.sqrt(float(total**2 - predicted @ predicted) * float(total**2 - true @ true))
@@ -41,14 +41,14 @@ def label_counts(predictions: Array, references: Array) -> tuple[Array, Array, A
 
 
 def precision_recall_f1(hits: Array, predicted: Array, true: Array) -> tuple[Array, Array, Array]:
-    """Return the three scores elementwise; 0/0 is 0."""
+    """Return precision, recall and F1 elementwise; 0/0 is 0."""
     return _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, predicted + true)
 
 
 def averaged(score: str, average: str) -> Callable[[Array, Array], float]:
     """Return the metric `score` (precision, recall, f1) under `average` (macro, micro, weighted, binary).
 
-    binary scores the label with index 1 alone.
+    binary scores only the label with index 1.
     """
     which = ("precision", "recall", "f1").index(score)
 

@@ -1,7 +1,7 @@
-"""Metrics of language models on sums per example: rows of [nll in nats, tokens, bytes, tokens predicted right].
+"""Metrics of language models on sums per example: rows of [nll in nats, tokens, bytes, correct tokens].
 
-An example's row of the references has the same counts with nll 0 and every token right: what a model that is certain of the
-truth would get. Sums over no tokens or no bytes, and numbers beyond a float, are undefined (NaN).
+The references have the same counts with nll 0 and all tokens correct, as for a perfect model. Scores over zero tokens or bytes,
+and scores beyond the range of a float, are undefined (NaN).
 """
 
 import math
@@ -14,30 +14,30 @@ NLL, TOKENS, BYTES, CORRECT = range(4)
 
 
 def loss_per_token(predictions: Array, references: Array) -> float:
-    """Negative log likelihood per predicted token, in nats."""
+    """Return the negative log-likelihood per predicted token in nats."""
     return _ratio(predictions, NLL, TOKENS)
 
 
 def perplexity(predictions: Array, references: Array) -> float:
-    """exp of the loss per token: among how many tokens, equally likely, the model chooses. Depends on the tokenizer."""
+    """Return exp(loss per token): the number of equally likely tokens with the same loss. Depends on the tokenizer."""
     return exp(loss_per_token(predictions, references))
 
 
 def bits_per_byte(predictions: Array, references: Array) -> float:
-    """Negative log likelihood in bits per byte of UTF-8 text: comparable between tokenizers."""
+    """Return the negative log-likelihood in bits per byte of UTF-8 text; comparable between tokenizers."""
     return _ratio(predictions, NLL, BYTES) / math.log(2)
 
 
 def accuracy(predictions: Array, references: Array) -> float:
-    """Share of the predicted tokens to which the model gives the highest probability."""
+    """Return the share of tokens that the model predicts with the highest probability."""
     return _ratio(predictions, CORRECT, TOKENS)
 
 
 def exp(value: float) -> float:
-    """Return e**value, NaN where that is no finite number."""
+    """Return e**value, NaN if it is not finite."""
     return math.exp(value) if value < 709 else math.nan
 
 
-def _ratio(sums: Array, above: int, below: int) -> float:
-    total, count = float(sums[:, above].sum()), float(sums[:, below].sum())
+def _ratio(sums: Array, numerator: int, denominator: int) -> float:
+    total, count = float(sums[:, numerator].sum()), float(sums[:, denominator].sum())
     return total / count if count > 0 and math.isfinite(total) else math.nan

@@ -1,4 +1,4 @@
-"""The toolkit's metrics as `evaluate.Metric` objects: the same interface as `evaluate.load`, and no download."""
+"""Metrics as `evaluate.Metric` objects: the interface of `evaluate.load` without a download."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +11,10 @@ from ft_toolkit.metrics.metric import Metric
 
 
 class OfflineMetric(evaluate.Metric):  # type: ignore[misc] # evaluate has no types
-    """An `evaluate.Metric` around some of a task's metrics, computed together; its code is here, not on the Hub."""
+    """An `evaluate.Metric` that computes several metrics of a task together, with local code."""
 
     def __init__(self, metrics: Mapping[str, Metric], example: np.ndarray) -> None:
-        """`example` is an array of predictions; its shape and dtype say what `compute` accepts."""
+        """Create the metric; shape and dtype of `example`, an array of predictions, define what `compute` accepts."""
         self._metrics = metrics
         value = datasets.Value(str(example.dtype))
         self._feature = datasets.Sequence(value) if example.ndim == 2 else value
@@ -22,7 +22,7 @@ class OfflineMetric(evaluate.Metric):  # type: ignore[misc] # evaluate has no ty
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description=f"{', '.join(self._metrics)}, computed by ft_toolkit without the network",
+            description=f"{', '.join(self._metrics)}, computed locally by ft_toolkit",
             citation="",
             inputs_description="predictions and references: one entry per example",
             features=datasets.Features({"predictions": self._feature, "references": self._feature}),
@@ -34,7 +34,7 @@ class OfflineMetric(evaluate.Metric):  # type: ignore[misc] # evaluate has no ty
 
 
 def compute(metrics: Mapping[str, Metric], predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
-    """Return every metric of the whole split, through `evaluate`."""
+    """Return all metrics of a split, computed through `evaluate`."""
     scores: dict[str, float] = OfflineMetric(metrics, references).compute(
         predictions=predictions, references=references
     )

@@ -1,8 +1,8 @@
-"""BLEU, chrF and TER of translations, as sacrebleu computes them (Post 2018, arXiv:1804.08771), 0 to 100 as it prints them.
+"""BLEU, chrF and TER of translations as in sacrebleu (Post 2018, arXiv:1804.08771), from 0 to 100.
 
-Each is a function of sums over the examples, so that `statistics` is computed once and a resample only adds up. Texts are
-neither lower-cased nor tokenized beforehand. `signatures` says what was computed: print it beside a score, for BLEU under
-another tokenization differs by several points.
+Each metric is a function of sums over the examples: `statistics` is computed once, and a resample only adds rows. Texts are not
+lower-cased or tokenized beforehand. Report `signatures` with a score, because BLEU differs by several points between
+tokenizations.
 """
 
 from collections import Counter
@@ -19,22 +19,22 @@ _BLEU = slice(0, 10)
 _CHRF = slice(10, 10 + 3 * CHAR_ORDER)
 _TER = slice(_CHRF.stop, _CHRF.stop + 2)
 _WORDS, _REFERENCES = _TER.stop, _TER.stop + 1
-# Languages written without spaces, for which BLEU's usual tokenizer (13a) finds no words: sacrebleu's own for Chinese; single
-# characters for the others, since its tokenizers for Japanese and Korean need further packages.
+# Languages without spaces, for which BLEU's default tokenizer (13a) finds no words: sacrebleu's tokenizer for Chinese, and
+# single characters for the others, because its tokenizers for Japanese and Korean require further packages.
 TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
 
 
 def statistics(
     predictions: Sequence[str], references: Sequence[Sequence[str]], target_language: str | None = None
 ) -> Array:
-    """Return the sums' terms, shape (examples, 32)."""
+    """Return the counts of each example, shape (examples, 32)."""
     bleu, _, ter = _scorers(target_language)
     rows = []
     for prediction, texts in zip(predictions, references, strict=True):
-        found, edits = bleu.sentence_score(prediction, texts), ter.sentence_score(prediction, texts)
+        counts, edits = bleu.sentence_score(prediction, texts), ter.sentence_score(prediction, texts)
         rows.append(
             [
-                *(found.sys_len, found.ref_len, *found.counts, *found.totals),
+                *(counts.sys_len, counts.ref_len, *counts.counts, *counts.totals),
                 *_best_chrf(prediction, texts),
                 *(edits.num_edits, edits.ref_length),
                 *(len(prediction.split()), len(texts)),
@@ -46,13 +46,13 @@ def statistics(
 def _scorers(target_language: str | None) -> tuple[Any, Any, Any]:
     from sacrebleu.metrics import BLEU, CHRF, TER
 
-    # effective_order changes no count, and keeps sacrebleu from warning of sentence scores, which are not used
+    # effective_order changes no count, and prevents a warning about sentence scores, which are not used
     bleu = BLEU(tokenize=TOKENIZERS.get(target_language or "", "13a"), effective_order=True, force=True)
     return bleu, CHRF(char_order=CHAR_ORDER, word_order=0, beta=BETA), TER()
 
 
 def _best_chrf(prediction: str, texts: Sequence[str]) -> list[int]:
-    """Return the character n-gram counts against the reference with the best chrF, the first of equals."""
+    """Return the character n-gram counts against the reference with the best chrF, the first of equal ones."""
     best, best_score = [0] * (3 * CHAR_ORDER), -1.0
     ours = _char_ngrams(prediction)
     for text in texts:
@@ -67,13 +67,13 @@ def _best_chrf(prediction: str, texts: Sequence[str]) -> list[int]:
 
 
 def _char_ngrams(text: str) -> list[Counter[str]]:
-    """Return the character n-grams of orders 1 to 6 of a text without its white space."""
+    """Return the character n-grams of orders 1 to 6 of a text without white space."""
     letters = "".join(text.split())
     return [Counter(letters[i : i + n] for i in range(len(letters) - n + 1)) for n in range(1, CHAR_ORDER + 1)]
 
 
 def _chrf(sums: Array) -> float:
-    """Return chrF of (hypothesis, reference, match) counts per order (Popović 2015), over the orders that both have."""
+    """Return chrF of (hypothesis, reference, match) counts per order (Popović 2015), over the orders that both texts have."""
     hypothesis, reference, match = sums.reshape(-1, 3).T
     both = (hypothesis > 0) & (reference > 0)
     if not both.any():
@@ -85,7 +85,7 @@ def _chrf(sums: Array) -> float:
 
 
 def bleu(predictions: Array, references: Array) -> float:
-    """Corpus BLEU with up to four-grams and exponential smoothing (Papineni et al. 2002)."""
+    """Return corpus BLEU with up to four-grams and exponential smoothing (Papineni et al. 2002)."""
     from sacrebleu.metrics import BLEU
 
     hyp, ref, *counts = (int(n) for n in predictions[:, _BLEU].sum(0))
@@ -93,18 +93,18 @@ def bleu(predictions: Array, references: Array) -> float:
 
 
 def chrf(predictions: Array, references: Array) -> float:
-    """Corpus chrF2: character n-grams up to six, recall twice as important (Popović 2015)."""
+    """Return corpus chrF2: character n-grams up to six, recall weighted twice (Popović 2015)."""
     return _chrf(predictions[:, _CHRF].sum(0))
 
 
 def ter(predictions: Array, references: Array) -> float:
-    """Translation edit rate, edits per reference word times 100 (Snover et al. 2006); lower is better, 0 is perfect."""
+    """Return the translation edit rate: edits per reference word times 100 (Snover et al. 2006); lower is better."""
     edits, length = predictions[:, _TER].sum(0)
     return float(100 * edits / length) if length else 100.0 * bool(edits)
 
 
 def mean_words(statistics: Array) -> float:
-    """Return the mean number of words, split at white space, of the texts behind an array of `statistics`."""
+    """Return the mean number of words, split at white space, in an array of `statistics`."""
     return float(statistics[:, _WORDS].mean())
 
 
@@ -115,8 +115,8 @@ def signatures(statistics: Array, target_language: str | None) -> dict[str, str]
     counts = sorted({int(n) for n in statistics[:, _REFERENCES]})
     streams: list[list[str | None]] = [["x" if i < n else None for n in counts] for i in range(counts[-1])]
     _, *others = _scorers(target_language)
-    found = {}
+    texts = {}
     for metric in (BLEU(tokenize=TOKENIZERS.get(target_language or "", "13a")), *others):
-        metric.corpus_score(["x"] * len(counts), streams)  # it learns the number of references from what it scores
-        found[type(metric).__name__.lower()] = str(metric.get_signature())
-    return found
+        metric.corpus_score(["x"] * len(counts), streams)  # sets the number of references
+        texts[type(metric).__name__.lower()] = str(metric.get_signature())
+    return texts

@@ -1,8 +1,7 @@
-"""Extractive question answering: a question and a context; the answer is a stretch of the context, or there is none."""
+"""Extractive question answering: the answer to a question is a passage of its context, or there is no answer."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -37,6 +36,7 @@ from ft_toolkit.tasks.text.answer_windows import (
 )
 from ft_toolkit.tasks.text.answers import FORMS, find_answers
 from ft_toolkit.tasks.text.edits import EditsByColumn
+from ft_toolkit.tasks.text.overlap import overlapping_sentence
 from ft_toolkit.tasks.text.windows import windows
 
 if TYPE_CHECKING:
@@ -44,24 +44,24 @@ if TYPE_CHECKING:
 
 
 class Settings(TaskSettings):
-    """What stands under `task:`. Whether questions may have no answer is found from the training rows."""
+    """The `task:` section of a recipe. The training rows determine whether questions may have no answer."""
 
     name: Literal["question_answering"] = "question_answering"
-    # Tokens of the context that two neighbouring windows share, at most half a window.
+    # Context tokens shared by two neighbouring windows, at most half a window.
     stride: Annotated[int, Field(ge=0)] = 128
-    # Longest answer in tokens.
+    # Maximum length of an answer in tokens.
     max_answer_tokens: Annotated[int, Field(ge=1)] = 30
-    # How many answers a prediction lists, best first.
+    # Number of answers in `n_best` of a prediction, best first.
     n_best: Annotated[int, Field(ge=1)] = 3
 
 
 @dataclass(frozen=True)
 class Schema:
-    """What the model must know of the data.
+    """Facts that the model needs.
 
-    `has_no_answer`: a training row had no answer, so "" is an answer too; it is given where no answer outscores the best
-    span by more than `threshold`, which is chosen on validation. `causal`: a token of the checkpoint sees only those
-    before it, so the last one points to no answer.
+    With `has_no_answer`, some training questions have no answer. The model then predicts "" when the score of no answer exceeds
+    the score of the best span by more than `threshold`, which is chosen on the validation rows. With `causal`, tokens see only
+    previous tokens, so the last token represents no answer.
     """
 
     stride: int
@@ -78,53 +78,59 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Check texts, and bring the answers to {"text": [...], "answer_start": [...]}, both empty where there is none."""
+    """Check texts, and convert answers to {"text": [...], "answer_start": [...]}; empty lists mean no answer."""
     read: list[Row] = []
     repaired: list[str] = []
     n_repaired = 0
     for number, row in enumerate(rows, 1):
-        named = f"{where}: row {number}" + (f" (id {row['id']})" if str(row.get("id", number)) != str(number) else "")
+        row_name = f"{where}: row {number}" + (
+            f" (id {row['id']})" if str(row.get("id", number)) != str(number) else ""
+        )
         for column in ("question", "context"):
             if not isinstance(row[column], str) or not row[column].strip():
-                raise DataError(f"{named}: column '{column}' holds {row[column]!r}; a text is needed")
+                raise DataError(f"{row_name}: column '{column}' must be text; found {row[column]!r}")
         if "answers" not in row:
             read.append(row)
             continue
-        found = find_answers(row["answers"], row["context"], named)
-        if (claim := _is_impossible(row.get("is_impossible"), named)) is not None and claim == bool(found.answers):
+        located = find_answers(row["answers"], row["context"], row_name)
+        is_impossible = _is_impossible(row.get("is_impossible"), row_name)
+        if is_impossible is not None and is_impossible == bool(located.answers):
             raise DataError(
-                f"{named}: is_impossible is {str(claim).lower()}, but the row has {len(found.answers)} answers; correct "
-                "one of the two"
+                f"{row_name}: is_impossible is {str(is_impossible).lower()}, but the row has {len(located.answers)} answers; "
+                "correct one of them"
             )
-        n_repaired += bool(found.repaired)
-        repaired += found.repaired
-        answers = {"text": [one.text for one in found.answers], "answer_start": [one.start for one in found.answers]}
+        n_repaired += bool(located.repaired)
+        repaired += located.repaired
+        answers = {
+            "text": [answer.text for answer in located.answers],
+            "answer_start": [answer.start for answer in located.answers],
+        }
         read.append({**{key: value for key, value in row.items() if key != "is_impossible"}, "answers": answers})
     if not repaired:
         return read, []
     return read, [
-        f"{n_repaired} of {len(read)} rows had a wrong answer_start, which was repaired; the first: {repaired[0]}"
+        f"{n_repaired} of {len(read)} rows had a wrong answer_start, which was corrected; the first: {repaired[0]}"
     ]
 
 
 def _is_impossible(value: Any, where: str) -> bool | None:
-    """Return what the column says, text of csv files included; None where it says nothing."""
+    """Return the value of the column, also given as text; None for a missing value."""
     if value is None or value == "" or value != value:
         return None
-    known = {"true": True, "false": False, "1": True, "0": False}
-    if (found := known.get(str(value).lower())) is None:
-        raise DataError(f"{where}: column 'is_impossible' holds {value!r}; true or false is needed")
-    return found
+    values = {"true": True, "false": False, "1": True, "0": False}
+    if (is_impossible := values.get(str(value).lower())) is None:
+        raise DataError(f"{where}: column 'is_impossible' must be true or false; found {value!r}")
+    return is_impossible
 
 
 def find_schema(
     settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
 ) -> Schema:
-    """Find whether there are questions without an answer. Raises ModelError for a tokenizer that knows no offsets."""
+    """Find whether some questions have no answer. Raises ModelError for a tokenizer without offsets."""
     if pretrained is not None and not getattr(pretrained.tokenizer, "is_fast", False):
         raise ModelError(
-            f"question_answering needs to know which characters a token stands for; {type(pretrained.tokenizer).__name__} "
-            "cannot say. Take a checkpoint with a tokenizer.json"
+            f"question_answering requires a fast tokenizer, which gives the characters of each token; found "
+            f"{type(pretrained.tokenizer).__name__}. Use a checkpoint with a tokenizer.json"
         )
     return Schema(
         settings.stride,
@@ -137,10 +143,10 @@ def find_schema(
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Cut each (question, context) into windows of at most max_length tokens, one feature each.
+    """Encode each question and context as windows of at most max_length tokens, one feature per window.
 
-    A long question keeps the tokens that fit into half of the room; the context's tokens are all in some window. The target
-    of a window is the first answer, (first token, last token), where it holds it whole, else its place of no answer.
+    A long question is cut to half of the available tokens; every token of the context is in some window. The target of a window
+    is (first token, last token) of the first answer if the window contains all of it, otherwise the position of no answer.
     """
     frame = find_frame(tokenizer, causal=schema.causal)
     contexts, questions = (
@@ -151,72 +157,72 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     targets: list[Any] = []
     example_ids: list[int] = []
     notes: list[Window] = []
-    cut: list[int] = []
-    unseen: list[int] = []
+    n_cut: list[int] = []
+    n_unseen: list[int] = []
     for number, row in enumerate(rows):
         (context, spans), (question, _) = contexts[row["context"]], questions[row["question"]]
         kept, room = share_room(len(question), frame, max_length)
-        cut.append(len(question) - kept)
-        places = _answer_places(row, spans)
-        seen = not places
+        n_cut.append(len(question) - kept)
+        answers = _answer_tokens(row, spans)
+        is_seen = not answers
         for first, stop in windows(len(context), room, schema.stride):
-            ids, types, at, null = build_inputs(frame, question[:kept], context[first:stop])
-            window = Window(first, stop - first, at, null, spans)
+            ids, types, start, null = build_inputs(frame, question[:kept], context[first:stop])
+            window = Window(first, stop - first, start, null, spans)
             inputs["input_ids"].append(ids)
             if frame.has_types:
                 inputs["token_type_ids"].append(types)
-            targets.append(window.place(places[0] if places else None) if "answers" in row else None)
-            seen = seen or any(window.place(place) != (null, null) for place in places)
+            targets.append(window.position(answers[0] if answers else None) if "answers" in row else None)
+            is_seen = is_seen or any(window.position(answer) != (null, null) for answer in answers)
             example_ids.append(number)
             notes.append(window)
-        unseen.append(int(not seen))
-    return Features(inputs, targets, example_ids, cut, {"answers": unseen}, notes)
+        n_unseen.append(int(not is_seen))
+    return Features(inputs, targets, example_ids, n_cut, {"answers": n_unseen}, notes)
 
 
 def _tokenize(texts: Sequence[str], tokenizer: Any) -> dict[str, tuple[list[int], np.ndarray]]:
-    """Return the ids and the characters of each token, shape (tokens, 2), of each different text."""
-    different = list(dict.fromkeys(texts))
-    if not different:
+    """Return, for each different text, its token ids and the characters of each token, shape (tokens, 2)."""
+    distinct = list(dict.fromkeys(texts))
+    if not distinct:
         return {}
-    found = tokenizer(
-        different,
+    encoded = tokenizer(
+        distinct,
         add_special_tokens=False,
         return_attention_mask=False,
         return_token_type_ids=False,
         return_offsets_mapping=True,
         verbose=False,
     )
-    spans = [np.array(pairs, np.int32).reshape(-1, 2) for pairs in found["offset_mapping"]]
-    return dict(zip(different, zip(found["input_ids"], spans, strict=True), strict=True))
+    spans = [np.array(pairs, np.int32).reshape(-1, 2) for pairs in encoded["offset_mapping"]]
+    return dict(zip(distinct, zip(encoded["input_ids"], spans, strict=True), strict=True))
 
 
-def _answer_places(row: Row, spans: np.ndarray) -> list[tuple[int, int] | None]:
-    """Return the first and last token of each answer of a row, None for an answer that no token stands for."""
+def _answer_tokens(row: Row, spans: np.ndarray) -> list[tuple[int, int] | None]:
+    """Return the first and last token of each answer of a row, None for an answer without tokens."""
     answers = row.get("answers", {"text": [], "answer_start": []})
-    places = []
+    tokens = []
     for text, start in zip(answers["text"], answers["answer_start"], strict=True):
         start += len(text) - len(text.lstrip())
-        places.append(answer_tokens(start, start + len(text.strip()), spans))
-    return places
+        tokens.append(answer_tokens(start, start + len(text.strip()), spans))
+    return tokens
 
 
 def model_kwargs(schema: Schema) -> dict[str, Any]:
-    """Return what the checkpoint's config needs: two outputs per token, start and end."""
+    """Return two outputs per token, start and end, for the checkpoint's config."""
     return {"num_labels": 2}
 
 
 def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Tensor:
-    """Return the places of the first and last token of the answer, shape (features, 2)."""
+    """Return the positions of the first and last token of the answer, shape (features, 2)."""
     import torch
 
     return torch.tensor(targets, dtype=torch.long)
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the cross entropy of the start plus that of the end, summed over windows, in float32.
+    """Return the sum of the cross entropies of start and end over all windows, in float32.
 
-    The softmax goes over all tokens of a window, question and special ones included as in BERT (Devlin et al. 2019), but
-    not over padding: else the loss would depend on what else is in the batch.
+    The softmax is over all tokens of a window, including the question and special tokens as in BERT (Devlin et al. 2019), but
+    without padding, so that the loss does not depend on the other features of the batch.
     """
     import torch
     from torch.nn import functional
@@ -229,7 +235,7 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
 
 
 def count_targets(batch: Batch, schema: Schema) -> float:
-    """Return two per window, start and end: the mean loss is that of transformers where nothing is padded."""
+    """Return two targets per window, start and end. Without padding, the mean loss equals the loss of transformers."""
     return float(batch.targets.numel())
 
 
@@ -243,7 +249,7 @@ def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
 
 
 def _candidates(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Iterator[Candidates]:
-    """Yield the best spans of each row, over all of its windows."""
+    """Yield the best spans of each row over all its windows."""
     ids = np.array(features.example_ids)
     bounds = np.searchsorted(ids, np.arange(len(rows) + 1))
     for row, first, last in zip(rows, bounds[:-1], bounds[1:], strict=True):
@@ -258,22 +264,23 @@ def _candidates(values: Sequence[Any], features: Features, rows: Rows, schema: S
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
-    """Return one dict per example: answer, start and end (characters; None without an answer), score, and n_best.
+    """Return per row: answer, start and end (characters; None without an answer), score, and n_best.
 
-    The score is the answer's probability among everything that the model could have answered.
+    The score is the probability of the answer among all possible answers.
     """
     decoded = []
-    for row, found in zip(rows, _candidates(values, features, rows, schema), strict=True):
-        listed = [
-            _answer(row["context"][one.start : one.end], one.start, one.end, one.probability) for one in found.spans
+    for row, candidates in zip(rows, _candidates(values, features, rows, schema), strict=True):
+        n_best = [
+            _answer(row["context"][span.start : span.end], span.start, span.end, span.probability)
+            for span in candidates.spans
         ]
-        silent = _answer("", None, None, found.null_probability)
+        no_answer = _answer("", None, None, candidates.null_probability)
         if schema.has_no_answer:
-            best = silent if not listed or found.lack > schema.threshold else listed[0]
-            listed = sorted([*listed, silent], key=lambda one: -one["score"])[: schema.n_best]
+            best = no_answer if not n_best or candidates.null_margin > schema.threshold else n_best[0]
+            n_best = sorted([*n_best, no_answer], key=lambda answer: -answer["score"])[: schema.n_best]
         else:
-            best = listed[0] if listed else silent
-        decoded.append({**best, "n_best": listed})
+            best = n_best[0] if n_best else no_answer
+        decoded.append({**best, "n_best": n_best})
     return decoded
 
 
@@ -282,40 +289,40 @@ def _answer(text: str, start: int | None, end: int | None, probability: float) -
 
 
 def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Schema:
-    """Choose the threshold of no answer that gives the highest F1."""
+    """Choose the threshold of no answer with the highest F1 on the validation rows."""
     if not schema.has_no_answer:
         return schema
-    found = list(_candidates(values, features, rows, schema))
+    candidates = list(_candidates(values, features, rows, schema))
     texts = [
-        row["context"][one.spans[0].start : one.spans[0].end] if one.spans else ""
-        for row, one in zip(rows, found, strict=True)
+        row["context"][each.spans[0].start : each.spans[0].end] if each.spans else ""
+        for row, each in zip(rows, candidates, strict=True)
     ]
-    answered = [_scores(text, row)[1] for text, row in zip(texts, rows, strict=True)]
-    silent = [_scores("", row)[1] for row in rows]
-    lacks = np.array([one.lack for one in found])
-    return replace(schema, threshold=squad.best_threshold(lacks, np.array(answered), np.array(silent)))
+    f1_answer = np.array([_scores(text, row)[1] for text, row in zip(texts, rows, strict=True)])
+    f1_no_answer = np.array([_scores("", row)[1] for row in rows])
+    margins = np.array([each.null_margin for each in candidates])
+    return replace(schema, threshold=squad.best_threshold(margins, f1_answer, f1_no_answer))
 
 
 def reference_answer(row: Row, schema: Schema) -> list[str]:
-    """Return the different true answers, an empty list where there is none."""
+    """Return the distinct reference answers, an empty list for no answer."""
     return list(dict.fromkeys(row["answers"]["text"]))
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return two arrays of shape (n, 4): exact match, F1, whether there is an answer, whether characters are compared."""
-    predictions = [_scores(one["answer"], row) for one, row in zip(decoded, rows, strict=True)]
+    """Return two arrays (n, 4): exact match, F1, whether there is an answer, and whether characters are compared."""
+    predictions = [_scores(prediction["answer"], row) for prediction, row in zip(decoded, rows, strict=True)]
     scored = np.array(predictions, np.float64).reshape(-1, 4)
     return scored, np.concatenate([np.ones_like(scored[:, :2]), scored[:, 2:]], axis=1)
 
 
 def _scores(answer: str, row: Row) -> tuple[float, float, bool, bool]:
-    """Return exact match, F1, whether there is an answer, and whether characters are compared: in the context's script."""
-    truths, by_character = row["answers"]["text"], squad.is_unspaced(row["context"])
-    return *squad.answer_scores(answer, truths, by_character=by_character), bool(truths), by_character
+    """Return exact match, F1, whether there is an answer, and whether characters are compared instead of words."""
+    references, by_character = row["answers"]["text"], squad.is_unspaced(row["context"])
+    return *squad.answer_scores(answer, references, by_character=by_character), bool(references), by_character
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
-    """Return SQuAD's two metrics; F1 picks the best checkpoint."""
+    """Return SQuAD's two metrics."""
     return {
         "f1": Metric(squad.f1, is_mean=True),
         "exact_match": Metric(squad.exact_match, is_mean=True, short_names=("em",)),
@@ -323,17 +330,15 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return how answers were compared and, where some questions have no answer, the scores of either kind."""
+    """Return how answers are compared and, if some questions have no answer, the scores of both kinds of questions."""
     by_character = int(predictions[:, 3].sum())
-    scoring = "SQuAD: words, without case, punctuation and articles"
+    scoring = "SQuAD: words, ignoring case, punctuation and articles"
     if by_character:
-        scoring += (
-            f"; {by_character} of {len(predictions)} examples by character as MLQA, on texts in scripts without spaces"
-        )
-    found: dict[str, Any] = {"scoring": scoring}
+        scoring += f"; {by_character} of {len(predictions)} examples by character as in MLQA (scripts without spaces)"
+    tables: dict[str, Any] = {"scoring": scoring}
     has_answer = references[:, 2] == 1
     if schema.has_no_answer or not has_answer.all():
-        found["by_answer"] = [
+        tables["by_answer"] = [
             {
                 "rows": name,
                 "exact_match": squad.exact_match(predictions[chosen], references[chosen]),
@@ -343,38 +348,25 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
             for name, chosen in (("with an answer", has_answer), ("without an answer", ~has_answer))
             if chosen.any()
         ]
-        found["no_answer_threshold"] = schema.threshold
-    return found
+        tables["no_answer_threshold"] = schema.threshold
+    return tables
 
 
 def overlap_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Answer with the sentence that shares most different words with the question, the shortest of equal ones.
-
-    Where questions may have no answer, a question that shares no word with its context gets none.
-    """
-    return [_overlapping_sentence(row["question"], row["context"], schema) for row in rows]
-
-
-def _overlapping_sentence(question: str, context: str, schema: Schema) -> dict[str, Any]:
-    by_character = squad.is_unspaced(context)
-    asked = set(squad.words(question, by_character=by_character))
-    best, best_score = None, (-1, 0)
-    for found in _SENTENCE.finditer(context):
-        shared = len(asked & set(squad.words(found.group(), by_character=by_character)))
-        if (score := (shared, -len(found.group()))) > best_score:
-            best, best_score = found, score
-    if best is None or (schema.has_no_answer and best_score[0] == 0):
-        return {"answer": "", "start": None, "end": None}
-    return {"answer": best.group().rstrip(), "start": best.start(), "end": best.start() + len(best.group().rstrip())}
+    """Answer with the sentence that shares most words with the question; see `overlapping_sentence`."""
+    spans = [overlapping_sentence(row["question"], row["context"], allow_none=schema.has_no_answer) for row in rows]
+    return [_baseline_prediction(row["context"], span) for row, span in zip(rows, spans, strict=True)]
 
 
 def no_answer_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Say of every question that it has no answer."""
-    return [{"answer": "", "start": None, "end": None} for _ in rows]
+    """Predict that no question has an answer."""
+    return [_baseline_prediction(row["context"], None) for row in rows]
 
 
-# A sentence ends with a mark and white space, with a mark of scripts without spaces, or with its line.
-_SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s|$)|[。！？]|(?=\n)|$)")  # noqa: RUF001
+def _baseline_prediction(context: str, span: tuple[int, int] | None) -> dict[str, Any]:
+    if span is None:
+        return {"answer": "", "start": None, "end": None}
+    return {"answer": context[span[0] : span[1]], "start": span[0], "end": span[1]}
 
 
 def _same_words(before: str, after: str, edits: EditsByColumn) -> bool:
@@ -422,8 +414,8 @@ TASK = Task(
     columns={
         "question": Column("the question", example="Who wrote the notes?"),
         "context": Column("the text with the answer", example="The notes were written by Ada in 1843."),
-        "answers": Column(f"the true answers: {FORMS}", is_answer=True),
-        "is_impossible": Column("true where there is no answer (SQuAD v2)", required=False, is_answer=True),
+        "answers": Column(f"the reference answers: {FORMS}", is_answer=True),
+        "is_impossible": Column("true for a question without an answer (SQuAD v2)", required=False, is_answer=True),
     },
     read_rows=read_rows,
     find_schema=find_schema,

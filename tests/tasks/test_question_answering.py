@@ -88,10 +88,10 @@ def test_an_impossible_question_has_no_answers(impossible):
             r"rows: row 1 \(id c\): is_impossible is false, but the row has 0 answers",
         ),
         ({"is_impossible": "true"}, "is_impossible is true, but the row has 1 answers"),
-        ({"is_impossible": "maybe"}, "column 'is_impossible' holds 'maybe'; true or false is needed"),
-        ({"question": " "}, r"row 1 \(id c\): column 'question' holds ' '; a text is needed"),
-        ({"context": 3}, "column 'context' holds 3; a text is needed"),
-        ({"answers": "nobody"}, r"row 1 \(id c\): the answer 'nobody' stands nowhere in the context"),
+        ({"is_impossible": "maybe"}, "column 'is_impossible' must be true or false; found 'maybe'"),
+        ({"question": " "}, r"row 1 \(id c\): column 'question' must be text; found ' '"),
+        ({"context": 3}, "column 'context' must be text; found 3"),
+        ({"answers": "nobody"}, r"row 1 \(id c\): the answer 'nobody' occurs 0 times in the context"),
     ],
 )
 def test_rows_that_will_not_do(change, message):
@@ -105,7 +105,7 @@ def test_repairs_are_counted_and_the_first_is_told():
     assert rows == read([ROWS[0], ROWS[2], SILENT])
     (note,) = notes
     assert note.startswith(
-        "2 of 3 rows had a wrong answer_start, which was repaired; the first: f.json: row 1 (id a): "
+        "2 of 3 rows had a wrong answer_start, which was corrected; the first: f.json: row 1 (id a): "
     )
 
 
@@ -119,7 +119,9 @@ def test_no_answer_is_found_from_the_training_rows():
     assert not TASK.find_schema(Settings(), read(ROWS), None, pretrained).has_no_answer
     assert TASK.find_schema(Settings(), read([*ROWS, SILENT]), None, pretrained).has_no_answer
     slow = Pretrained("encoder", None, type("Slow", (), {"is_fast": False})())
-    with pytest.raises(ModelError, match="which characters a token stands for; Slow cannot say"):
+    with pytest.raises(
+        ModelError, match="requires a fast tokenizer, which gives the characters of each token; found Slow"
+    ):
         TASK.find_schema(Settings(), read(ROWS), None, slow)
 
 
@@ -141,7 +143,7 @@ def test_what_a_target_points_to_is_the_answer(folder, max_length):
         row = ready.rows[example]
         if target != (window.null, window.null):
             whole[example] += 1
-            first, last = (place - window.at + window.first for place in target)
+            first, last = (place - window.start + window.first for place in target)
             text = row["context"][window.spans[first, 0] : window.spans[last, 1]]
             assert text.strip() == row["answers"]["text"][0]
     answerable = [bool(row["answers"]["text"]) for row in ready.rows]
@@ -155,7 +157,7 @@ def test_the_null_token_of_each_kind(tiny_bert, tiny_gpt2, tiny_bart):
         ready = Ready(folder, ROWS)
         for ids, window in zip(ready.features.inputs["input_ids"], ready.features.notes, strict=True):
             assert window.null == (len(ids) - 1 if last else 0)
-            assert not window.at <= window.null < window.at + window.n
+            assert not window.start <= window.null < window.start + window.n
             if last:
                 assert ids[-1] == ready.tokenizer.eos_token_id
 
@@ -171,7 +173,7 @@ def test_a_long_question_is_cut_to_half_of_the_room_and_counted(tiny_bert):
     ready = Ready(tiny_bert, rows, 43)
     n_question = len(ready.tokenizer(rows[0]["question"], add_special_tokens=False)["input_ids"])
     assert ready.features.n_tokens_cut == [n_question - (43 - 3) // 2, 0]
-    assert ready.features.notes[0].at == 1 + 20 + 1
+    assert ready.features.notes[0].start == 1 + 20 + 1
 
 
 def test_an_answer_longer_than_a_window_is_counted_as_cut(tiny_bert):
@@ -303,7 +305,7 @@ def test_only_the_context_can_be_an_answer(folder):
     values = ready.oracle(5.0)
     for logits, window in zip(values, ready.features.notes, strict=True):
         outside = np.ones(logits.shape[1], bool)
-        outside[window.at : window.at + window.n] = False
+        outside[window.start : window.start + window.n] = False
         logits[:, outside] = 1000
     decoded = TASK.decode(values, ready.features, ready.rows, ready.schema)
     assert [one["answer"] for one in decoded] == ["in the blue pot", "shop number 7", "Zoë 🎹 Kent"]
@@ -358,7 +360,7 @@ def test_details_say_how_it_was_scored_and_split_the_score(tiny_bert):
     decoded = [{"answer": "Kent"}, {"answer": ""}, {"answer": "北京。"}]
     predictions, references = TASK.to_arrays(decoded, rows, schema)
     found = TASK.details(predictions, references, schema)
-    assert found["scoring"].endswith("; 1 of 3 examples by character as MLQA, on texts in scripts without spaces")
+    assert found["scoring"].endswith("; 1 of 3 examples by character as in MLQA (scripts without spaces)")
     with_answer, without = found["by_answer"]
     assert (with_answer["support"], with_answer["exact_match"]) == (2, 0.5)
     assert (without["support"], without["f1"]) == (1, 1.0) and found["no_answer_threshold"] == 0.0

@@ -41,7 +41,7 @@ def test_columns_by_name_by_language_or_in_a_dict(form: str, tmp_path: Path) -> 
         with pytest.raises(DataError, match=r"no column 'fr' for translation's 'target'.*columns found: en, de"):
             load_data(section, TASK, TASK.settings(source_language="en", target_language="fr"))
     if form == "dict":
-        with pytest.raises(DataError, match=r"the column has several languages \\(de, en\\); set task.source_language"):
+        with pytest.raises(DataError, match=r"the column has several languages \(de, en\); set task.source_language"):
             load_data(section, TASK, TASK.settings())
         with pytest.raises(DataError, match=r"no text in task.target_language=dee; found: de, en. Did you mean 'de'"):
             load_data(section, TASK, TASK.settings(source_language="en", target_language="dee"))

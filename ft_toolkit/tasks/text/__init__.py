@@ -1,1 +1,1 @@
-"""Between texts and tokens: what tasks need to cut, pack, align and generate texts."""
+"""Text processing that several tasks share: windows, words, labels, answers, blocks and generation."""

@@ -1,9 +1,9 @@
-"""Pairs of question and context as windows of tokens, and the best spans over all windows of a context.
+"""Windows of question and context tokens, and the best answer spans over all windows of a context.
 
-A window of a BERT-like checkpoint, and one of a decoder, whose tokenizer marks nothing:
+A window of a BERT-like checkpoint, and a window of a decoder, whose tokenizer adds no special tokens:
 
     [CLS] question [SEP] tokens of the context [SEP]         no answer: [CLS]
-          question \\n    tokens of the context <|endoftext|>  no answer: <|endoftext|>, the one token that sees everything
+          question \\n    tokens of the context <|endoftext|>  no answer: <|endoftext|>, which sees all tokens
 """
 
 import sys
@@ -19,9 +19,9 @@ Marked = list[tuple[int, int]]
 
 @dataclass(frozen=True)
 class Frame:
-    """What stands before, between and behind question and context, and where no answer is pointed to.
+    """The special tokens before, between and behind question and context.
 
-    `null` is that place, counted from the front, or where it is negative from the end.
+    `null` is the position that represents no answer; a negative number counts from the end.
     """
 
     before: Marked
@@ -34,16 +34,16 @@ class Frame:
 
     @property
     def size(self) -> int:
-        """Tokens that are neither question nor context."""
+        """The number of special tokens."""
         return len(self.before) + len(self.between) + len(self.behind)
 
 
 def find_frame(tokenizer: Any, *, causal: bool) -> Frame:
-    """Learn from a probe how a tokenizer joins two texts.
+    """Find how a tokenizer joins two texts, by encoding a pair of letters.
 
-    A line break is put between them where the tokenizer puts nothing. With `causal` an end token is put behind them where
-    there is nothing, and no answer is pointed to by the last token, since an earlier one cannot know the context. Else the
-    CLS token points to no answer, and the first token where there is no CLS.
+    A line break separates question and context when the tokenizer adds nothing between them. With `causal`, an end token
+    follows, and the last token represents no answer, because earlier tokens do not see the context. Otherwise the CLS token
+    represents no answer, or the first token without CLS.
     """
     probe = tokenizer("a", "b", return_attention_mask=False)
     ids, sides = list(probe["input_ids"]), probe.sequence_ids(0)
@@ -75,28 +75,31 @@ def find_frame(tokenizer: Any, *, causal: bool) -> Frame:
 
 @dataclass(frozen=True)
 class Window:
-    """Which tokens of the context a feature holds: `n` of them from token `first` on, at place `at` of the feature.
+    """The tokens of the context in a feature: `n` tokens from token `first`, at position `start` of the feature.
 
-    `spans` has the characters of every token of the whole context, shape (tokens, 2); `null` is the place of no answer.
+    `spans` has the characters of every token of the context, shape (tokens, 2); `null` is the position of no answer.
     """
 
     first: int
     n: int
-    at: int
+    start: int
     null: int
     spans: np.ndarray
 
-    def place(self, answer: tuple[int, int] | None) -> tuple[int, int]:
-        """Return the first and last place in the feature of an answer, given by tokens of the context, else of no answer."""
+    def position(self, answer: tuple[int, int] | None) -> tuple[int, int]:
+        """Return the positions of the first and last token of an answer in the feature, otherwise those of no answer.
+
+        `answer` is given by tokens of the context.
+        """
         if answer is None or not self.first <= answer[0] <= answer[1] < self.first + self.n:
             return self.null, self.null
-        return answer[0] - self.first + self.at, answer[1] - self.first + self.at
+        return answer[0] - self.first + self.start, answer[1] - self.first + self.start
 
 
 def share_room(n_question: int, frame: Frame, max_length: int) -> tuple[int, int]:
-    """Return how many tokens of the question are kept, and how many of the context a window holds.
+    """Return the number of question tokens that are kept, and the number of context tokens per window.
 
-    The question gets what it needs, at most half of what the frame leaves, and the context the rest.
+    The question gets at most half of the tokens that the special tokens leave.
     """
     free = max(max_length - frame.size, 2)
     question = min(n_question, free // 2)
@@ -106,7 +109,7 @@ def share_room(n_question: int, frame: Frame, max_length: int) -> tuple[int, int
 def build_inputs(
     frame: Frame, question: Sequence[int], context: Sequence[int]
 ) -> tuple[list[int], list[int], int, int]:
-    """Return the ids and types of a feature, the place where the context begins, and that of no answer."""
+    """Return ids and token types of a feature, the start of the context, and the position of no answer."""
     marked = [
         *frame.before,
         *((token, frame.question_type) for token in question),
@@ -114,15 +117,15 @@ def build_inputs(
         *((token, frame.context_type) for token in context),
         *frame.behind,
     ]
-    at = len(frame.before) + len(question) + len(frame.between)
+    start = len(frame.before) + len(question) + len(frame.between)
     null = frame.null if frame.null >= 0 else len(marked) + frame.null
-    return [token for token, _ in marked], [kind for _, kind in marked], at, null
+    return [token for token, _ in marked], [kind for _, kind in marked], start, null
 
 
 def answer_tokens(start: int, end: int, spans: np.ndarray) -> tuple[int, int] | None:
-    """Return the first and last token of characters [start, end); None where no token stands for them.
+    """Return the first and last token of the characters [start, end), None if no token covers them.
 
-    Tokens of a byte-level vocabulary may begin with a space, and several may share one character.
+    Tokens of a byte-level vocabulary may start with a space, and several tokens may share one character.
     """
     touching = np.flatnonzero((spans[:, 1] > start) & (spans[:, 0] < end) & (spans[:, 1] > spans[:, 0]))
     return (int(touching[0]), int(touching[-1])) if len(touching) else None
@@ -130,7 +133,7 @@ def answer_tokens(start: int, end: int, spans: np.ndarray) -> tuple[int, int] | 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A stretch of the context, its score (start plus end logit), and its share among all that the model could answer."""
+    """A span of the context in characters, its score (start logit plus end logit), and its probability among all answers."""
 
     start: int
     end: int
@@ -140,9 +143,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Candidates:
-    """The best spans of an example, best first, and what no answer scores: its lowest over the windows.
+    """The best spans of an example, best first, and score and probability of no answer.
 
-    A window without the answer says so rightly; only where all windows do, there is none.
+    The score of no answer is its minimum over the windows: a window without the answer rightly predicts none, so only a high
+    score in all windows means that there is no answer.
     """
 
     spans: list[Candidate]
@@ -150,8 +154,8 @@ class Candidates:
     null_probability: float
 
     @property
-    def lack(self) -> float:
-        """By how much no answer outscores the best span; finite, so that it can stand in a file."""
+    def null_margin(self) -> float:
+        """The score of no answer minus the score of the best span; finite, so that JSON can hold it."""
         return self.null_score - self.spans[0].score if self.spans else sys.float_info.max / 4
 
 
@@ -164,47 +168,47 @@ def best_spans(
     limit: int,
     with_null: bool,
 ) -> Candidates:
-    """Return the `limit` best stretches of the context of at most `longest` tokens, over all windows of an example.
+    """Return the `limit` best spans of the context of at most `longest` tokens, over all windows of an example.
 
-    `logits[w]` has shape (2, tokens): start and end. Every stretch is looked at; one in several windows takes its best
-    score. Probabilities are a softmax over all stretches and, with `with_null`, no answer. White space at the ends is
-    left out of a stretch, and none consists of white space alone.
+    `logits[w]` has shape (2, tokens): start and end. Every span is scored; a span in several windows gets its best score.
+    Probabilities are a softmax over all spans and, with `with_null`, no answer. White space is stripped from spans; spans of
+    white space are skipped.
     """
     spans = windows[0].spans
     table = np.full((len(spans), min(longest, len(spans))), -np.inf)  # [first token, further tokens]
     null_score = np.inf
     for (start, end), window in zip(logits, windows, strict=True):
         null_score = min(null_score, float(start[window.null]) + float(end[window.null]))
-        inner = slice(window.at, window.at + window.n)
+        inner = slice(window.start, window.start + window.n)
         starts, ends = start[inner].astype(np.float64), end[inner].astype(np.float64)
         for more in range(min(table.shape[1], window.n)):
             column = table[window.first : window.first + window.n - more, more]
             np.maximum(column, starts[: window.n - more] + ends[more:], out=column)
     flat = table.ravel()
-    everything = np.append(flat, null_score) if with_null else flat
-    top = float(everything.max()) if len(everything) else 0.0
-    total = float(np.exp(everything - top).sum()) if len(everything) else 1.0
-    found: list[Candidate] = []
+    all_scores = np.append(flat, null_score) if with_null else flat
+    top = float(all_scores.max()) if len(all_scores) else 0.0
+    total = float(np.exp(all_scores - top).sum()) if len(all_scores) else 1.0
+    candidates: list[Candidate] = []
     seen: set[tuple[int, int]] = set()
-    for place in _descending(flat, 4 * limit):
-        first, more = divmod(int(place), table.shape[1])
+    for index in _largest(flat, 4 * limit):
+        first, more = divmod(index, table.shape[1])
         start_character, end_character = _stripped(context, int(spans[first, 0]), int(spans[first + more, 1]))
-        if start_character < end_character and (start_character, end_character) not in seen and len(found) < limit:
+        if start_character < end_character and (start_character, end_character) not in seen and len(candidates) < limit:
             seen.add((start_character, end_character))
-            score = float(flat[place])
-            found.append(Candidate(start_character, end_character, score, float(np.exp(score - top)) / total))
+            score = float(flat[index])
+            candidates.append(Candidate(start_character, end_character, score, float(np.exp(score - top)) / total))
     null_probability = float(np.exp(null_score - top)) / total if with_null else 0.0
-    return Candidates(found, null_score, null_probability)
+    return Candidates(candidates, null_score, null_probability)
 
 
-def _descending(values: np.ndarray, limit: int) -> list[int]:
-    """Return the places of the largest finite values, largest first, equal ones by place."""
-    places = np.argpartition(-values, limit - 1)[:limit] if len(values) > limit else np.arange(len(values))
-    places = places[np.isfinite(values[places])]
-    return [int(place) for place in places[np.lexsort((places, -values[places]))]]
+def _largest(values: np.ndarray, limit: int) -> list[int]:
+    """Return the indices of the largest finite values in descending order, ties by index."""
+    indices = np.argpartition(-values, limit - 1)[:limit] if len(values) > limit else np.arange(len(values))
+    indices = indices[np.isfinite(values[indices])]
+    return [int(index) for index in indices[np.lexsort((indices, -values[indices]))]]
 
 
 def _stripped(context: str, start: int, end: int) -> tuple[int, int]:
-    """Return the characters of a stretch without the white space at its ends."""
+    """Return start and end without surrounding white space."""
     text = context[start:end]
     return start + len(text) - len(text.lstrip()), end - (len(text) - len(text.rstrip()))

@@ -140,20 +140,20 @@ def test_an_answer_without_a_token_is_none():
 
 
 def test_the_place_of_an_answer_in_a_window():
-    window = Window(first=10, n=5, at=4, null=0, spans=np.zeros((30, 2)))
-    assert window.place((10, 14)) == (4, 8)
-    assert window.place((12, 12)) == (6, 6)
-    assert window.place((9, 12)) == window.place((14, 15)) == window.place(None) == (0, 0)
+    window = Window(first=10, n=5, start=4, null=0, spans=np.zeros((30, 2)))
+    assert window.position((10, 14)) == (4, 8)
+    assert window.position((12, 12)) == (6, 6)
+    assert window.position((9, 12)) == window.position((14, 15)) == window.position(None) == (0, 0)
 
 
 def brute_force(logits, windows, longest):
     """Return {(first, last): score} of every allowed span of tokens, and the null score."""
     scores = {}
     for (start, end), window in zip(logits, windows, strict=True):
-        for i, j in itertools.product(range(window.n), repeat=2):
+        for i, j in itertools.product(range(window.n), repestart=2):
             if i <= j < i + longest:
                 span = (window.first + i, window.first + j)
-                score = float(start[window.at + i]) + float(end[window.at + j])
+                score = float(start[window.start + i]) + float(end[window.start + j])
                 scores[span] = max(score, scores.get(span, -np.inf))
     return scores, min(float(s[w.null]) + float(e[w.null]) for (s, e), w in zip(logits, windows, strict=True))
 
@@ -183,13 +183,13 @@ def test_the_best_spans_are_the_best_of_all(seed):
         shares = [np.exp(scores[span]) / total for span in expected]
         assert [one.probability for one in found.spans] == pytest.approx(shares, rel=1e-6)
         assert found.null_probability == (pytest.approx(np.exp(null) / total) if with_null else 0)
-        assert found.lack == pytest.approx(null - scores[expected[0]], abs=1e-6)
+        assert found.null_margin == pytest.approx(null - scores[expected[0]], abs=1e-6)
 
 
 def test_a_context_of_white_space_tokens_has_no_span():
     windows = [Window(0, 2, 1, 0, np.array([[0, 1], [1, 2]]))]
     found = best_spans([np.zeros((2, 4), np.float32)], windows, " \n", longest=5, limit=3, with_null=True)
-    assert found.spans == [] and np.isfinite(found.lack)
+    assert found.spans == [] and np.isfinite(found.null_margin)
     empty = [Window(0, 0, 1, 0, np.zeros((0, 2), int))]
     found = best_spans([np.zeros((2, 2), np.float32)], empty, "x", longest=5, limit=3, with_null=True)
     assert found.spans == [] and found.null_probability == 1

@@ -64,7 +64,7 @@ def test_a_wrong_offset_is_repaired_where_the_answer_stands_once(start):
     found = find_answers({"text": "Graz", "answer_start": start}, CONTEXT, "a.json: row 3 (id q3)")
     assert found.answers == (Answer("Graz", 15),)
     assert found.repaired == (
-        f"a.json: row 3 (id q3): the answer 'Graz' stands at character 15, not at character {start} as the row says",
+        f"a.json: row 3 (id q3): the answer 'Graz' is at character 15, not at character {start} as given",
     )
 
 
@@ -77,22 +77,22 @@ def test_offsets_counted_in_bytes_are_repaired():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("Linz", "row 3: the answer 'Linz' stands nowhere in the context; correct the row"),
-        ("Ben", "row 3: the answer 'Ben' stands 2 times in the context; correct the row, or give the character"),
+        ("Linz", "row 3: the answer 'Linz' occurs 0 times in the context; correct the row"),
+        ("Ben", "row 3: the answer 'Ben' occurs 2 times in the context; correct the row, or set answer_start"),
         (
             {"text": "Ben", "start": 9},
-            "row 3: the answer 'Ben' stands 2 times in the context, not at character 9 as the row says",
+            "row 3: the answer 'Ben' occurs 2 times in the context, not at character 9 as given",
         ),
-        ({"text": "graz", "start": 15}, "row 3: the answer 'graz' stands nowhere"),
-        ({"text": ["Graz", "Ben"], "answer_start": [15]}, "row 3: 2 answers need as many offsets"),
-        ({"text": ["Graz"], "answer_start": 15}, "row 3: 1 answers need as many offsets"),
-        ({"text": ["Graz"], "answer_start": ["15"]}, "row 3: answer_start of 'Graz' is '15'"),
-        ({"text": "Graz", "start": True}, "row 3: answer_start of 'Graz' is True"),
-        ({"text": [7], "answer_start": [1]}, "row 3: the answer 7 is not a text"),
-        ({"answer": "Graz"}, "row 3: the answer {'answer': 'Graz'} has no 'text'; allowed: a text that"),
-        (12, "row 3: the answers are 12; allowed: a text that stands in the context once"),
-        ([1.5], "row 3: the answers are 1.5; allowed"),
-        ("x" * 100, f"row 3: the answer '{'x' * 57}...' stands nowhere"),
+        ({"text": "graz", "start": 15}, "row 3: the answer 'graz' occurs 0 times"),
+        ({"text": ["Graz", "Ben"], "answer_start": [15]}, "row 3: 2 answers require 2 offsets"),
+        ({"text": ["Graz"], "answer_start": 15}, "row 3: 1 answers require 1 offsets"),
+        ({"text": ["Graz"], "answer_start": ["15"]}, "row 3: answer_start of 'Graz' must be an integer; found '15'"),
+        ({"text": "Graz", "start": True}, "row 3: answer_start of 'Graz' must be an integer; found True"),
+        ({"text": [7], "answer_start": [1]}, "row 3: answer 7 is not a text"),
+        ({"answer": "Graz"}, "row 3: answer {'answer': 'Graz'} without 'text'; allowed: a text that"),
+        (12, "row 3: invalid answers 12; allowed: a text that occurs in the context once"),
+        ([1.5], "row 3: invalid answers 1.5; allowed"),
+        ("x" * 100, f"row 3: the answer '{'x' * 57}...' occurs 0 times"),
     ],
 )
 def test_refusals(value, message):
