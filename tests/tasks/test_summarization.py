@@ -40,7 +40,7 @@ def test_references_come_from_either_column_and_the_first_is_learned() -> None:
     [
         ({"document": 3, "summary": "a"}, "column 'document' must be text; found 3"),
         ({"document": "d", "summary": ""}, "column 'summary' must be a text or a list of texts; found ''"),
-        ({"document": "d", "summary": "a", "references": "|"[:0]}, "column 'references' holds ''"),
+        ({"document": "d", "summary": "a", "references": "|"[:0]}, "column 'references' must be a text or a list of texts; found ''"),
     ],
 )
 def test_rows_that_will_not_do(row: dict[str, Any], message: str) -> None:
@@ -51,7 +51,7 @@ def test_rows_that_will_not_do(row: dict[str, Any], message: str) -> None:
 def test_summaries_that_rouge_cannot_see_are_counted() -> None:
     rows = [{"document": "d", "summary": text} for text in ("灯坏了", "a lamp", "…")]
     _, notes = TASK.read_rows(rows, SETTINGS, "x")
-    assert notes == ["2 of 3 summaries have no letter a to z; ROUGE sees nothing else"]
+    assert notes == ["2 of 3 summaries have no letter a to z, so their ROUGE scores are 0"]
 
 
 def test_the_best_reference_counts_and_details_say_how() -> None:

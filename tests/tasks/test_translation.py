@@ -143,7 +143,7 @@ def test_language_tokens_begin_the_target() -> None:
     assert features.inputs["input_ids"][0][0] == 4 and features.targets[0][0] == 5 == schema.language_token_id
     assert features.inputs["decoder_input_ids"][0][:2] == [2, 5] and features.targets[0][-1] == 2
     for wrong, message in (
-        ({}, "say which with task.source_language"),
+        ({}, "set task.source_language and task.target_language"),
         ({**settings, **EN_DE}, "source_language=en is not"),
     ):
         with pytest.raises(UsageError, match=message):

@@ -114,7 +114,7 @@ def find_schema(
         template = prompt if settings.prompt is None else settings.prompt
         before, match, after = template.partition(placeholder)
         if not match:
-            raise UsageError(f"task.prompt must contain {placeholder}, the place of the text; found {template!r}")
+            raise UsageError(f"task.prompt must contain {placeholder}, which marks the text; found {template!r}")
     return Schema(
         kind,
         before,

@@ -135,7 +135,7 @@ def test_what_a_decoder_learns_is_the_target_alone(folder_of: Any) -> None:
         assert answer == (row["summary"] + "<|endoftext|>" if len(row["summary"]) < 20 else row["summary"][:20])
     whole = [len(row["summary"]) + 1 - 20 for row in ROWS]
     assert case.features.answers_cut == {"summary tokens": [max(n, 0) for n in whole]}
-    with pytest.raises(UsageError, match=r"the prompt without the text has 14 tokens already"):
+    with pytest.raises(UsageError, match=r"the prompt without the text has 14 tokens"):
         TASK.encode(ROWS, case.tokenizer, case.schema, 10)
 
 
@@ -254,7 +254,7 @@ def test_generation_settings_reach_the_texts(trained: Any) -> None:
     [
         ("bart", {"prompt": "{document}"}, "task.prompt has no effect on a checkpoint of kind encoder-decoder"),
         ("gpt2", {"prefix": "x"}, "task.prefix has no effect on a checkpoint of kind decoder"),
-        ("gpt2", {"prompt": "TL;DR"}, "task.prompt has no {document}"),
+        ("gpt2", {"prompt": "TL;DR"}, "task.prompt must contain {document}"),
         ("gpt2", {"max_target_length": 400}, "need 528 positions; the model has 512"),
         ("marian", {"max_target_length": 513}, "need 513 positions"),
     ],
