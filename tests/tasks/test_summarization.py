@@ -40,7 +40,10 @@ def test_references_come_from_either_column_and_the_first_is_learned() -> None:
     [
         ({"document": 3, "summary": "a"}, "column 'document' must be text; found 3"),
         ({"document": "d", "summary": ""}, "column 'summary' must be a text or a list of texts; found ''"),
-        ({"document": "d", "summary": "a", "references": "|"[:0]}, "column 'references' must be a text or a list of texts; found ''"),
+        (
+            {"document": "d", "summary": "a", "references": "|"[:0]},
+            "column 'references' must be a text or a list of texts; found ''",
+        ),
     ],
 )
 def test_rows_that_will_not_do(row: dict[str, Any], message: str) -> None:

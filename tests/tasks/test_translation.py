@@ -43,7 +43,9 @@ def test_columns_by_name_by_language_or_in_a_dict(form: str, tmp_path: Path) -> 
     if form == "dict":
         with pytest.raises(DataError, match=r"the column has several languages \(de, en\); set task.source_language"):
             load_data(section, TASK, TASK.settings())
-        with pytest.raises(DataError, match=r"no text in task.target_language=dee; found: de, en. Did you mean 'de'"):
+        with pytest.raises(
+            DataError, match=r"no text for task.target_language=dee; languages: de, en\. Did you mean 'de'"
+        ):
             load_data(section, TASK, TASK.settings(source_language="en", target_language="dee"))
 
 
