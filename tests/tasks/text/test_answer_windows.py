@@ -150,7 +150,7 @@ def brute_force(logits, windows, longest):
     """Return {(first, last): score} of every allowed span of tokens, and the null score."""
     scores = {}
     for (start, end), window in zip(logits, windows, strict=True):
-        for i, j in itertools.product(range(window.n), repestart=2):
+        for i, j in itertools.product(range(window.n), repeat=2):
             if i <= j < i + longest:
                 span = (window.first + i, window.first + j)
                 score = float(start[window.start + i]) + float(end[window.start + j])
