@@ -95,7 +95,7 @@ def _print_settings(entries: Sequence[ListedRun], differences: dict[str, tuple[s
 
 def _cells(entry: ListedRun) -> list[str]:
     """Return the table cells of a run."""
-    from ft_toolkit.report.run_files import count, number
+    from ft_toolkit.report.numbers import count, number
 
     interval = "" if entry.low is None else f"{number(entry.low)} to {number(entry.high)}"
     spread = "" if entry.sd is None else f"+- {number(entry.sd)} (sd)"

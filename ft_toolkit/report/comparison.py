@@ -13,10 +13,11 @@ from ft_toolkit.evaluation.compare.comparison import Comparison, seed_spread
 from ft_toolkit.evaluation.compare.differences import ComparedScore, Difference
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, model_megabytes
 from ft_toolkit.evaluation.statistics.significance import LEVEL
-from ft_toolkit.report import run_files
-from ft_toolkit.report.charts import Dot, interval_chart, span_of
-from ft_toolkit.report.run_files import MISSING, interval, number, words
-from ft_toolkit.report.sections.background import seconds
+from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
+from ft_toolkit.report.numbers import MISSING, interval, number, seconds
+from ft_toolkit.report.run_files import read_run
+from ft_toolkit.report.templating import load_template
+from ft_toolkit.report.wording import plain_name, trainable_share
 from ft_toolkit.tasks.base import Task
 from ft_toolkit.tasks.display.wrong_examples import shorten
 
@@ -120,7 +121,7 @@ def _verdict(comparison: Comparison, run: FinishedRun, difference: Difference) -
 def _amount(comparison: Comparison, value: float, sign: str = "") -> str:
     """Return a difference with its unit: points for a score with a best value of 1 or 100."""
     unit = "points of " if _points_per_unit(comparison) else ""
-    return f"{_bare(comparison, value, sign)} {unit}{words(comparison.metric)}"
+    return f"{_bare(comparison, value, sign)} {unit}{plain_name(comparison.metric)}"
 
 
 def _bare(comparison: Comparison, value: float, sign: str = "") -> str:
@@ -161,7 +162,7 @@ def write_comparison(path: Path, comparison: Comparison, command: str) -> None:
         "level": LEVEL,
         "command": command,
     }
-    page = run_files.template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
+    page = load_template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
     write_file(path, page.render(variables))
 
 
@@ -177,36 +178,36 @@ def _merge_equal(rows: list[ComparedScore]) -> list[ComparedScore]:
 
 
 def _scores_chart(comparison: Comparison) -> str:
-    dots = []
+    rows = []
     for run in comparison.runs:
         score = comparison.main.scores[run.label]
         text = f"{number(score['value'])} ({interval(score)})"
-        dots.append(Dot(run.label, score["value"], score["low"], score["high"], text, strong=True))
-    span = span_of([value for dot in dots for value in (dot.value, dot.low, dot.high)])
-    return interval_chart(dots, span, label="; ".join(f"{dot.name} {dot.text}" for dot in dots))
+        rows.append(IntervalRow(run.label, score["value"], score["low"], score["high"], text, strong=True))
+    axis = axis_range([value for row in rows for value in (row.value, row.low, row.high)])
+    return interval_chart(rows, axis, label="; ".join(f"{row.name} {row.text}" for row in rows))
 
 
 def _differences_chart(comparison: Comparison) -> str:
     """Draw the difference of each run from the base with its interval and a line at 0; significant ones are emphasized."""
-    dots = []
+    rows = []
     for run in comparison.runs[1:]:
         difference = comparison.main.differences[run.label]
         text = f"{signed(difference.value)} ({_interval(difference)})"
         strong = difference.outcome in ("better", "worse")
-        dots.append(Dot(run.label, difference.value, difference.low, difference.high, text, strong=strong))
-    span = span_of([0.0, *(value for dot in dots for value in (dot.value, dot.low, dot.high))])
-    label = "Differences from the base: " + "; ".join(f"{dot.name} {dot.text}" for dot in dots)
-    return interval_chart(dots, span, label=label, reference=(0.0, "no difference"))
+        rows.append(IntervalRow(run.label, difference.value, difference.low, difference.high, text, strong=strong))
+    axis = axis_range([0.0, *(value for row in rows for value in (row.value, row.low, row.high))])
+    label = "Differences from the base: " + "; ".join(f"{row.name} {row.text}" for row in rows)
+    return interval_chart(rows, axis, label=label, reference=(0.0, "no difference"))
 
 
 def _run_row(run: FinishedRun, metric: str) -> dict[str, Any]:
     """Return the cells of a run in the table of runs; an evaluation has no method and no training time."""
-    files = run_files.read_run(run.examples.folder)
+    files = read_run(run.examples.folder)
     megabytes, spread = model_megabytes(run), seed_spread(run, metric)
     return {
         "label": run.label,
         "model": run.results.model,
-        "method": files.trained_share() if isinstance(run.results, RunResults) else MISSING,
+        "method": trainable_share(run.results) if isinstance(run.results, RunResults) else MISSING,
         "seconds": seconds(run.results.training.seconds) if isinstance(run.results, RunResults) else MISSING,
         "size": MISSING if megabytes is None else f"{megabytes:,.1f} MB" + (", adapter" if files.is_adapter else ""),
         "seeds": _spread(spread) if spread else MISSING,

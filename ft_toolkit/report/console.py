@@ -1,98 +1,144 @@
-"""The last lines of a run on the console: scores with intervals, baselines beside them, and where the report is."""
+"""The last lines of a run on the console: scores, baselines, the reload check, and the next step."""
 
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from ft_toolkit.report.run_files import interval, number
+from ft_toolkit.core.run_records import SeedsResults, read_results
+from ft_toolkit.core.run_scores import RobustnessCheck
+from ft_toolkit.report.numbers import count, difference, interval, number
+from ft_toolkit.report.run_files import RunFiles, read_run
+from ft_toolkit.report.wording import (
+    OPTIMISTIC,
+    compare_with_baselines,
+    equal_metrics,
+    group_name,
+    main_score_text,
+    plain_name,
+    reference_line,
+    reload_check_line,
+)
 
-# Left to the report, so that the console shows what decides.
-_DETAIL = ("precision_", "recall_")
-
-
-def print_results(results: dict[str, Any], console: Console) -> None:
-    """Print the main metric and its kin for every evaluated split; of several seeds, mean and spread."""
-    if "seeds" in results:
-        _print_seeds(results, console)
-        return
-    main, lower = results["main_metric"], results["lower_is_better"]
-    for split, scores in results["scores"].items():
-        baselines = list(scores["baselines"])
-        table = Table(f"{split} (n={scores['n']})", "score", "95% interval", "detectable", *baselines, box=None)
-        shown = {
-            name: found for name, found in scores["metrics"].items() if not name.startswith(_DETAIL) or name == main
-        }
-        for name, found in shown.items():
-            table.add_row(
-                name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
-                number(found["value"]),
-                interval(found),
-                number(found["detectable"]),
-                *(number(scores["baselines"][baseline][name]["value"]) for baseline in baselines),
-            )
-        console.print(table)
-        if scores.get("robustness"):
-            _print_robustness(scores["robustness"], main, console)
-    console.print("detectable: from which difference on another model's score would show (5% level, power 80%)")
-    if (reference := results.get("reference")) is not None:
-        verdict = {True: "reached", False: "not reached", None: "not measured"}[reference["reached"]]
-        target = f"{reference['metric']} {reference['value']} +- {reference['tolerance']}"
-        console.print(f"reference {target}: {verdict} ({reference['source']})", highlight=False)
-    if (proof := results.get("reload_proof")) is not None:
-        console.print(
-            f"a fresh process gave the same predictions for {proof['rows']} {proof['split']} rows "
-            f"(largest difference {proof['largest_difference']:.1g})",
-            highlight=False,
-            soft_wrap=True,
-        )
-    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
+# Metrics whose names begin so are in the report page only, unless they are the main metric.
+_PAGE_ONLY = ("precision_", "recall_")
+# A longer text is cut to this many characters in the suggested command.
+_MAX_EXAMPLE = 60
 
 
-def _print_robustness(records: list[dict[str, Any]], main: str, console: Console) -> None:
-    """Print, per kind of change, the answers that flipped among the rows whose change the model sees."""
-    table = Table(
-        "changed", "rows", "flipped", "95% interval", f"{main} before", "after", "95% of difference", box=None
-    )
-    for one in records:
-        rate, metric = one["flip_rate"], one["metric"]
-        if not one["changed"]:
-            table.add_row(one["kind"], "0", *["-"] * 5)
+def print_results(results: Mapping[str, Any], console: Console) -> None:
+    """Print the results of a finished run, evaluation or multi-seed run, from its `folder`."""
+    folder = Path(results["folder"])
+    content = read_results(folder)
+    if isinstance(content, SeedsResults):
+        _print_seeds(content, console)
+        model = folder / content.best.folder
+    else:
+        run = read_run(folder)
+        _print_run(run, console)
+        model = folder
+    _print(f"\nReport page: {(folder / 'report.html').resolve().as_uri()}", console)
+    if command := predict_command(read_run(model), model):
+        _print(f"Next step:   {command}", console)
+
+
+def _print(text: str, console: Console) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_run(run: RunFiles, console: Console) -> None:
+    results, metric = run.results, run.metrics.get(run.results.main_metric)
+    for split in run.splits:
+        scores = results.scores[split]
+        detectable = scores.metrics[results.main_metric].detectable
+        _print(f"\n{main_score_text(results, split)}", console)
+        if split == "validation" and not run.is_evaluation:
+            _print(f"  {OPTIMISTIC}", console)
+        for comparison in compare_with_baselines(results, split, run.metrics):
+            _print(f"  {comparison.sentence}", console)
+        if detectable is not None:
+            amount = difference((detectable,), metric, scores.n)
+            _print(f"  smallest detectable difference (5% level, 80% power): {amount}", console)
+        _print_metrics(run, split, console)
+        for check in scores.robustness:
+            _print(f"  {_robustness_text(check, results.main_metric)}", console)
+    for line in (reference_line(results), reload_check_line(results)):
+        if line is not None:
+            _print(f"\n{line}", console)
+
+
+def _print_metrics(run: RunFiles, split: str, console: Console) -> None:
+    """Print a table of metrics, equal ones in one row, and of the baselines' main scores."""
+    results, scores = run.results, run.results.scores[split]
+    main, n = results.main_metric, scores.n
+    table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
+    table.add_column(f"  {split}, n = {count(n)}", overflow="fold")
+    table.add_column("score", justify="right", no_wrap=True)
+    table.add_column("95% interval", no_wrap=True)
+    for names in equal_metrics(results.scores.values(), main):
+        if names[0] != main and names[0].startswith(_PAGE_ONLY):
             continue
-        table.add_row(
-            one["kind"],
-            str(one["changed"]),
-            f"{one['flipped']} ({rate['value']:.1%})",
-            f"{rate['low']:.1%} to {rate['high']:.1%}",
-            number(metric["plain"]),
-            number(metric["value"]),
-            interval(metric["difference"]),
-        )
-    console.print(table)
-    for one in records:
-        if unseen := one["rewritten"] - one["changed"]:
-            console.print(f"{one['kind']}: in {unseen} more rows the tokenizer takes the change back", highlight=False)
+        direction = " (lower is better)" if names[0] in run.lower_is_better else ""
+        score = scores.metrics[names[0]]
+        table.add_row(f"  {group_name(names)}{direction}", number(score.value, n), interval(score, n))
+    for name, baseline in scores.baselines.items():
+        title = f"  {plain_name(main)} of the {plain_name(name)} baseline"
+        table.add_row(title, number(baseline[main].value, n), interval(baseline[main], n))
+    console.print(table, markup=False, highlight=False)
 
 
-def _print_seeds(results: dict[str, Any], console: Console) -> None:
-    main, lower = results["main_metric"], results["lower_is_better"]
-    for split, scores in results["scores"].items():
-        table = Table(f"{split} (n={scores['n']})", "mean +- sd", "minimum", "maximum", "seeds", box=None)
-        for name, found in scores["metrics"].items():
-            if not name.startswith(_DETAIL) or name == main:
-                table.add_row(
-                    name + (" *" if name == main else "") + (" (lower is better)" if name in lower else ""),
-                    f"{number(found['mean'])} +- {number(found['sd'])}",
-                    number(found["min"]),
-                    number(found["max"]),
-                    str(found["n"]),
-                )
-        console.print(table)
-    best = results["best"]
-    where = f"{results['folder']}/{best['model']}"
-    console.print(
-        f"best by {best['chosen_by']}: seed {best['seed']} ({number(best['value'])}), {where}",
-        highlight=False,
-        soft_wrap=True,
+def _robustness_text(check: RobustnessCheck, main_metric: str) -> str:
+    """Return the answers that one kind of change to the input changed."""
+    n, share, metric = check.changed, check.flip_rate, check.metric
+    reverted = check.rewritten - n
+    note = f" (not in {count(reverted)} more rows, where the tokenizer reverts the change)" if reverted else ""
+    if not n or share.value is None:
+        return f"{check.kind}: no row changed{note}"
+    return (
+        f"{check.kind}: {count(check.flipped)} of {count(n)} answers changed ({share.value:.1%}, 95% interval "
+        f"{share.low:.1%} to {share.high:.1%}); {plain_name(main_metric)} {number(metric.plain, n)} before, "
+        f"{number(metric.value, n)} after (95% interval of the difference {interval(metric.difference, n)}){note}"
     )
-    console.print(f"report: {results['folder']}/report.html", highlight=False, soft_wrap=True)
+
+
+def _print_seeds(results: SeedsResults, console: Console) -> None:
+    for split, scores in results.scores.items():
+        n = scores.n
+        table = Table(f"{split}, n = {count(n)}", "mean ± sd", "minimum", "maximum", "seeds", box=None)
+        for name, spread in scores.metrics.items():
+            if name.startswith(_PAGE_ONLY) and name != results.main_metric:
+                continue
+            direction = " (lower is better)" if name in results.lower_is_better else ""
+            table.add_row(
+                f"{plain_name(name)}{direction}",
+                f"{number(spread.mean, n)} ± {number(spread.sd, n)}",
+                number(spread.min, n),
+                number(spread.max, n),
+                str(spread.n),
+            )
+        console.print(table, markup=False, highlight=False)
+    best = results.best
+    _print(f"best {plain_name(best.chosen_by)}: seed {best.seed} ({number(best.value)})", console)
+
+
+def predict_command(run: RunFiles, folder: Path) -> str | None:
+    """Return a command that predicts with the model of a run: a text of the run, or a file for rows with several columns.
+
+    None for a folder without a model.
+    """
+    if run.is_evaluation or not (folder / "model").is_dir():
+        return None
+    record = run.predictions[0] if run.predictions else {}
+    inputs = [name for name, column in run.task.columns.items() if not column.is_answer]
+    inputs = [name for name in inputs if isinstance(record.get(name), str)]
+    if inputs != [run.task.text_column]:
+        return shlex.join(["ftk", "predict", str(folder), "--input", "rows.jsonl"])
+    texts = [str(record[inputs[0]]) for record in run.predictions]
+    # the first text that fits, otherwise the beginning of the first text
+    lines = [" ".join(text.split()) for text in texts]
+    text = next((line for line in lines if line and len(line) <= _MAX_EXAMPLE and not line.startswith("-")), "")
+    text = text or lines[0][:_MAX_EXAMPLE].rpartition(" ")[0].lstrip("-") or lines[0][:_MAX_EXAMPLE]
+    return shlex.join(["ftk", "predict", str(folder), text])

@@ -10,32 +10,33 @@ from rich.table import Table
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_records import read_learning_curve
 from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
-from ft_toolkit.report import run_files
-from ft_toolkit.report.charts import Band, Point, Series, share_chart, span_of
-from ft_toolkit.report.run_files import MISSING, count, interval, number, words
-from ft_toolkit.report.sections.background import seconds
+from ft_toolkit.report.charts import Band, Line, Plot, Point, axis_range, plot_chart
+from ft_toolkit.report.numbers import MISSING, count, interval, number, seconds
+from ft_toolkit.report.templating import load_template
+from ft_toolkit.report.wording import plain_name
 
 # The colours of the curves; with more models than colours they repeat.
 _STYLES = ("strong", "warm", "plain")
-_HEIGHT = 380
+_CHART_HEIGHT = 380
 
 
 def print_learning_curve(record: Any, folder: Path, console: Console) -> None:
     """Print every point with its interval, the predicted gain from twice the rows, and the path of the page."""
-    better = "" if record["greater_is_better"] else ", lower is better"
+    n, better = record["n"], "" if record["greater_is_better"] else ", lower is better"
     several = len(record["models"]) > 1
     heads = ["rows", "share", record["metric"], "95% interval", "steps", "training"]
     table = Table(*(["model"] if several else []), *heads, box=None)
     for model in record["models"]:
         for point in model["points"]:
-            cells = [count(point["rows"]), f"{point['share']:.4g}", number(point["value"]), interval(point)]
+            cells = [count(point["rows"]), f"{point['share']:.4g}", number(point["value"], n), interval(point, n)]
             cells += [count(point["steps"]), seconds(point["seconds"]) or MISSING]
             table.add_row(*([model["model"]] if several else []), *cells)
     console.print(f"{record['metric']} on {record['split']} (n={record['n']}{better})", markup=False, highlight=False)
     console.print(table)
     for sentence in sentences(record):
         console.print(sentence, soft_wrap=True, markup=False, highlight=False)
-    console.print(f"page: {folder}/scale.html", soft_wrap=True, markup=False, highlight=False)
+    page = (folder / "scale.html").resolve().as_uri()
+    console.print(f"Report page: {page}", soft_wrap=True, markup=False, highlight=False)
 
 
 def sentences(record: Any) -> list[str]:
@@ -47,7 +48,7 @@ def sentences(record: Any) -> list[str]:
         if fit is not None:
             lines.append(name + gain_sentence(record, fit))
         elif sum(point["value"] is not None for point in model["points"]) < MINIMUM_POINTS:
-            metric = words(record["metric"])
+            metric = plain_name(record["metric"])
             lines.append(
                 f"{name}No curve: {metric} is defined at fewer than {MINIMUM_POINTS} different numbers of rows."
             )
@@ -76,7 +77,7 @@ def gain_sentence(record: Any, fit: Any) -> str:
     if record["greater_is_better"]:
         negligible, name = record["best"] / record["n"], f"one of the {count(record['n'])} examples"
     else:
-        negligible, name = abs(twice["value"]) / 1000, f"a thousandth of the {words(record['metric'])}"
+        negligible, name = abs(twice["value"]) / 1000, f"a thousandth of the {plain_name(record['metric'])}"
     if min(sign * change[key] for key in ("low", "high")) < negligible:
         return sentence + f"a gain is not certain, because the interval includes a gain of less than {name}."
     return sentence + "a gain is expected."
@@ -108,7 +109,7 @@ def notes(record: Any, fit: Any) -> list[str]:
 
 
 def _unit(record: Any) -> str:
-    name = words(record["metric"])
+    name = plain_name(record["metric"])
     return f"points of {name}" if _in_points(record) else name
 
 
@@ -134,44 +135,44 @@ def write_learning_curve_page(folder: Path) -> None:
         "chart": _chart(record),
         "styles": [_STYLES[i % len(_STYLES)] for i in range(len(record["models"]))],
         "notes": [notes(record, model["fit"]) if model["fit"] else [] for model in record["models"]],
-        "seconds": seconds,
     }
-    write_file(folder / "scale.html", run_files.template("learning_curve.html.j2", autoescape=True).render(variables))
+    write_file(folder / "scale.html", load_template("learning_curve.html.j2", autoescape=True).render(variables))
 
 
 def _chart(record: Any) -> str:
     """Draw every score over the logarithm of its rows, the fitted curve with its 95% band, and the prediction."""
+    n = record["n"]
     lines, guides, bands, points = [], [], [], []
     for i, model in enumerate(record["models"]):
         style, fit = _STYLES[i % len(_STYLES)], model["fit"]
         for point in model["points"]:
             if point["value"] is None:
                 continue
-            text = f"{model['model']}, {count(point['rows'])} rows: {number(point['value'])} ({interval(point)})"
+            text = f"{model['model']}, {count(point['rows'])} rows: {number(point['value'], n)} ({interval(point, n)})"
             x = math.log2(point["rows"])
             points.append(Point(x, point["value"], point["low"], point["high"], text, style))
         if fit is None:
             continue
         curve = [(math.log2(step["rows"]), step) for step in fit["curve"]]
         last = math.log2(fit["rows"])
-        lines.append(Series(model["model"], [(x, step["value"]) for x, step in curve if x <= last + 1e-9], style))
+        lines.append(Line(model["model"], [(x, step["value"]) for x, step in curve if x <= last + 1e-9], style))
         guides.append(
-            Series(model["model"], [(x, step["value"]) for x, step in curve if x >= last - 0.1], f"guide {style}")
+            Line(model["model"], [(x, step["value"]) for x, step in curve if x >= last - 0.1], f"guide {style}")
         )
         bands.append(Band([(x, step["low"], step["high"]) for x, step in curve], style))
         twice = fit["twice"]
-        text = f"{model['model']}, {count(twice['rows'])} rows, predicted: {number(twice['value'])} ({interval(twice)})"
+        text = f"{model['model']}, {count(twice['rows'])} rows, predicted: {number(twice['value'], n)} ({interval(twice, n)})"
         points.append(
             Point(math.log2(twice["rows"]), twice["value"], twice["low"], twice["high"], text, f"{style} open", 5)
         )
     ticks = {point["rows"] for model in record["models"] for point in model["points"]}
     ticks |= {model["fit"]["twice"]["rows"] for model in record["models"] if model["fit"]}
-    x_span = (math.log2(min(ticks)) - 0.15, math.log2(max(ticks)) + 0.15)
-    y_span = span_of([value for point in points for value in (point.y, point.low, point.high)])
-    label = f"{words(record['metric'])} on {record['split']} by the number of training rows: " + "; ".join(
-        point.text for point in points
-    )
-    labelled = [(math.log2(rows), count(rows)) for rows in sorted(ticks)]
-    return share_chart(
-        lines, points, (x_span, y_span), label=label, height=_HEIGHT, guides=guides, bands=bands, ticks=labelled
-    )
+    x_range = (math.log2(min(ticks)) - 0.15, math.log2(max(ticks)) + 0.15)
+    # no score is better than the best one
+    limits = {"highest" if record["greater_is_better"] else "lowest": float(record["best"])}
+    y_range = axis_range([value for point in points for value in (point.y, point.low, point.high)], **limits)
+    x_ticks = [(math.log2(rows), count(rows)) for rows in sorted(ticks)]
+    label = f"{plain_name(record['metric'])} on {record['split']} by the number of training rows: "
+    label += "; ".join(point.text for point in points)
+    plot = Plot(x_range, y_range, lines, points, guides, bands, x_ticks)
+    return plot_chart(plot, label=label, height=_CHART_HEIGHT)

@@ -43,10 +43,8 @@ def _example(task: Task, schema: Any, record: Mapping[str, Any]) -> WrongExample
     return WrongExample(str(record.get("id", "")), texts, shorten(reference), shorten(predicted), weight, "")
 
 
-def move_columns_to_remark(wrong_examples: WrongExamples | None, columns: Collection[str]) -> WrongExamples | None:
+def move_columns_to_remark(wrong_examples: WrongExamples, columns: Collection[str]) -> WrongExamples:
     """Return the examples with the given columns, which the model does not see, in the remark instead of the texts."""
-    if wrong_examples is None:
-        return None
     examples = []
     for example in wrong_examples.examples:
         moved = [f"{name} {''.join(piece.text for piece in text)}" for name, text in example.texts if name in columns]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ft_toolkit.core import environment
 from ft_toolkit.recipe.load import LoadedRecipe
-from ft_toolkit.report.sections.background import lost_answers
+from ft_toolkit.report.sections.data import answer_cuts
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, describe_step, prepare
@@ -41,7 +41,7 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
 def _print_splits(prepared: Prepared, console: Console) -> None:
     """Print a table of the splits, and the warnings about the data."""
     splits = prepared.facts["splits"]
-    lost = lost_answers(key for facts in splits.values() for key in facts)
+    lost = answer_cuts(key for facts in splits.values() for key in facts)
     columns = ("rows", "tokens", "longest", "rows_cut", "tokens_cut", *lost, "also_in_training")
     table = Table("split", *(name.replace("_", " ") for name in columns), box=None)
     for name, facts in splits.items():

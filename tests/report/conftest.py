@@ -1,9 +1,13 @@
-"""Small run folders written by hand: what `ftk run` leaves, without a model."""
+"""Small run folders written by hand, without a model, and a reader of their pages."""
 
 import json
+import re
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+
+from ft_toolkit.report.page import write_page
 
 COMMAND = "ftk run demo --output runs/demo training.max_steps=20"
 
@@ -190,8 +194,8 @@ def _write_lines(path: Path, values):
     path.write_text("".join(json.dumps(v, ensure_ascii=False) + "\n" for v in values), encoding="utf-8")
 
 
-def trust_parts():
-    """What a split's record may hold beyond its scores, as the evidence package writes it, and more."""
+def optional_parts():
+    """Return the parts of a split's scores that only some runs have."""
     sides = {side: {**score(0.1, 0.05, 0.2), "chance": 0.3} for side in ("before", "after")}
     losses = {side: score(0.4, 0.3, 0.5) for side in ("before", "after")}
     change = {"change": {"low": -0.1, "high": 0.1}}
@@ -205,8 +209,8 @@ def trust_parts():
         "labels": [{"label": "good", "gap": 0.3, "low": 0.1, "high": 0.5, "highest": "x", "lowest": "y"}],
     }
     gaps["labels"][0]["rates"] = {"x": 0.7, "y": 0.4}
-    flip = {"kind": "typos", "changed": 40, "flipped": 4, "flip_rate": score(0.1, 0.05, 0.2)}
-    flip["metric"] = {**score(0.8, 0.7, 0.9), "difference": {"low": -0.2, "high": 0.0}}
+    flip = {"kind": "typos", "rewritten": 42, "changed": 40, "flipped": 4, "flip_rate": score(0.1, 0.05, 0.2)}
+    flip["metric"] = {**score(0.8, 0.7, 0.9), "plain": 0.9, "difference": {"low": -0.2, "high": 0.0}}
     flip["examples"] = [
         {"id": "r1", "before": "awful", "after": "awfl", "answer_before": "bad", "answer_after": "good"}
     ]
@@ -243,3 +247,76 @@ def trust_parts():
         ],
         "robustness": [flip],
     }
+
+
+class Page(HTMLParser):
+    """An HTML page: checks the nesting while it reads, and keeps text, tags, attributes and ids."""
+
+    VOID = ("meta", "br", "hr", "img", "input", "link")
+    SELF_CLOSED = ("line", "circle", "path", "rect")
+
+    def __init__(self, path):
+        super().__init__(convert_charrefs=True)
+        self.open, self.texts, self.tags, self.attributes, self.ids = [], [], [], [], []
+        self.source = path.read_text(encoding="utf-8")
+        self.feed(self.source)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        assert tag in self.SELF_CLOSED, tag
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]} at {self.getpos()}"
+        self.open.pop()
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] != "style":
+            self.texts.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.texts).split())
+
+    def section(self, anchor):
+        """Return the HTML of one section."""
+        return re.search(rf'<section id="{anchor}">(.*?)</section>', self.source, re.DOTALL).group(1)
+
+
+@pytest.fixture
+def page_of():
+    """Return a function that writes the page of a run folder and reads it."""
+
+    def read(folder):
+        write_page(folder)
+        return Page(folder / "report.html")
+
+    return read
+
+
+@pytest.fixture
+def make_full_run(make_run):
+    """Return a function that writes a run with every optional section."""
+
+    def make(change=None, **arguments):
+        def add(results, rows):
+            for scores in results["scores"].values():
+                scores |= optional_parts()
+                scores["metrics"]["accuracy"]["detectable"] = 0.0321
+            for row in rows:
+                row["source"] = "mail"
+            if change:
+                change(results, rows)
+
+        return make_run(change=add, **arguments)
+
+    return make

@@ -8,7 +8,8 @@ from huggingface_hub import ModelCard, parse_eval_result_entries
 
 from ft_toolkit.report import write_report
 from ft_toolkit.report.card import code, escape, eval_results_file, write_card
-from ft_toolkit.report.run_files import number, read_run
+from ft_toolkit.report.numbers import number
+from ft_toolkit.report.run_files import read_run
 
 
 def card_of(folder):
@@ -53,14 +54,14 @@ def test_card_page_and_results_agree(make_run, kind):
     results = json.loads((folder / "results.json").read_text())
     card, page = (folder / "README.md").read_text(), (folder / "report.html").read_text()
     for split, scores in results["scores"].items():
-        main = scores["metrics"][results["main_metric"]]
-        interval = f"{number(main['low'])} to {number(main['high'])}"
-        assert f"| {split} | {scores['n']} | **{number(main['value'])}** | {interval} |" in card
-        assert f'<p class="score">{number(main["value"])}</p>' in page
+        n, main = scores["n"], scores["metrics"][results["main_metric"]]
+        interval = f"{number(main['low'], n)} to {number(main['high'], n)}"
+        assert f"| {split} | {n} | **{number(main['value'], n)}** | {interval} |" in card
+        assert f'<p class="score">{number(main["value"], n)}</p>' in page
         assert f"95% interval {interval} · n = {scores['n']}" in page
         for name, score in scores["metrics"].items():
             row = next(line for line in card.splitlines() if line.startswith(f"| {name.replace('_', ' ')} |"))
-            assert f" {number(score['value'])} | {number(score['low'])} to {number(score['high'])} |" in row
+            assert f" {number(score['value'], n)} | {number(score['low'], n)} to {number(score['high'], n)} |" in row
 
 
 def test_the_model_folder_has_the_same_card(make_run):
@@ -103,7 +104,7 @@ def test_base_model_is_a_hub_id_or_absent(make_run, model, commit, expected):
 def test_licence_and_language_reach_the_card(make_run):
     folder = make_run(change=lambda results, rows: results["data"].update(languages=["de"]))
     assert card_of(folder).data.language == ["de"]  # the data card's, unless the recipe says otherwise
-    assert "None was given for this model" in card_of(folder).text
+    assert "No licence was given for this model" in card_of(folder).text
     with (folder / "recipe.yaml").open("a") as recipe:
         recipe.write("hub: {license: cc-by-4.0, language: [en, nds]}\n")
     card = card_of(folder)

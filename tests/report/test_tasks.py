@@ -8,7 +8,7 @@ from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 
 from ft_toolkit.report import write_report
-from ft_toolkit.report.run_files import number
+from ft_toolkit.report.numbers import number
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.display.answers import answer_error
 from ft_toolkit.tasks.display.entities import entity_errors
@@ -194,18 +194,18 @@ def test_every_number_stands_on_the_page_and_inside_its_chart(make_task_run, tas
     page, text = (folder / "report.html").read_text(), text_of(folder)
     results = json.loads((folder / "results.json").read_text())
     for scores in results["scores"].values():
+        n = scores["n"]
         for table in (scores["metrics"], *scores["baselines"].values()):
-            for found in table.values():
-                assert (
-                    f"{number(found['value'])}" in text and f"{number(found['low'])} to {number(found['high'])}" in text
-                )
+            for score in table.values():
+                assert number(score["value"], n) in text
+                assert f"{number(score['low'], n)} to {number(score['high'], n)}" in text
     dots = spans(page, "circle")
     assert dots and all(0 <= x <= 100 for x in dots)
     assert ("· lower is better" in text) == (task == "language_modelling")
     assert "None" not in text and "nan" not in text.split()
     if not results["scores"]["test"]["baselines"]:
-        assert "Not held against a baseline." in text
-    assert "entities lost by cutting 3 3 3" in text and "summary tokens lost by cutting 1,234 1,234 1,234" in text
+        assert "No baseline was computed." in text
+    assert "entities cut off 3 3 3" in text and "summary tokens cut off 1,234 1,234 1,234" in text
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -217,7 +217,7 @@ def test_the_card_s_metadata_is_valid_and_its_code_is_code(make_task_run, task):
     index = eval_results_to_model_index("demo", card.data.eval_results)
     assert model_index_to_eval_results(index)[1] == card.data.eval_results
     assert card.data.pipeline_tag == results["pipeline_tag"]
-    assert "ftk predict MODEL" in card.text and "0 labels" not in card.text and "lost by cutting" in card.text
+    assert "ftk predict MODEL" in card.text and "0 labels" not in card.text and "entities cut off" in card.text
     for snippet in card.text.split("```python\n")[1:]:
         compile(snippet.split("```")[0], "card", "exec")
     has_pipeline = "from transformers import pipeline" in card.text
@@ -275,7 +275,8 @@ def test_lower_is_better_is_said_of_each_such_metric(make_task_run):
 
 def test_a_lower_perplexity_than_the_baseline_s_is_better(make_task_run):
     text = text_of(make_task_run("language_modelling"))
-    assert "Better than unigram: on the same examples the difference is -900.00 to -700.00; lower is better." in text
+    assert "Beats the unigram baseline by 700.00 to 900.00 (95% interval)." in text
+    assert "on 4 test examples, 700.00 to 900.00 below it (95% interval)." in text
 
 
 def test_entities_pair_up_into_kinds_of_error():
@@ -409,9 +410,9 @@ def test_hardest_documents_come_first_and_unscored_ones_are_left_out():
 
 def test_what_else_a_task_says_stands_in_plain_tables(make_task_run):
     text = text_of(make_task_run("question_answering"))
-    assert "null threshold 0.2500" in text
-    assert "has_answer 4 0.7000 no_answer 1 0.0000" in text
-    assert "By answer rows exact match examples with an answer 0.5000 4" in text
+    assert "null threshold 0.25" in text
+    assert "has_answer 4 0.70 no_answer 1 0.00" in text
+    assert "By answer rows exact match examples with an answer 0.50 4" in text
 
 
 def test_a_long_table_of_a_task_is_cut_and_says_so(make_task_run):

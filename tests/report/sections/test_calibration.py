@@ -1,0 +1,23 @@
+"""The section on probabilities and confidence."""
+
+
+def test_temperature_error_and_abstaining(make_full_run, page_of):
+    page = page_of(make_full_run())
+    for text in (
+        "divided by a temperature of 1.5, chosen on the validation rows, where the model was overconfident.",
+        "The expected calibration error is 0.10; on 8 examples a perfectly calibrated model would have at most 0.30 in 95% of "
+        "draws: no miscalibration is shown.",
+        "On test: abstaining on the least confident 20% would change the accuracy on the rest from 0.88 to 0.93 "
+        "(95% interval of the gain -0.02 to 0.10); no gain is shown.",
+        "Abstaining on the least confident 20%",
+    ):
+        assert text in page.text, text
+    assert page.section("calibration").count("<svg class=") == 4
+
+
+def test_a_temperature_that_was_chosen_on_these_rows_is_optimistic(make_full_run, page_of):
+    def change(results, rows):
+        results["scores"]["validation"]["calibration"]["fitted_here"] = True
+
+    text = page_of(make_full_run(change=change)).text
+    assert text.count("chosen on these rows, so these calibration scores are optimistic") == 1
