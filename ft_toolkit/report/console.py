@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
+from ft_toolkit.core.run_folder import MODEL
 from ft_toolkit.core.run_records import SeedsResults, read_results
 from ft_toolkit.core.run_scores import RobustnessCheck
 from ft_toolkit.report.numbers import count, difference, interval, number
@@ -41,7 +43,7 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
         _print_run(run, console)
         model = folder
     _print(f"\nReport page: {(folder / 'report.html').resolve().as_uri()}", console)
-    if command := predict_command(read_run(model), model):
+    if command := predict_command(model):
         _print(f"Next step:   {command}", console)
 
 
@@ -75,7 +77,7 @@ def _print_metrics(run: RunFiles, split: str, console: Console) -> None:
     results, scores = run.results, run.results.scores[split]
     main, n = results.main_metric, scores.n
     table = Table(box=None, padding=(0, 3, 0, 0), pad_edge=False)
-    table.add_column(f"  {split}, n = {count(n)}", overflow="fold")
+    table.add_column(f"{split}, n = {count(n)}", overflow="fold")
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("95% interval", no_wrap=True)
     for names in equal_metrics(results.scores.values(), main):
@@ -83,11 +85,11 @@ def _print_metrics(run: RunFiles, split: str, console: Console) -> None:
             continue
         direction = " (lower is better)" if names[0] in run.lower_is_better else ""
         score = scores.metrics[names[0]]
-        table.add_row(f"  {group_name(names)}{direction}", number(score.value, n), interval(score, n))
+        table.add_row(f"{group_name(names)}{direction}", number(score.value, n), interval(score, n))
     for name, baseline in scores.baselines.items():
-        title = f"  {plain_name(main)} of the {plain_name(name)} baseline"
+        title = f"{plain_name(main)} of the {plain_name(name)} baseline"
         table.add_row(title, number(baseline[main].value, n), interval(baseline[main], n))
-    console.print(table, markup=False, highlight=False)
+    console.print(Padding(table, (1, 0, 0, 2)), markup=False, highlight=False)
 
 
 def _robustness_text(check: RobustnessCheck, main_metric: str) -> str:
@@ -124,13 +126,14 @@ def _print_seeds(results: SeedsResults, console: Console) -> None:
     _print(f"best {plain_name(best.chosen_by)}: seed {best.seed} ({number(best.value)})", console)
 
 
-def predict_command(run: RunFiles, folder: Path) -> str | None:
+def predict_command(folder: Path) -> str | None:
     """Return a command that predicts with the model of a run: a text of the run, or a file for rows with several columns.
 
     None for a folder without a model.
     """
-    if run.is_evaluation or not (folder / "model").is_dir():
+    if not (folder / MODEL).is_dir():
         return None
+    run = read_run(folder)
     record = run.predictions[0] if run.predictions else {}
     inputs = [name for name, column in run.task.columns.items() if not column.is_answer]
     inputs = [name for name in inputs if isinstance(record.get(name), str)]

@@ -40,7 +40,7 @@ def test_the_words_of_the_surest_mistakes_are_credited(tiny_gpt2: str, write_rec
         assert whole != 0 and whole == pytest.approx(one["logit"] - one["start_logit"], abs=1e-3)
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert page.count('class="toward"') + page.count('class="against"') > 2
-    assert f"most for {found[0]['label']}: " in page or f"most against {found[0]['label']}: " in page
+    assert f"strongest for {found[0]['label']}: " in page or f"strongest against {found[0]['label']}: " in page
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 
 from rich.console import Console
 
@@ -67,5 +68,6 @@ def test_an_evaluation_has_no_next_step(make_run):
     for name in ("training", "reference", "reload_proof"):
         results.pop(name)
     (folder / "results.json").write_text(json.dumps(results))
+    shutil.rmtree(folder / "model")
     text = printed(folder)
     assert "Report page" in text and "ftk predict" not in text and "optimistic" not in text

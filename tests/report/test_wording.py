@@ -34,7 +34,14 @@ def results_with(leads, *, split="test", greater=True, **changes):
 
 
 def results_of(scores, kind=RunResults, **changes):
-    values = {"name": "x", "task": "ner", "model": "m", "substitutions": [], "main_metric": "accuracy", "scores": scores}
+    values = {
+        "name": "x",
+        "task": "ner",
+        "model": "m",
+        "substitutions": [],
+        "main_metric": "accuracy",
+        "scores": scores,
+    }
     if kind is RunResults:
         values |= {"method": "full", "training": {"steps": 1, "seconds": 1.0}}
     return kind.model_validate({**values, **changes})

@@ -81,7 +81,7 @@ def test_numbers_sentence_and_page_agree(ladder: tuple[Path, str]) -> None:
     (sentence,) = sentences(found)
     page = (folder / "scale.html").read_text(encoding="utf-8")
     assert sentence.startswith("Predicted for twice the rows (64): ") and sentence in printed and sentence in page
-    assert f"page: {folder}/scale.html" in printed
+    assert f"Report page: {(folder / 'scale.html').as_uri()}" in printed
     assert page.count("<circle") == 4 and 'class="band strong"' in page and 'href="share_0.25/report.html"' in page
     assert "at most" not in page.split("<h1>")[1].split("</h1>")[0]
 

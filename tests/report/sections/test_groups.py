@@ -1,5 +1,6 @@
 """The section on gaps between groups."""
 
+from ft_toolkit.core.run_scores import GroupTable
 from ft_toolkit.report.sections.groups import gap_sentence
 
 
@@ -16,9 +17,10 @@ def test_gaps_are_shown_with_their_interval(make_full_run, page_of):
 def test_a_gap_by_chance_is_not_shown():
     gap = {"gap": 0.1, "low": -0.1, "high": 0.2, "highest": "x", "lowest": "y", "rates": {"x": 0.5, "y": 0.4}}
     labels = [{"label": f"l{i}", **gap} for i in range(3)]
-    sentence = gap_sentence(
-        {"demographic_parity": {"p_value": 0.4, "shown": False, "labels": labels}}, "demographic_parity"
-    )
+    gaps = {"p_value": 0.4, "shown": False, "labels": labels}
+    left_out = {"values": 0, "rows": 0}
+    table = {"column": "dialect", "groups": [], "left_out": left_out, "labels": [], "equal_opportunity": None}
+    sentence = gap_sentence(GroupTable.model_validate({**table, "demographic_parity": gaps}), "demographic_parity")
     assert sentence.startswith("The largest gap of 3 labels is 0.1000 (l0: x 0.5000, y 0.4000;")
     assert sentence.endswith(
         "No gap is shown: in 40.0% of permutations, groups that differ by chance alone have a gap at least as large."
