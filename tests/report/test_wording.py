@@ -33,7 +33,7 @@ def results_with(leads, *, split="test", greater=True, **changes):
     return results_of(scores, greater_is_better=greater, **changes)
 
 
-def results_of(scores, kind=RunResults, **changes):
+def results_of(scores, result_kind=RunResults, **changes):
     values = {
         "name": "x",
         "task": "ner",
@@ -42,9 +42,10 @@ def results_of(scores, kind=RunResults, **changes):
         "main_metric": "accuracy",
         "scores": scores,
     }
-    if kind is RunResults:
+    if result_kind is RunResults:
         values |= {"method": "full", "training": {"steps": 1, "seconds": 1.0}}
-    return kind.model_validate({**values, **changes})
+    values["kind"] = "run" if result_kind is RunResults else "evaluation"
+    return result_kind.model_validate({**values, **changes})
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_the_verdict_says_what_the_interval_allows(results, text):
 
 
 def test_the_validation_rows_of_an_evaluation_did_not_select_the_checkpoint():
-    results = results_with([(0.1, 0.2)], split="validation", kind=EvaluationResults)
+    results = results_with([(0.1, 0.2)], split="validation", result_kind=EvaluationResults)
     assert "optimistic" not in verdict(results, "validation", ACCURACY)
 
 
