@@ -1,4 +1,4 @@
-"""`python -m ft_toolkit`: the same as `ftk`; launchers such as `accelerate launch -m` need it."""
+"""`python -m ft_toolkit`: the same as `ftk`, for launchers such as `accelerate launch -m`."""
 
 from ft_toolkit.cli.app import main
 

@@ -18,6 +18,8 @@ EXAMPLES = "examples.npz"
 REPORT = "report.html"
 CARD = "README.md"
 MODEL = "model"
+# The rows that `ft_toolkit.fine_tune` got from memory, written before the run starts.
+INPUT_ROWS = "input_rows"
 # A checkpoint to resume from, and the weights with the best validation score.
 CHECKPOINTS = "checkpoints"
 LAST_CHECKPOINT, BEST_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/best"
@@ -40,8 +42,13 @@ def check_folder(output: Path | None, *, resume: bool) -> None:
         raise UsageError(f"{output}: no such run folder; nothing to resume")
     if resume and (output / RESULTS).is_file():
         raise UsageError(f"{output} is finished already; see {output / REPORT}")
-    if not resume and output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if not resume and output.exists() and not (output.is_dir() and _has_only_input_rows(output)):
         raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
+
+
+def _has_only_input_rows(folder: Path) -> bool:
+    """Return whether a folder is empty, apart from input rows."""
+    return all(path.name == INPUT_ROWS for path in folder.iterdir())
 
 
 def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs") -> str:
@@ -63,7 +70,7 @@ def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs"
 
 def remove_if_bare(folder: Path) -> None:
     """Take back a folder that this run made and wrote nothing of worth to."""
-    if not (folder / RECIPE).exists():
+    if not (folder / RECIPE).exists() and not (folder / INPUT_ROWS).exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 

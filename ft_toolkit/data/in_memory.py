@@ -11,7 +11,7 @@ import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def rows_of(data: Any, name: str) -> RawRows:
     raise UsageError(f"{name}: found {type_name(data)}; allowed: {SUPPORTED}.{_remedy(data)}")
 
 
-def is_path(data: Any) -> bool:
+def is_path(data: Any) -> TypeGuard[str | os.PathLike[str]]:
     """Return whether `data` is the path of a file (a str or a path object)."""
     return isinstance(data, (str, os.PathLike))
 

@@ -77,6 +77,9 @@ class LoadedModel:
     """A finished model. Call it with texts or rows to predict.
 
     `task` is the task, `contract` the content of inference.json, `model` the transformers model in evaluation mode.
+
+        model = ft_toolkit.load("runs/demo")
+        model("Where is my parcel?")
     """
 
     def __init__(self, name: str) -> None:

@@ -1,5 +1,6 @@
 """A recipe as the user wrote it: plain values, and the source (file and line, or command line) of each key."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,3 +115,17 @@ def read_document(path: Path) -> Document:
         problem = f"a recipe must be a mapping with the sections {one_of(Recipe.model_fields)}"
         raise RecipeError([Mistake(f"{path}:1", "", problem)])
     return Document(path, values, {key: f"{path}:{line}" for key, line in lines.items()})
+
+
+def document_of(name: str, values: Mapping[str, Any], source: str) -> Document:
+    """Return the document of a recipe given as Python values; `source` is the source of every key."""
+    sections: list[KeyPath] = [(section,) for section in Recipe.model_fields]
+    return Document(Path(name), dict(values), dict.fromkeys([*sections, *_key_paths(values, ())], source))
+
+
+def _key_paths(values: Mapping[str, Any], above: KeyPath) -> Iterator[KeyPath]:
+    """Yield the path of every key in nested mappings."""
+    for key, value in values.items():
+        yield (*above, str(key))
+        if isinstance(value, Mapping):
+            yield from _key_paths(value, (*above, str(key)))

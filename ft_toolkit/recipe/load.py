@@ -12,7 +12,7 @@ from typing import Any
 from ft_toolkit.core.errors import Mistake, RecipeError, did_you_mean, one_of
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe import checks
-from ft_toolkit.recipe.document import Document, read_document
+from ft_toolkit.recipe.document import Document, document_of, read_document
 from ft_toolkit.recipe.methods import METHODS, FullMethod
 from ft_toolkit.recipe.schema import Section
 from ft_toolkit.recipe.sections import SECTIONS, Recipe
@@ -23,7 +23,11 @@ from ft_toolkit.tasks.base import Task, TaskSettings
 
 @dataclass(frozen=True)
 class LoadedRecipe:
-    """A valid recipe, its task, and the origin of each value: "default", "FILE:LINE" or "command line"."""
+    """A valid recipe, its task, and the origin of each value: "default", "FILE:LINE" or "command line".
+
+    loaded = ft_toolkit.load_recipe(Path("recipes/demo.yaml"), [], ft_toolkit.find_tasks())
+    loaded.recipe.training.learning_rate, loaded.origins["training.learning_rate"]
+    """
 
     name: str
     recipe: Recipe
@@ -40,12 +44,24 @@ def load_recipe(path: Path, overrides: Sequence[str], tasks: Mapping[str, Task])
 
     Raises RecipeError with every mistake: syntax, unknown keys and tasks, wrong types and values, settings that exclude
     each other, metrics that the task does not have.
+
+        tasks = ft_toolkit.find_tasks()
+        loaded = ft_toolkit.load_recipe(Path("recipes/demo.yaml"), ["training.seed=1"], tasks)
     """
     document = read_document(path)
     mistakes = document.override(list(overrides))
     loader = _Loader(document, tasks)
     loader.mistakes += mistakes
     return loader.load()
+
+
+def load_values(name: str, values: Mapping[str, Any], tasks: Mapping[str, Task], source: str) -> LoadedRecipe:
+    """Return the recipe `name` with the sections in `values`, e.g. {"task": "ner", "training": {"seed": 1}}.
+
+    `source` names the origin of the values in errors. Raises RecipeError with every mistake, as `load_recipe` does.
+    """
+    document = document_of(name, values, source)
+    return _Loader(document, tasks).load()
 
 
 class _Loader:

@@ -54,6 +54,11 @@ def run_recipe(
     Returns the content of results.json and the run folder as `folder`; processes other than the main process return an empty
     dict. Raises UsageError before anything is trained, NotFiniteError, ReloadError, HubError once the run folder is complete,
     LostProcessError, or Interrupted with a checkpoint saved.
+
+        loaded = ft_toolkit.load_recipe(Path("recipes/demo.yaml"), [], ft_toolkit.find_tasks())
+        ft_toolkit.run_recipe(
+            loaded, output=None, resume=False, smoke=False, command="ftk run demo", console=rich.console.Console()
+        )
     """
     options = RunOptions(output, resume, smoke, command, console, verbosity)
     with processes.joined() as distributed:
@@ -68,7 +73,7 @@ def _run_recipe(distributed: PartialState, loaded: LoadedRecipe, options: RunOpt
     elif loaded.recipe.hub.push:
         display.warn("note: a smoke run is not pushed to the Hub")
     results = run(loaded, options) if loaded.recipe.training.seeds is None else _run_seeds(distributed, loaded, options)
-    if results:
+    if results and options.verbosity >= Verbosity.QUIET:
         print_results(results, options.console)
     if results and pushes:
         hub.push_finished(loaded, Path(results["folder"]), display.say)

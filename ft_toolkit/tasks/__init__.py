@@ -17,6 +17,8 @@ def find_tasks() -> dict[str, Task]:
 
     Task files are those of this folder and of the folder that the environment variable FT_TOOLKIT_TASKS names. Raises
     UsageError for a folder that does not exist, a file without a task, and a name that two files have.
+
+        list(ft_toolkit.find_tasks())  # ["language_modelling", "ner", ...]
     """
     names = {path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NOT_TASKS}
     if folder := os.environ.get(TASKS_FOLDER):

@@ -156,7 +156,7 @@ class Display:
         """Start to show progress: `done` of `total` steps are done, and the run has `epochs` epochs."""
         self._first_step, self._total_steps, self._epochs = done, total, epochs
         self._started = self._last_line = time.perf_counter()
-        if not self._shows(Verbosity.NORMAL) or not self._console.is_terminal:
+        if not self._shows_progress or not self._console.is_terminal:
             return
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
@@ -174,7 +174,7 @@ class Display:
     def step(self, report: StepReport) -> None:
         """Show one training step."""
         self._meter.add(report)
-        if not self._shows(Verbosity.NORMAL):
+        if not self._shows_progress:
             return
         epoch = f"{report.epoch + 1}/{self._epochs}"
         figures = f"loss {report.loss:.4f}, {self._meter.tokens_per_second or 0:,.0f} tokens/s"
@@ -193,6 +193,11 @@ class Display:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
+
+    @property
+    def _shows_progress(self) -> bool:
+        """Return whether this process prints the training progress."""
+        return self._verbosity == Verbosity.PROGRESS or self._shows(Verbosity.NORMAL)
 
     def _shows(self, least: Verbosity) -> bool:
         """Return whether this process prints messages of a verbosity."""
