@@ -97,7 +97,7 @@ def test_evaluating_rows_from_memory_gives_the_scores_of_the_run(
     assert evaluation.scores["accuracy"] == run.scores["test"]["accuracy"]
     assert (evaluation.folder / "report.html").is_file()
     assert "accuracy" in evaluation._repr_html_() and "Evaluation(" in repr(evaluation)
-    with pytest.raises(ft_toolkit.UsageError, match="no column 'review'"):
+    with pytest.raises(ft_toolkit.UsageError, match="no column 'review' or 'text'"):
         run.evaluate([{"x": "a"}], output="other")
     assert not Path("other").exists()
     path = evaluation.folder / "input_rows/test.jsonl"

@@ -68,8 +68,9 @@ def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[
         tried = names.of(column)
         match = next((name for name in tried if name in present), None)
         if match is None and (task.columns[column].required or column in names.stated):
+            quoted = "' or '".join(tried)
             raise DataError(
-                f"no column '{tried[-1]}' for {task.name}'s '{column}' ({task.columns[column].meaning}); columns found: "
+                f"no column '{quoted}' for {task.name}'s '{column}' ({task.columns[column].meaning}); columns found: "
                 f"{one_of(present)}.{did_you_mean(tried[-1], present)} {set_name(column)}"
             )
         other = next((other for other, name in matched.items() if name == match), None)

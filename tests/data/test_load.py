@@ -240,7 +240,7 @@ def test_a_card_gives_rows_columns_and_origin(card, tmp_path):
     [
         (("rows: 3", "rows: 4"), "train has 3 rows, but the card says 4"),
         (("FINGERPRINT", "f" * 64), "the rows of train differ from those that the card describes (fingerprint "),
-        (("label: mood", "label: moods"), "no column 'moods' for text_classification's 'label'"),
+        (("label: mood", "label: moods"), "no column 'label' or 'moods' for text_classification's 'label'"),
         (("text_classification:", "ner:"), "does not support the task text_classification; supported: ner"),
         (("{train: train.jsonl", "{train: tran.jsonl"), "file not found"),
     ],
