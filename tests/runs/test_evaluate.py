@@ -1,4 +1,4 @@
-"""`ftk evaluate` says what the run said of the same rows, on new rows what they are, and which answers small changes flip."""
+"""`ftk evaluate` gives the scores of the run on the same rows, refuses rows that do not fit, and checks robustness."""
 
 import json
 from pathlib import Path
@@ -39,7 +39,7 @@ def evaluate(model: Path, source: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", params=RECIPES)
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A smoke run of a task, with the rows that it called test in a file."""
+    """A smoke run of a task."""
     folder = tmp_path_factory.mktemp(request.param)
     loaded = load_recipe(find_recipe(RECIPES[request.param]), [], find_tasks())
     run(loaded, RunOptions(output=folder / "run", resume=False, smoke=True, command="ftk run x", console=QUIET))
@@ -54,43 +54,43 @@ def test_the_same_rows_give_the_same_scores(
     task = find_tasks()[results["task"]]
     split = "test" if "test" in results["scores"] else "validation"
     lines = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
-    own = [line for line in lines if line["split"] == split]
+    records = [line for line in lines if line["split"] == split]
     rows = []
-    for line in own:  # rows as somebody would give them: the columns of the task, the answer from `gold`
+    for line in records:  # rows as in a user's file: the columns of the task, and the answer from `gold`
         row = {key: line[key] for key in ("id", *task.columns) if key in line}
         answer = {"text_classification": "label", "ner": "entities", "summarization": "summary"}.get(task.name)
         if answer == "entities":
-            row[answer] = [{key: one[key] for key in ("start", "end", "label")} for one in line["gold"]]
+            row[answer] = [{key: entity[key] for key in ("start", "end", "label")} for entity in line["gold"]]
         elif answer is not None:
             row[answer] = line["gold"]
         elif task.name == "question_answering":
-            found = [text for text in line["gold"] if text] if isinstance(line["gold"], list) else [line["gold"]]
-            starts = [row["context"].find(text) for text in found]
-            row["answers"] = {"text": found, "answer_start": starts}
+            texts = [text for text in line["gold"] if text] if isinstance(line["gold"], list) else [line["gold"]]
+            starts = [row["context"].find(text) for text in texts]
+            row["answers"] = {"text": texts, "answer_start": starts}
         rows.append(row)
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    found = evaluate(finished, "rows.jsonl", split=split, output=None)
-    assert found["folder"] == "evaluations/run"
-    assert found["kind"] == "evaluation" and found["main_metric"] == results["main_metric"]
+    evaluation = evaluate(finished, "rows.jsonl", split=split, output=None)
+    assert evaluation["folder"] == "evaluations/run"
+    assert evaluation["kind"] == "evaluation" and evaluation["main_metric"] == results["main_metric"]
     for name, score in results["scores"][split]["metrics"].items():
-        again = found["scores"][split]["metrics"][name]
+        again = evaluation["scores"][split]["metrics"][name]
         assert again.keys() == score.keys()
         for key, value in score.items():
             assert again[key] == (value if value is None else pytest.approx(value, rel=1e-6))
-    assert not found["scores"][split]["baselines"]
-    ours, theirs = read_examples(Path(found["folder"])), read_examples(finished, split)
+    assert not evaluation["scores"][split]["baselines"]
+    ours, theirs = read_examples(Path(evaluation["folder"])), read_examples(finished, split)
     assert np.allclose(ours.predictions, theirs.predictions, equal_nan=True)
-    assert [one["id"] for one in ours.records] == [one["id"] for one in theirs.records]
+    assert [record["id"] for record in ours.records] == [record["id"] for record in theirs.records]
     if task.name in ("text_classification", "language_modelling", "summarization"):
         assert ours.fingerprint == theirs.fingerprint
 
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], tiny_gpt2: str) -> Path:
-    """A classifier that reads letters as they are, trained a little on renamed columns; with its files beside it."""
+    """A cased classifier after a short training on renamed columns, with its data files."""
     folder = tmp_path_factory.mktemp("classifier")
-    for name, some in (("train", rows[:32]), ("validation", rows[32:40]), ("test", rows[40:])):
-        renamed = [{"id": row["id"], "review": row["text"], "stars": row["label"]} for row in some]
+    for name, split_rows in (("train", rows[:32]), ("validation", rows[32:40]), ("test", rows[40:])):
+        renamed = [{"id": row["id"], "review": row["text"], "stars": row["label"]} for row in split_rows]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in renamed))
     (folder / "recipe.yaml").write_text(
         f"""
@@ -108,18 +108,18 @@ reference: {{metric: accuracy, value: 0.0, tolerance: 0.01, split: test, source:
     return folder
 
 
-def test_the_runs_own_file_is_read_as_the_run_read_it(classifier: Path, tmp_path: Path) -> None:
+def test_the_column_names_and_settings_of_the_run_are_the_defaults(classifier: Path, tmp_path: Path) -> None:
     results = json.loads((classifier / "run" / "results.json").read_text())
-    found = evaluate(classifier / "run" / "model", str(classifier / "test.jsonl"), output=tmp_path / "e")
-    assert found["scores"]["test"]["metrics"] == results["scores"]["test"]["metrics"]
-    assert found["main_metric"] == "f1_macro" and found["bootstrap_samples"] == 100
-    assert found["data"]["split_fingerprints"]["test"] == results["data"]["split_fingerprints"]["test"]
-    assert found["data"]["splits"]["test"]["also_in_training"] is None
+    evaluation = evaluate(classifier / "run" / "model", str(classifier / "test.jsonl"), output=tmp_path / "e")
+    assert evaluation["scores"]["test"]["metrics"] == results["scores"]["test"]["metrics"]
+    assert evaluation["main_metric"] == "f1_macro" and evaluation["bootstrap_samples"] == 100
+    assert evaluation["data"]["split_fingerprints"]["test"] == results["data"]["split_fingerprints"]["test"]
+    assert evaluation["data"]["splits"]["test"]["also_in_training"] is None
     with pytest.raises(UsageError, match="exists and is not empty"):
         evaluate(classifier / "run", str(classifier / "test.jsonl"), output=tmp_path / "e")
 
 
-def test_wrong_rows_are_refused_in_words(classifier: Path, tmp_path: Path) -> None:
+def test_rows_that_do_not_fit_are_refused_with_the_reason(classifier: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"review": "fine", "stars": "prase", "body": "x"}\n')
     with pytest.raises(DataError, match=r"rows.jsonl: row 1: unknown label 'prase'; known.*Did you mean 'praise'"):
@@ -132,28 +132,28 @@ def test_wrong_rows_are_refused_in_words(classifier: Path, tmp_path: Path) -> No
     assert not (tmp_path / "e").exists()
 
 
-def test_robustness_counts_the_changed_rows_alone(classifier: Path, tmp_path: Path) -> None:
+def test_robustness_counts_only_changed_rows(classifier: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     texts = [("Maria says the lamp is lovely", "praise"), ("he lost the lamp", "complaint"), ("12", "question")]
     rows.write_text("".join(json.dumps({"review": text, "stars": label}) + "\n" for text, label in texts * 4))
-    found = evaluate(classifier / "run", str(rows), output=tmp_path / "e", robustness=True)
-    records = {one["kind"]: one for one in found["scores"]["test"]["robustness"]}
-    assert {kind: one["rewritten"] for kind, one in records.items() if kind != "typos"} == {
+    evaluation = evaluate(classifier / "run", str(rows), output=tmp_path / "e", robustness=True)
+    records = {record["kind"]: record for record in evaluation["scores"]["test"]["robustness"]}
+    assert {kind: record["rewritten"] for kind, record in records.items() if kind != "typos"} == {
         "lowercase": 4, "uppercase": 8, "names": 4, "gender": 4,
     }  # fmt: skip
-    for one in records.values():
-        assert one["flipped"] <= one["changed"] <= one["rewritten"]
-        rate = one["flip_rate"]
-        if not one["changed"]:
-            assert rate["value"] is None and one["metric"]["plain"] is None
+    for record in records.values():
+        assert record["flipped"] <= record["changed"] <= record["rewritten"]
+        rate = record["flip_rate"]
+        if not record["changed"]:
+            assert rate["value"] is None and record["metric"]["plain"] is None
             continue
-        assert 0 <= rate["low"] <= rate["value"] == one["flipped"] / one["changed"] <= rate["high"] + 1e-9
-        for example in one["examples"]:
+        assert 0 <= rate["low"] <= rate["value"] == record["flipped"] / record["changed"] <= rate["high"] + 1e-9
+        for example in record["examples"]:
             assert example["before"] != example["after"] and example["answer_before"] != example["answer_after"]
     assert records["uppercase"]["changed"] == 8
 
 
-def test_an_uncased_model_sees_no_case(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+def test_an_uncased_model_does_not_see_changes_of_case(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
     from ft_toolkit.evaluation.breakdown.robustness import judge
 
     task = find_tasks()["text_classification"]
@@ -169,7 +169,7 @@ def test_an_uncased_model_sees_no_case(tmp_path: Path, rows: list[dict[str, Any]
     assert record["rewritten"] == 5 and record["changed"] == 0 and record["flip_rate"]["value"] is None
 
 
-def test_robustness_is_refused_where_answers_change(tmp_path: Path) -> None:
+def test_robustness_is_refused_for_tasks_whose_answers_change(tmp_path: Path) -> None:
     from ft_toolkit.evaluation.breakdown.robustness import robustness_of
 
     tasks = find_tasks()
@@ -180,13 +180,13 @@ def test_robustness_is_refused_where_answers_change(tmp_path: Path) -> None:
         robustness_of(tasks["text_classification"], settings)
 
 
-def test_the_command_refuses_what_is_not_there(tmp_path: Path) -> None:
+def test_the_command_refuses_missing_files_cards_and_splits(tmp_path: Path) -> None:
     def error(*words: str) -> str:
-        found = CliRunner().invoke(app, list(words)).exception
-        assert isinstance(found, UsageError)
-        return str(found)
+        raised = CliRunner().invoke(app, list(words)).exception
+        assert isinstance(raised, UsageError)
+        return str(raised)
 
-    assert "file not found" in error("evaluate", str(tmp_path), "--data", "nothing.csv")
+    assert "file not evaluation" in error("evaluate", str(tmp_path), "--data", "nothing.csv")
     assert "no data card 'sst3'" in error("evaluate", str(tmp_path), "--data", "sst3")
     assert "--split tset" in error("evaluate", str(tmp_path), "--data", "sst2", "--split", "tset")
     assert "the labels of 'test' are hidden" in error("evaluate", str(tmp_path), "--data", "sst2")
@@ -202,13 +202,13 @@ def test_reproduce(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "high.yaml").write_text(recipe.read_text().replace("value: 0.0", "value: 1.5"))
     short = CliRunner().invoke(app, ["reproduce", "high.yaml", "--output", "two"])
     assert isinstance(short.exception, GateError) and short.exception.exit_code == 3
-    assert "beyond the tolerance of 0.01" in str(short.exception)
-    for words, said in (
+    assert "not reached, short by" in str(short.exception)
+    for words, message in (
         (["high.yaml", "data.train=x.csv"], "nothing is reproduced"),
         (["high.yaml", "reference.value=0.1"], "nothing is reproduced"),
         (["high.yaml", "--smoke"], "prove nothing"),
         (["demo"], "recipes that have one: .*sst2_full"),
     ):
         error = CliRunner().invoke(app, ["reproduce", *words]).exception
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=message):
             raise error if error is not None else AssertionError

@@ -1,4 +1,4 @@
-"""A ladder: complete runs on growing shares, scored on the same rows; its numbers, its page; going on after an interruption."""
+"""Learning curves: complete runs on growing shares of the rows; their summary and page; resuming after an interruption."""
 
 import json
 import shutil
@@ -26,8 +26,8 @@ SHARES = "0.25,0.5,1"
 
 
 def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 @pytest.fixture(scope="module")
@@ -46,39 +46,43 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str],
 
 
 @pytest.fixture(scope="module")
-def ladder(recipe: Path, here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A finished ladder with one model, and what it printed."""
-    folder = tmp_path_factory.mktemp("scale") / "ladder"
+def finished_curve(
+    recipe: Path, here: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A finished learning curve of one model, and its console output."""
+    folder = tmp_path_factory.mktemp("scale") / "curve"
     return folder, here("scale", recipe, "--shares", SHARES, "--output", folder).stdout
 
 
-def test_every_share_is_a_complete_run_on_the_same_validation_rows(ladder: tuple[Path, str], recipe: Path) -> None:
-    folder, _ = ladder
+def test_every_share_is_a_complete_run_on_the_same_validation_rows(
+    finished_curve: tuple[Path, str], recipe: Path
+) -> None:
+    folder, _ = finished_curve
     runs = {share: read(folder / f"share_{share}" / "results.json") for share in ("0.25", "0.5", "1")}
-    assert [one["data"]["splits"]["train"]["rows"] for one in runs.values()] == [8, 16, 32]
-    assert len({one["data"]["split_fingerprints"]["validation"] for one in runs.values()}) == 1
-    assert all(one["labels"] == runs["1"]["labels"] and one["reference"] is None for one in runs.values())
-    # 2 epochs of 32 rows are 8 steps: fewer than a small share is lifted to at most, so that all take as many
-    assert [one["training"]["steps"] for one in runs.values()] == [8, 8, 8]
-    assert [len(one["training"]["evaluations"]) for one in runs.values()] == [2, 2, 2]
-    ran = parse_yaml((folder / "share_0.25" / "recipe.yaml").read_text(encoding="utf-8"))[0]
-    assert ran["data"]["train_fraction"] == 0.25 and ran["training"]["max_steps"] == 8
+    assert [run["data"]["splits"]["train"]["rows"] for run in runs.values()] == [8, 16, 32]
+    assert len({run["data"]["split_fingerprints"]["validation"] for run in runs.values()}) == 1
+    assert all(run["labels"] == runs["1"]["labels"] and run["reference"] is None for run in runs.values())
+    # 2 epochs of 32 rows are 8 steps, fewer than the minimum, so all shares have the same number of steps
+    assert [run["training"]["steps"] for run in runs.values()] == [8, 8, 8]
+    assert [len(run["training"]["evaluations"]) for run in runs.values()] == [2, 2, 2]
+    recipe_used = parse_yaml((folder / "share_0.25" / "recipe.yaml").read_text(encoding="utf-8"))[0]
+    assert recipe_used["data"]["train_fraction"] == 0.25 and recipe_used["training"]["max_steps"] == 8
     command = runs["0.25"]["command"]
     assert command.startswith(f"ftk run {recipe} data.train_fraction=0.25 training.seed=3 training.max_steps=8 ")
     assert command.endswith(f"--output {folder / 'share_0.25'}")
 
 
-def test_numbers_sentence_and_page_agree(ladder: tuple[Path, str]) -> None:
-    folder, printed = ladder
-    found = read(folder / "scale.json")
-    (model,) = found["models"]
-    assert [point["rows"] for point in model["points"]] == [8, 16, 32] and found["n"] == 8
+def test_summary_sentence_and_page_agree(finished_curve: tuple[Path, str]) -> None:
+    folder, printed = finished_curve
+    summary = read(folder / "scale.json")
+    (model,) = summary["models"]
+    assert [point["rows"] for point in model["points"]] == [8, 16, 32] and summary["n"] == 8
     for point in model["points"]:
         run = read(folder / point["folders"][0] / "results.json")
         assert point["value"] == run["scores"]["validation"]["metrics"]["accuracy"]["value"]
         assert point["seconds"] == run["training"]["seconds"] and point["standard_error"] >= 1 / 8
     assert model["fit"]["twice"]["rows"] == 64
-    (sentence,) = sentences(found)
+    (sentence,) = sentences(summary)
     page = (folder / "scale.html").read_text(encoding="utf-8")
     assert sentence.startswith("Predicted for twice the rows (64): ") and sentence in printed and sentence in page
     assert f"Report page: {(folder / 'scale.html').as_uri()}" in printed
@@ -86,11 +90,11 @@ def test_numbers_sentence_and_page_agree(ladder: tuple[Path, str]) -> None:
     assert "at most" not in page.split("<h1>")[1].split("</h1>")[0]
 
 
-def test_a_run_is_repeated_alone_and_the_ladder_goes_on_from_what_is_there(
-    ladder: tuple[Path, str], recipe: Path, here: Callable[..., Any], tmp_path: Path
+def test_a_run_can_be_repeated_alone_and_the_curve_resumes_with_its_missing_runs(
+    finished_curve: tuple[Path, str], recipe: Path, here: Callable[..., Any], tmp_path: Path
 ) -> None:
-    folder, printed = ladder
-    copy = tmp_path / "ladder"
+    folder, printed = finished_curve
+    copy = tmp_path / "curve"
     shutil.copytree(folder, copy)
     shutil.rmtree(copy / "share_0.5")
     (copy / "scale.json").unlink()
@@ -102,53 +106,60 @@ def test_a_run_is_repeated_alone_and_the_ladder_goes_on_from_what_is_there(
     assert (
         "0.5 of the rows (2 of 3): starting" in printed and "0.5 of the rows (2 of 3): already finished" in done.stdout
     )
-    one, other = read(folder / "scale.json"), read(copy / "scale.json")
-    assert [p["values"] for p in one["models"][0]["points"]] == [p["values"] for p in other["models"][0]["points"]]
-    assert one["models"][0]["fit"] == other["models"][0]["fit"]
+    original, resumed = read(folder / "scale.json"), read(copy / "scale.json")
+    assert [p["values"] for p in original["models"][0]["points"]] == [
+        p["values"] for p in resumed["models"][0]["points"]
+    ]
+    assert original["models"][0]["fit"] == resumed["models"][0]["fit"]
     words = ("scale", recipe, "training.learning_rate=0.5", "--shares", SHARES, "--output", copy)
     refused = here(*words, "--resume", check=False)
     assert refused.returncode == 2 and "share_0.25 is a run of another recipe: training.learning_rate" in refused.stderr
     assert "is not empty" in here(*words, check=False).stderr
 
 
-def test_several_models_have_a_curve_each(
-    ladder: tuple[Path, str], recipe: Path, here: Callable[..., Any], tiny_bert: str, tiny_gpt2: str, tmp_path: Path
+def test_each_model_has_a_curve(
+    finished_curve: tuple[Path, str],
+    recipe: Path,
+    here: Callable[..., Any],
+    tiny_bert: str,
+    tiny_gpt2: str,
+    tmp_path: Path,
 ) -> None:
     folder = tmp_path / "two"
-    shutil.copytree(ladder[0], folder / "model_1")
+    shutil.copytree(finished_curve[0], folder / "model_1")
     words = ["--models", f"{tiny_bert},{tiny_gpt2}", "--shares", SHARES, "--split", "test", "--output", folder]
     printed = here("scale", recipe, *words, "--resume").stdout
     assert printed.count("already finished") == 3 and printed.count("starting") == 3
-    found = read(folder / "scale.json")
-    assert [model["model"] for model in found["models"]] == [tiny_bert, tiny_gpt2]
-    assert found["split"] == "test"
-    point = found["models"][1]["points"][0]
+    summary = read(folder / "scale.json")
+    assert [model["model"] for model in summary["models"]] == [tiny_bert, tiny_gpt2]
+    assert summary["split"] == "test"
+    point = summary["models"][1]["points"][0]
     assert point["folders"] == ["model_2/share_0.25"]
     run = read(folder / "model_2" / "share_0.25" / "results.json")
     assert point["value"] == run["scores"]["test"]["metrics"]["accuracy"]["value"]
-    said = sentences(found)
-    assert said[0].startswith(f"{tiny_bert}: Predicted for twice") and said[1].startswith(
+    first, second = sentences(summary)
+    assert first.startswith(f"{tiny_bert}: Predicted for twice") and second.startswith(
         f"{tiny_gpt2}: Predicted for twice"
     )
     assert (folder / "scale.html").read_text(encoding="utf-8").count('class="band ') == 2
 
 
-def test_seeds_are_runs_of_their_own(recipe: Path, tmp_path: Path) -> None:
+def test_each_share_is_run_once_per_seed(recipe: Path, tmp_path: Path) -> None:
     def planned(*overrides: str, seeds: list[int] | None = None) -> list[CurveRun]:
-        asked = CurveRequest("tiny", recipe, overrides, [0.25, 0.5, 1], None, seeds, "validation")
-        loaded = list(load_models(asked).values())
-        return plan_runs(asked, [prepare(one, work_folder=tmp_path) for one in loaded], 1)
+        request = CurveRequest("tiny", recipe, overrides, [0.25, 0.5, 1], None, seeds, "validation")
+        loaded = list(load_models(request).values())
+        return plan_runs(request, [prepare(recipe_of_model, work_folder=tmp_path) for recipe_of_model in loaded], 1)
 
     for runs in (planned(seeds=[1, 2]), planned("training.seeds=[1, 2]")):
-        places = [f"share_{share}/seed_{seed}" for share in ("0.25", "0.5", "1") for seed in (1, 2)]
-        assert [one.folder for one in runs] == places
-        assert [one.loaded.recipe.training.seed for one in runs] == [1, 2] * 3
-        assert all(one.loaded.recipe.training.seeds is None for one in runs)
-    assert [one.folder for one in planned(seeds=[5])] == ["share_0.25", "share_0.5", "share_1"]
+        folders = [f"share_{share}/seed_{seed}" for share in ("0.25", "0.5", "1") for seed in (1, 2)]
+        assert [run.folder for run in runs] == folders
+        assert [run.loaded.recipe.training.seed for run in runs] == [1, 2] * 3
+        assert all(run.loaded.recipe.training.seeds is None for run in runs)
+    assert [run.folder for run in planned(seeds=[5])] == ["share_0.25", "share_0.5", "share_1"]
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--shares", "0.5,1"], "a curve requires at least three different shares"),
         (["--shares", "0,0.5,1"], "a share must be greater than 0 and at most 1; found 0"),
@@ -167,22 +178,22 @@ def test_seeds_are_runs_of_their_own(recipe: Path, tmp_path: Path) -> None:
         (["training.lerning_rate=1"], "unknown key"),
     ],
 )  # fmt: skip
-def test_mistakes_are_said_before_anything_is_made(
-    words: list[str], said: str, recipe: Path, here: Callable[..., Any], tmp_path: Path
+def test_mistakes_are_reported_before_a_folder_is_created(
+    words: list[str], message: str, recipe: Path, here: Callable[..., Any], tmp_path: Path
 ) -> None:
     done = here("scale", recipe, *words, "--output", tmp_path / "never", check=False)
-    assert done.returncode == 2 and said in done.stderr
+    assert done.returncode == 2 and message in done.stderr
     assert not (tmp_path / "never").exists()
 
 
-def test_the_ladder_begins_where_there_are_rows_enough() -> None:
+def test_the_default_shares_have_enough_rows() -> None:
     assert choose_shares(None, 1600, 2) == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
     assert choose_shares(None, 200, 5) == [1 / 4, 1 / 2, 1]
     assert choose_shares(None, 1000, 77) == [1 / 8, 1 / 4, 1 / 2, 1]
     assert choose_shares([1, 0.25, 0.5], 32, 3) == [0.25, 0.5, 1]
 
 
-def test_small_shares_get_steps_enough_and_no_more_evaluations(recipe: Path, tmp_path: Path) -> None:
+def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tmp_path: Path) -> None:
     def settings(share: float, *overrides: str) -> list[str]:
         loaded = load_recipe(recipe, overrides, find_tasks())
         return step_settings(prepare(loaded, work_folder=tmp_path), share, 1)
@@ -194,46 +205,46 @@ def test_small_shares_get_steps_enough_and_no_more_evaluations(recipe: Path, tmp
     assert settings(0.25, "training.max_steps=12") == ["evaluation.eval_steps=4"]
 
 
-def test_the_sentence_says_what_the_interval_allows(tmp_path: Path) -> None:
-    def said(low: float, value: float, high: float, **changes: Any) -> str:
-        found = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
+def test_the_sentence_states_a_gain_only_if_the_interval_excludes_none(tmp_path: Path) -> None:
+    def sentence(low: float, value: float, high: float, **changes: Any) -> str:
+        summary = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
         change = {"value": value, "low": low, "high": high}
-        return gain_sentence(found, {"twice": {"rows": 3200, "value": 40.0, "change": change}})
+        return gain_sentence(summary, {"twice": {"rows": 3200, "value": 40.0, "change": change}})
 
     begin = "Predicted for twice the rows (3,200): "
     uncertain = "a gain is not certain, because the interval includes no gain."
-    assert said(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0); {uncertain}"
-    assert said(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0); a gain is expected.")
-    assert said(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0); {uncertain}")
-    assert said(0.0012, 0.02, 0.03).endswith(
+    assert sentence(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0); {uncertain}"
+    assert sentence(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0); a gain is expected.")
+    assert sentence(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0); {uncertain}")
+    assert sentence(0.0012, 0.02, 0.03).endswith(
         "a gain is not certain, because the interval includes a gain of less than one of the 400 examples."
     )
-    assert said(0.0012, 0.02, 0.03, n=1000).endswith("a gain is expected.")
-    assert said(-0.03, -0.02, -0.01).endswith("no gain is expected.")
-    assert said(-0.0004, 0.0001, 0.0004).endswith("no gain is expected.")
+    assert sentence(0.0012, 0.02, 0.03, n=1000).endswith("a gain is expected.")
+    assert sentence(-0.03, -0.02, -0.01).endswith("no gain is expected.")
+    assert sentence(-0.0004, 0.0001, 0.0004).endswith("no gain is expected.")
     lower = {"metric": "perplexity", "greater_is_better": False}
-    assert said(-5, -3.1, -1.2, **lower).endswith(
+    assert sentence(-5, -3.1, -1.2, **lower).endswith(
         "-3.100 perplexity (95% interval -5.000 to -1.200); a gain is expected."
     )
-    assert said(-5, -3.1, -0.03, **lower).endswith(
+    assert sentence(-5, -3.1, -0.03, **lower).endswith(
         "the interval includes a gain of less than a thousandth of the perplexity."
     )
-    assert said(-5, -3.1, 1.2, **lower).endswith(uncertain)
+    assert sentence(-5, -3.1, 1.2, **lower).endswith(uncertain)
     bleu = {"metric": "bleu", "best": 100.0}
-    assert "+0.8 bleu (95% interval +0.5 to +2.0)" in said(0.5, 0.81, 2, **bleu)
+    assert "+0.8 bleu (95% interval +0.5 to +2.0)" in sentence(0.5, 0.81, 2, **bleu)
 
 
-def test_a_page_without_a_curve_says_why(ladder: tuple[Path, str], tmp_path: Path) -> None:
-    found = read(ladder[0] / "scale.json")
-    found["models"][0]["fit"] = None
-    found["models"][0]["points"][0] |= dict.fromkeys(("value", "low", "high", "standard_error"))
-    (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
+def test_a_page_without_a_curve_gives_the_reason(finished_curve: tuple[Path, str], tmp_path: Path) -> None:
+    summary = read(finished_curve[0] / "scale.json")
+    summary["models"][0]["fit"] = None
+    summary["models"][0]["points"][0] |= dict.fromkeys(("value", "low", "high", "standard_error"))
+    (tmp_path / "scale.json").write_text(json.dumps(summary), encoding="utf-8")
     write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: accuracy is defined at fewer than 3 different numbers of rows." in page
     assert page.count("<circle") == 2
-    found["models"][0]["points"] = read(ladder[0] / "scale.json")["models"][0]["points"]
-    (tmp_path / "scale.json").write_text(json.dumps(found), encoding="utf-8")
+    summary["models"][0]["points"] = read(finished_curve[0] / "scale.json")["models"][0]["points"]
+    (tmp_path / "scale.json").write_text(json.dumps(summary), encoding="utf-8")
     write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: the score gets worse with more rows" in page and "predicted for twice" not in page

@@ -1,6 +1,6 @@
-"""Whole runs on small real models: the folder they leave, its numbers, and the promises on resuming and processes.
+"""Complete runs on small real models: the run folder, its scores, exact resuming, and several processes.
 
-`here` runs the command line in this process, `ftk` in one of its own, where that is the point.
+`here` runs the command line in this process; `ftk` starts a new process, if the test needs one.
 """
 
 import json
@@ -47,7 +47,7 @@ def results(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[str, str], tiny_bert: str) -> Path:
-    """One whole run: LoRA on a tiny BERT, 16 epochs, so that it learns the words."""
+    """A complete run: LoRA on a tiny BERT, with enough epochs (16) to learn the words."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     settings = [f"data.{name}={path}" for name, path in data_files.items()]
     here(
@@ -57,19 +57,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: di
     return folder
 
 
-def test_the_run_folder_holds_what_the_design_says(finished: Path) -> None:
-    found = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
-    assert found >= {
+def test_the_run_folder_has_all_files_and_no_checkpoints(finished: Path) -> None:
+    files = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
+    assert files >= {
         "recipe.yaml", "environment.json", "results.json", "metrics.jsonl", "predictions.jsonl", "report.html", "README.md",
         "model/config.json", "model/adapter_config.json", "model/adapter_model.safetensors", "model/tokenizer.json",
         "model/inference.json", "model/README.md",
     }  # fmt: skip
-    assert not (finished / "checkpoints").exists(), (
-        "a finished run has its model; the optimizer's state is of no more use"
-    )
+    assert not (finished / "checkpoints").exists(), "a finished run does not need its optimizer state"
 
 
-def test_it_learns_and_the_scores_are_those_of_the_predictions(finished: Path) -> None:
+def test_training_improves_the_score_and_the_scores_match_the_predictions(finished: Path) -> None:
     report = results(finished)
     validation = report["scores"]["validation"]
     majority = validation["baselines"]["majority"]["accuracy"]["value"]
@@ -77,9 +75,10 @@ def test_it_learns_and_the_scores_are_those_of_the_predictions(finished: Path) -
     rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
     assert Counter(row["split"] for row in rows) == {"validation": 8, "test": 8}
     for split, scores in report["scores"].items():
-        some = [row for row in rows if row["split"] == split]
-        assert len({row["id"] for row in some}) == len(some) == scores["n"]
-        assert scores["metrics"]["accuracy"]["value"] == sum(row["gold"] == row["label"] for row in some) / len(some)
+        split_rows = [row for row in rows if row["split"] == split]
+        assert len({row["id"] for row in split_rows}) == len(split_rows) == scores["n"]
+        n_correct = sum(row["gold"] == row["label"] for row in split_rows)
+        assert scores["metrics"]["accuracy"]["value"] == n_correct / len(split_rows)
         matrix = scores["confusion_matrix"]
         assert sum(map(sum, matrix)) == scores["n"]
         assert set(scores["baselines"]) == {"majority"}
@@ -89,36 +88,36 @@ def test_it_learns_and_the_scores_are_those_of_the_predictions(finished: Path) -
     assert losses[-1] < 0.75 * losses[0]
 
 
-def test_the_resolved_recipe_runs_again_to_the_same_weights(finished: Path, tmp_path: Path) -> None:
-    """In a process of its own, with the command of a user."""
+def test_the_resolved_recipe_gives_the_same_weights_again(finished: Path, tmp_path: Path) -> None:
+    """In a new process, with the command line of a user."""
     ftk("run", finished / "recipe.yaml", "--output", tmp_path / "again")
     name = "model/adapter_model.safetensors"
     assert (tmp_path / "again" / name).read_bytes() == (finished / name).read_bytes()
 
 
-def test_predict_gives_what_evaluation_gave(finished: Path, here: Any, tmp_path: Path) -> None:
+def test_predict_gives_the_predictions_of_the_evaluation(finished: Path, here: Any, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
     source = tmp_path / "texts.csv"
     source.write_text("id,review\n" + "".join(f"{row['id']},{row['text']}\n" for row in rows), encoding="utf-8")
     here("predict", finished, "--input", source, "--column", "text=review", "--output", tmp_path / "out.jsonl")
-    found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
-    assert [(f["id"], f["label"]) for f in found] == [(row["id"], row["label"]) for row in rows]
-    for one, other in zip(found, rows, strict=True):
-        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-4)
+    predictions = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    for prediction, row in zip(predictions, rows, strict=True):
+        assert (prediction["id"], prediction["label"]) == (row["id"], row["label"])
+        assert prediction["probabilities"] == pytest.approx(row["probabilities"], abs=1e-4)
 
 
 def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, here: Any, tmp_path: Path) -> None:
-    known = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()][:2]
-    one = here("predict", finished / "model", "lovely lovely the lamp great")
-    assert json.loads(one.stdout)["label"] == "praise"
+    evaluated = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()][:2]
+    printed = here("predict", finished / "model", "lovely lovely the lamp great").stdout
+    assert json.loads(printed)["label"] == "praise"
     piped = subprocess.run(
         [*WORDS, "predict", str(finished)],
-        input=f"{known[0]['text']}\n\n{known[1]['text']}\n",
+        input=f"{evaluated[0]['text']}\n\n{evaluated[1]['text']}\n",
         capture_output=True,
         text=True,
         check=True,
     )
-    assert [json.loads(line)["label"] for line in piped.stdout.splitlines()] == [row["label"] for row in known]
+    assert [json.loads(line)["label"] for line in piped.stdout.splitlines()] == [row["label"] for row in evaluated]
     lines = tmp_path / "lines.txt"
     lines.write_text("fine, good\nwhen does\n", encoding="utf-8")
     here("predict", finished, "--input", lines, "--output", tmp_path / "out.csv")
@@ -136,7 +135,9 @@ def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, here: Any
         (["MODEL", "text", "--column", "text"], "must be COLUMN=NAME"),
     ],
 )
-def test_predict_refuses_in_words(finished: Path, here: Any, tmp_path: Path, words: list[str], message: str) -> None:
+def test_predict_reports_wrong_arguments(
+    finished: Path, here: Any, tmp_path: Path, words: list[str], message: str
+) -> None:
     (tmp_path / "rows.jsonl").write_text('{"review": "x"}\n')
     replaced = [{"MODEL": str(finished), "ROWS": str(tmp_path / "rows.jsonl")}.get(word, word) for word in words]
     done = here("predict", *replaced, check=False)
@@ -153,9 +154,11 @@ def test_a_run_never_overwrites(finished: Path, here: Any, write_recipe: Any, tm
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[str, str], tiny_bert: str) -> Path:
-    """A run with dropout that nobody stops; its recipe lies beside it."""
-    folder = tmp_path_factory.mktemp("whole")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[str, str], tiny_bert: str
+) -> Path:
+    """An uninterrupted run with dropout, next to its recipe."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
     sections = {
         "task": "text_classification",
         "model": {"name": tiny_bert, "dropout": 0.2},
@@ -172,10 +175,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_a_killed_run_resumes_to_bitwise_the_same_weights(
-    how: signal.Signals, whole: Path, here: Any, tmp_path: Path
+    how: signal.Signals, uninterrupted: Path, here: Any, tmp_path: Path
 ) -> None:
-    """Dropout on, killed in mid-epoch; the resumed run must end with the same bytes and the same record of losses."""
-    recipe, cut = whole.parent / "recipe.yaml", tmp_path / "cut"
+    """With dropout, killed within an epoch: the resumed run must write the same weights and the same losses."""
+    recipe, cut = uninterrupted.parent / "recipe.yaml", tmp_path / "cut"
     process = subprocess.Popen(
         [*WORDS, "run", str(recipe), "--output", str(cut)],
         stdout=subprocess.PIPE,
@@ -197,12 +200,14 @@ def test_a_killed_run_resumes_to_bitwise_the_same_weights(
     after = next(line for line in resumed.stdout.splitlines() if line.startswith("resuming after step"))
     assert 0 < int(after.split()[-1]) < 240
     for name in ("model/model.safetensors", "predictions.jsonl"):
-        assert (cut / name).read_bytes() == (whole / name).read_bytes()
-    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]
+        assert (cut / name).read_bytes() == (uninterrupted / name).read_bytes()
+    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(uninterrupted)]
 
 
-def test_a_run_killed_after_its_last_step_is_finished_by_resuming(whole: Path, here: Any, tmp_path: Path) -> None:
-    recipe, cut = whole.parent / "recipe.yaml", tmp_path / "cut"
+def test_a_run_killed_after_its_last_step_is_finished_by_resuming(
+    uninterrupted: Path, here: Any, tmp_path: Path
+) -> None:
+    recipe, cut = uninterrupted.parent / "recipe.yaml", tmp_path / "cut"
     process = subprocess.Popen(
         [*WORDS, "run", str(recipe), "--output", str(cut)],
         stdout=subprocess.PIPE,
@@ -214,13 +219,13 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resuming(whole: Path, h
     process.kill()
     process.communicate(timeout=60)
     assert not (cut / "results.json").exists()
-    # there is nothing to train any more, and the best weights are beside it
+    # no step is left, and the best weights are in checkpoints/best
     assert [path.name for path in (cut / "checkpoints" / "last").iterdir()] == ["state.json"]
     assert "resuming after step 240" in here("run", recipe, "--output", cut, "--resume").stdout
     for name in ("model/model.safetensors", "predictions.jsonl"):
-        assert (cut / name).read_bytes() == (whole / name).read_bytes()
-    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(whole)]
-    assert results(cut)["training"]["best_step"] == results(whole)["training"]["best_step"]
+        assert (cut / name).read_bytes() == (uninterrupted / name).read_bytes()
+    assert [r["loss"] for r in records(cut)] == [r["loss"] for r in records(uninterrupted)]
+    assert results(cut)["training"]["best_step"] == results(uninterrupted)["training"]["best_step"]
 
 
 def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, here: Any, tmp_path: Path) -> None:
@@ -236,9 +241,7 @@ def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, here: Any, tmp_
     assert done.returncode == 2 and "training.learning_rate was 0.001, now 0.5" in done.stderr
 
 
-def test_one_process_with_accumulation_and_two_processes_train_alike(
-    write_recipe: Any, here: Any, tmp_path: Path
-) -> None:
+def test_accumulation_and_two_processes_give_the_same_training(write_recipe: Any, here: Any, tmp_path: Path) -> None:
     """1 x 16, 4 x 4 micro-batches, and 2 ranks x 8: the same losses, gradients, scores and predictions."""
     recipe = write_recipe(model__dropout=0.0, training__num_train_epochs=3)
     here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "one")
@@ -251,11 +254,11 @@ def test_one_process_with_accumulation_and_two_processes_train_alike(
         tmp_path / "four",
     )
     ftk("run", recipe, "training.examples_per_batch=8", "--output", tmp_path / "two", processes=2)
-    one = records(tmp_path / "one")
+    expected = records(tmp_path / "one")
     for name in ("four", "two"):
-        other = records(tmp_path / name)
-        assert [r["loss"] for r in other] == pytest.approx([r["loss"] for r in one], rel=1e-4)
-        assert [r["grad_norm"] for r in other] == pytest.approx([r["grad_norm"] for r in one], rel=1e-3)
+        actual = records(tmp_path / name)
+        assert [r["loss"] for r in actual] == pytest.approx([r["loss"] for r in expected], rel=1e-4)
+        assert [r["grad_norm"] for r in actual] == pytest.approx([r["grad_norm"] for r in expected], rel=1e-3)
         assert results(tmp_path / name)["scores"]["test"]["n"] == 8
         weights = load_file(tmp_path / name / "model" / "model.safetensors")
         for key, tensor in load_file(tmp_path / "one" / "model" / "model.safetensors").items():
@@ -263,24 +266,24 @@ def test_one_process_with_accumulation_and_two_processes_train_alike(
     assert json.loads((tmp_path / "two" / "environment.json").read_text())["processes"] == 2
 
 
-def test_a_wide_micro_batch_passes_in_pieces_on_a_cpu(
+def test_a_wide_micro_batch_is_split_into_pieces_on_a_cpu(
     write_recipe: Any, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
         "ft_toolkit.training.trained_model.MAX_BYTES_ON_CPU", 4 * 32 * 4 * 100
     )  # the tiny BERT is 32 wide
     recipe = write_recipe(model__dropout=0.0, training__mixed_precision="no")
-    whole = here("run", recipe, "training.examples_per_batch=16", "-v", "--output", tmp_path / "whole")
-    assert "passes     at most 100 padded tokens" in whole.stdout
+    done = here("run", recipe, "-v", "training.examples_per_batch=16", "--output", tmp_path / "whole")
+    assert "passes     at most 100 padded tokens each" in done.stdout
     narrow = ["training.examples_per_batch=4", "training.gradient_accumulation_steps=4"]
-    assert "passes  " not in here("run", recipe, *narrow, "-v", "--output", tmp_path / "narrow").stdout
-    one, four = records(tmp_path / "whole"), records(tmp_path / "narrow")
-    assert [r["loss"] for r in one] == pytest.approx([r["loss"] for r in four], rel=1e-5)
-    assert [r["grad_norm"] for r in one] == pytest.approx([r["grad_norm"] for r in four], rel=1e-4)
+    assert "passes     " not in here("run", recipe, "-v", *narrow, "--output", tmp_path / "narrow").stdout
+    whole_pass, four_passes = records(tmp_path / "whole"), records(tmp_path / "narrow")
+    assert [r["loss"] for r in whole_pass] == pytest.approx([r["loss"] for r in four_passes], rel=1e-5)
+    assert [r["grad_norm"] for r in whole_pass] == pytest.approx([r["grad_norm"] for r in four_passes], rel=1e-4)
 
 
 def test_pairs_of_texts_with_numbers_and_without_test_rows(tiny_bert: str, here: Any, tmp_path: Path) -> None:
-    """Similarity of pairs, as in STS-B: two text columns under other names, regression, validation rows alone."""
+    """Similarity of pairs, as in STS-B: renamed text columns, regression, and no test rows."""
     rows = [{"a": f"the lamp {n % 4}", "b": f"the lamp {n % 3}", "sim": n % 4 == n % 3} for n in range(40)]
     source = tmp_path / "pairs.jsonl"
     source.write_text(
@@ -294,10 +297,10 @@ def test_pairs_of_texts_with_numbers_and_without_test_rows(tiny_bert: str, here:
     )  # fmt: skip
     scores = results(tmp_path / "run")["scores"]
     assert set(scores) == {"validation"}
-    found = scores["validation"]["metrics"]["mean_squared_error"]
-    assert found["low"] <= found["value"] <= found["high"]
+    score = scores["validation"]["metrics"]["mean_squared_error"]
+    assert score["low"] <= score["value"] <= score["high"]
     best = min(record["validation_mean_squared_error"] for record in records(tmp_path / "run", "validation_loss"))
-    assert found["value"] == pytest.approx(best, rel=1e-5)
+    assert score["value"] == pytest.approx(best, rel=1e-5)
     answered = tmp_path / "answers.csv"
     here(
         "predict",

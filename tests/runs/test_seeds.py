@@ -1,4 +1,4 @@
-"""Several seeds: complete runs, each as it would be alone; their mean and spread; going on after an interruption."""
+"""Multi-seed runs: each seed is a complete run; mean and spread of the scores; resuming after an interruption."""
 
 import io
 import json
@@ -38,7 +38,7 @@ def loaded(path: Path, *overrides: str) -> LoadedRecipe:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What a run made of its seed; the first line of the recipe names the command."""
+    """Return the files of a run that depend on its seed, without the first line of recipe.yaml, which names the command."""
     recipe = (folder / "recipe.yaml").read_bytes().partition(b"\n")[2]
     return {
         "recipe.yaml": recipe,
@@ -47,13 +47,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return found
+    results: dict[str, Any] = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    return results
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str], tiny_bert: str) -> Path:
-    """Long enough to be stopped in the middle, with dropout, so that the state of random numbers would show."""
+    """A recipe with enough steps to be interrupted, and with dropout, whose random numbers a resumed run must repeat."""
     path = tmp_path_factory.mktemp("recipe") / "tiny.yaml"
     sections = {
         "task": "text_classification",
@@ -72,43 +72,43 @@ def both(tmp_path_factory: pytest.TempPathFactory, recipe: Path) -> Path:
     """A finished run with two seeds."""
     folder = tmp_path_factory.mktemp("runs") / "both"
     command = f"ftk run tiny.yaml training.seeds=[1,2] --output {folder}"
-    one = loaded(recipe, "training.seeds=[1, 2]")
-    results = run_recipe(one, output=folder, resume=False, smoke=False, command=command, console=QUIET)
+    two_seeds = loaded(recipe, "training.seeds=[1, 2]")
+    results = run_recipe(two_seeds, output=folder, resume=False, smoke=False, command=command, console=QUIET)
     assert results == {**read(folder), "folder": str(folder)}
     return folder
 
 
-def test_each_seed_is_a_complete_run_as_it_would_be_alone(both: Path, recipe: Path, tmp_path: Path) -> None:
+def test_each_seed_is_a_complete_run_with_the_weights_of_a_single_run(both: Path, recipe: Path, tmp_path: Path) -> None:
     alone = loaded(recipe, "training.seed=2")
     run(alone, RunOptions(tmp_path / "alone", resume=False, smoke=False, command="ftk", console=QUIET))
     assert contents(both / "seed_2") == contents(tmp_path / "alone")
     assert contents(both / "seed_1") != contents(both / "seed_2")
     for seed in (1, 2):
-        own = read(both / f"seed_{seed}")
-        assert own["reload_proof"]["rows"] == 8 and (both / f"seed_{seed}" / "report.html").is_file()
-        assert own["command"] == f"ftk run tiny.yaml training.seed={seed} --output {both / f'seed_{seed}'}"
+        results = read(both / f"seed_{seed}")
+        assert results["reload_proof"]["rows"] == 8 and (both / f"seed_{seed}" / "report.html").is_file()
+        assert results["command"] == f"ftk run tiny.yaml training.seed={seed} --output {both / f'seed_{seed}'}"
     assert {path.name for path in both.iterdir()} == {"seed_1", "seed_2", "results.json", "report.html", "README.md"}
 
 
-def test_results_are_those_of_the_seeds(both: Path) -> None:
+def test_the_results_summarize_those_of_the_seeds(both: Path) -> None:
     results, runs = read(both), {seed: read(both / f"seed_{seed}") for seed in (1, 2)}
     for split, scores in results["scores"].items():
-        for name, found in scores["metrics"].items():
-            of_seeds = {str(seed): one["scores"][split]["metrics"][name] for seed, one in runs.items()}
-            values = [score["value"] for score in of_seeds.values()]
-            assert found["values"] == of_seeds and found["n"] == 2
-            assert found["mean"] == pytest.approx(statistics.mean(values))
-            assert found["sd"] == pytest.approx(statistics.stdev(values))
-            assert (found["min"], found["max"]) == (min(values), max(values))
-    validation = {seed: one["scores"]["validation"]["metrics"]["accuracy"]["value"] for seed, one in runs.items()}
+        for name, summary in scores["metrics"].items():
+            by_seed = {str(seed): run["scores"][split]["metrics"][name] for seed, run in runs.items()}
+            values = [score["value"] for score in by_seed.values()]
+            assert summary["values"] == by_seed and summary["n"] == 2
+            assert summary["mean"] == pytest.approx(statistics.mean(values))
+            assert summary["sd"] == pytest.approx(statistics.stdev(values))
+            assert (summary["min"], summary["max"]) == (min(values), max(values))
+    validation = {seed: run["scores"]["validation"]["metrics"]["accuracy"]["value"] for seed, run in runs.items()}
     assert results["best"]["value"] == max(validation.values()) == validation[results["best"]["seed"]]
     assert (both / results["best"]["model"] / "inference.json").is_file()
     text = ["the lamp is late"]
     assert load(both)(text) == load(both / results["best"]["folder"])(text)
-    assert results["seconds"] == pytest.approx(sum(one["training"]["seconds"] for one in runs.values()), abs=0.01)
+    assert results["seconds"] == pytest.approx(sum(run["training"]["seconds"] for run in runs.values()), abs=0.01)
 
 
-def test_with_loss_the_best_seed_has_the_lowest(both: Path, recipe: Path) -> None:
+def test_the_best_seed_has_the_lowest_loss_if_loss_selects(both: Path, recipe: Path) -> None:
     by_loss = loaded(recipe, "training.seeds=[1, 2]", "evaluation.metric_for_best_model=loss")
     best = summarize(by_loss, both, "ftk").best
     losses = {seed: selection_score(read_run_results(both / f"seed_{seed}"), "loss") for seed in (1, 2)}
@@ -116,7 +116,7 @@ def test_with_loss_the_best_seed_has_the_lowest(both: Path, recipe: Path) -> Non
 
 
 class Page(HTMLParser):
-    """The links and the words of a page, and whether its tags are nested well."""
+    """The links and the text of an HTML page. Raises AssertionError if its tags are not nested correctly."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -143,10 +143,10 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def three(tmp_path: Path) -> Path:
-    """A folder with the results of three made-up seeds."""
+    """A folder with hand-written results of three seeds."""
     values = {"1": 0.8, "2": 0.9, "3": 0.85}
-    of_seeds = {seed: {"value": v, "low": v - 0.1, "high": v + 0.05} for seed, v in values.items()}
-    metric = spread({seed: MetricScore(**score) for seed, score in of_seeds.items()}).as_json()
+    by_seed = {seed: {"value": v, "low": v - 0.1, "high": v + 0.05} for seed, v in values.items()}
+    metric = spread({seed: MetricScore(**score) for seed, score in by_seed.items()}).as_json()
     undefined = spread(dict.fromkeys(values, MetricScore(value=None, low=None, high=None))).as_json()
     results = {
         "name": "demo", "task": "text_classification", "model": "bert <b>", "method": "full", "main_metric": "accuracy",
@@ -164,7 +164,7 @@ def three(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_page_shows_each_seed_the_mean_and_the_way_to_each_report(three: Path) -> None:
+def test_the_page_shows_each_seed_the_mean_and_a_link_to_each_report(three: Path) -> None:
     write_seeds_report(three)
     page = Page(three / "report.html")
     assert {link for link in page.links if not link.startswith("#")} == {
@@ -201,7 +201,7 @@ def test_spread_leaves_out_undefined_scores(values: list[float | None], expected
 
 @pytest.fixture
 def unfinished(both: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run as it was before its second seed began."""
+    """A copy of the finished run without its second seed and its summary."""
     shutil.copytree(both, tmp_path / "cut")
     shutil.rmtree(tmp_path / "cut" / "seed_2")
     for name in ("results.json", "report.html", "README.md"):
@@ -209,10 +209,10 @@ def unfinished(both: Path, tmp_path: Path) -> Path:
     return tmp_path / "cut"
 
 
-def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(
+def test_an_interrupted_run_resumes_in_the_interrupted_seed(
     both: Path, unfinished: Path, recipe: Path, here: Any
 ) -> None:
-    (unfinished / "seed_1" / "report.html").unlink()  # stopped between the numbers and the page
+    (unfinished / "seed_1" / "report.html").unlink()  # interrupted after results.json and before the report page
     words = ["run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume"]
     process = subprocess.Popen([*WORDS, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     log, deadline = unfinished / "seed_2" / "metrics.jsonl", time.monotonic() + 120
@@ -236,17 +236,17 @@ def test_an_interrupted_run_goes_on_in_the_seed_it_was_in(
 def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
     both: Path, unfinished: Path, recipe: Path
 ) -> None:
-    for folder, overrides, smoke, said in (
+    for folder, overrides, smoke, message in (
         (both, [], False, "is finished already"),
         (unfinished, ["training.learning_rate=0.5"], False, "seed_1 is a run of another recipe: training.learning_rate was"),
         (unfinished, [], True, "smoke runs and real runs cannot be mixed"),
     ):  # fmt: skip
-        one = loaded(recipe, "training.seeds=[1, 2]", *overrides)
-        with pytest.raises(UsageError, match=said):
-            run_recipe(one, output=folder, resume=True, smoke=smoke, command="ftk", console=QUIET)
+        changed = loaded(recipe, "training.seeds=[1, 2]", *overrides)
+        with pytest.raises(UsageError, match=message):
+            run_recipe(changed, output=folder, resume=True, smoke=smoke, command="ftk", console=QUIET)
 
 
-def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
+def test_a_folder_that_is_not_a_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
     (tmp_path / "seed_1").mkdir()
     (tmp_path / "seed_1" / "thesis.docx").write_text("years of work")
     with pytest.raises(UsageError, match=r"seed_1 is not a run folder \(it contains thesis.docx\)"):
@@ -261,7 +261,7 @@ def test_what_is_no_run_is_not_deleted(tmp_path: Path, recipe: Path) -> None:
     assert (tmp_path / "seed_1" / "thesis.docx").is_file()
 
 
-def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: Path, tmp_path: Path) -> None:
+def test_two_processes_run_each_seed_together_as_a_smoke_run(recipe: Path, tmp_path: Path) -> None:
     words = [
         "run",
         str(recipe),
@@ -276,11 +276,11 @@ def test_two_processes_run_every_seed_together_and_a_smoke_run_says_so(recipe: P
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Report page: file://") == 1 and done.stdout.count("seed 1 (1 of 2): starting") == 1
     results = read(tmp_path / "r")
-    assert [one["seed"] for one in results["runs"]] == [1, 2] and results["substitutions"]
+    assert [run["seed"] for run in results["runs"]] == [1, 2] and results["substitutions"]
     assert "Not a real result" in (tmp_path / "r" / "report.html").read_text()
 
 
-def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mistake(write_recipe: Any) -> None:
+def test_the_command_line_overrides_the_recipe_and_seed_excludes_seeds(write_recipe: Any) -> None:
     plain, with_seed = loaded(write_recipe()), loaded(find_recipe("sst2_full"), "training.seeds=[1, 2]")
     assert plain.recipe.training.seeds is None and with_seed.recipe.training.seeds == [1, 2]
     path = write_recipe(training__seeds=[3, 4])
@@ -296,12 +296,12 @@ def test_the_command_line_wins_over_the_recipe_and_both_at_one_place_are_a_mista
 
 
 @pytest.mark.parametrize("seeds", ["[1]", "[]", "[1, 1]"])
-def test_seeds_must_be_several_and_different(write_recipe: Any, seeds: str) -> None:
+def test_at_least_two_different_seeds_are_required(write_recipe: Any, seeds: str) -> None:
     with pytest.raises(RecipeError, match="at least two different seeds are required, each once"):
         loaded(write_recipe(), f"training.seeds={seeds}")
 
 
-def test_a_resolved_recipe_with_seeds_reads_back(write_recipe: Any, tmp_path: Path) -> None:
-    one = loaded(write_recipe(), "training.seeds=[1, 2]")
-    (tmp_path / "resolved.yaml").write_text(one.to_yaml(), encoding="utf-8")
-    assert loaded(tmp_path / "resolved.yaml").recipe.sha256() == one.recipe.sha256()
+def test_a_resolved_recipe_with_seeds_is_read_back_unchanged(write_recipe: Any, tmp_path: Path) -> None:
+    original = loaded(write_recipe(), "training.seeds=[1, 2]")
+    (tmp_path / "resolved.yaml").write_text(original.to_yaml(), encoding="utf-8")
+    assert loaded(tmp_path / "resolved.yaml").recipe.sha256() == original.recipe.sha256()

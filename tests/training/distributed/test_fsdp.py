@@ -1,6 +1,6 @@
-"""FSDP2 and ZeRO in two processes over gloo: the losses of one process, and checkpoints that go on split and whole.
+"""FSDP2 and ZeRO in two processes over gloo: the losses of one process, and resuming with and without sharding.
 
-A process takes five seconds to start, so the runs are few and shared.
+A process takes five seconds to start, so there are few runs, and tests share them.
 """
 
 import json
@@ -35,7 +35,7 @@ def column(folder: Path, name: str) -> list[float]:
 
 
 def stop_after(steps: int, folder: Path, *words: object, **environ: str) -> str:
-    """Run `ftk WORDS`, tell it to stop after some steps, and return what it said."""
+    """Run `ftk WORDS`, send SIGTERM after a number of steps, and return the output."""
     process = subprocess.Popen(
         [*FTK, *map(str, words), "--output", folder],
         stdout=subprocess.PIPE,
@@ -61,28 +61,30 @@ def recipe(write_recipe: Any) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("asked", "split"),
+    ("environ", "description"),
     [
         (FSDP, "weights, gradients and optimizer state over 2 processes (FSDP2)"),
         (ZERO, "gradients and optimizer state over 2 processes (DeepSpeed, ZeRO stage 2)"),
     ],
     ids=["fsdp", "zero"],
 )
-def test_two_split_processes_have_the_losses_of_one_which_goes_on_with_their_checkpoint(
-    asked: dict[str, str], split: str, recipe: Path, here: Any, tmp_path: Path
+def test_two_sharded_processes_have_the_losses_of_one_which_resumes_their_checkpoint(
+    environ: dict[str, str], description: str, recipe: Path, here: Any, tmp_path: Path
 ) -> None:
-    """Full fine-tuning, 2 x (2 micro-batches of 4) examples until SIGTERM, then 16 at once; held against 16 at once."""
+    """Full fine-tuning, 2 x (2 micro-batches of 4) examples until SIGTERM, then 16 at once, compared with 16 at once."""
     one, two = tmp_path / "one", tmp_path / "two"
     here("run", recipe, "training.examples_per_batch=16", "--output", one)
     accumulate = "training.gradient_accumulation_steps=2"
-    said = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **asked)
-    assert f"sharding   {split}" in said
+    output = stop_after(4, two, "run", recipe, "training.examples_per_batch=4", accumulate, "--processes", 2, **environ)
+    assert f"sharding   {description}" in output
     done = len(column(two, "loss"))
     last = max((two / "checkpoints").glob("last*"))
     weights = load_file(last / "weights.safetensors")
     moments = torch.load(last / "optimizer.pt", weights_only=True)["state"]
     assert len(moments) == len(weights)
-    assert sorted(one["exp_avg"].shape for one in moments.values()) == sorted(one.shape for one in weights.values())
+    assert sorted(state["exp_avg"].shape for state in moments.values()) == sorted(
+        weight.shape for weight in weights.values()
+    )
     here("run", recipe, "training.examples_per_batch=16", "--output", two, "--resume")
     assert 4 <= done < len(column(two, "loss"))
     for name in ("loss", "grad_norm", "validation_loss"):
@@ -90,59 +92,58 @@ def test_two_split_processes_have_the_losses_of_one_which_goes_on_with_their_che
 
 
 @pytest.mark.parametrize(
-    ("config", "split"),
+    ("config", "description"),
     [("fsdp.yaml", "over 2 processes (FSDP2)"), ("deepspeed.yaml", "over 2 processes (DeepSpeed, ZeRO stage 2)")],
 )
-def test_split_processes_go_on_with_the_adapter_of_one_and_prove_their_model(
-    config: str, split: str, recipe: Path, here: Any, tmp_path: Path
+def test_sharded_processes_resume_the_adapter_of_one_and_pass_the_reload_check(
+    config: str, description: str, recipe: Path, here: Any, tmp_path: Path
 ) -> None:
-    """LoRA, 16 examples until SIGTERM, then 2 x 8 as Accelerate's config in docs/launch starts them."""
+    """LoRA, 16 examples until SIGTERM, then 2 processes x 8 examples with the Accelerate config of docs/launch."""
     one, two, words = tmp_path / "one", tmp_path / "two", ["run", recipe, "method=lora", "method.dropout=0.0"]
     here(*words, "training.examples_per_batch=16", "--output", one)
     stop_after(4, two, *words, "training.examples_per_batch=16")
-    alone = len(column(two, "loss"))
+    n_before = len(column(two, "loss"))
     launched = [*LAUNCHED, CONFIGS / config, "-m", "ft_toolkit", *words, "--output", two, "--resume"]
     done = subprocess.run([*map(str, launched)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    assert (
-        split in done.stdout and "a fresh process loaded the saved model and made the same predictions" in done.stdout
-    )
-    assert alone < len(column(two, "loss"))
+    assert description in done.stdout
+    assert "a fresh process loaded the saved model and made the same predictions" in done.stdout
+    assert n_before < len(column(two, "loss"))
     for name in ("loss", "grad_norm", "validation_loss"):
         assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
     results = [json.loads((folder / "results.json").read_text(encoding="utf-8")) for folder in (one, two)]
     assert results[0]["scores"].keys() == results[1]["scores"].keys()
 
 
-@pytest.mark.parametrize("asked", [FSDP, ZERO], ids=["fsdp", "zero"])
-def test_split_processes_pass_wide_micro_batches_alike(
-    asked: dict[str, str], write_recipe: Any, here: Any, tmp_path: Path
+@pytest.mark.parametrize("environ", [FSDP, ZERO], ids=["fsdp", "zero"])
+def test_sharded_processes_do_not_split_wide_micro_batches(
+    environ: dict[str, str], write_recipe: Any, here: Any, tmp_path: Path
 ) -> None:
-    """406 and 214 rows of 64 tokens: more than a CPU takes in one pass, and less. Every pass is an exchange of both."""
+    """406 and 214 rows of 64 tokens: more and fewer than fit one pass on a CPU. Both processes take part in every pass."""
     rows = [{"text": "lovely lamp " * 32, "label": ("praise", "question")[i % 2]} for i in range(620)]
-    for name, some in (("train", rows), ("validation", rows[:8])):
-        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some), encoding="utf-8")
+    for name, split_rows in (("train", rows), ("validation", rows[:8])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in split_rows), encoding="utf-8")
     recipe = write_recipe(
         model__dropout=0.0,
         data={name: str(tmp_path / f"{name}.jsonl") for name in ("train", "validation")} | {"max_length": 64},
         training={"tokens_per_batch": 26_000, "max_steps": 1, "head_start": "none", "learning_rate": 1e-3},
     )
-    alone = here("run", recipe, "training.tokens_per_batch=52000", "-v", "--output", tmp_path / "one")
-    assert "passes     at most" in alone.stdout
+    whole = here("run", recipe, "-v", "training.tokens_per_batch=52000", "--output", tmp_path / "one")
+    assert "passes     at most" in whole.stdout
     words = ["run", recipe, "--processes", "2", "--output", tmp_path / "two"]
-    subprocess.run([*FTK, *words], check=True, timeout=120, env=os.environ | asked)
+    subprocess.run([*FTK, *words], check=True, timeout=120, env=os.environ | environ)
     assert column(tmp_path / "two", "validation_loss") == pytest.approx(column(tmp_path / "one", "validation_loss"))
 
 
-@pytest.mark.parametrize(("asked", "title"), [(FSDP, "FSDP"), (ZERO, "DeepSpeed")])
-def test_one_process_has_nothing_to_split(
-    asked: dict[str, str], title: str, recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("environ", "title"), [(FSDP, "FSDP"), (ZERO, "DeepSpeed")])
+def test_one_process_has_nothing_to_shard(
+    environ: dict[str, str], title: str, recipe: Path, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in asked.items():
+    for name, value in environ.items():
         monkeypatch.setenv(name, value)
     done = here("run", recipe, "training.max_steps=1", "--output", tmp_path / "alone")
     assert f"{title} has no effect with a single process" in done.stdout
-    first = next(iter(asked))
+    first = next(iter(environ))
     assert os.environ[first] == "true"
     with unseen():
         assert first not in os.environ
@@ -157,7 +158,7 @@ def test_one_process_has_nothing_to_split(
         ({"FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}, "allowed with FSDP version 2: true, false"),
     ],
 )
-def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
+def test_unsupported_settings_of_fsdp_are_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_launcher(FSDP | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
 
@@ -175,7 +176,7 @@ def test_an_fsdp_that_cannot_be_had_is_refused(environ: dict[str, str], message:
         ({"ACCELERATE_DEEPSPEED_CONFIG_FILE": "nowhere.json"}, "nowhere.json: cannot read this DeepSpeed config"),
     ],
 )
-def test_a_deepspeed_that_cannot_be_had_is_refused(environ: dict[str, str], message: str) -> None:
+def test_unsupported_settings_of_deepspeed_are_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_launcher(ZERO | environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
 
@@ -201,14 +202,14 @@ def test_a_deepspeed_that_cannot_be_had_is_refused(environ: dict[str, str], mess
         ('{"zero_optimization": {"stage": "auto"}}', "stage 0; which shards nothing"),
     ],
 )
-def test_what_deepspeeds_own_config_cannot_have_is_refused(config: str, message: str, tmp_path: Path) -> None:
+def test_unsupported_settings_of_a_deepspeed_file_are_refused(config: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "deepspeed.json"
     path.write_text(config, encoding="utf-8")
     with pytest.raises(UsageError, match=message):
         read_zero(ZERO | {"ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}, 1.0)
 
 
-def test_deepspeeds_own_config_is_read(tmp_path: Path) -> None:
+def test_the_settings_of_a_deepspeed_file_are_read(tmp_path: Path) -> None:
     path = tmp_path / "deepspeed.json"
     config = {
         "zero_optimization": {
@@ -228,14 +229,14 @@ def test_deepspeeds_own_config_is_read(tmp_path: Path) -> None:
     assert read_zero(ZERO, None) == Zero(2)
 
 
-def test_without_deepspeed_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_deepspeed_the_message_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"not installed; run: pip install 'ft-toolkit\[deepspeed\]'"):
         read_zero(ZERO, 1.0)
 
 
-def test_what_is_asked_for_is_read() -> None:
+def test_the_fsdp_settings_are_read() -> None:
     assert read_sharding({}) == read_sharding({"ACCELERATE_USE_FSDP": "false"}) == Sharding()
     assert read_sharding(FSDP) == Sharding(is_requested=True)
-    wanted = Sharding(is_requested=True, reshard_after_forward=False)
-    assert read_sharding(FSDP | {"FSDP_RESHARD_AFTER_FORWARD": "false"}) == wanted
+    expected = Sharding(is_requested=True, reshard_after_forward=False)
+    assert read_sharding(FSDP | {"FSDP_RESHARD_AFTER_FORWARD": "false"}) == expected

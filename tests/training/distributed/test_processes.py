@@ -1,6 +1,6 @@
-"""Several processes on this machine, over gloo: the same losses, going on with another number, and who reports an error.
+"""Several processes on this machine over gloo: the same losses, resuming with another number of processes, error reports.
 
-A process takes five seconds to start, so the runs are few and shared.
+A process takes five seconds to start, so there are few runs, and tests share them.
 """
 
 import json
@@ -51,7 +51,7 @@ def recipe(write_recipe: Any) -> Path:
 def test_four_processes_stopped_and_resumed_by_one_have_the_losses_of_one(
     recipe: Path, here: Any, tmp_path: Path
 ) -> None:
-    """4 x 4 examples until SIGTERM, then 4 micro-batches of 4; held against 16 at once."""
+    """4 processes x 4 examples until SIGTERM, then 4 micro-batches of 4 examples, compared with 16 examples at once."""
     here("run", recipe, "training.examples_per_batch=16", "--output", tmp_path / "one")
     four = tmp_path / "four"
     process = start("run", recipe, "training.examples_per_batch=4", "--output", four, "--processes", 4)
@@ -89,7 +89,7 @@ def test_a_killed_process_ends_the_others_with_one_message(recipe: Path, tmp_pat
     assert "Traceback" not in errors
 
 
-def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path, tmp_path: Path) -> None:
+def test_a_wrong_recipe_starts_no_process_and_wrong_rows_are_reported_once(recipe: Path, tmp_path: Path) -> None:
     started = time.monotonic()
     wrong = subprocess.run([*FTK, "run", recipe, "training.lr=1", "--processes", "2"], capture_output=True, text=True)
     assert wrong.returncode == 2 and "training.lr: unknown key; use training.learning_rate" in wrong.stderr
@@ -111,15 +111,15 @@ def test_a_wrong_recipe_starts_nothing_and_wrong_rows_are_said_once(recipe: Path
         ({"WORLD_SIZE": "3"}, "--processes 2, but a launcher has already started 3"),
     ],
 )
-def test_what_a_launcher_cannot_have_is_refused(environ: dict[str, str], message: str) -> None:
+def test_unsupported_settings_of_a_launcher_are_refused(environ: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         check_launcher(environ, processes=2, mixed_precision="no", max_grad_norm=1.0)
 
 
-def test_the_command_to_go_on_counts_the_processes_of_one_machine() -> None:
-    one = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    assert current_command(["run", "demo"], one) == "ftk run demo --processes 2"
-    assert current_command(["run", "demo", "--processes", "2"], one) == "ftk run demo --processes 2"
+def test_the_command_to_resume_has_the_number_of_processes_on_one_machine() -> None:
+    one_machine = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    assert current_command(["run", "demo"], one_machine) == "ftk run demo --processes 2"
+    assert current_command(["run", "demo", "--processes", "2"], one_machine) == "ftk run demo --processes 2"
     assert current_command(["run", "demo"], {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}) == "ftk run demo"
     assert current_command(["run", "demo"], {}) == "ftk run demo"
 
@@ -130,8 +130,8 @@ def test_the_exit_code_is_that_of_the_first_to_fail() -> None:
         _exit_code({0: 1, 1: -signal.SIGKILL}, 2)
 
 
-def launched() -> dict[str, str]:
-    """Return the command lines of the files under docs/launch."""
+def cluster_commands() -> dict[str, str]:
+    """Return the command lines in the files of docs/launch, by file name."""
     job = next(part for part in yaml.safe_load_all((LAUNCH / "kubernetes.yaml").read_text()) if part["kind"] == "Job")
     container = job["spec"]["template"]["spec"]["containers"][0]
     return {
@@ -141,11 +141,11 @@ def launched() -> dict[str, str]:
     }
 
 
-def test_the_launch_files_run_a_recipe_that_is_there() -> None:
+def test_the_launch_files_run_an_existing_recipe() -> None:
     subprocess.run(["bash", "-n", LAUNCH / "slurm.sbatch"], check=True)
-    # fsdp.yaml and deepspeed.yaml, configs for Accelerate, are run in test_sharding.py
-    assert {*launched(), "fsdp.yaml", "deepspeed.yaml"} == {path.name for path in LAUNCH.iterdir()}
-    for name, text in launched().items():
-        found = re.search(r"-m ft_toolkit run (\S+) --output", text)
-        assert found is not None, name
-        load_recipe(find_recipe(found[1]), [], find_tasks())
+    # test_fsdp.py runs fsdp.yaml and deepspeed.yaml, the configs of Accelerate
+    assert {*cluster_commands(), "fsdp.yaml", "deepspeed.yaml"} == {path.name for path in LAUNCH.iterdir()}
+    for name, text in cluster_commands().items():
+        match = re.search(r"-m ft_toolkit run (\S+) --output", text)
+        assert match is not None, name
+        load_recipe(find_recipe(match[1]), [], find_tasks())
