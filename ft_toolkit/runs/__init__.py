@@ -1,1 +1,1 @@
-"""Run recipes: one run, several seeds, learning curves, evaluations, and the list of runs."""
+"""Run recipes: single and multi-seed runs, learning curves, evaluations, and the list of runs."""

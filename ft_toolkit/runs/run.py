@@ -25,7 +25,7 @@ from ft_toolkit.runs.announce import (
 )
 from ft_toolkit.runs.checkpoints import Checkpoints
 from ft_toolkit.runs.context import RunContext
-from ft_toolkit.runs.evaluator import Evaluation, Evaluator, make_predictor
+from ft_toolkit.runs.evaluator import Evaluator, make_predictor
 from ft_toolkit.runs.finish import finish
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.setup import (
@@ -117,45 +117,46 @@ def _train(
 ) -> Meter:
     """Train to the last step or until early stopping, with evaluations and checkpoints; return the totals of this command."""
     display, recipe, state = context.display, context.recipe, evaluator.state
-    save_steps, meter = recipe.training.save_steps, Meter()
-    display.start(state.progress.step, context.total_steps, math.ceil(context.epochs))
-    try:
-        with defer_stop_signals() as stop:
-            for report, evaluation in _train_and_evaluate(context, trained, evaluator, checkpoints):
-                meter.add(report)
-                display.step(report)
-                log.add_step(report, is_last=report.step == context.total_steps)
-                if evaluation is not None:
-                    _record_evaluation(context, evaluation, log)
-                if evaluation is not None or (save_steps and report.step % save_steps == 0):
-                    checkpoints.save_last(state)
-                if signum := _agree_on_signal(context, stop.signum):
-                    checkpoints.save_last(state)
-                    raise Interrupted(signum, _describe_interruption(context, state, signum))
-    finally:
-        display.stop()
+    save_steps, eval_steps = recipe.training.save_steps, recipe.evaluation.eval_steps
+    meter = Meter()
+    with (
+        display.progress(state.progress.step, context.total_steps, math.ceil(context.epochs)),
+        defer_stop_signals() as stop,
+    ):
+        for report in _steps(context, trained, state, checkpoints):
+            meter.add(report)
+            display.step(report)
+            log.add_step(report, is_last=report.step == context.total_steps)
+            is_evaluation_due = report.step % eval_steps == 0 if eval_steps else report.ends_epoch
+            if is_evaluation_due:
+                _evaluate(context, evaluator, log)
+            if is_evaluation_due or (save_steps and report.step % save_steps == 0):
+                checkpoints.save_last(state)
+            if signum := _agree_on_signal(context, stop.signum):
+                checkpoints.save_last(state)
+                raise Interrupted(signum, _describe_interruption(context, state, signum))
+            if state.is_out_of_patience(recipe.evaluation.early_stopping_patience):
+                break
     if not state.is_evaluated:
-        _record_evaluation(context, evaluator.evaluate(), log)
+        _evaluate(context, evaluator, log)
         checkpoints.save_last(state)
     return meter
 
 
-def _train_and_evaluate(
-    context: RunContext, trained: TrainedModel, evaluator: Evaluator, checkpoints: Checkpoints
-) -> Iterator[tuple[StepReport, Evaluation | None]]:
-    """Yield each training step, and the evaluation after it if one is due. The caller prints, logs and saves."""
-    settings, state = context.recipe.evaluation, evaluator.state
+def _steps(
+    context: RunContext, trained: TrainedModel, state: RunState, checkpoints: Checkpoints
+) -> Iterator[StepReport]:
+    """Return the remaining training steps; each is done when its report is requested."""
     if checkpoints.is_finished(state):
-        return
+        return iter(())
     plan = trained.plan(context.total_steps, state.progress.epoch)
-    for report in train(context.accelerator, trained.strategy, plan, state.progress):
-        is_due = report.step % settings.eval_steps == 0 if settings.eval_steps else report.ends_epoch
-        yield report, evaluator.evaluate() if is_due else None
-        if state.is_out_of_patience(settings.early_stopping_patience):
-            return
+    return train(context.accelerator, trained.strategy, plan, state.progress)
 
 
-def _record_evaluation(context: RunContext, evaluation: Evaluation, log: MetricsLog) -> None:
+def _evaluate(context: RunContext, evaluator: Evaluator, log: MetricsLog) -> None:
+    """Evaluate the model on the validation rows, and log and print the scores."""
+    context.display.evaluating()
+    evaluation = evaluator.evaluate()
     log.write(evaluation.record())
     announce_evaluation(context, evaluation)
 

@@ -255,12 +255,12 @@ def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:
 def describe_step(training: TrainingSection, world_size: int) -> str:
     """Return the size of an optimizer step, such as "16 examples" or "32 examples (8 x 2 micro-batches x 2 processes)"."""
     if training.tokens_per_batch is not None:
-        size, unit = training.tokens_per_batch, "padded tokens"
+        size, limit, unit = training.tokens_per_batch, "at most ", "padded tokens"
     else:
-        size, unit = training.examples_per_batch or 1, "examples"
+        size, limit, unit = training.examples_per_batch or 1, "", "examples"
     accumulate = training.gradient_accumulation_steps
     factors = [
         f"{count} {noun}" for count, noun in ((accumulate, "micro-batches"), (world_size, "processes")) if count > 1
     ]
-    total = f"{size * accumulate * world_size:,} {unit}"
+    total = f"{limit}{size * accumulate * world_size:,} {unit}"
     return f"{total} ({' x '.join([f'{size:,}', *factors])})" if factors else total

@@ -3,6 +3,8 @@
 import importlib.util
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,24 +154,28 @@ class Display:
         """Print one line, also with quiet output."""
         self.say(text, Verbosity.QUIET)
 
-    def start(self, done: int, total: int, epochs: int) -> None:
-        """Start to show progress: `done` of `total` steps are done, and the run has `epochs` epochs."""
+    @contextmanager
+    def progress(self, done: int, total: int, epochs: int) -> Iterator[None]:
+        """Show progress inside the context: `done` of `total` steps are done, and the run has `epochs` epochs."""
         self._first_step, self._total_steps, self._epochs = done, total, epochs
         self._started = self._last_line = time.perf_counter()
         if not self._shows_progress or not self._console.is_terminal:
+            yield
             return
-        self._bar = Progress(
+        columns = (
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[figures]}"),
             TimeRemainingColumn(),
             TextColumn("left"),
-            console=self._console,
-            transient=True,
         )
-        self._task = self._bar.add_task("", total=total, completed=done, epoch="", figures="")
-        self._bar.start()
+        with Progress(*columns, console=self._console, transient=True) as self._bar:
+            self._task = self._bar.add_task("", total=total, completed=done, epoch="", figures="")
+            try:
+                yield
+            finally:
+                self._bar = None
 
     def step(self, report: StepReport) -> None:
         """Show one training step."""
@@ -188,11 +194,10 @@ class Display:
             seconds_left = seconds_per_step * (self._total_steps - report.step)
             self.say(f"step {report.step}/{self._total_steps}, epoch {epoch}: {figures}, {seconds_left:.0f} s left")
 
-    def stop(self) -> None:
-        """Remove the progress bar."""
+    def evaluating(self) -> None:
+        """Show that an evaluation is running, until the next step."""
         if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            self._bar.update(self._task, figures="evaluating")
 
     @property
     def _shows_progress(self) -> bool:

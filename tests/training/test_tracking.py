@@ -55,19 +55,18 @@ def test_the_verbosity_decides_which_messages_are_printed(verbosity, printed):
 def test_only_the_main_process_prints():
     display, output = make_display(enabled=False)
     display.warn("a warning")
-    display.start(0, 10, 2)
-    display.step(report(1))
-    display.stop()
+    with display.progress(0, 10, 2):
+        display.step(report(1))
     assert output.getvalue() == ""
 
 
 def test_without_a_terminal_progress_is_plain_lines(monkeypatch):
     monkeypatch.setattr(tracking, "_SECONDS_PER_LINE", 0.0)
     display, output = make_display()
-    display.start(0, 10, 2)
-    display.step(report(1))
-    display.step(report(6, epoch=1, loss=0.25))
-    display.stop()
+    with display.progress(0, 10, 2):
+        display.step(report(1))
+        display.evaluating()
+        display.step(report(6, epoch=1, loss=0.25))
     first, second = output.getvalue().splitlines()
     assert first.startswith("step 1/10, epoch 1/2: loss 0.5000, 150 tokens/s, ") and first.endswith(" s left")
     assert second.startswith("step 6/10, epoch 2/2: loss 0.2500, 150 tokens/s, ")
@@ -76,21 +75,25 @@ def test_without_a_terminal_progress_is_plain_lines(monkeypatch):
 
 def test_on_a_terminal_progress_is_a_bar_with_epoch_loss_speed_and_time_left():
     display, output = make_display(terminal=True)
-    display.start(0, 10, 2)
-    display.step(report(1))
-    display.stop()
-    shown = output.getvalue()
+    with display.progress(0, 10, 2):
+        display.step(report(1))
     for part in ("epoch 1/2", "1/10", "loss 0.5000, 150 tokens/s", "left"):
-        assert part in shown
+        assert part in output.getvalue()
+
+
+def test_an_evaluation_is_shown_on_the_bar():
+    display, output = make_display(terminal=True)
+    with display.progress(0, 10, 2):
+        display.evaluating()
+    assert "evaluating" in output.getvalue()
 
 
 def test_quiet_output_has_no_progress(monkeypatch):
     monkeypatch.setattr(tracking, "_SECONDS_PER_LINE", 0.0)
     for terminal in (False, True):
         display, output = make_display(Verbosity.QUIET, terminal=terminal)
-        display.start(0, 10, 2)
-        display.step(report(1))
-        display.stop()
+        with display.progress(0, 10, 2):
+            display.step(report(1))
         assert output.getvalue() == ""
 
 
