@@ -67,7 +67,7 @@ def check_recipe(loaded: LoadedRecipe, say: Say, *, make: bool = True) -> None:
             "with hub.merged=true"
         )
     to = Destination.of(loaded)
-    say(f"hub      {check_access(to, say, make=make)}")
+    say(f"hub        {check_access(to, say, make=make)}")
     check_card(planned_card(loaded), say)
 
 

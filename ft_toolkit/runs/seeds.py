@@ -66,6 +66,7 @@ def run_recipe(
 
 
 def _run_recipe(distributed: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
+    """Run a recipe in joined processes: check the Hub, run each seed, print the scores, push to the Hub."""
     display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
     pushes = loaded.recipe.hub.push and not options.smoke
     if pushes:

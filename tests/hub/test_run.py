@@ -51,7 +51,7 @@ def test_from_the_hub_to_the_hub_and_back(ftk, server, recipe, tmp_path):
     model, data = commits["model", "somebody/tiny-bert"], commits["dataset", "somebody/tiny"]
     assert f"somebody/tiny-bert at commit {model}" in done.stdout
     assert f"somebody/tiny at commit {data}" in done.stdout
-    assert "hub      alice pushes to alice/pushed (private, made now)" in done.stdout
+    assert "hub        alice pushes to alice/pushed (private, made now)" in done.stdout
     assert done.stdout.rstrip().endswith(
         f"pushed: {server.url}/alice/pushed at commit {commits['model', 'alice/pushed']}"
     )

@@ -315,3 +315,17 @@ def test_pairs_of_texts_with_numbers_and_without_test_rows(tiny_bert: str, here:
         answered,
     )
     assert answered.read_text().splitlines()[0] == "a,b,sim,predicted_score"
+
+
+def test_the_console_describes_the_run_as_far_as_the_user_asks(write_recipe: Any, here: Any, tmp_path: Path) -> None:
+    recipe = write_recipe(training__mixed_precision="no")
+    verbose = here("run", recipe, "-v", "--output", tmp_path / "verbose").stdout.splitlines()
+    assert f"run        {tmp_path / 'verbose'}" in verbose
+    assert "data       32 train, 8 validation, 8 test examples" in verbose
+    assert "precision  float32" in verbose
+    assert "training   8 steps of 8 examples (2 epochs)" in verbose
+    assert any(line.startswith("step 8/8: validation accuracy ") for line in verbose)
+    assert any(line.startswith("speed-ups  (same result) ") for line in verbose)
+    quiet = here("run", recipe, "-q", "--output", tmp_path / "quiet").stdout
+    assert not any(word in quiet for word in ("precision", "training ", "step 8/8", "speed-ups"))
+    assert "accuracy" in quiet, "the results are always printed"
