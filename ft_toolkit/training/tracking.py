@@ -192,7 +192,8 @@ class Display:
             self._last_line = now
             seconds_per_step = (now - self._started) / (report.step - self._first_step)
             seconds_left = seconds_per_step * (self._total_steps - report.step)
-            self.say(f"step {report.step}/{self._total_steps}, epoch {epoch}: {figures}, {seconds_left:.0f} s left")
+            line = f"step {report.step}/{self._total_steps}, epoch {epoch}: {figures}, {seconds_left:.0f} s left"
+            self.say(line, Verbosity.PROGRESS)
 
     def evaluating(self) -> None:
         """Show that an evaluation is running, until the next step."""

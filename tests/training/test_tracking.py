@@ -39,6 +39,7 @@ def make_display(verbosity=Verbosity.NORMAL, *, terminal=False, enabled=True):
 @pytest.mark.parametrize(
     ("verbosity", "printed"),
     [
+        (Verbosity.PROGRESS, ""),
         (Verbosity.QUIET, "a warning\n"),
         (Verbosity.NORMAL, "a message\na warning\n"),
         (Verbosity.VERBOSE, "a message\na detail\na warning\n"),
@@ -60,9 +61,10 @@ def test_only_the_main_process_prints():
     assert output.getvalue() == ""
 
 
-def test_without_a_terminal_progress_is_plain_lines(monkeypatch):
+@pytest.mark.parametrize("verbosity", [Verbosity.PROGRESS, Verbosity.NORMAL, Verbosity.VERBOSE])
+def test_without_a_terminal_progress_is_plain_lines(monkeypatch, verbosity):
     monkeypatch.setattr(tracking, "_SECONDS_PER_LINE", 0.0)
-    display, output = make_display()
+    display, output = make_display(verbosity)
     with display.progress(0, 10, 2):
         display.step(report(1))
         display.evaluating()
