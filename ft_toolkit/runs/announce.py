@@ -31,7 +31,7 @@ def announce_training(context: RunContext, trained: TrainedModel) -> None:
     if trained.strategy.description:
         display.say(f"sharding   {trained.strategy.description}")
     if trained.speedups:
-        display.detail(f"speed-ups  (same result) {'; '.join(trained.speedups)}")
+        display.detail(f"speed-ups (same result): {'; '.join(trained.speedups)}")
     display.say(f"training   {_describe_steps(context)}")
 
 

@@ -325,7 +325,7 @@ def test_the_console_describes_the_run_as_far_as_the_user_asks(write_recipe: Any
     assert "precision  float32" in verbose
     assert "training   8 steps of 8 examples (2 epochs)" in verbose
     assert any(line.startswith("step 8/8: validation accuracy ") for line in verbose)
-    assert any(line.startswith("speed-ups  (same result) ") for line in verbose)
+    assert any(line.startswith("speed-ups (same result): ") for line in verbose)
     quiet = here("run", recipe, "-q", "--output", tmp_path / "quiet").stdout
     assert not any(word in quiet for word in ("precision", "training ", "step 8/8", "speed-ups"))
     assert "accuracy" in quiet, "the results are always printed"
