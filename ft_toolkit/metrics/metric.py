@@ -29,6 +29,8 @@ class Metric:
     needs_two_labels: bool = False
     # Whether the value depends on the tokenizer, so that models with different tokenizers cannot be compared.
     depends_on_tokenizer: bool = False
+    # Whether only the report shows the metric, not the console.
+    is_detail: bool = False
     # Other names that users may give the metric on the command line ("acc"), in any case and without hyphens or underscores.
     short_names: tuple[str, ...] = ()
     # The Hub's id of the metric for the model card, and its arguments there. None uses the task's name of the metric.

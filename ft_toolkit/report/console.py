@@ -12,6 +12,7 @@ from rich.table import Table
 from ft_toolkit.core.run_folder import MODEL
 from ft_toolkit.core.run_records import SeedsResults, read_results
 from ft_toolkit.core.run_scores import RobustnessCheck
+from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.numbers import count, difference, interval, number
 from ft_toolkit.report.run_files import RunFiles, read_run
 from ft_toolkit.report.wording import (
@@ -25,8 +26,6 @@ from ft_toolkit.report.wording import (
     reload_check_line,
 )
 
-# Metrics whose names begin so are in the report page only, unless they are the main metric.
-_PAGE_ONLY = ("precision_", "recall_")
 # A longer text is cut to this many characters in the suggested command.
 _MAX_EXAMPLE = 60
 
@@ -36,8 +35,8 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
     folder = Path(results["folder"])
     content = read_results(folder)
     if isinstance(content, SeedsResults):
-        _print_seeds(content, console)
         model = folder / content.best.folder
+        _print_seeds(content, read_run(model).metrics, console)
     else:
         run = read_run(folder)
         _print_run(run, console)
@@ -49,6 +48,11 @@ def print_results(results: Mapping[str, Any], console: Console) -> None:
 
 def _print(text: str, console: Console) -> None:
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def _is_detail(name: str, metrics: Mapping[str, Metric]) -> bool:
+    """Return whether only the report page shows a metric."""
+    return name in metrics and metrics[name].is_detail
 
 
 def _print_run(run: RunFiles, console: Console) -> None:
@@ -81,7 +85,7 @@ def _print_metrics(run: RunFiles, split: str, console: Console) -> None:
     table.add_column("score", justify="right", no_wrap=True)
     table.add_column("95% interval", no_wrap=True)
     for names in equal_metrics(results.scores.values(), main):
-        if names[0] != main and names[0].startswith(_PAGE_ONLY):
+        if names[0] != main and _is_detail(names[0], run.metrics):
             continue
         direction = " (lower is better)" if names[0] in run.lower_is_better else ""
         score = scores.metrics[names[0]]
@@ -106,12 +110,12 @@ def _robustness_text(check: RobustnessCheck, main_metric: str) -> str:
     )
 
 
-def _print_seeds(results: SeedsResults, console: Console) -> None:
+def _print_seeds(results: SeedsResults, metrics: Mapping[str, Metric], console: Console) -> None:
     for split, scores in results.scores.items():
         n = scores.n
         table = Table(f"{split}, n = {count(n)}", "mean ± sd", "minimum", "maximum", "seeds", box=None)
         for name, spread in scores.metrics.items():
-            if name.startswith(_PAGE_ONLY) and name != results.main_metric:
+            if name != results.main_metric and _is_detail(name, metrics):
                 continue
             direction = " (lower is better)" if name in results.lower_is_better else ""
             table.add_row(

@@ -175,6 +175,14 @@ def test_no_other_module_reads_attributes_of_schemas_or_task_settings(module: st
         and ast.unparse(node.value).endswith(("schema", "recipe.task"))
         and node.attr not in ("model_dump", "model_dump_json", "name")
     ]
+    read += [
+        ast.unparse(node)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "getattr"
+        and ast.unparse(node.args[0]).endswith(("schema", "settings", "recipe.task"))
+        and isinstance(node.args[1], ast.Constant)
+    ]
     assert read == []
 
 

@@ -23,6 +23,7 @@ def label_metrics(problem_type: ProblemType) -> dict[str, Metric]:
             is_share=True,
             is_mean=average == "micro" and not is_multi_label,
             needs_two_labels=average == "binary",
+            is_detail=score != "f1",
             short_names=(score,) if average == "macro" else (),
             hub_name=score,
             hub_arguments={"average": average},
