@@ -173,7 +173,7 @@ def test_no_other_module_reads_attributes_of_schemas_or_task_settings(module: st
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and ast.unparse(node.value).endswith(("schema", "recipe.task"))
-        and node.attr not in ("model_dump", "model_dump_json", "name")
+        and node.attr not in ("model_dump", "model_dump_json", "name", "items")
     ]
     read += [
         ast.unparse(node)
