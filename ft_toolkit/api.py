@@ -1,6 +1,5 @@
 """The Python API: `fine_tune` trains a model, and the run that it returns predicts, evaluates and pushes it."""
 
-import json
 import os
 import shlex
 import shutil
@@ -11,20 +10,18 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rich.console import Console
 
-from ft_toolkit.core.errors import DataError, UsageError
-from ft_toolkit.core.files import write_file
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.fresh_process import end_early, start_early
 from ft_toolkit.core.quiet import quiet_libraries
-from ft_toolkit.core.run_folder import INPUT_ROWS, RECIPE, claim
+from ft_toolkit.core.run_folder import RECIPE, claim
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedSpread, SeedsResults, read_results
 from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.core.verbosity import Verbosity
-from ft_toolkit.data.formats.base import RawRows
-from ft_toolkit.data.in_memory import is_path, plain_rows, plain_value, rows_of
+from ft_toolkit.data.in_memory import is_path, plain_rows, rows_of
 from ft_toolkit.data.load import check_sources
-from ft_toolkit.recipe.load import LoadedRecipe, load_values
+from ft_toolkit.recipe.load import LoadedRecipe
 from ft_toolkit.report.notebook import results_html, summary
-from ft_toolkit.tasks import find_tasks
+from ft_toolkit.runs.arguments import read_arguments, write_rows
 from ft_toolkit.training.distributed.launch import is_launched
 
 if TYPE_CHECKING:
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
 
     Rows: TypeAlias = pandas.DataFrame | datasets.Dataset | Sequence[Mapping[str, Any]] | str | os.PathLike[str]
 
-# Used where the arguments of `fine_tune` leave them open.
-DEFAULT_BATCH, DEFAULT_VALIDATION_FRACTION = 16, 0.1
 Scores = dict[str, dict[str, dict[str, float | None]]]
 
 
@@ -60,8 +55,8 @@ def fine_tune(
     runs/TASK with the next free number. `progress=False` prints nothing.
 
     `settings` are the other sections of a recipe: `training`, `data`, `evaluation`, `hub` ... as dicts, and `method` as a
-    name or a dict. Every setting of a recipe is allowed. Three defaults differ from a recipe: without validation rows,
-    a tenth of the training rows is held out; batches have 16 examples; and the defaults of a recipe fill the rest.
+    name or a dict. Every setting of a recipe is allowed. Two defaults differ from those of a recipe: without validation rows,
+    a tenth of the training rows is held out, and batches have 16 examples.
 
     Rows from memory are written to `input_rows/` in the run folder, so the run can be repeated with
     `ftk run FOLDER/recipe.yaml` and resumed with --resume. NaN, NaT and pandas.NA are missing values, the index of a DataFrame
@@ -84,21 +79,13 @@ def fine_tune(
         raise UsageError(
             "fine_tune trains in one process; to train in several, use a recipe: ftk run RECIPE --processes N"
         )
-    sources = {
-        name: rows for name, rows in (("train", train), ("validation", validation), ("test", test)) if rows is not None
-    }
-    in_memory = {name: plain_rows(rows_of(rows, name), name) for name, rows in sources.items() if not is_path(rows)}
-    for name, rows in in_memory.items():
-        if not rows:
-            raise DataError(f"{name}: no rows")
-    paths = {name: os.fspath(rows) for name, rows in sources.items() if is_path(rows)}
-    sections = _sections(task, model, settings, list(sources))
-    loaded = _load(sections, {**dict.fromkeys(in_memory, f"{INPUT_ROWS}.jsonl"), **paths})  # wrong settings fail here
-    folder = Path(claim(loaded.name, None if output is None else Path(output), resume=False))
+    arguments = read_arguments(task, model, {"train": train, "validation": validation, "test": test}, settings)
+    name = arguments.recipe(Path("runs")).name  # wrong settings fail here, before a folder is created
+    folder = Path(claim(name, None if output is None else Path(output), resume=False))
     try:
-        for name, rows in in_memory.items():
-            paths[name] = _write_rows(folder, name, rows)
-        loaded = _load(sections, paths)
+        for split, rows in arguments.rows.items():
+            write_rows(folder, split, rows)
+        loaded = arguments.recipe(folder)
         check_sources(loaded.recipe.data, loaded.task)
         _run(loaded, folder, progress=progress)
     except UsageError:
@@ -202,7 +189,7 @@ class FineTunedRun:
         else:
             rows = plain_rows(rows_of(data, "data"), "data")
             target = Path(claim(self.folder.name, target, resume=False, beneath="evaluations"))
-            source = _write_rows(target, split, rows)
+            source = write_rows(target, split, rows)
         stated = [word for column, name in (columns or {}).items() for word in ("--column", f"{column}={name}")]
         command = ["ftk", "evaluate", str(self.folder), "--data", source, "--split", split, *stated]
         request = EvaluationRequest(
@@ -244,11 +231,11 @@ class FineTunedRun:
             return push(self.folder, target, merged=merged, say=_print if dry_run else _ignore, dry_run=dry_run)
 
     def __repr__(self) -> str:
-        return f"FineTunedRun({str(self.folder)!r}): {summary(self._results, self.scores)}"
+        return f"FineTunedRun({str(self.folder)!r}): {summary(self._results)}"
 
     def _repr_html_(self) -> str:
         """Return the verdict, the scores and a link to the report page, for notebooks."""
-        return results_html(self.folder, self._results, self.scores)
+        return results_html(self.folder, self._results)
 
 
 class Evaluation:
@@ -275,11 +262,11 @@ class Evaluation:
         return {name: _interval(score) for name, score in self._results.scores[self._split].metrics.items()}
 
     def __repr__(self) -> str:
-        return f"Evaluation({str(self.folder)!r}): {summary(self._results, {self._split: self.scores})}"
+        return f"Evaluation({str(self.folder)!r}): {summary(self._results)}"
 
     def _repr_html_(self) -> str:
         """Return the scores and a link to the report page, for notebooks."""
-        return results_html(self.folder, self._results, {self._split: self.scores})
+        return results_html(self.folder, self._results)
 
 
 def _interval(score: MetricScore) -> dict[str, float | None]:
@@ -288,45 +275,6 @@ def _interval(score: MetricScore) -> dict[str, float | None]:
 
 def _spread(score: SeedSpread) -> dict[str, float | None]:
     return {"mean": score.mean, "sd": score.sd, "min": score.min, "max": score.max}
-
-
-def _sections(
-    task: str | Mapping[str, Any], model: str | Mapping[str, Any] | None, settings: dict[str, Any], given: list[str]
-) -> dict[str, Any]:
-    """Return the sections of a recipe without the paths of the rows; `given` are the splits passed as arguments.
-
-    Raises UsageError for a split that is given twice, and for values that a recipe cannot hold.
-    """
-    sections: dict[str, Any] = {"task": task, "model": {"name": model} if is_path(model) else model, "data": {}}
-    sections |= {"training": {}} | settings
-    sections = {name: plain_value(value, f"fine_tune(): {name}") for name, value in sections.items()}
-    data, training = sections["data"], sections["training"]
-    if isinstance(data, dict):
-        for name in given:
-            if name in data:
-                raise UsageError(f"the {name} rows are given twice: {name}=... and data={{'{name}': ...}}; remove one")
-        if "train" in given and "validation" not in given and not {"validation", "validation_fraction"} & data.keys():
-            data["validation_fraction"] = DEFAULT_VALIDATION_FRACTION
-    if isinstance(training, dict) and not {"tokens_per_batch", "examples_per_batch"} & training.keys():
-        training["examples_per_batch"] = DEFAULT_BATCH
-    return sections
-
-
-def _load(sections: dict[str, Any], paths: Mapping[str, str]) -> LoadedRecipe:
-    """Return the recipe with the paths of the rows. Raises RecipeError with every mistake."""
-    data = sections["data"]
-    complete = {**sections, "data": {**data, **paths} if isinstance(data, dict) else data}
-    task = sections["task"]
-    name = task.get("name") if isinstance(task, dict) else task
-    return load_values(str(name), complete, find_tasks(), "fine_tune()")
-
-
-def _write_rows(folder: Path, name: str, rows: RawRows) -> str:
-    """Write rows to input_rows/NAME.jsonl in a folder and return the path."""
-    path = folder / INPUT_ROWS / f"{name}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    write_file(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    return str(path)
 
 
 def _run(loaded: LoadedRecipe, folder: Path, *, progress: bool) -> None:

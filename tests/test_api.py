@@ -3,8 +3,10 @@
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,52 @@ def test_the_run_can_be_repeated_from_its_folder(run: ft_toolkit.FineTunedRun, h
     here("run", "runs/text_classification/recipe.yaml", "--output", "repeated")
     repeated = ft_toolkit.FineTunedRun("repeated")
     assert repeated.scores == run.scores
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_is_resumed_with_ftk(
+    data_files: dict[str, str], tiny_bert: str, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import json, ft_toolkit\n"
+        f"rows = [json.loads(line) for line in open({data_files['train']!r})]\n"
+        f"ft_toolkit.fine_tune('text_classification', train=rows, model={tiny_bert!r}, output='run', progress=False,\n"
+        f"    training={ {**SMALL, 'max_steps': 300, 'logging_steps': 1}!r}, evaluation={EVALUATION!r})\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(ft_toolkit.__file__).parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    metrics = tmp_path / "run/metrics.jsonl"
+    while process.poll() is None and not (metrics.is_file() and metrics.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert "ftk run run/recipe.yaml --output run --resume" in errors
+    monkeypatch.chdir(tmp_path)
+    recipe = tmp_path / "run/recipe.yaml"
+    done = len(metrics.read_text().splitlines())
+    assert done < 300 and (tmp_path / "run/input_rows/train.jsonl").is_file() and recipe.is_file()
+    here("run", "run/recipe.yaml", "--output", "run", "--resume")
+    assert ft_toolkit.FineTunedRun("run").scores
+
+
+def test_a_multi_seed_run_has_the_spread_over_the_seeds(
+    rows: list[dict[str, Any]], tiny_bert: str, tmp_path: Path
+) -> None:
+    run = ft_toolkit.fine_tune(
+        "text_classification",
+        train=rows,
+        model=tiny_bert,
+        output=tmp_path / "seeds",
+        progress=False,
+        training={**SMALL, "max_steps": 1, "seeds": [1, 2]},
+        evaluation=EVALUATION,
+    )
+    score = run.scores["validation"]["accuracy"]
+    assert list(score) == ["mean", "sd", "min", "max"] and score["min"] <= score["mean"] <= score["max"]
+    assert "2 seeds" in repr(run) and "accuracy" in run._repr_html_()
+    assert len(run.predict(["good", "late"])) == 2
 
 
 # Errors

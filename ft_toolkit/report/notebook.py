@@ -1,53 +1,63 @@
-"""A run or an evaluation in a notebook: one sentence, the table of scores, the notes on the rows, and a link to the report."""
+"""A run or an evaluation in a notebook: verdict, table of scores, notes on the rows, and a link to the report page."""
 
-from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
 from ft_toolkit.core.run_folder import REPORT
 from ft_toolkit.core.run_records import AnyResults, SeedsResults
+from ft_toolkit.report.numbers import count, interval, number
+from ft_toolkit.report.run_files import RunFiles, in_order, read_run
+from ft_toolkit.report.seeds import spread
+from ft_toolkit.report.wording import equal_metrics, group_name, main_score_text, plain_name, sentence, verdict
 
-# {split: {metric: {"value": ..., "low": ..., "high": ...}}}; of a multi-seed run "mean", "sd", "min" and "max".
-ScoreTable = Mapping[str, Mapping[str, Mapping[str, float | None]]]
 
-
-def summary(results: AnyResults, scores: ScoreTable) -> str:
+def summary(results: AnyResults) -> str:
     """Return the main score in one line: "accuracy 0.91 (95% interval 0.86 to 0.95) on 200 test examples"."""
-    split = "test" if "test" in results.scores else next(iter(results.scores))
-    seeds = f", {len(results.seeds)} seeds" if isinstance(results, SeedsResults) else ""
-    main = results.main_metric
-    return f"{main} {_text(scores[split][main])} on {results.scores[split].n:,} {split} examples{seeds}"
+    split = in_order(results.scores)[0]
+    if not isinstance(results, SeedsResults):
+        return main_score_text(results, split)
+    scores, main = results.scores[split], results.main_metric
+    mean = spread(scores.metrics[main], scores.n)
+    return f"{plain_name(main)} {mean} (mean and standard deviation of {len(results.seeds)} seeds) on {split}"
 
 
-def results_html(folder: Path, results: AnyResults, scores: ScoreTable) -> str:
-    """Return the HTML of a notebook cell. The link to the report is relative if `folder` is."""
-    sizes = "".join(f"<th>{escape(split)} (n = {results.scores[split].n:,})</th>" for split in scores)
-    names = dict.fromkeys(name for metrics in scores.values() for name in metrics)
-    rows = "".join(
-        f"<tr><td>{escape(name)}</td>"
-        + "".join(f"<td>{_text(metrics[name]) if name in metrics else ''}</td>" for metrics in scores.values())
-        + "</tr>"
-        for name in names
-    )
+def results_html(folder: Path, results: AnyResults) -> str:
+    """Return the HTML of a notebook cell. The link to the report page is relative if `folder` is."""
+    if isinstance(results, SeedsResults):
+        text, table = sentence(summary(results)), _seeds_table(results)
+    else:
+        run = read_run(folder)
+        text, table = verdict(results, run.splits[0], run.metrics), _score_table(run)
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in results.data.warnings)
     report = escape((folder / REPORT).as_posix())
     return (
-        f"<p><b>{escape(results.name)}</b> ({escape(results.task)}): {escape(summary(results, scores))}.</p>"
-        f"<table><thead><tr><th>metric</th>{sizes}</tr></thead><tbody>{rows}</tbody></table>"
+        f"<p><b>{escape(results.name)}</b> ({escape(plain_name(results.task))}). {escape(text)}</p>{table}"
         + (f"<ul>{warnings}</ul>" if warnings else "")
-        + f'<p>Report: <a href="{report}">{report}</a></p>'
+        + f'<p>Report page: <a href="{report}">{report}</a></p>'
     )
 
 
-def _text(score: Mapping[str, float | None]) -> str:
-    """Return "0.91 (95% interval 0.86 to 0.95)", or "0.91 (mean; 0.89 to 0.92)" over seeds."""
-    if "mean" in score:
-        return f"{_number(score['mean'])} (mean; {_number(score['min'])} to {_number(score['max'])})"
-    value = _number(score["value"])
-    if score["low"] is None:
-        return value
-    return f"{value} (95% interval {_number(score['low'])} to {_number(score['high'])})"
+def _score_table(run: RunFiles) -> str:
+    """Return the scores with their 95% intervals; metrics that are the same number share a row."""
+    scores = {split: run.results.scores[split] for split in run.splits}
+    rows = []
+    for names in equal_metrics(scores.values(), run.results.main_metric):
+        cells = [group_name(names)]
+        for split in scores.values():
+            score = split.metrics[names[0]]
+            cells.append(f"{number(score.value, split.n)} ({interval(score, split.n)})")
+        rows.append(cells)
+    return _table({split: record.n for split, record in scores.items()}, rows)
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
+def _seeds_table(results: SeedsResults) -> str:
+    scores = {split: results.scores[split] for split in in_order(results.scores)}
+    names = dict.fromkeys(name for split in scores.values() for name in split.metrics)
+    rows = [[plain_name(name), *(spread(split.metrics[name], split.n) for split in scores.values())] for name in names]
+    return _table({split: record.n for split, record in scores.items()}, rows)
+
+
+def _table(sizes: dict[str, int], rows: list[list[str]]) -> str:
+    head = "".join(f"<th>{escape(split)} ({count(n)} examples)</th>" for split, n in sizes.items())
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr><th>metric</th>{head}</tr></thead><tbody>{body}</tbody></table>"
