@@ -58,7 +58,7 @@ def reproduce(
     path, tasks = find_recipe(recipe), find_tasks()
     loaded, published = load_recipe(path, overrides or [], tasks), load_recipe(path, [], tasks).recipe.reference
     if published is None:
-        names = one_of(_with_reference(), limit=20)
+        names = one_of(_with_reference(), more="ftk recipes")
         raise UsageError(f"{path} has no section 'reference' with a published score; recipes that have one: {names}")
     if loaded.recipe.reference != published:
         raise UsageError(
