@@ -30,4 +30,6 @@ def copy(
         raise UsageError(f"{target}: folder {target.parent} not found")
     shutil.copyfile(source, target)
     name = shlex.quote(str(target))
-    print(f"copied to {target}\nnext: edit it, check it with 'ftk run {name} --dry-run', and train with 'ftk run {name}'")
+    print(
+        f"copied to {target}\nnext: edit it, check it with 'ftk run {name} --dry-run', and train with 'ftk run {name}'"
+    )

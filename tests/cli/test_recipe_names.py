@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from ft_toolkit.cli.completion import complete_recipe, complete_run, complete_setting
 from ft_toolkit.cli.recipe_names import find_recipe, shipped_recipes
 from ft_toolkit.core.errors import UsageError
 
@@ -64,28 +63,3 @@ def test_other_files_and_folders_are_explained(folder: Path) -> None:
 def test_a_name_of_two_recipes_is_refused_with_both(folder: Path) -> None:
     message = refusal("support_inbox_full")
     assert message.endswith("choose one of ner/support_inbox_full, question_answering/support_inbox_full")
-
-
-def test_completion_of_recipes(folder: Path) -> None:
-    Path("my_task.yaml").write_text("task: ner")
-    Path("mine").mkdir()
-    Path("mine/deep.yaml").write_text("task: ner")
-    Path("my_rows.csv").write_text("text")
-    assert complete_recipe("dem") == ["demo"]
-    assert complete_recipe("m") == ["mine/", "my_task.yaml"]
-    assert complete_recipe("mine/d") == ["mine/deep.yaml"]
-    assert complete_recipe("nowhere/d") == []
-
-
-def test_completion_of_runs(folder: Path) -> None:
-    for name in ("runs/a", "runs/b", "evaluations/c"):
-        Path(name).mkdir(parents=True)
-        Path(name, "results.json").write_text("{}")
-    Path("runs/unfinished").mkdir()
-    assert complete_run("") == ["runs/a", "runs/b", "evaluations/c"]
-    assert complete_run("runs/u") == ["runs/unfinished/"]
-
-
-def test_completion_of_settings() -> None:
-    assert complete_setting("training.lea") == ["training.learning_rate="]
-    assert "task.problem_type=" in complete_setting("task.")
