@@ -28,6 +28,7 @@ def test_recipes(folder: Path) -> None:
     assert complete_recipe("nowhere/d") == []
 
 
+@pytest.mark.damaged_run_folders
 def test_runs(folder: Path) -> None:
     for name in ("runs/a", "runs/b", "evaluations/c"):
         Path(name).mkdir(parents=True)
