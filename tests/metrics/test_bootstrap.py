@@ -1,4 +1,4 @@
-"""Intervals: reproducible, around the value, of about the right width, and silent about what is undefined."""
+"""Bootstrap intervals: reproducible, around the value, of about the right width, and without undefined values."""
 
 import math
 
@@ -19,7 +19,7 @@ def noisy(n, share_right, seed, n_labels=3):
     return predictions, references
 
 
-def test_the_resamples_depend_on_the_seed_alone():
+def test_the_resamples_depend_only_on_the_seed():
     predictions, references = noisy(100, 0.8, 0)
     first = resample(METRICS, predictions, references, samples=50, seed=13)
     np.random.seed(5)
@@ -31,7 +31,7 @@ def test_the_resamples_depend_on_the_seed_alone():
         assert (first[name] != other[name]).any()
 
 
-def test_a_metric_gets_the_same_resamples_alone_and_in_company():
+def test_a_metric_gets_the_same_resamples_alone_and_with_others():
     predictions, references = noisy(80, 0.7, 1)
     together = resample(METRICS, predictions, references, samples=30, seed=13)
     alone = resample({"f1_macro": METRICS["f1_macro"]}, predictions, references, samples=30, seed=13)
@@ -82,7 +82,7 @@ def test_a_perfect_score_has_a_point_as_its_interval():
     assert central_95(resample({"a": accuracy}, references, references, samples=100, seed=0)["a"]) == (1.0, 1.0)
 
 
-def test_undefined_resamples_are_left_out():
+def test_undefined_resamples_are_ignored():
     predictions, references = np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 2.0])
     values = resample({"pearson": pearson, "mae": mean_absolute_error}, predictions, references, samples=300, seed=0)
     assert 0 < np.isnan(values["pearson"]).sum() < 300
@@ -97,7 +97,7 @@ def test_nothing_defined_gives_no_interval():
     assert central_95(values["pearson"]) is None
 
 
-def test_several_labels_are_resampled_by_example():
+def test_multi_label_arrays_are_resampled_by_example():
     rng = np.random.default_rng(0)
     references = (rng.random((40, 3)) < 0.4).astype(int)
     values = resample({"a": accuracy, "f": averaged("f1", "micro")}, references, references, samples=20, seed=0)

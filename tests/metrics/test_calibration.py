@@ -1,4 +1,4 @@
-"""Calibration against values worked out by hand, scikit-learn and SciPy."""
+"""Calibration against values computed by hand, scikit-learn and SciPy."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def sample(several, n=400, labels=4, seed=0, sharpness=3.0):
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("sharpness", [0.4, 3.0])
-def test_the_temperature_undoes_what_made_the_model_too_sure(several, sharpness):
+def test_the_temperature_corrects_an_overconfident_model(several, sharpness):
     logits, truth = sample(several, n=2000, sharpness=sharpness)
     assert c.fit_temperature(logits, truth) == pytest.approx(sharpness, rel=0.1)
 
@@ -56,7 +56,7 @@ def test_the_temperature_stays_in_its_bounds():
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_what_a_temperature_did_can_be_undone(several, temperature):
+def test_temperature_scaling_can_be_inverted(several, temperature):
     logits, _ = sample(several, n=50, sharpness=1.0)
     after = c.probabilities_of(logits, multi_label=several, temperature=temperature)
     rounded = np.array([[float(f"{p:.6g}") for p in row] for row in after])
@@ -72,7 +72,7 @@ def test_the_error_by_hand():
     assert c.calibration_error(said, true) == pytest.approx(3 / 5 * (0.9 - 2 / 3) + 2 / 5 * 0.1)
 
 
-def test_a_bin_holds_its_upper_border_and_the_ends_are_inside():
+def test_a_bin_includes_its_upper_edge():
     assert c.bin_numbers(np.array([0.0, 1 / 15, 1 / 15 + 1e-9, 1.0])).tolist() == [0, 0, 1, 14]
 
 
@@ -91,7 +91,7 @@ def test_brier_and_likelihood_are_those_of_scikit_learn():
     )
 
 
-def test_chance_covers_a_calibrated_model_and_not_one_that_is_too_sure():
+def test_chance_covers_a_calibrated_model_but_not_an_overconfident_one():
     rng = np.random.default_rng(1)
     said = rng.uniform(0.5, 1, (300, 1))
     limit = np.quantile(c.chance_errors(said, samples=200, seed=0), 0.95)
@@ -107,12 +107,12 @@ def test_wilson(hits, n, low, high):
     assert c.wilson_95(hits, n) == pytest.approx((low, high), abs=1e-4)
 
 
-def test_selective_errors_go_from_the_surest_to_all():
+def test_selective_errors_start_with_the_highest_confidence():
     errors = c.selective_errors(np.array([0.2, 0.9, 0.8, 0.7]), np.array([0.0, 1.0, 1.0, 0.0]))
     assert errors.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 2])
 
 
-def test_examples_of_equal_sureness_have_no_order():
+def test_examples_of_equal_confidence_have_no_order():
     right = np.array([1.0, 1.0, 0.0, 0.0])
     assert (
         c.selective_errors(np.ones(4), right).tolist()

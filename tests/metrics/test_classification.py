@@ -1,4 +1,4 @@
-"""Parity with scikit-learn over seeded random cases, and values one can work out by hand."""
+"""Comparison with scikit-learn on random cases, and values computed by hand."""
 
 import warnings
 

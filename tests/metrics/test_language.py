@@ -1,4 +1,4 @@
-"""Perplexity and its kin on sums per example."""
+"""Perplexity, bits per byte and accuracy on sums per example."""
 
 import math
 
@@ -19,7 +19,7 @@ def test_the_sums_of_all_examples_are_taken_before_the_quotient():
 
 
 @pytest.mark.parametrize("nll", [math.nan, math.inf, 1e6])
-def test_what_is_no_finite_number_is_undefined(nll):
+def test_infinite_scores_are_undefined(nll):
     sums = np.array([[nll, 1, 4, 0]])
     assert math.isnan(language.perplexity(sums, sums))
     assert math.isnan(language.loss_per_token(sums, sums)) == (not math.isfinite(nll))

@@ -54,7 +54,7 @@ def test_an_undefined_metric_stays_undefined():
     assert found["mean_absolute_error"] == pytest.approx(1.94)
 
 
-def test_it_works_where_no_socket_can_be_opened(tmp_path):
+def test_it_needs_no_network(tmp_path):
     """With an empty cache, the offline switches set, and sockets that raise."""
     code = """
 import socket

@@ -152,13 +152,13 @@ def test_tags_of_spans_come_back():
         assert read_tags(write_tags(spans, 12)) == (spans, 0)
 
 
-def test_borders_alone():
+def test_boundaries_without_labels():
     found = np.array([count_spans([(0, 2, "PER"), (3, 4, "LOC")], [(0, 2, "LOC"), (3, 5, "LOC")], TYPES)])
     assert micro("f1")(found, found) == 0
     assert f1_boundary(found, found) == 0.5
 
 
-def test_nothing_on_either_side_is_0_and_does_not_crash():
+def test_without_spans_the_scores_are_0():
     found = np.array([count_spans([], [], TYPES)] * 3)
     for metric in (micro("f1"), micro("precision"), micro("recall"), f1_macro, f1_boundary):
         assert metric(found, found) == 0.0

@@ -1,4 +1,4 @@
-"""Exact match and F1 as SQuAD defines them: cases worked out by hand from the definition, and what must always hold."""
+"""Exact match and F1 of SQuAD: cases computed by hand, and general properties."""
 
 import itertools
 import random
@@ -106,7 +106,7 @@ def texts(count, seed):
     return [" ".join(rng.choices(pieces, k=rng.randint(0, 5))) for _ in range(count)]
 
 
-def test_what_always_holds():
+def test_properties_of_the_scores():
     for one, other in itertools.product(texts(40, 1), texts(40, 2)):
         exact, f1 = squad.pair_scores(one, other)
         assert squad.pair_scores(other, one) == (exact, f1)
@@ -118,7 +118,7 @@ def test_what_always_holds():
             assert squad.pair_scores(changed, other) == (exact, pytest.approx(f1))
 
 
-def test_more_true_answers_never_lower_a_score():
+def test_more_reference_answers_never_lower_a_score():
     rng = random.Random(3)
     for _ in range(200):
         prediction, *truths = rng.sample(texts(30, 4), 4)

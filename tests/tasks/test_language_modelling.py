@@ -1,4 +1,4 @@
-"""Language modelling: what the contract test cannot know: packing, masking, which tokens count, and the sums by hand."""
+"""Language modelling: packing, masking, the counted tokens, and sums computed by hand."""
 
 import math
 from dataclasses import replace
@@ -66,7 +66,7 @@ def targets(made: Made, features: Any) -> list[list[int]]:
     return [row[row != lm.IGNORED].tolist() for row in batch.targets]
 
 
-def test_a_packed_row_scores_as_it_does_alone_and_as_the_plain_model_says(apart: Made) -> None:
+def test_a_packed_row_has_the_score_of_the_unpacked_row_and_of_transformers(apart: Made) -> None:
     together = apart.decode(ROWS, 128)
     assert len(apart.encode(ROWS, 128).notes) == 1
     for row, found in zip(ROWS, together, strict=True):
@@ -107,7 +107,7 @@ def test_joined_rows_are_one_text_cut_into_blocks(joined: Made) -> None:
     assert [one["bytes"] for one in found] == [len(text.encode()) + 1 for text in TEXTS]
 
 
-def test_a_row_that_ends_in_a_line_break_gets_no_other(joined: Made) -> None:
+def test_a_row_that_ends_in_a_line_break_gets_no_second_one(joined: Made) -> None:
     assert joined.decode([{"text": "a\n"}]) == joined.decode([{"text": "a"}])
 
 
@@ -126,7 +126,7 @@ _LIKE_LLAMA: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("model_type", lm.PACKS)
-def test_these_models_keep_packed_rows_apart(model_type: str) -> None:
+def test_attention_does_not_cross_packed_rows(model_type: str) -> None:
     torch.manual_seed(0)
     values = TINY.get(model_type, _LIKE_LLAMA | ({"head_dim": 8} if model_type in ("gemma", "gemma2", "qwen3") else {}))
     config = AutoConfig.for_model(model_type, vocab_size=60, bos_token_id=1, eos_token_id=1, **values)
@@ -152,7 +152,7 @@ def test_other_decoders_are_not_packed(apart: Made) -> None:
     assert "position_ids" not in features.inputs and features.example_ids == [0, 1, 2, 3]
 
 
-def test_masking_depends_on_seed_epoch_and_feature_alone(masked: Made) -> None:
+def test_masking_depends_only_on_seed_epoch_and_feature(masked: Made) -> None:
     features = masked.encode(ROWS * 3)
 
     def seen(seed: int, epoch: int, ids: list[int]) -> list[tuple[list[int], list[int]]]:
@@ -177,7 +177,7 @@ def test_masking_depends_on_seed_epoch_and_feature_alone(masked: Made) -> None:
         assert ids[0] == masked.tokenizer.cls_token_id and ids[-1] == masked.tokenizer.sep_token_id
 
 
-def test_words_in_pieces_are_masked_together(tiny_bert: str) -> None:
+def test_all_tokens_of_a_word_are_masked_together(tiny_bert: str) -> None:
     for whole_words in (True, False):
         made = Made(tiny_bert, whole_words=whole_words, mask_share=0.2)
         (note,) = made.encode([{"text": "zwyx the qrst"}]).notes  # letters, as the vocabulary has neither word
@@ -195,7 +195,7 @@ def test_a_masked_row_longer_than_a_window_keeps_every_token(masked: Made) -> No
     assert 10 <= found[0]["tokens"] <= 16 and found[1]["tokens"] >= 1
 
 
-def test_a_masked_row_scores_as_the_plain_model_says(masked: Made) -> None:
+def test_a_masked_row_has_the_score_of_transformers(masked: Made) -> None:
     features = masked.encode(ROWS[:1])
     batch = make_collate(features, lm.TASK, masked.schema, 0)([0])
     with torch.no_grad():
@@ -213,7 +213,7 @@ def test_an_empty_text_can_be_predicted(apart: Made, joined: Made, masked: Made)
     assert [one["tokens"] for one in masked.decode([{"text": ""}, {"text": "fine"}])] == [0, 1]
 
 
-def test_blank_rows_are_left_out_of_training_and_kept_when_predicting() -> None:
+def test_blank_rows_are_skipped_in_training_and_kept_when_predicting() -> None:
     rows = [{"text": "a"}, {"text": " "}, {"text": None}]
     assert lm.read_rows(rows, lm.Settings(), "x") == ([{"text": "a"}], ["2 of 3 rows are blank and were skipped"])
     assert lm.read_rows([{"text": " "}], None, "input") == ([{"text": " "}], [])
@@ -257,7 +257,7 @@ def test_the_byte_baseline_has_bits_per_byte_and_no_tokens(apart: Made, masked: 
     assert lm.bytes_baseline(ROWS, ROWS, masked.schema, 0) == []
 
 
-def test_what_is_not_finite_becomes_null_and_undefined(apart: Made) -> None:
+def test_a_score_that_is_not_finite_becomes_null(apart: Made) -> None:
     decoded = [lm._prediction(np.array([math.nan, 3, 5, 0]))]
     assert decoded[0]["nll"] is None and decoded[0]["perplexity"] is None
     predictions, references = lm.to_arrays(decoded, ROWS[:1], apart.schema)

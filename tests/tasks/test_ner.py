@@ -74,7 +74,7 @@ def schema_for(tokenizer, *, stride=4, decoder=False):
         FORM,
     ],
 )
-def test_every_form_becomes_the_same_row(row):
+def test_all_forms_of_a_row_are_converted_to_one(row):
     assert read(row)[0] == FORM
 
 
@@ -83,7 +83,7 @@ def test_tokens_are_found_in_a_text_that_is_not_their_join():
     assert row["entities"] == [{"start": 14, "end": 18, "label": "LOC"}, {"start": 18, "end": 19, "label": "LOC"}]
 
 
-def test_what_was_changed_is_said():
+def test_notes_report_the_changes():
     assert read(FORM)[1] == []
     assert read({"tokens": ["a"], "tags": ["B-X"]})[1] == []
     assert read({"tokens": ["a", "b"], "tags": ["I-X", "B-X"]})[1] == ["tags follow IOB1; the model learns IOB2"]
@@ -93,7 +93,7 @@ def test_what_was_changed_is_said():
     assert row["entities"] == [{"start": 3, "end": 7, "label": "LOC"}] and notes[0].startswith("1 entities started or")
 
 
-def test_the_scheme_is_that_of_all_rows():
+def test_the_tagging_scheme_fits_all_rows():
     rows = [{"tokens": ["a", "b"], "tags": ["B-X", "B-X"]}, {"tokens": ["a"], "tags": ["S-X"]}]
     found, notes = read_entity_rows(rows, "file")
     assert [len(row["entities"]) for row in found] == [2, 1]
@@ -161,7 +161,7 @@ def test_the_order_of_a_head_for_the_same_types_is_kept(tiny_bert):
         assert found(other) == ("LOC", "PER")
 
 
-def test_a_type_that_training_lacks_is_refused_before_training(tiny_bert):
+def test_a_type_without_training_rows_is_refused_before_training(tiny_bert):
     schema = dataclasses.replace(schema_for(None), labels=("PER",))
     with pytest.raises(DataError, match=r"row 7: unknown entity type 'LOC'; known: PER. Add it to task.labels"):
         TASK.encode([{**FORM, "id": "7"}], load_tokenizer(Path(tiny_bert)), schema, 32)
@@ -249,7 +249,7 @@ def perfect_values(features, schema):
 @pytest.mark.parametrize("decoder", [False, True])
 @pytest.mark.parametrize("tokens", [True, False])
 @pytest.mark.parametrize(("max_length", "stride"), [(512, 4), (9, 3), (12, 0)])
-def test_what_is_learned_is_what_is_decoded(tokenizer, tokens, max_length, stride, decoder):
+def test_decoding_inverts_encoding(tokenizer, tokens, max_length, stride, decoder):
     """A model that gives back its training targets finds every entity that is not counted as out of reach."""
     rng = random.Random(max_length)
     rows, _ = read_entity_rows([random_row(rng, tokens=tokens) for _ in range(40)], "random")
@@ -270,7 +270,7 @@ def test_what_is_learned_is_what_is_decoded(tokenizer, tokens, max_length, strid
         assert all(len(one["tags"]) == len(row["tokens"]) for row, one in zip(rows, decoded, strict=True))
 
 
-def test_predicting_never_looks_at_the_answers(tokenizer):
+def test_inputs_do_not_depend_on_the_answers(tokenizer):
     rng = random.Random(7)
     rows = [random_row(rng, tokens=False) for _ in range(30)]
     inside = [{"start": 0, "end": 6, "label": "LOC"}, {"start": 12, "end": 15, "label": "PER"}]
@@ -312,7 +312,7 @@ def test_the_tagged_token_is_the_first_or_for_a_decoder_the_last(tiny_gpt2, tiny
         assert TASK.find_schema(Settings(), [FORM], None, pretrained).tagged_token == which
 
 
-def test_a_border_inside_a_word_is_learned_from_and_counts_as_out_of_reach(tiny_gpt2):
+def test_a_boundary_inside_a_word_is_learned_and_counted_as_unreachable(tiny_gpt2):
     tokenizer = load_tokenizer(Path(tiny_gpt2))
     row = {"text": "EUR500 ok", "entities": [{"start": 3, "end": 6, "label": "PER"}]}
     features = TASK.encode([row], tokenizer, schema_for(tokenizer), 32)
@@ -321,7 +321,7 @@ def test_a_border_inside_a_word_is_learned_from_and_counts_as_out_of_reach(tiny_
     assert features.notes == [[(0, 6, 0), (7, 9, 7)]]
 
 
-def test_a_word_without_a_token_is_o_and_an_entity_with_it_a_miss(tiny_bert):
+def test_a_word_without_a_token_is_o_and_its_entity_is_missed(tiny_bert):
     tokenizer = load_tokenizer(Path(tiny_bert))
     row, _ = read({"tokens": ["New", "\x07", "York", "", "now"], "tags": ["B-LOC", "I-LOC", "I-LOC", "B-PER", "O"]})
     rows = [row]
@@ -351,7 +351,7 @@ def test_a_tokenizer_without_offsets_is_refused(tiny_bert):
         TASK.encode([FORM], Slow(), schema_for(None), 16)
 
 
-def test_an_encoder_decoder_is_refused_in_words(tiny_bert, tmp_path):
+def test_an_encoder_decoder_is_refused(tiny_bert, tmp_path):
     transformers.BartConfig().save_pretrained(tmp_path)
     with pytest.raises(
         ModelError, match="ner does not support bart, which is of kind encoder-decoder; allowed: encoder, decoder"
@@ -383,7 +383,7 @@ def test_decoding_gives_spans_texts_and_mean_probabilities():
     }
 
 
-def test_illegal_predictions_are_repaired_and_tags_say_so():
+def test_illegal_predicted_tags_are_corrected():
     row, _ = read({"tokens": ["a", "b", "c", "d", "e"]})
     found = decode("I-PER I-PER I-LOC O I-PER", row)
     assert found["tags"] == ["B-PER", "I-PER", "B-LOC", "O", "B-PER"]

@@ -1,4 +1,4 @@
-"""Question answering beyond the contract: targets, windows, no answer, thresholds, baselines, and that every setting counts."""
+"""Question answering: targets, windows, no answer, thresholds, baselines, and the effect of every setting."""
 
 import json
 import math
@@ -94,12 +94,12 @@ def test_an_impossible_question_has_no_answers(impossible):
         ({"answers": "nobody"}, r"row 1 \(id c\): the answer 'nobody' occurs 0 times in the context"),
     ],
 )
-def test_rows_that_will_not_do(change, message):
+def test_invalid_rows_are_refused(change, message):
     with pytest.raises(DataError, match=message):
         read([{**ROWS[2], **change}])
 
 
-def test_repairs_are_counted_and_the_first_is_told():
+def test_corrected_offsets_are_counted_and_the_first_is_shown():
     wrong = [{**row, "answers": {"text": [row["answers"]], "answer_start": [1]}} for row in (ROWS[0], ROWS[2])]
     rows, notes = TASK.read_rows([*wrong, SILENT], Settings(), "f.json")
     assert rows == read([ROWS[0], ROWS[2], SILENT])
@@ -129,7 +129,7 @@ def test_no_answer_is_found_from_the_training_rows():
 
 
 @pytest.mark.parametrize("max_length", [24, 40, 64, 200])
-def test_what_a_target_points_to_is_the_answer(folder, max_length):
+def test_targets_point_to_the_answer(folder, max_length):
     ready = Ready(folder, [*ROWS, SILENT], max_length, stride=12)
     whole = [0] * len(ready.rows)
     for ids, target, example, window in zip(
@@ -168,7 +168,7 @@ def test_a_decoder_can_tell_question_from_context(tiny_gpt2):
     assert text == "Who is it?\nIt is the café owner, Zoë 🎹 Kent.<|endoftext|>"
 
 
-def test_a_long_question_is_cut_to_half_of_the_room_and_counted(tiny_bert):
+def test_a_long_question_is_cut_to_half_of_the_tokens_and_counted(tiny_bert):
     rows = [{**ROWS[2], "question": "when does the lamp " * 50}, ROWS[2]]
     ready = Ready(tiny_bert, rows, 43)
     n_question = len(ready.tokenizer(rows[0]["question"], add_special_tokens=False)["input_ids"])
@@ -311,7 +311,7 @@ def test_only_the_context_can_be_an_answer(folder):
     assert [one["answer"] for one in decoded] == ["in the blue pot", "shop number 7", "Zoë 🎹 Kent"]
 
 
-def test_no_answer_needs_every_window_to_say_so(tiny_bert):
+def test_no_answer_requires_a_high_score_in_every_window(tiny_bert):
     rows = [ROWS[0], SILENT]
     ready = Ready(tiny_bert, rows, 64, stride=12)
     assert ready.features.example_ids.count(0) > 5
@@ -354,7 +354,7 @@ def test_probabilities_of_a_listing(tiny_bert):
 # --- scores
 
 
-def test_details_say_how_it_was_scored_and_split_the_score(tiny_bert):
+def test_details_describe_the_scoring_and_split_the_scores(tiny_bert):
     schema = Ready(tiny_bert, [*ROWS, SILENT]).schema
     rows = read([ROWS[2], SILENT, {**SILENT, "context": "他住在北京。", "answers": "北京"}])
     decoded = [{"answer": "Kent"}, {"answer": ""}, {"answer": "北京。"}]
@@ -427,7 +427,7 @@ def test_every_setting_changes_something(tiny_bert):
 # --- files
 
 
-def test_squad_files_of_both_versions_go_all_the_way(tmp_path, tiny_bert):
+def test_squad_files_of_both_versions_run_from_file_to_report(tmp_path, tiny_bert):
     def squad(impossible):
         asked = [{"id": "q1", "question": "Who?", "answers": [{"text": "Zoë", "answer_start": 22}]}]
         if impossible:

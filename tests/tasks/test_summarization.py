@@ -1,4 +1,4 @@
-"""Summarization beyond the contract: columns, references, the lead baseline, and what a report shows."""
+"""Summarization: columns, references, the lead baseline, and the tables of the report."""
 
 from typing import Any
 
@@ -46,18 +46,18 @@ def test_references_come_from_either_column_and_the_first_is_learned() -> None:
         ),
     ],
 )
-def test_rows_that_will_not_do(row: dict[str, Any], message: str) -> None:
+def test_invalid_rows_are_refused(row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=f"rows.jsonl: row 1: {message}"):
         read(row)
 
 
-def test_summaries_that_rouge_cannot_see_are_counted() -> None:
+def test_summaries_without_latin_letters_are_counted() -> None:
     rows = [{"document": "d", "summary": text} for text in ("灯坏了", "a lamp", "…")]
     _, notes = TASK.read_rows(rows, SETTINGS, "x")
     assert notes == ["2 of 3 summaries have no letter a to z, so their ROUGE scores are 0"]
 
 
-def test_the_best_reference_counts_and_details_say_how() -> None:
+def test_the_best_reference_counts_and_details_describe_rouge() -> None:
     rows = read(
         {"document": "d", "summary": ["a broken lamp", "the lamp is broken"]}, {"document": "d", "summary": "two words"}
     )
@@ -76,7 +76,7 @@ def test_the_best_reference_counts_and_details_say_how() -> None:
 @pytest.mark.parametrize(
     ("summaries", "n"), [(["One. Two."] * 3, 2), (["One."] * 3, 1), (["A.\nB.\nC.", "One. Two.", "x"], 2)]
 )
-def test_the_lead_has_as_many_sentences_as_summaries_do(summaries: list[str], n: int) -> None:
+def test_the_lead_has_the_mean_number_of_sentences_of_the_summaries(summaries: list[str], n: int) -> None:
     train = [{"document": "d", "summary": text} for text in summaries]
     rows = [{"document": "First here. Second there! Third? Last."}, {"document": "Only one"}]
     found = TASK.baselines["lead"].predict(train, rows, None, 0)

@@ -1,4 +1,4 @@
-"""The pure functions of text classification: labels, targets, decoding, metrics and baselines. No model."""
+"""Text classification without a model: labels, targets, decoding, metrics and baselines."""
 
 import dataclasses
 import json
@@ -107,7 +107,7 @@ def test_numbers_that_are_names_are_not_taken_for_positions():
         (["a", "b"], {"labels": ["a", "b", "c"], "class_weights": "balanced"}, "no training row has the label 'c'"),
     ],
 )
-def test_labels_that_do_not_suit_are_refused_in_words(labels, settings, message):
+def test_labels_that_do_not_fit_are_refused(labels, settings, message):
     with pytest.raises(DataError, match=message):
         find(*labels, **settings)
 
@@ -121,7 +121,7 @@ def test_many_labels_are_shortened_in_the_message():
 # Targets and schema
 
 
-def test_targets_of_several_labels():
+def test_multi_label_targets():
     schema = find(["b"], ["a", "c"], [], problem_type=MULTI)
     assert schema.labels == ("a", "b", "c")
     assert targets(schema, ["b"], ["c", "a", "a"], [], "a|c", " b | ") == [
@@ -204,7 +204,7 @@ def test_a_number_has_no_temperature_and_an_older_model_none_of_its_own():
     assert TASK.load_schema(old) == schema
 
 
-def test_decoding_several_labels_takes_those_from_the_threshold_on():
+def test_multi_label_decoding_uses_the_threshold():
     raw = np.array([[-20.0, 0.0, 20.0], [-20.0, -0.1, -20.0]])
     schema = Schema(MULTI, ("a", "b", "c"), None, 0.5)
     first, second = decode(raw, rows_of([], []), schema)
@@ -223,7 +223,7 @@ def test_decoding_a_number():
 
 
 @pytest.mark.parametrize("problem_type", [SINGLE, MULTI, NUMBER])
-def test_what_is_scored_is_what_is_decoded(problem_type):
+def test_arrays_contain_the_decoded_predictions(problem_type):
     settings = Settings(problem_type=problem_type)
     rows = TASK.sample_rows(settings)
     schema = TASK.find_schema(settings, rows, None, None)
@@ -273,7 +273,7 @@ def test_the_table_per_class_and_the_confusion_matrix():
     json.dumps(details)
 
 
-def test_several_labels_have_a_table_and_no_matrix_and_numbers_have_neither():
+def test_multi_label_has_a_table_but_no_matrix_and_regression_has_neither():
     schema = Schema(MULTI, ("a", "b"), None, 0.5)
     details = TASK.details(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]]), schema)
     assert set(details) == {"per_class"}
@@ -290,7 +290,7 @@ def baseline(name, train, rows, **settings):
     return TASK.to_arrays(TASK.baselines[name].predict(train, rows, schema, 13), rows, schema)[0].tolist()
 
 
-def test_majority_predicts_what_is_most_frequent_in_training():
+def test_majority_predicts_the_most_frequent_target():
     two = rows_of("x", "y")
     assert baseline("majority", rows_of("a", "b", "b", "c"), two) == [1, 1]
     assert baseline("majority", rows_of("b", "a"), two) == [0, 0], "the first label wins a tie"
@@ -342,7 +342,7 @@ def test_samples_suit_every_setting(problem_type, labels):
 
 
 @pytest.mark.parametrize("rows", [[{"text": "a b", "label": "x"}] * 3, [{"text": "?", "label": n} for n in "xyx"]])
-def test_tfidf_with_nothing_to_fit_answers_as_the_majority(rows):
+def test_tfidf_falls_back_to_the_majority(rows):
     schema = TASK.find_schema(Settings(labels=["x", "y"]), rows, None, None)
     assert TASK.baselines["tfidf"].predict(rows, rows, schema, 1) == [{"label": "x"}] * 3
 
@@ -358,7 +358,7 @@ def encode_long(folder, texts, **settings):
 
 
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2"])
-def test_windows_hold_the_whole_text(model, request):
+def test_windows_contain_the_complete_text(model, request):
     folder = request.getfixturevalue(model)
     tokenizer = load_tokenizer(Path(folder))
     texts = ["abc", "", "the lamp " * 9, "a b c d e f g h i j k l m n o p"]

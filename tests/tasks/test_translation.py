@@ -1,4 +1,4 @@
-"""Translation beyond the contract: columns named by language, prefixes, real Marian tokenizers, language tokens."""
+"""Translation: columns named by language, prefixes, real Marian tokenizers, language tokens."""
 
 import io
 import json
@@ -68,7 +68,7 @@ def t5_schema(**settings: Any) -> Any:
     return TASK.find_schema(TASK.settings(**settings), [], None, Pretrained("encoder-decoder", config, T5()))
 
 
-def test_what_stands_before_a_source(tmp_path: Path) -> None:
+def test_the_prefix_of_a_source(tmp_path: Path) -> None:
     assert t5_schema(**EN_DE).before == "translate English to German: "
     assert t5_schema(source_language="de", target_language="gsw").before == "translate German to gsw: "
     assert t5_schema(prefix=">>deu<< ").before == ">>deu<< "
@@ -133,7 +133,7 @@ def test_a_marian_tokenizer_reads_the_target_with_the_target_s_pieces(tmp_path: 
     assert model.generation_config.decoder_start_token_id == pad and model.generation_config.max_new_tokens == 60
 
 
-def test_language_tokens_begin_the_target() -> None:
+def test_language_tokens_start_the_target() -> None:
     """NLLB: the source begins with its language, the target with its own, which generation forces."""
     vocab = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "eng_Latn": 4, "deu_Latn": 5, "<mask>": 6}
     tokenizer = transformers.NllbTokenizer(vocab=vocab, merges=[], src_lang="fra_Latn")

@@ -139,7 +139,7 @@ def test_an_answer_without_a_token_is_none():
     assert answer_tokens(0, 2, np.zeros((0, 2), int)) is None
 
 
-def test_the_place_of_an_answer_in_a_window():
+def test_the_position_of_an_answer_in_a_window():
     window = Window(first=10, n=5, start=4, null=0, spans=np.zeros((30, 2)))
     assert window.position((10, 14)) == (4, 8)
     assert window.position((12, 12)) == (6, 6)

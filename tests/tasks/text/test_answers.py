@@ -1,4 +1,4 @@
-"""True answers in all forms; what is wrong is repaired where that is safe, else refused with the row's name."""
+"""Reference answers in all forms; wrong offsets are corrected if the answer is unique, otherwise the row is refused."""
 
 import re
 
@@ -60,7 +60,7 @@ def test_an_answer_in_brackets_is_an_answer():
 
 
 @pytest.mark.parametrize("start", [14, 0, 500, -1])
-def test_a_wrong_offset_is_repaired_where_the_answer_stands_once(start):
+def test_a_wrong_offset_is_corrected_if_the_answer_occurs_once(start):
     found = find_answers({"text": "Graz", "answer_start": start}, CONTEXT, "a.json: row 3 (id q3)")
     assert found.answers == (Answer("Graz", 15),)
     assert found.repaired == (
@@ -68,7 +68,7 @@ def test_a_wrong_offset_is_repaired_where_the_answer_stands_once(start):
     )
 
 
-def test_offsets_counted_in_bytes_are_repaired():
+def test_offsets_in_bytes_are_corrected():
     context = "Zürich → Genève, 4 heures"
     start = len(context[: context.index("4")].encode())
     assert find_answers({"text": "4 heures", "start": start}, context, "row 1").answers == (Answer("4 heures", 17),)

@@ -26,7 +26,7 @@ def test_packing_keeps_order_and_fits():
 ROWS = [[1, 2, 3], [4, 5, 6, 7, 8]]
 
 
-def test_rows_apart_are_opened_closed_and_cut():
+def test_separate_rows_have_start_and_end_tokens_and_are_cut():
     inputs, spans = apart(ROWS, 100, 101, 6, packed=False)
     assert inputs == {"input_ids": [[100, 1, 2, 3, 101], [100, 4, 5, 6, 7, 8], [8, 101]]}
     assert spans == [[(0, 1, 5)], [(1, 1, 6)], [(1, 1, 2)]]
@@ -62,7 +62,7 @@ def test_words_are_masked_whole_about_the_share_and_never_special_tokens():
     assert set(sizes) == {18}
 
 
-def test_something_is_masked_wherever_there_is_a_word():
+def test_every_row_with_a_word_has_a_masked_token():
     rng = np.random.default_rng(3)
     assert choose_masked([-1, 0, 0, 0, -1], 0.15, rng) == [1, 2, 3]
     assert choose_masked([-1, -1], 0.15, rng) == []

@@ -121,7 +121,7 @@ def test_batches_padding_and_answers_do_not_change_a_text(name: str, beams: int,
         assert alone[0] == own.strip()
 
 
-def test_what_a_decoder_learns_is_the_target_alone(folder_of: Any) -> None:
+def test_a_decoder_learns_only_the_target(folder_of: Any) -> None:
     case = Case(folder_of("gpt2"), max_length=60, prompt="Text: {document}\nShort: ", max_target_length=20)
     for row, ids, target, cut in zip(
         ROWS, case.features.inputs["input_ids"], case.features.targets, case.features.n_tokens_cut, strict=True
@@ -148,7 +148,7 @@ def test_what_a_decoder_learns_is_the_target_alone(folder_of: Any) -> None:
         ("bert", "[CLS]", "[SEP]", ""),
     ],
 )
-def test_what_an_encoder_decoder_learns(name: str, start: str, end: str, before: str, folder_of: Any) -> None:
+def test_the_targets_of_an_encoder_decoder(name: str, start: str, end: str, before: str, folder_of: Any) -> None:
     """Labels are the target with its end token, decoder inputs the same one place later behind the first token."""
     case = Case(folder_of(name), max_length=32, max_target_length=34)
     tokenizer = case.tokenizer
@@ -201,7 +201,9 @@ METHODS = {
         ("llama", "lora"),
     ],
 )
-def test_saved_and_loaded_it_writes_the_same(name: str, method: str, folder_of: Any, tmp_path: Path) -> None:
+def test_a_saved_and_loaded_model_generates_the_same_texts(
+    name: str, method: str, folder_of: Any, tmp_path: Path
+) -> None:
     """After a few steps, so that adapters and new cross-attention are what they were trained to, not what a seed gives."""
     case = Case(folder_of(name), num_beams=2, min_new_tokens=6)
     before = case.texts(4096)
@@ -259,7 +261,7 @@ def test_generation_settings_reach_the_texts(trained: Any) -> None:
         ("marian", {"max_target_length": 513}, "need 513 positions"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(name: str, settings: Any, message: str, folder_of: Any) -> None:
+def test_settings_without_effect_are_refused(name: str, settings: Any, message: str, folder_of: Any) -> None:
     with pytest.raises(UsageError, match=message):
         Case(folder_of(name), **settings)
 
@@ -271,11 +273,11 @@ def test_an_encoder_that_cannot_be_a_decoder_is_refused(folder_of: Any, tmp_path
         tmp_path
     )
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match=r"distilbert has no decoder of its own.*take an encoder such as BERT"):
+    with pytest.raises(ModelError, match=r"distilbert cannot generate text.*use an encoder such as BERT"):
         Case(tmp_path)
 
 
 @pytest.mark.parametrize("value", [None, "", "  ", [], ["a", 3], 7])
-def test_answers_that_are_none_are_refused(value: Any) -> None:
+def test_empty_targets_are_refused(value: Any) -> None:
     with pytest.raises(DataError, match=r"here: row 4: column 'summary'"):
         source_target.read_targets({"summary": value}, "summary", "here: row 4")

@@ -1,4 +1,4 @@
-"""Windows of long texts: nothing is left out, nothing is too long, and every token has a window of its own."""
+"""Windows of long texts: they cover all tokens, have the right size, and assign each token to one window."""
 
 from itertools import pairwise
 
@@ -41,5 +41,5 @@ def test_the_smaller_side_of_a_token_is_as_large_as_it_can_be(n, size, overlap):
     ("mask", "span"),
     [([1, 0, 0, 1], (1, 3)), ([0, 0], (0, 2)), ([1, 1], (2, 2)), ([], (0, 0)), ([1, 0, 1, 0, 1], (1, 4))],
 )
-def test_special_tokens_frame_the_text(mask, span):
+def test_the_content_is_between_the_special_tokens(mask, span):
     assert content_span(mask) == span

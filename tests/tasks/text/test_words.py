@@ -1,4 +1,4 @@
-"""Words of raw texts in many scripts, and the tokens that stand for them."""
+"""Words of raw texts in many scripts, and their tokens."""
 
 import pytest
 
@@ -37,7 +37,7 @@ def test_words_are_placed_in_a_text_or_refused():
     assert place_words([], "") == []
 
 
-def test_words_are_cut_at_borders_inside_them():
+def test_words_are_cut_at_boundaries_inside_them():
     assert list(cut_words([(0, 5), (6, 9)], [0, 2, 3, 5, 6, 9, 8])) == [(0, 2), (2, 3), (3, 5), (6, 8), (8, 9)]
 
 
