@@ -188,7 +188,7 @@ class FineTunedRun:
             source = os.fspath(data)
         else:
             rows = plain_rows(rows_of(data, "data"), "data")
-            target = Path(claim(self.folder.name, target, resume=False, beneath="evaluations"))
+            target = Path(claim(self.folder.name, target, resume=False, parent="evaluations"))
             source = write_rows(target, split, rows)
         stated = [word for column, name in (columns or {}).items() for word in ("--column", f"{column}={name}")]
         command = ["ftk", "evaluate", str(self.folder), "--data", source, "--split", split, *stated]

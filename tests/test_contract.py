@@ -17,7 +17,7 @@ from transformers import AutoConfig
 
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.evaluation.predictor import Predictor
-from ft_toolkit.inference.reload_proof import _difference
+from ft_toolkit.inference.reload_check import _largest_difference
 from ft_toolkit.models.adapters import attach, head_modules
 from ft_toolkit.models.pretrained import PAIR, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import ARCHITECTURES
@@ -162,7 +162,7 @@ def test_a_perfect_prediction_has_the_best_score(case: Case) -> None:
 def test_padding_and_order_do_not_change_a_prediction(case: Case) -> None:
     together, alone = case.predictions(case.loaded.model, 4096), case.predictions(case.loaded.model, 1)
     assert len(together) == len(alone) == len(case.rows)
-    gaps = [_difference(one, other) for one, other in zip(together, alone, strict=True)]
+    gaps = [_largest_difference(one, other) for one, other in zip(together, alone, strict=True)]
     assert all(gap is not None and gap < 4e-6 for gap in gaps)
 
 

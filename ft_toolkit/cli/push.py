@@ -48,5 +48,5 @@ def push(
     to = Destination(repo, private, revision, pull_request, tag)
     pushed = hub.push(run, to, merged=merged, say=print, dry_run=dry_run)
     if pushed is not None:
-        print(hub.conclusion(pushed))
+        print(hub.describe_push(pushed))
         print(f'use it with: ftk predict {repo} "TEXT"')

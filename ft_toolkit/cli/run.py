@@ -77,7 +77,7 @@ def run(
         if loaded.recipe.hub.push:
             from ft_toolkit.hub.access import check_recipe
 
-            check_recipe(loaded, print, make=False)
+            check_recipe(loaded, print, create=False)
         return
     from ft_toolkit.runs.seeds import run_recipe
 

@@ -1,4 +1,4 @@
-"""`ftk doctor`: what works on this machine, found out by trying it."""
+"""`ftk doctor`: check the installation, the machine, the Hub and the cache."""
 
 import importlib.util
 import os
@@ -23,7 +23,7 @@ _OPTIONAL = {
 
 
 def examine(console: Console) -> bool:
-    """Print versions, machine, devices, Hub and cache; return whether everything that is required works."""
+    """Print versions, machine, devices, Hub and cache; return whether all required parts work."""
     import huggingface_hub
     import torch
     from huggingface_hub import constants
@@ -31,43 +31,49 @@ def examine(console: Console) -> bool:
     def line(name: str, text: str) -> None:
         console.print(f"{name:<12} {text}", highlight=False, markup=False, soft_wrap=True)
 
-    found = environment.versions()
-    line("packages", ", ".join(f"{name} {version or 'MISSING'}" for name, version in found.items()))
+    versions = environment.versions()
+    line("packages", ", ".join(f"{name} {version or 'MISSING'}" for name, version in versions.items()))
     for package, (module, use) in _OPTIONAL.items():
         if importlib.util.find_spec(module) is None:
             line("optional", f"{package} is not installed ({use}); pip install {package}")
-    facts = environment.machine()
-    line("machine", f"{facts['processor']}, {facts['cores']} cores, {facts['memory_gib']} GiB, {facts['system']}")
+    machine = environment.machine()
+    line(
+        "machine", f"{machine['processor']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['system']}"
+    )
     line("devices", ", ".join(environment.devices()) or "no GPU; training runs on the CPU")
     line("speed", f"{_matmul_rate():.0f} GFLOP/s in float32 on the CPU, {torch.get_num_threads()} threads")
     if constants.HF_HUB_OFFLINE:
-        line("hub", "offline by HF_HUB_OFFLINE; models and data come from folders, packages and the cache")
+        line("hub", "offline (HF_HUB_OFFLINE is set); models and data are read from folders, packages and the cache")
     else:
         line("hub", f"{constants.ENDPOINT}: {_reach(constants.ENDPOINT)}")
-        line(
-            "token", "found" if huggingface_hub.get_token() else "none; private models and pushing need one (HF_TOKEN)"
+        token = (
+            "found"
+            if huggingface_hub.get_token()
+            else "not found; private models and 'ftk push' require one (HF_TOKEN)"
         )
+        line("token", token)
     cache = Path(constants.HF_HUB_CACHE)
     writable = os.access(next(p for p in (cache, *cache.parents) if p.exists()), os.W_OK)
     line("cache", f"{cache} ({'writable' if writable else 'NOT writable; set HF_HOME'})")
-    works = all(found[name] for name in _REQUIRED) and writable
-    line("verdict", "ready" if works else "something required is missing, see above")
+    works = all(versions[name] for name in _REQUIRED) and writable
+    line("verdict", "ready" if works else "not ready; see the lines with MISSING or NOT above")
     return works
 
 
 def _reach(endpoint: str) -> str:
+    """Return whether the Hub answers, and how fast."""
     started = time.perf_counter()
     try:
         urllib.request.urlopen(endpoint, timeout=3.0).close()
-    except urllib.error.HTTPError as error:  # a refusal is an answer too
-        return f"reached, and answered {error.code}"
+    except urllib.error.HTTPError as error:  # the Hub is reachable, even if it refuses this request
+        return f"reachable (status {error.code})"
     except OSError as error:
-        return f"not reached ({getattr(error, 'reason', error)}); Hub ids need the cache"
-    return f"reached in {time.perf_counter() - started:.2f} s"
+        return f"not reachable ({getattr(error, 'reason', error)}); models and data of the Hub must be in the cache"
+    return f"reachable in {time.perf_counter() - started:.2f} s"
 
 
 def _matmul_rate() -> float:
-    """Return GFLOP/s of a float32 matrix product, the best of five."""
+    """Return the GFLOP/s of a float32 matrix product, the best of five measurements."""
     import torch
 
     size = 1024

@@ -1,4 +1,4 @@
-"""What this machine is: versions, processor, devices, cache. No torch until it is asked for."""
+"""Facts about this machine: package versions, processor, memory and devices. Imports torch only inside functions."""
 
 import importlib.metadata
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# What Accelerate's launcher sets where FSDP or DeepSpeed is asked for.
+# Set by Accelerate's launcher when FSDP or DeepSpeed is requested.
 FSDP, DEEPSPEED = "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED"
 
 PACKAGES = (
@@ -29,14 +29,14 @@ PACKAGES = (
 
 
 def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
-    """Return the installed version of each package, None where it is missing."""
-    found: dict[str, str | None] = {}
+    """Return the installed version of each package, None for a package that is not installed."""
+    installed: dict[str, str | None] = {}
     for name in packages:
         try:
-            found[name] = importlib.metadata.version(name)
+            installed[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = None
-    return found
+            installed[name] = None
+    return installed
 
 
 def machine() -> dict[str, Any]:
@@ -51,7 +51,7 @@ def machine() -> dict[str, Any]:
 
 
 def devices() -> list[str]:
-    """Return the names of the accelerators that PyTorch sees."""
+    """Return the names of the accelerators that PyTorch can use."""
     import torch
 
     if torch.cuda.is_available():
@@ -60,9 +60,9 @@ def devices() -> list[str]:
 
 
 def use_cpu() -> bool:
-    """Return whether to run on the CPU: there is nothing else, or ACCELERATE_USE_CPU says so.
+    """Return whether to run on the CPU: there is no accelerator, or ACCELERATE_USE_CPU is set.
 
-    Accelerate must be told: on a machine without an accelerator it takes each process of torchrun for a run of its own.
+    Pass the result to Accelerate. Without it, Accelerate treats each torchrun process on a CPU machine as a separate run.
     """
     import torch
 
@@ -72,31 +72,31 @@ def use_cpu() -> bool:
 
 
 def multiplies_bfloat16() -> bool:
-    """Return whether what training runs on has instructions for products of bfloat16 numbers."""
+    """Return whether the training device has instructions for bfloat16 products."""
     import torch
 
     if use_cpu():
-        found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has none
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))  # the last is ARM's
+        capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 lacks the function
+        return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))  # bf16 on ARM
     return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def seconds_since_start() -> float:
-    """Return for how long this process has been running."""
+    """Return the age of this process in seconds."""
     import psutil
 
     return time.time() - float(psutil.Process().create_time())
 
 
 def free_memory_bytes() -> int:
-    """Return the memory of this machine that is free for use now."""
+    """Return the available memory of this machine in bytes."""
     import psutil
 
     return int(psutil.virtual_memory().available)
 
 
 def peak_memory_mib() -> int:
-    """Return the largest resident size of this process so far, in MiB; 0 where the system does not tell."""
+    """Return the peak resident memory of this process in MiB; 0 where the system does not report it."""
     try:
         import resource
     except ImportError:  # Windows
@@ -121,14 +121,14 @@ def _memory_gib() -> float | None:
 
 
 @contextmanager
-def unseen(*names: str) -> Iterator[None]:
-    """Inside, Accelerate and transformers do not see the variables `names`: by default, that FSDP or DeepSpeed is asked for.
+def hidden_variables(*names: str) -> Iterator[None]:
+    """Remove the environment variables `names` inside the context; by default those that request FSDP or DeepSpeed.
 
-    transformers would leave all weights but the first process's unread (FSDP_CPU_RAM_EFFICIENT_LOADING, which Accelerate's
-    launcher sets by itself) for Accelerate to send.
+    With FSDP_CPU_RAM_EFFICIENT_LOADING, which Accelerate's launcher sets, transformers reads the weights on the first process
+    only and expects Accelerate to distribute them.
     """
-    found = {name: os.environ.pop(name) for name in names or (FSDP, DEEPSPEED) if name in os.environ}
+    removed = {name: os.environ.pop(name) for name in names or (FSDP, DEEPSPEED) if name in os.environ}
     try:
         yield
     finally:
-        os.environ.update(found)
+        os.environ.update(removed)

@@ -1,21 +1,21 @@
-"""Every error that a user can cause, and the exit code it leads to.
+"""The errors that the command line prints without a traceback, with their exit codes.
 
-    FtkError                      1  failed while running
-    ├── UsageError                2  the command, the recipe or the data is wrong; nothing was changed
-    │   ├── RecipeError              every mistake of one recipe, listed at once
-    │   ├── DataError                a data file or a data card is not what the recipe says
-    │   ├── ModelError               a checkpoint cannot be found or does not fit the task
-    │   ├── ResumeError              the saved state belongs to other data or another recipe
+    FtkError                      1  the command failed while running
+    ├── UsageError                2  the command, the recipe or the data is wrong; nothing was written
+    │   ├── RecipeError              lists every mistake in a recipe
+    │   ├── DataError                a data file or a data card does not match the recipe
+    │   ├── ModelError               a model cannot be found or does not fit the task
+    │   ├── ResumeError              there is no checkpoint, or it belongs to other data or another recipe
     │   ├── RunFolderError           a file of a run folder is missing, damaged, foreign or too new
-    │   └── AccessError              no token for the Hub, or one that may not write there
+    │   └── AccessError              there is no token for the Hub, or it lacks the permission
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
-    ├── LostProcessError          1  another process of the run is gone, and so the run
-    ├── ReloadError               1  the saved model does not give the predictions it gave in memory
+    ├── LostProcessError          1  another process of a distributed run ended or cannot be reached
+    ├── ReloadError               1  the saved model does not reproduce the predictions of the run
     ├── GateError                 3  a finished run does not meet a condition of 'ftk gate'
-    ├── HubError                  1  the Hub cannot be reached, or did not take what was sent; here nothing is lost
+    ├── HubError                  1  the Hub cannot be reached or refused the upload; local files are complete
     └── Interrupted         130|143  Ctrl-C or SIGTERM; a checkpoint was saved
 
-Anything else that escapes is a bug of ours and shows its traceback.
+Any other exception is a bug in ft_toolkit and shows its traceback.
 """
 
 import difflib
@@ -24,20 +24,20 @@ from dataclasses import dataclass
 
 
 class FtkError(Exception):
-    """Base of all errors that the command line prints without a traceback."""
+    """Base class of all errors that the command line prints without a traceback."""
 
     exit_code = 1
 
 
 class UsageError(FtkError):
-    """Something the user gave is wrong; the message says where, what was found, what is allowed, and the remedy."""
+    """Invalid input. The message says where, what was found, what is allowed, and what to do."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One mistake in a recipe: `where` (file and line, or the command line), `key` (dotted), `problem`."""
+    """A mistake in a recipe: `where` is file and line, or the command line; `key` is dotted."""
 
     where: str
     key: str
@@ -48,7 +48,7 @@ class Mistake:
 
 
 class RecipeError(UsageError):
-    """All mistakes of a recipe at once."""
+    """All mistakes in a recipe."""
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
@@ -57,15 +57,15 @@ class RecipeError(UsageError):
 
 
 class DataError(UsageError):
-    """A data file or data card is not what the recipe says."""
+    """A data file or a data card does not match the recipe."""
 
 
 class ModelError(UsageError):
-    """A checkpoint cannot be found, is not the one expected, or does not fit the task."""
+    """A model cannot be found, is not the expected one, or does not fit the task."""
 
 
 class ResumeError(UsageError):
-    """The saved state is missing, or belongs to other data or another recipe."""
+    """There is no checkpoint, or it belongs to other data or another recipe."""
 
 
 class RunFolderError(UsageError):
@@ -73,33 +73,33 @@ class RunFolderError(UsageError):
 
 
 class AccessError(UsageError):
-    """The Hub knows no token, or not that one, or it may not write there. Nothing was sent."""
+    """There is no valid token for the Hub, or it lacks the permission. Nothing was uploaded."""
 
 
 class NotFiniteError(FtkError):
-    """The loss of a step is NaN or infinite. Raised before the update, so the weights are still those of the step before."""
+    """The loss of a step is NaN or infinite. Raised before the update, so the weights are unchanged."""
 
 
 class LostProcessError(FtkError):
-    """Another process of the run has ended or cannot be reached. Its own message, if it had one, says why."""
+    """Another process of a distributed run ended or cannot be reached. The message of that process says why."""
 
 
 class ReloadError(FtkError):
-    """A fresh process that loaded the saved model predicted something else than the run did."""
+    """A fresh process that loaded the saved model did not reproduce the predictions of the run."""
 
 
 class GateError(FtkError):
-    """A finished run does not meet what 'ftk gate' was told to ask of it; the message says which condition, and by how much."""
+    """A finished run does not meet a condition of 'ftk gate'. The message names the condition and the values."""
 
     exit_code = 3
 
 
 class HubError(FtkError):
-    """The Hub cannot be reached, or did not take what was sent; what is on this disk is whole. Asking again may help."""
+    """The Hub cannot be reached, or refused the upload. All local files are complete; another attempt may succeed."""
 
 
-class Interrupted(FtkError):  # noqa: N818 - not an error of anybody's
-    """The run was told to stop. `signum` is 2 (SIGINT) or 15 (SIGTERM)."""
+class Interrupted(FtkError):  # noqa: N818 - not an error
+    """A signal stopped the run: `signum` is 2 (SIGINT) or 15 (SIGTERM)."""
 
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)

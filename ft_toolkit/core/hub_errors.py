@@ -1,4 +1,4 @@
-"""Why the Hub did not do what was asked, in words, and whether asking again may help."""
+"""Explain errors of huggingface_hub, and decide which requests to retry."""
 
 from collections.abc import Iterator
 
@@ -12,50 +12,48 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-# The error of httpx or httpx2, whichever huggingface_hub talks with.
+# The base error of httpx or httpx2, depending on which one huggingface_hub uses.
 _HTTP_ERROR: type[Exception] = HfHubHTTPError.__mro__[1]
-# Everything that asking the Hub may raise; Xet's client raises RuntimeError, the checks of names and metadata ValueError.
+# All errors of a request to the Hub. The Xet client raises RuntimeError; checks of names and metadata raise ValueError.
 FAILURES = (_HTTP_ERROR, HfHubHTTPError, OSError, RuntimeError, ValueError)
 TOKEN_REMEDY = "set HF_TOKEN to a valid token, or log in with: hf auth login"
 _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
-def reason(error: BaseException) -> str:
-    """Return what is behind an error of huggingface_hub, as the end of a sentence, and what to do about it."""
-    for one in _causes(error):
-        if (said := _known(one)) is not None:
-            return said
-    return _first_line(error)
+def explain(error: BaseException) -> str:
+    """Return the cause of an error of huggingface_hub and the remedy, without a final period."""
+    explanations = (_explain_known(cause) for cause in _causes(error))
+    return next((text for text in explanations if text is not None), _first_line(error))
 
 
-def may_pass(error: Exception) -> bool:
-    """Say whether the same request may succeed later: the Hub is busy or down, or the connection broke."""
-    for one in _causes(error):
-        if isinstance(one, (OfflineModeIsEnabled, LocalTokenNotFoundError)):
+def is_temporary(error: Exception) -> bool:
+    """Return whether the same request may succeed later: the Hub is busy or down, or the connection broke."""
+    for cause in _causes(error):
+        if isinstance(cause, (OfflineModeIsEnabled, LocalTokenNotFoundError)):
             return False
-        if isinstance(one, HfHubHTTPError):
-            status = one.response.status_code
+        if isinstance(cause, HfHubHTTPError):
+            status = cause.response.status_code
             return status == _TOO_MANY or status >= _SERVER_ERROR
-        if isinstance(one, (_HTTP_ERROR, ConnectionError)):
+        if isinstance(cause, (_HTTP_ERROR, ConnectionError)):
             return True
-    return isinstance(error, RuntimeError)  # Xet's client names no kind
+    return isinstance(error, RuntimeError)  # the Xet client does not tell the kinds of errors apart
 
 
-def _known(error: BaseException) -> str | None:
+def _explain_known(error: BaseException) -> str | None:
     if isinstance(error, OfflineModeIsEnabled):
-        return "HF_HUB_OFFLINE keeps the network off; unset it"
+        return "HF_HUB_OFFLINE is set, so the network is not used; unset it"
     if isinstance(error, LocalTokenNotFoundError):
-        return f"there is no token; {TOKEN_REMEDY}"
+        return f"no token found; {TOKEN_REMEDY}"
     if isinstance(error, GatedRepoError):
-        return "its owner restricts access; ask for it on the model's page, and use a token of that account"
+        return "access is restricted by the owner; request access on the page of the model, and use a token of that account"
     if isinstance(error, RevisionNotFoundError):
-        return "there is no such branch, tag or commit"
+        return "branch, tag or commit not found"
     if isinstance(error, RepositoryNotFoundError):
-        return "there is no such repository, or it is private and the token, if there is one, may not see it"
+        return "repository not found, or it is private and the token has no access"
     if isinstance(error, HfHubHTTPError):
         return _by_status(error)
     if isinstance(error, HFValidationError):
-        return "that is not the form of a Hub id (owner/name)"
+        return "not a valid Hub id (owner/name)"
     if isinstance(error, _HTTP_ERROR):
         return f"the Hub cannot be reached ({_first_line(error)})"
     return None
@@ -64,22 +62,22 @@ def _known(error: BaseException) -> str | None:
 def _by_status(error: HfHubHTTPError) -> str:
     status, message = error.response.status_code, error.server_message or _first_line(error)
     if status == 401:
-        return f"the Hub does not know the token (401); {TOKEN_REMEDY}"
+        return f"the Hub rejected the token (401); {TOKEN_REMEDY}"
     if status == 403:
-        return f"the token may not do that (403: {message.rstrip('.')})"
+        return f"the token lacks the permission (403: {message.rstrip('.')})"
     if status == _TOO_MANY:
         return "too many requests (429)"
     if status >= _SERVER_ERROR:
-        return f"the Hub is down or overloaded (it answers {status})"
-    return f"the Hub answers {status}: {message}"
+        return f"the Hub is down or overloaded (status {status})"
+    return f"the Hub returned status {status}: {message}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and those that led to it, the first one last."""
-    found: BaseException | None = error
-    while found is not None:
-        yield found
-        found = found.__cause__ or found.__context__
+    """Yield an error, its cause, the cause of the cause, and so on."""
+    current: BaseException | None = error
+    while current is not None:
+        yield current
+        current = current.__cause__ or current.__context__
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""What the Hub takes for a repository, a licence and a language, so that a wrong one is found before training."""
+"""Check names of repositories, licences and languages as the Hub does, so that a wrong one is found before training."""
 
 import re
 
@@ -25,7 +25,7 @@ om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl sm sn so sq sr
 tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo za zh zu
 """
 TWO_LETTERS = frozenset(_TWO_LETTERS.split())
-# What the Hub takes besides codes.
+# Allowed besides language codes.
 _OTHER_LANGUAGES = ("multilingual", "code")
 _PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?", re.ASCII)
 _REVISION = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*", re.ASCII)
@@ -33,7 +33,7 @@ _LONGEST_ID = 96
 
 
 def is_hub_id(name: str) -> bool:
-    """Say whether a name can be that of a repository: owner/name, or a bare name for the oldest models."""
+    """Return whether a name is valid for a repository: owner/name, or a name without owner for the oldest models."""
     parts = name.split("/")
     return (
         len(parts) <= 2
@@ -45,53 +45,50 @@ def is_hub_id(name: str) -> bool:
 
 
 def hub_id(name: str) -> str:
-    """Return the name of a repository as it is. Raises ValueError when it cannot be one."""
+    """Return the name of a repository unchanged. Raises ValueError for an invalid name."""
     if not is_hub_id(name):
         raise ValueError(
-            f"found {name!r}; a Hub id is needed: owner/name of letters, digits, '-', '_' and '.', at most {_LONGEST_ID} "
-            "characters; neither '--' nor '..', and no '-' or '.' at an end"
+            f"found {name!r}; a Hub id is required: owner/name with letters, digits, '-', '_' and '.', at most {_LONGEST_ID} "
+            "characters, without '--' and '..', and without '-' or '.' at the start or end of a part"
         )
     return name
 
 
 def owned_id(name: str) -> str:
-    """Return the name of a repository with its owner as it is. Raises ValueError for anything else."""
+    """Return the name of a repository unchanged. Raises ValueError for an invalid name or one without owner."""
     if "/" not in hub_id(name):
         raise ValueError(f"found {name!r}; the owner is missing: owner/{name}")
     return name
 
 
 def split_revision(name: str) -> tuple[str, str | None]:
-    """Return what stands before and after the @ of owner/name@revision; without one the revision is None."""
+    """Return repository and revision of owner/name@revision; the revision is None if there is no @."""
     repo, _, revision = name.partition("@")
     return repo, revision or None
 
 
 def revision_name(name: str) -> str:
-    """Return the name of a branch or tag as it is. Raises ValueError when it cannot be one."""
+    """Return the name of a branch or tag unchanged. Raises ValueError for an invalid name."""
     if not _REVISION.fullmatch(name) or name.startswith("refs/") or name.endswith(("/", ".", ".lock")) or ".." in name:
-        raise ValueError(f"found {name!r}; the name of a branch or tag is needed, such as main or v1.0")
+        raise ValueError(f"found {name!r}; the name of a branch or tag is required, such as main or v1.0")
     return name
 
 
 def licence(name: str) -> str:
-    """Return the Hub's identifier of a licence as it is. Raises ValueError for an unknown one."""
+    """Return the Hub's identifier of a licence unchanged. Raises ValueError for an unknown licence."""
     if name not in LICENCES:
         raise ValueError(
-            f"found {name!r}; an identifier that the Hub knows is needed, such as apache-2.0, mit, cc-by-4.0, or other (see "
+            f"found {name!r}; a licence identifier of the Hub is required, such as apache-2.0, mit, cc-by-4.0 or other (see "
             f"huggingface.co/docs/hub/repositories-licenses).{did_you_mean(name.lower(), sorted(LICENCES))}"
         )
     return name
 
 
 def language(code: str) -> str:
-    """Return the ISO 639 code of a language as it is: two letters, or three, of which only the form is checked.
-
-    Raises ValueError.
-    """
+    """Return a language code unchanged: ISO 639-1 (two letters), or any three letters. Raises ValueError."""
     three = len(code) == 3 and code.isascii() and code.isalpha() and code.islower()
     if code not in TWO_LETTERS and code not in _OTHER_LANGUAGES and not three:
         raise ValueError(
-            f"found {code!r}; an ISO 639 code is needed, such as en, de or nds, or one of {', '.join(_OTHER_LANGUAGES)}"
+            f"found {code!r}; an ISO 639 code is required, such as en, de or nds, or one of {', '.join(_OTHER_LANGUAGES)}"
         )
     return code

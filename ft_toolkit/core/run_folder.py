@@ -1,4 +1,4 @@
-"""Which folder a run writes to, and where a finished model is, decided before anything heavy is imported."""
+"""The files of a run folder, and the checks of an output folder. Imports no heavy library."""
 
 import shlex
 import shutil
@@ -33,17 +33,17 @@ ADAPTER_CONFIG = "adapter_config.json"
 
 
 def check_folder(output: Path | None, *, resume: bool) -> None:
-    """Raise UsageError when a run may not write to `output`, or has nothing to resume there."""
+    """Raise UsageError when a run must not write to `output`, or when there is no run to resume."""
     if resume and output is None:
-        raise UsageError("--resume needs the run folder to go on with: --output FOLDER")
+        raise UsageError("--resume requires the run folder: --output FOLDER")
     if output is None:
         return
     if resume and not output.is_dir():
-        raise UsageError(f"{output}: no such run folder; nothing to resume")
+        raise UsageError(f"{output}: run folder not found; nothing to resume")
     if resume and (output / RESULTS).is_file():
-        raise UsageError(f"{output} is finished already; see {output / REPORT}")
+        raise UsageError(f"{output}: the run is already finished; see {output / REPORT}")
     if not resume and output.exists() and not (output.is_dir() and _has_only_input_rows(output)):
-        raise UsageError(f"{output} exists and is not empty; choose another --output, or go on with it by --resume")
+        raise UsageError(f"{output} exists and is not empty. Choose another --output, or resume the run with --resume")
 
 
 def _has_only_input_rows(folder: Path) -> bool:
@@ -51,15 +51,15 @@ def _has_only_input_rows(folder: Path) -> bool:
     return all(path.name == INPUT_ROWS for path in folder.iterdir())
 
 
-def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs") -> str:
-    """Return the run folder, made: `output`, or NAME below `beneath` with the next free number. Raises UsageError."""
+def claim(name: str, output: Path | None, *, resume: bool, parent: str = "runs") -> str:
+    """Create the run folder and return its path: `output`, or NAME in `parent` with the next free number. Raises UsageError."""
     check_folder(output, resume=resume)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
         return str(output)
     number = 1
     while True:
-        folder = Path(beneath) / (name if number == 1 else f"{name}-{number}")
+        folder = Path(parent) / (name if number == 1 else f"{name}-{number}")
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
@@ -69,28 +69,28 @@ def claim(name: str, output: Path | None, *, resume: bool, beneath: str = "runs"
 
 
 def remove_if_bare(folder: Path) -> None:
-    """Take back a folder that this run made and wrote nothing of worth to."""
+    """Delete a run folder without a recipe and without input rows."""
     if not (folder / RECIPE).exists() and not (folder / INPUT_ROWS).exists():
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def resume_command(command: str, folder: Path) -> str:
-    """Return the command that goes on with the run that `command` started in `folder`."""
+    """Return the command that resumes the run that `command` started in `folder`."""
     return shlex.join([*without_folder(command), "--output", str(folder), "--resume"])
 
 
 def without_folder(command: str) -> list[str]:
-    """Return the words of a command without --output and --resume."""
+    """Return the arguments of a command without --output and --resume."""
     words = shlex.split(command)
     at = words.index("--output") if "--output" in words else len(words)
     return [word for word in (*words[:at], *words[at + 2 :]) if word != "--resume" and not word.startswith("--output=")]
 
 
 def is_local(name: str) -> bool:
-    """Say whether a model is meant to lie on this disk. Raises UsageError when it does not, and is no Hub id either."""
+    """Return whether a model is a local path. Raises UsageError when it is neither an existing path nor a Hub id."""
     if Path(name).exists():
         return True
     repo, _ = split_revision(name)
     if "/" not in repo or not is_hub_id(repo):
-        raise UsageError(f"{name}: no such model folder, nor a model of the Hub (owner/name, owner/name@revision)")
+        raise UsageError(f"{name}: not found locally, and not a Hub id (owner/name, owner/name@revision)")
     return False

@@ -1,6 +1,6 @@
-"""Where the files that ship with the toolkit lie: recipes and data cards.
+"""Locate the recipes and data cards that ship with the toolkit.
 
-In a checkout they stand at the top level; in an installed wheel, beside this module.
+In a checkout they are at the top level; in an installed wheel, in the package folder.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""YAML as recipes use it: the YAML 1.2 core schema without 0x and 0o, with the line of every key, duplicate keys refused.
+"""Read and write recipes as YAML 1.2 (core schema without 0x and 0o), with the line of every key; duplicate keys are errors.
 
 PyYAML follows YAML 1.1, where `3e-4` is text, `no` (a language code) is False, `010` is 8 and `1:30` is 90.
-Here `3e-4` is a number, `no` is text, `010` is 10 and `1:30` is text. Tags, anchors and aliases are refused: a recipe shows
-each value where it stands.
+Here `3e-4` is a number, `no` is text, `010` is 10 and `1:30` is text. Tags, anchors and aliases are errors, so that a recipe
+shows each value where it is used.
 """
 
 import re
@@ -15,7 +15,7 @@ KeyPath = tuple[str, ...]
 
 
 class YamlError(ValueError):
-    """Not valid YAML, or not what this reader accepts. `line` counts from 1."""
+    """Invalid YAML, or YAML that this reader does not support. `line` counts from 1."""
 
     def __init__(self, line: int, problem: str) -> None:
         super().__init__(problem)
@@ -31,15 +31,15 @@ class _Loader(yaml.SafeLoader):
         line = event.start_mark.line + 1
         if getattr(event, "anchor", None) is not None:
             raise YamlError(
-                line, f"anchors and aliases (&{event.anchor}, *{event.anchor}) are not read; write the value out"
+                line, f"anchors and aliases (&{event.anchor}, *{event.anchor}) are not supported; repeat the value"
             )
         if (tag := getattr(event, "tag", None)) is not None:
-            raise YamlError(line, f"tags are not read; remove '{tag}'")
+            raise YamlError(line, f"tags are not supported; remove '{tag}'")
         return super().compose_node(parent, index)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes text that YAML 1.1 or this module would take for something else."""
+    """Quotes text that YAML 1.1 or this module would read as another type."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
@@ -69,7 +69,7 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
         node = loader.get_single_node()
         if node is None:
             return None, lines
-        _note_lines(node, (), lines)
+        _record_lines(node, (), lines)
         return loader.construct_document(node), lines
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -80,29 +80,29 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
 
 
 def parse_value(text: str) -> Any:
-    """Return the value that `text` has on the right of `key=` on the command line (`3e-4`, `true`, `[a, b]`, words)."""
+    """Return the value of the text after `key=` on the command line (`3e-4`, `true`, `[a, b]`, plain text)."""
     return parse_yaml(text)[0]
 
 
 def dump_yaml(value: Any) -> str:
-    """Return plain values as YAML that `parse_yaml` reads back to the same, in their order."""
+    """Return plain values as YAML, in their order. `parse_yaml` reads the same values back."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
-def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:
+def _record_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:
     lines[path] = node.start_mark.line + 1
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            _note_lines(item, (*path, str(index)), lines)
+            _record_lines(item, (*path, str(index)), lines)
     elif isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise YamlError(line, "a key must be plain text")
             if key.tag != "tag:yaml.org,2002:str":
-                raise YamlError(line, f"a key must be text; quote it: '{key.value}'")
+                raise YamlError(line, f"a key must be text; put it in quotes: '{key.value}'")
             here = (*path, key.value)
             if here in lines:
-                raise YamlError(line, f"key '{'.'.join(here)}' stands twice (first on line {lines[here]})")
-            _note_lines(value, here, lines)
+                raise YamlError(line, f"key '{'.'.join(here)}' is duplicate (first on line {lines[here]})")
+            _record_lines(value, here, lines)
             lines[here] = line

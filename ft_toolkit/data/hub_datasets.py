@@ -25,7 +25,7 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
     import datasets
     from huggingface_hub import HfApi
 
-    from ft_toolkit.core.hub_errors import FAILURES, reason
+    from ft_toolkit.core.hub_errors import FAILURES, explain
 
     try:
         commit = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
@@ -36,7 +36,7 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
     except FAILURES as error:
         raise DataError(
             f"data set '{repo}' (split {split}, revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
-            f"{reason(error)}. To work offline, use local files: data.train=FILE data.validation=FILE"
+            f"{explain(error)}. To work offline, use local files: data.train=FILE data.validation=FILE"
         ) from None
     return HubRows(dataset_rows(table), commit or _cached_commit(table.info.download_checksums or {}))
 

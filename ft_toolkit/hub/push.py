@@ -1,4 +1,4 @@
-"""Push a finished run to the Hub: the only file that uploads."""
+"""Push a finished run to the Hub. No other module uploads."""
 
 import fnmatch
 import tempfile
@@ -10,17 +10,17 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 
 import ft_toolkit
 from ft_toolkit.core.errors import FtkError, HubError, UsageError
-from ft_toolkit.core.run_folder import INFERENCE
-from ft_toolkit.hub.access import Destination, Say, check_access, in_words, patiently
-from ft_toolkit.hub.upload_set import Files, find_run, gather
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL
+from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
+from ft_toolkit.hub.upload_set import Files, collect_files, find_run
 from ft_toolkit.recipe.load import LoadedRecipe
 
-# What an earlier push may have left that would make another model of this one, such as the adapter of a merged model.
+# Files of an earlier push that are deleted, because they would change the model; for example the adapter of a merged model.
 _REPLACED = (
     "*.safetensors",
     "*.safetensors.index.json",
     "*.bin",
-    "adapter_config.json",
+    ADAPTER_CONFIG,
     "config.json",
     "generation_config.json",
     "chat_template.jinja",
@@ -34,138 +34,143 @@ _REPLACED = (
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push did: the page to look at, the commit that holds the model, and whether it is a new one."""
+    """The result of a push: the web page, the commit with the model, and whether the push created this commit."""
 
     url: str
     commit: str
     changed: bool
 
 
-def push(folder: Path, to: Destination, *, merged: bool, say: Say, dry_run: bool = False) -> Pushed | None:
-    """Upload a finished run; with `dry_run` only say what would be. Returns None for a dry run.
+def push(folder: Path, destination: Destination, *, merged: bool, say: Say, dry_run: bool = False) -> Pushed | None:
+    """Upload a finished run. With `dry_run`, list the files, upload nothing and return None.
 
-    All files go in one commit, so that nobody ever loads half a model; a push that was interrupted is simply done again, and
-    uploads only what is not there yet. Raises UsageError, AccessError or HubError.
+    All files are in one commit, so that an incomplete model can never be loaded. An interrupted push can be repeated; it
+    uploads only the missing files. Raises UsageError, AccessError or HubError.
     """
-    to.check()
+    destination.check()
     run = find_run(folder)
     with tempfile.TemporaryDirectory() as scratch:
-        whole = None
-        if merged and (run / "model" / "adapter_config.json").is_file():
+        merged_model = None
+        if merged and (run / MODEL / ADAPTER_CONFIG).is_file():
             from ft_toolkit.inference.model_folder import write_merged  # torch
 
-            whole = Path(scratch)
-            write_merged(run / "model", whole)
-        files = gather(run, to.repo, whole)
+            merged_model = Path(scratch)
+            write_merged(run / MODEL, merged_model)
+        files = collect_files(run, destination.repo, merged_model)
         for name, content in files.items():
             say(f"  {name:<40} {_size(_length(content)):>9}")
         total = _size(sum(map(_length, files.values())))
         if dry_run:
-            say(f"{len(files)} files, {total}, would go to {to.repo}{_where(to)}; nothing was sent")
+            say(
+                f"{len(files)} files, {total}, would be pushed to {destination.repo}{_target(destination)}; "
+                "nothing was uploaded"
+            )
             return None
-        say(f"{len(files)} files, {total}. {check_access(to, say)}{_where(to)}")
-        return _send(to, files, f"Upload {run.resolve().name} with ft_toolkit {ft_toolkit.__version__}", say)
+        say(f"{len(files)} files, {total}. {check_access(destination, say)}{_target(destination)}")
+        return _upload(destination, files, f"Upload {run.resolve().name} with ft_toolkit {ft_toolkit.__version__}", say)
 
 
-def _send(to: Destination, files: Files, message: str, say: Say) -> Pushed:
-    """Commit the files, and tag the commit where that is wanted. Raises UsageError, AccessError or HubError."""
+def _upload(destination: Destination, files: Files, message: str, say: Say) -> Pushed:
+    """Commit the files, and tag the commit if `destination` has a tag. Raises UsageError, AccessError or HubError."""
     api = HfApi()
-    with in_words(f"{to.repo}: "):
-        before = patiently(lambda: _head(api, to, message)[1], say)
-        tagged = patiently(lambda: _tagged(api, to), say)
+    with explained_errors(f"{destination.repo}: "):
+        repo, tag = destination.repo, destination.tag
+        before = with_retries(lambda: _head(api, destination, message)[1], say)
+        tagged = with_retries(lambda: _tagged_commit(api, destination), say)
         if tagged not in (None, before):
-            raise UsageError(f"{to.repo}: the tag {to.tag} belongs to commit {tagged} already; choose another")
-        page, commit = patiently(lambda: _commit(api, to, files, message), say)
+            raise UsageError(f"{repo}: the tag {tag} already belongs to commit {tagged}; choose another tag")
+        page, commit = with_retries(lambda: _commit(api, destination, files, message), say)
         if tagged not in (None, commit):
             raise HubError(
-                f"{to.repo}: pushed as commit {commit}, but the tag {to.tag} stays at {tagged}; push again with another"
+                f"{repo}: pushed as commit {commit}, but the tag {tag} still belongs to {tagged}; push again with another tag"
             )
-        if to.tag is not None and tagged is None:
-            patiently(lambda: api.create_tag(to.repo, tag=str(to.tag), revision=commit, exist_ok=True), say)
+        if tag is not None and tagged is None:
+            with_retries(lambda: api.create_tag(repo, tag=tag, revision=commit, exist_ok=True), say)
     return Pushed(page, commit, commit != before)
 
 
 def push_finished(loaded: LoadedRecipe, folder: Path, say: Say) -> None:
-    """Push a run that is finished on this disk as its recipe says. Raises HubError with the command to do it again."""
-    to, merged = Destination.of(loaded), loaded.recipe.hub.merged
-    options = (" --merged" if merged else "") + ("" if to.private else " --public")
-    options += f" --revision {to.revision}" if to.revision is not None else ""
+    """Push a finished run to the destination in its recipe. Raises HubError with the command for another attempt."""
+    destination, merged = Destination.of(loaded), loaded.recipe.hub.merged
+    options = (" --merged" if merged else "") + ("" if destination.private else " --public")
+    options += f" --revision {destination.revision}" if destination.revision is not None else ""
     try:
-        pushed = push(folder, to, merged=merged, say=say)
+        pushed = push(folder, destination, merged=merged, say=say)
     except FtkError as error:
         raise HubError(
-            f"{error}\nthe run is finished in {folder}; push again with: ftk push {folder} {to.repo}{options}"
+            f"{error}\nThe run in {folder} is complete. Push it again with: ftk push {folder} {destination.repo}{options}"
         ) from None
     assert pushed is not None
-    say(conclusion(pushed))
+    say(describe_push(pushed))
 
 
-def conclusion(pushed: Pushed) -> str:
-    """Return what to tell after a push."""
+def describe_push(pushed: Pushed) -> str:
+    """Return the line to print after a push."""
     if not pushed.changed:
-        return f"nothing has changed: {pushed.url} has all of it at commit {pushed.commit}"
+        return f"nothing has changed: {pushed.url} already has all files at commit {pushed.commit}"
     return f"pushed: {pushed.url} at commit {pushed.commit}"
 
 
-def _head(api: HfApi, to: Destination, title: str) -> tuple[str | None, str | None]:
-    """Return the revision to commit to and the commit it is at; a branch that is not there is made.
+def _head(api: HfApi, destination: Destination, title: str) -> tuple[str | None, str | None]:
+    """Return the revision to commit to and its current commit. A missing branch is created.
 
-    For a pull request that is still to be opened the revision is None, and the commit is that of main.
+    For a pull request that is not open yet, the revision is None and the commit is that of main.
     """
-    revision = to.revision
-    if to.pull_request:
-        number = _open_pull_request(api, to.repo, title)
+    revision = destination.revision
+    if destination.pull_request:
+        number = _open_pull_request(api, destination.repo, title)
         revision = f"refs/pr/{number}" if number is not None else None
     elif revision is not None:
-        api.create_branch(to.repo, branch=revision, exist_ok=True)
-    return revision, api.repo_info(to.repo, revision=revision).sha
+        api.create_branch(destination.repo, branch=revision, exist_ok=True)
+    return revision, api.repo_info(destination.repo, revision=revision).sha
 
 
-def _commit(api: HfApi, to: Destination, files: Files, message: str) -> tuple[str, str]:
-    """Make one commit of what differs from the repository, without what an earlier push left of another model.
+def _commit(api: HfApi, destination: Destination, files: Files, message: str) -> tuple[str, str]:
+    """Commit all changed files, and delete files that an earlier push left of another model.
 
-    Returns the page to look at and the commit that holds all files: without a difference, the one that is there.
+    Returns the web page and the commit that contains all files; without changes, this is the current commit.
     """
-    revision, head = _head(api, to, message)
+    revision, head = _head(api, destination, message)
     stale = [
         name
-        for name in api.list_repo_files(to.repo, revision=revision)
+        for name in api.list_repo_files(destination.repo, revision=revision)
         if name not in files and "/" not in name and any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
     ]
     operations: list[Any] = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in stale]
     info = api.create_commit(
-        to.repo,
+        destination.repo,
         operations,
         commit_message=message,
         revision=revision,
-        create_pr=to.pull_request and revision is None,
+        create_pr=destination.pull_request and revision is None,
         parent_commit=head,
     )
-    page = f"{constants.ENDPOINT}/{to.repo}"
+    page = f"{constants.ENDPOINT}/{destination.repo}"
     if revision is not None and revision.startswith("refs/pr/"):
         page += f"/discussions/{revision.rpartition('/')[2]}"
     return info.pr_url or page, info.oid
 
 
 def _open_pull_request(api: HfApi, repo: str, title: str) -> int | None:
-    """Return the number of our own open pull request for this model, so that a second push does not open another."""
-    me = api.whoami()["name"]
-    open_ones = api.get_repo_discussions(repo, author=me, discussion_type="pull_request", discussion_status="open")
-    return next((one.num for one in open_ones if one.title == title), None)
+    """Return the number of the open pull request that an earlier push of this model opened, None if there is none."""
+    user = api.whoami()["name"]
+    discussions = api.get_repo_discussions(repo, author=user, discussion_type="pull_request", discussion_status="open")
+    return next((discussion.num for discussion in discussions if discussion.title == title), None)
 
 
-def _tagged(api: HfApi, to: Destination) -> str | None:
-    """Return the commit that the tag belongs to, None where it is free or not wanted."""
-    if to.tag is None:
+def _tagged_commit(api: HfApi, destination: Destination) -> str | None:
+    """Return the commit of the tag, None if the tag does not exist or `destination` has none."""
+    if destination.tag is None:
         return None
-    return next((ref.target_commit for ref in api.list_repo_refs(to.repo).tags if ref.name == to.tag), None)
+    tags = api.list_repo_refs(destination.repo).tags
+    return next((tag.target_commit for tag in tags if tag.name == destination.tag), None)
 
 
-def _where(to: Destination) -> str:
-    if to.pull_request:
+def _target(destination: Destination) -> str:
+    if destination.pull_request:
         return ", as a pull request"
-    return f", branch {to.revision}" if to.revision is not None else ""
+    return f", branch {destination.revision}" if destination.revision is not None else ""
 
 
 def _length(content: Path | bytes) -> int:

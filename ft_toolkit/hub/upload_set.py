@@ -1,4 +1,4 @@
-"""What of a finished run goes to the Hub: the model, its card, and what repeats the run; no local path among it."""
+"""Collect the files of a finished run for the Hub: model, model card, recipe and results, without local paths."""
 
 import json
 import re
@@ -9,75 +9,73 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id
-from ft_toolkit.core.run_folder import INFERENCE, MODEL, RESULTS
+from ft_toolkit.core.run_folder import CARD, INFERENCE, MODEL, RECIPE, RESULTS
 from ft_toolkit.core.run_records import SeedsResults, read_results
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
 from ft_toolkit.report.card import card_text, eval_results_file
 from ft_toolkit.report.run_files import RunFiles, read_run
 
-# An absolute path inside a sentence or a command, on Unix or Windows: at least two parts, and not the end of an address.
+# An absolute path inside a sentence or a command, on Unix or Windows, with at least two parts; not the path of a URL.
 _PATH = re.compile(
     r"(?<![\w:/.\\-])(?:~|[A-Za-z]:)?[/\\](?:[^\s/\\'\"=,;|<>()\[\]{}]+[/\\])+([^\s/\\'\"=,;|<>()\[\]{}]+)"
 )
-# transformers' own record of where it read something.
+# Keys in which transformers records the source of a model or a tokenizer.
 _SOURCE_KEYS = ("_name_or_path", "name_or_path")
 
 Files = dict[str, Path | bytes]
 
 
 def find_run(folder: Path) -> Path:
-    """Return the folder of a finished run; of a run over several seeds, that of the best. Raises UsageError."""
+    """Return the folder of a finished run; for a multi-seed run, that of the best seed. Raises UsageError."""
     if not (folder / RESULTS).is_file():
         inside = (folder.parent / RESULTS).is_file() and (folder / INFERENCE).is_file()
-        hint = (
-            f"; give the run folder: {folder.parent}" if inside else "; a run folder that 'ftk run' finished is needed"
-        )
-        raise UsageError(f"{folder}: no results.json{hint}")
+        hint = f"give the run folder: {folder.parent}" if inside else "a finished run folder of 'ftk run' is required"
+        raise UsageError(f"{folder}: no {RESULTS}; {hint}")
     results = read_results(folder)
     run = folder / results.best.folder if isinstance(results, SeedsResults) else folder
     if not (run / MODEL / INFERENCE).is_file():
-        raise UsageError(f"{run}: no model; a run folder that 'ftk run' finished is needed")
+        raise UsageError(f"{run}: no model; a finished run folder of 'ftk run' is required")
     return run
 
 
-def gather(folder: Path, repo: str, merged: Path | None = None) -> Files:
-    """Return what is uploaded of a run, by its name in the repository: a file on disk, or its content.
+def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
+    """Return the files to upload by their names in the repository, each as a local file or as its content.
 
-    `merged` is a folder with the same model's adapter folded in, which then takes the place of the run's. Raises UsageError
-    for an adapter whose base model lies only on this disk.
-
-    Left out are the report and the predictions, which show texts of the data, and what only concerns this machine.
+    `merged` is a folder with the merged weights of an adapter, which replaces the model folder of the run. Report and
+    predictions are not uploaded, because they contain texts of the data; neither is the environment of the run. Raises
+    UsageError for an adapter whose base model is a local folder.
     """
     run = read_run(folder)
     base = run.contract.base_model if run.contract is not None else None
     if base is not None and merged is None:
         _check_base(base.name)
     public = _without_paths(run)
-    model = merged or folder / "model"
+    model = merged or folder / MODEL
     files: Files = {
         path.relative_to(model).as_posix(): _content(path)
         for path in sorted(model.rglob("*"))
-        if path.is_file() and path.name != "README.md"
+        if path.is_file() and path.name != CARD
     }
-    files["README.md"] = card_text(public, repo=repo, merged=merged is not None).encode()
-    files["recipe.yaml"] = public.recipe_text.encode()
-    files["results.json"] = _json(public.results.as_json())
-    if (found := eval_results_file(public)) is not None:
-        files[f".eval_results/{found[0]}"] = found[1].encode()
+    files[CARD] = card_text(public, repo=repo, merged=merged is not None).encode()
+    files[RECIPE] = public.recipe_text.encode()
+    files[RESULTS] = _json(public.results.as_json())
+    if (eval_results := eval_results_file(public)) is not None:
+        name, content = eval_results
+        files[f".eval_results/{name}"] = content.encode()
     return dict(sorted(files.items()))
 
 
 def _check_base(name: str) -> None:
     if not name.startswith(PACKAGE_PREFIX) and (not is_hub_id(name) or Path(name).exists()):
         raise UsageError(
-            f"the adapter belongs to the base model in {name}, which nobody else has; push whole weights with --merged "
-            "(in a recipe: hub.merged=true)"
+            f"the adapter requires the base model in the local folder {name}, which is not on the Hub. Push merged weights "
+            "with --merged (in a recipe: hub.merged=true)"
         )
 
 
 def _content(path: Path) -> Path | bytes:
-    """Return a file of the model folder, or its content without the places that transformers read things from."""
+    """Return a file of the model folder, or its content without local paths that transformers recorded."""
     if path.suffix != ".json" or path.name == "tokenizer.json":
         return path
     value = json.loads(path.read_text(encoding="utf-8"))
@@ -96,34 +94,34 @@ def _without_sources(value: Any) -> Any:
 
 
 def _without_paths(run: RunFiles) -> RunFiles:
-    """Return the run with local paths cut to their last part, and the base model at the commit that it was read at."""
+    """Return the run with absolute paths cut to their last part, and the base model pinned to the commit that was used."""
     recipe = dict(run.recipe)
     for section in ("model", "data"):
-        recipe[section] = _cut(recipe.get(section) or {})
+        recipe[section] = _cut_paths(recipe.get(section) or {})
     results = run.results.as_json()
     for key in ("command", "substitutions", "data"):
         if key in results:
-            results[key] = _cut(results[key])
+            results[key] = _cut_paths(results[key])
     name = run.recipe.get("model", {}).get("name")
     if run.environment.model.commit:
         recipe["model"]["revision"] = run.environment.model.commit
     elif name is not None and not name.startswith(PACKAGE_PREFIX):
-        # not the bare name, which somebody's Hub model may have
+        # not the name alone, which may also be a model on the Hub
         recipe["model"]["name"] = results["model"] = f"local folder {PurePath(name).name}"
     else:
-        results["model"] = _cut(results["model"])
-    header = _cut(run.recipe_text.partition("\n")[0])
+        results["model"] = _cut_paths(results["model"])
+    header = _cut_paths(run.recipe_text.partition("\n")[0])
     text = (header + "\n" if header.startswith("#") else "") + dump_yaml(recipe)
     return replace(run, results=type(run.results).model_validate(results), recipe=recipe, recipe_text=text)
 
 
-def _cut(value: Any) -> Any:
+def _cut_paths(value: Any) -> Any:
     """Return plain values with each absolute path cut to its last part."""
     if isinstance(value, str):
         return PurePath(value).name if _is_absolute(value) else _PATH.sub(lambda match: match[1], value)
     if isinstance(value, Mapping):
-        return {key: _cut(inner) for key, inner in value.items()}
-    return [_cut(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+        return {key: _cut_paths(inner) for key, inner in value.items()}
+    return [_cut_paths(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_absolute(text: str) -> bool:

@@ -18,7 +18,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from ft_toolkit.core.errors import ModelError, one_of
-from ft_toolkit.core.hub_errors import FAILURES, reason
+from ft_toolkit.core.hub_errors import FAILURES, explain
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
@@ -113,7 +113,9 @@ def download(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_F
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except FAILURES as error:
         at_revision = f" at revision {revision}" if revision is not None else ""
-        raise ModelError(f"model '{name}'{at_revision} was not found locally or on the Hub: {reason(error)}.") from None
+        raise ModelError(
+            f"model '{name}'{at_revision} was not found locally or on the Hub: {explain(error)}."
+        ) from None
     return Checkpoint(name, folder, revision, folder.name)
 
 

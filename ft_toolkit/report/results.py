@@ -1,4 +1,4 @@
-"""results.json, environment.json and predictions.jsonl: a run for programs to read."""
+"""Build results.json and environment.json of a run, and write predictions.jsonl."""
 
 import json
 import time
@@ -11,7 +11,18 @@ from accelerate import Accelerator
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_records import DataSource, Machine, ModelSource, RunEnvironment, RunResults
+from ft_toolkit.core.run_records import (
+    DataFacts,
+    DataSource,
+    Machine,
+    ModelSource,
+    Reference,
+    ReloadCheck,
+    RunEnvironment,
+    RunResults,
+    TrainingFacts,
+)
+from ft_toolkit.core.run_scores import SplitScores
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
@@ -21,7 +32,7 @@ from ft_toolkit.training.prepare import Prepared
 
 
 def run_environment(prepared: Prepared, accelerator: Accelerator) -> RunEnvironment:
-    """Return versions, machine, devices, processes, and what exactly was read: data fingerprint and model hash."""
+    """Return environment.json: versions, machine, devices, processes, data fingerprint and model hash."""
     weights = prepared.checkpoint.folder / "model.safetensors"
     data, checkpoint = prepared.data, prepared.checkpoint
     return RunEnvironment(
@@ -43,46 +54,44 @@ def run_environment(prepared: Prepared, accelerator: Accelerator) -> RunEnvironm
     )
 
 
-def build(
+def run_results(
     name: str,
     prepared: Prepared,
     scores: Mapping[SplitName, dict[str, Any]],
-    training: dict[str, Any],
-    proof: dict[str, Any],
+    training: Mapping[str, Any],
+    reload_check: ReloadCheck,
     command: str,
 ) -> RunResults:
-    """Return the content of results.json; `scores` holds, per split, n, metrics, the task's tables and baselines."""
-    recipe = prepared.recipe
-    metric = prepared.main_metric
+    """Return results.json of a run. `scores` has the record of each split, `training` the section of that name."""
+    recipe, metric = prepared.recipe, prepared.main_metric
     card = prepared.data.card if recipe.data.train is None else None
-    results = {
-        "name": name,
-        "task": prepared.task.name,
-        # what the scores can be computed from again, with predictions.jsonl and examples.npz
-        "task_settings": recipe.task.model_dump(mode="json"),
-        "schema": asdict(prepared.schema),
-        "pipeline_tag": pipeline_tag(prepared.task, prepared.schema),
-        "command": command,
-        "substitutions": prepared.substitutions,
-        "model": recipe.model.title,
-        "method": recipe.method.name,
-        "labels": list(prepared.task.labels(prepared.schema)),
-        "main_metric": metric,
-        "greater_is_better": prepared.metrics[metric].greater_is_better,
-        "lower_is_better": [name for name, one in prepared.metrics.items() if not one.greater_is_better],
-        "bootstrap_samples": recipe.evaluation.bootstrap_samples,
-        "data": data_facts(prepared.data, card, prepared.facts),
-        "training": training,
-        "scores": scores,
-        "reference": _reference(prepared, scores),
-        "reload_proof": proof,
-    }
-    return RunResults.model_validate(results)
+    return RunResults(
+        name=name,
+        task=prepared.task.name,
+        # with predictions.jsonl and examples.npz, the scores can be computed again from settings and schema
+        task_settings=recipe.task.model_dump(mode="json"),
+        schema=asdict(prepared.schema),
+        pipeline_tag=pipeline_tag(prepared.task, prepared.schema),
+        command=command,
+        substitutions=prepared.substitutions,
+        model=recipe.model.title,
+        method=recipe.method.name,
+        labels=list(prepared.task.labels(prepared.schema)),
+        main_metric=metric,
+        greater_is_better=prepared.metrics[metric].greater_is_better,
+        lower_is_better=[key for key, definition in prepared.metrics.items() if not definition.greater_is_better],
+        bootstrap_samples=recipe.evaluation.bootstrap_samples,
+        data=data_facts(prepared.data, card, prepared.facts),
+        training=TrainingFacts.model_validate(training),
+        scores={split: SplitScores.model_validate(record) for split, record in scores.items()},
+        reference=_reference(prepared, scores),
+        reload_proof=reload_check,
+    )
 
 
-def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return which rows were read, with what `audit` found in them; `card` is the data card that they came from."""
-    return {
+def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) -> DataFacts:
+    """Return the facts about the rows. `facts` is the result of `audit`, `card` the data card of the rows."""
+    values = {
         "card": card.name if card else None,
         "title": card.title if card else None,
         "licence": card.licence if card else None,
@@ -95,28 +104,29 @@ def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) ->
         "split_fingerprints": data.split_fingerprints,
         **facts,
     }
+    return DataFacts.model_validate(values)
 
 
-def _reference(prepared: Prepared, scores: Mapping[SplitName, dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the published result beside ours, and whether ours reaches it within the tolerance."""
+def _reference(prepared: Prepared, scores: Mapping[SplitName, dict[str, Any]]) -> Reference | None:
+    """Return the published result with the score of this run, and whether the score reaches it within the tolerance."""
     reference = prepared.recipe.reference
     if reference is None:
         return None
-    found = scores.get(reference.split, {}).get("metrics", {}).get(reference.metric, {}).get("value")
-    better = prepared.task.metrics(prepared.recipe.task)[reference.metric].greater_is_better
-    reached = is_reached(reference, found, greater_is_better=better)
-    return {**reference.model_dump(), "found": found, "reached": reached}
+    score = scores.get(reference.split, {}).get("metrics", {}).get(reference.metric, {}).get("value")
+    greater_is_better = prepared.task.metrics(prepared.recipe.task)[reference.metric].greater_is_better
+    reached = is_reached(reference, score, greater_is_better=greater_is_better)
+    return Reference(**reference.model_dump(), found=score, reached=reached)
 
 
 def write_predictions(
     path: Path, data: LoadedData, task: Task, schema: Any, decoded: Mapping[SplitName, list[dict[str, Any]]]
 ) -> None:
-    """Write one line per evaluated example: split, id, the row, its gold label and the prediction."""
+    """Write one line per evaluated example: split, id, the input columns, the reference answer and the prediction."""
     lines = []
     for split, predictions in decoded.items():
         for row, prediction in zip(data.splits[split], predictions, strict=True):
-            shown = {key: value for key, value in without_answers(row, task).items() if key != "id"}
-            gold = task.reference_answer(row, schema)
-            record = {"split": split, "id": row["id"], **shown, "gold": gold, **prediction}
+            inputs = {key: value for key, value in without_answers(row, task).items() if key != "id"}
+            reference = task.reference_answer(row, schema)
+            record = {"split": split, "id": row["id"], **inputs, "gold": reference, **prediction}
             lines.append(json.dumps(record, ensure_ascii=False) + "\n")
     write_file(path, "".join(lines))

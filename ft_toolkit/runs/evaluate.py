@@ -76,7 +76,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     record = scored.record
     if request.robustness:
         record["robustness"] = _check_robustness(model, rows, predictions, features, setup, display)
-    folder = Path(claim(_short_name(request.model), request.output, resume=False, beneath="evaluations"))
+    folder = Path(claim(_short_name(request.model), request.output, resume=False, parent="evaluations"))
     results = {
         "kind": "evaluation",
         "name": folder.name,

@@ -11,7 +11,7 @@ import torch
 
 from ft_toolkit.core import environment, files, fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
-from ft_toolkit.core.run_records import read_results, write_contract, write_results
+from ft_toolkit.core.run_records import ReloadCheck, read_results, write_contract, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
@@ -25,7 +25,7 @@ from ft_toolkit.evaluation.scoring import (
 )
 from ft_toolkit.inference.attributions import explain, write_attributions
 from ft_toolkit.inference.model_folder import inference_contract
-from ft_toolkit.inference.reload_proof import prove_reload, rows_to_prove
+from ft_toolkit.inference.reload_check import check_reload, rows_to_check
 from ft_toolkit.models import adapters
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
@@ -51,7 +51,7 @@ def finish(
     scored, reload_check = _save_and_score(folder, prepared, predictor, decoded)
     training = {**training, "peak_memory_mib": environment.peak_memory_mib()}
     records = {name: split.record for name, split in scored.items()}
-    results = results_file.build(context.loaded.name, prepared, records, training, reload_check, context.command)
+    results = results_file.run_results(context.loaded.name, prepared, records, training, reload_check, context.command)
     results_file.write_predictions(folder / PREDICTIONS, prepared.data, prepared.task, prepared.schema, decoded)
     write_examples(folder, {name: (split.predictions, split.references) for name, split in scored.items()})
     write_results(folder, results)
@@ -64,15 +64,15 @@ def finish(
 
 def _save_and_score(
     folder: Path, prepared: Prepared, predictor: Predictor, decoded: dict[SplitName, Decoded]
-) -> tuple[dict[SplitName, ScoredSplit], dict[str, Any]]:
+) -> tuple[dict[SplitName, ScoredSplit], ReloadCheck]:
     """Save the model, and compute the scores while a fresh process does the reload check; return both results."""
-    rows = rows_to_prove(prepared)
+    rows = rows_to_check(prepared)
     # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
     expected = predict_rows(predictor, prepared, rows)
     with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
         importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the weights are written
         _save_model(folder / MODEL, prepared, predictor.model)
-        reload_check = pool.submit(prove_reload, fresh, folder / MODEL, prepared, rows, expected)
+        reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
         importing.result()
         setup, splits = scoring_setup(prepared), prepared.data.splits
         scored = {

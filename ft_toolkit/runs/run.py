@@ -59,7 +59,7 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
     display.say(f"run        {folder}")
     sharding, zero = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
-    with processes.visible_folder(folder) as work_folder, environment.unseen():
+    with processes.visible_folder(folder) as work_folder, environment.hidden_variables():
         try:
             prepared = prepare_on_all_processes(
                 distributed, loaded, work_folder, is_shared=work_folder == folder, smoke=options.smoke

@@ -98,7 +98,7 @@ def test_a_card_says_which_tasks_it_serves(write):
             "source.files has train, but splits has train, test; they must be the same",
         ),
         ("pretty_name: Toy", "pretty_name: Toy: x", "README.md:2: mapping values are not allowed here"),
-        ("license: mit", "license: mit\nlicense: mit", "README.md:4: key 'license' stands twice (first on line 2)"),
+        ("license: mit", "license: mit\nlicense: mit", "README.md:4: key 'license' is duplicate (first on line 2)"),
     ],
 )
 def test_a_wrong_card_is_refused_with_its_line(write, old, new, message):

@@ -9,12 +9,17 @@ from test_push import uploads
 @pytest.mark.parametrize(
     ("token", "repo", "environment", "said"),
     [
-        (None, "alice/demo", {}, "there is no token for the Hub; set HF_TOKEN to a token with write access"),
-        ("hf_wrong", "alice/demo", {}, "alice/demo: the Hub does not know the token (401)"),
-        ("hf_reader", "alice/demo", {}, "the token of alice can only read"),
-        ("hf_bob", "alice/demo", {}, "alice/demo: bob may not write there, and the Hub shows no such repository"),
-        ("hf_bob", "alice/open", {}, "alice/open: the token may not do that (403: You don't have the rights to write"),
-        ("hf_alice", "alice/demo", {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE keeps the network off"),
+        (None, "alice/demo", {}, "no token for the Hub found; set HF_TOKEN to a token with write access"),
+        ("hf_wrong", "alice/demo", {}, "alice/demo: the Hub rejected the token (401)"),
+        ("hf_reader", "alice/demo", {}, "the token of alice is read-only"),
+        ("hf_bob", "alice/demo", {}, "alice/demo: repository not found, and bob cannot create it"),
+        (
+            "hf_bob",
+            "alice/open",
+            {},
+            "alice/open: the token lacks the permission (403: You don't have the rights to write",
+        ),
+        ("hf_alice", "alice/demo", {"HF_HUB_OFFLINE": "1"}, "HF_HUB_OFFLINE is set, so the network is not used"),
     ],
 )
 def test_who_may_not_push_is_told_why_and_nothing_is_sent(ftk, server, full_run, token, repo, environment, said):
@@ -29,7 +34,7 @@ def test_a_busy_hub_is_asked_again(ftk, server, full_run):
     server.hub.faults += [Fault("/api/repos/create"), Fault("/_lfs/", "PUT")]  # these break the connection off
     done = ftk("push", full_run, "alice/demo")
     assert done.returncode == 0 and done.stderr == ""
-    assert done.stdout.count("the Hub is down or overloaded (it answers 503); trying again in") == 3
+    assert done.stdout.count("the Hub is down or overloaded (status 503); next attempt in") == 3
     assert done.stdout.count("the Hub cannot be reached") == 1
     assert len(server.hub.repos["model", "alice/demo"].titles) == 2
 
@@ -39,7 +44,7 @@ def test_a_hub_that_stays_busy_is_said(ftk, server, full_run):
     server.hub.faults += [Fault("/commit/", times=99, status=503)]
     done = ftk("push", full_run, "alice/demo")
     assert done.returncode == 1
-    assert done.stderr == "error: alice/demo: the Hub is down or overloaded (it answers 503)\n"
+    assert done.stderr == "error: alice/demo: the Hub is down or overloaded (status 503)\n"
 
 
 def test_a_push_that_the_hub_did_not_survive_is_done_again(ftk, server, full_run, mode):

@@ -9,7 +9,7 @@ from huggingface_hub import ModelCard
 from minihub import card_errors
 
 from ft_toolkit import load
-from ft_toolkit.hub.upload_set import find_run, gather
+from ft_toolkit.hub.upload_set import collect_files, find_run
 
 # Requests that carry contents to a Hub.
 UPLOADS = ("/_lfs/", "/_cas/v1/xorbs", "/commit/")
@@ -68,7 +68,7 @@ def test_no_path_of_this_disk_is_uploaded(ftk, server, full_run, data_files, tin
 def test_a_dry_run_lists_the_files_and_sends_nothing(ftk, server, full_run):
     done = ftk("push", full_run, "alice/demo", "--dry-run", token=None)
     assert done.returncode == 0
-    assert "model.safetensors" in done.stdout and done.stdout.rstrip().endswith("to alice/demo; nothing was sent")
+    assert "model.safetensors" in done.stdout and done.stdout.rstrip().endswith("to alice/demo; nothing was uploaded")
     assert server.hub.log == []
 
 
@@ -89,7 +89,7 @@ def test_a_branch_is_made_and_a_tag_is_never_moved(ftk, server, full_run, change
     assert not repo.private and repo.files() == [".gitattributes"] and "model.safetensors" in repo.files("dev")
     before = dict(repo.refs)
     done = ftk("push", changed_run, "acme/demo", "--tag", "v1")
-    assert done.returncode == 2 and "the tag v1 belongs to commit" in done.stderr
+    assert done.returncode == 2 and "the tag v1 already belongs to commit" in done.stderr
     assert repo.refs == before
 
 
@@ -108,7 +108,7 @@ def test_a_pull_request_needs_no_right_to_write_and_is_opened_once(ftk, server, 
 @pytest.mark.parametrize("mode", ["xet"], indirect=True)
 def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run, tmp_path):
     refused = ftk("push", lora_run, "alice/demo")
-    assert refused.returncode == 2 and "push whole weights with --merged" in refused.stderr
+    assert refused.returncode == 2 and "Push merged weights with --merged" in refused.stderr
     assert server.hub.repos == {}
     server.hub.put(
         "model", "alice/demo", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x", "a.txt": b"1"}
@@ -136,8 +136,8 @@ def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run, 
     ("words", "said"),
     [
         (["demo"], "found 'demo'; the owner is missing: owner/demo"),
-        (["alice/a--b"], "found 'alice/a--b'; a Hub id is needed"),
-        (["alice/demo", "--tag", "a b"], "found 'a b'; the name of a branch or tag is needed"),
+        (["alice/a--b"], "found 'alice/a--b'; a Hub id is required"),
+        (["alice/demo", "--tag", "a b"], "found 'a b'; the name of a branch or tag is required"),
         (["alice/demo", "--pull-request", "--tag", "v1"], "--pull-request proposes a change of main"),
     ],
 )
@@ -150,7 +150,7 @@ def test_wrong_names_are_refused_before_anything_is_sent(ftk, server, full_run, 
 @pytest.mark.parametrize("mode", ["lfs"], indirect=True)
 def test_only_a_finished_run_can_be_pushed(ftk, full_run, tmp_path):
     for folder, said in (
-        (tmp_path, "that 'ftk run' finished is needed"),
+        (tmp_path, "a finished run folder of 'ftk run' is required"),
         (full_run / "model", f"run folder: {full_run}"),
     ):
         done = ftk("push", folder, "alice/demo")
@@ -166,5 +166,5 @@ def test_of_several_seeds_the_best_is_pushed(full_run, tmp_path):
     results["scores"] = {"test": {"n": 8, "metrics": {"accuracy": spread}}}
     (tmp_path / "results.json").write_text(json.dumps(results))
     assert find_run(tmp_path) == tmp_path / "seed_2"
-    files = gather(find_run(tmp_path), "alice/demo")
+    files = collect_files(find_run(tmp_path), "alice/demo")
     assert files["model.safetensors"] == tmp_path / "seed_2" / "model" / "model.safetensors"

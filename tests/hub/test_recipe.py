@@ -24,14 +24,14 @@ def load(recipe_values, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("hub.license=apache2", "hub.license: found 'apache2'; an identifier that the Hub knows is needed"),
+        ("hub.license=apache2", "hub.license: found 'apache2'; a licence identifier of the Hub is required"),
         ("hub.license=Apache-2.0", "Did you mean 'apache-2.0'?"),
-        ("hub.language=[en, english]", "hub.language.1: found 'english'; an ISO 639 code is needed"),
-        ("hub.language=[no, xx]", "hub.language.1: found 'xx'; an ISO 639 code is needed"),
+        ("hub.language=[en, english]", "hub.language.1: found 'english'; an ISO 639 code is required"),
+        ("hub.language=[no, xx]", "hub.language.1: found 'xx'; an ISO 639 code is required"),
         ("hub.repo=demo", "hub.repo: found 'demo'; the owner is missing: owner/demo"),
-        ("hub.repo=a/b/c", "hub.repo: found 'a/b/c'; a Hub id is needed"),
-        ("hub.revision=refs/pr/1", "hub.revision: found 'refs/pr/1'; the name of a branch or tag is needed"),
-        ("hub.push=true", "hub: push needs a repository: hub.repo=OWNER/NAME"),
+        ("hub.repo=a/b/c", "hub.repo: found 'a/b/c'; a Hub id is required"),
+        ("hub.revision=refs/pr/1", "hub.revision: found 'refs/pr/1'; the name of a branch or tag is required"),
+        ("hub.push=true", "hub: push requires a repository: hub.repo=OWNER/NAME"),
         ("hub.token=hf_x", "hub.token: unknown key"),
     ],
 )
@@ -65,7 +65,7 @@ def test_what_the_card_will_say(load):
 
 def test_an_adapter_of_a_folder_is_refused_before_anything_is_asked(load):
     loaded = load("method=lora", "hub.push=true", "hub.repo=alice/demo")
-    with pytest.raises(UsageError, match=r"which nobody else has; push whole weights with hub\.merged=true"):
+    with pytest.raises(UsageError, match=r"which is not on the Hub\. Push merged weights with hub\.merged=true"):
         check_recipe(loaded, print)
 
 

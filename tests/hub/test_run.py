@@ -51,7 +51,7 @@ def test_from_the_hub_to_the_hub_and_back(ftk, server, recipe, tmp_path):
     model, data = commits["model", "somebody/tiny-bert"], commits["dataset", "somebody/tiny"]
     assert f"somebody/tiny-bert at commit {model}" in done.stdout
     assert f"somebody/tiny at commit {data}" in done.stdout
-    assert "hub        alice pushes to alice/pushed (private, made now)" in done.stdout
+    assert "hub        alice pushes to alice/pushed (private, created now)" in done.stdout
     assert done.stdout.rstrip().endswith(
         f"pushed: {server.url}/alice/pushed at commit {commits['model', 'alice/pushed']}"
     )
@@ -91,8 +91,8 @@ def test_a_push_that_fails_leaves_a_finished_run_and_the_command_that_pushes_it(
     done = ftk("run", recipe, "--output", "run", "hub.private=false")
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        "error: alice/pushed: the Hub is down or overloaded (it answers 503)",
-        "the run is finished in run; push again with: ftk push run alice/pushed --public",
+        "error: alice/pushed: the Hub is down or overloaded (status 503)",
+        "The run in run is complete. Push it again with: ftk push run alice/pushed --public",
     ]
     assert "Reload check passed" in done.stdout  # the results are shown all the same
     server.hub.faults.clear()
@@ -102,9 +102,9 @@ def test_a_push_that_fails_leaves_a_finished_run_and_the_command_that_pushes_it(
 @pytest.mark.parametrize(
     ("token", "setting", "said"),
     [
-        ("hf_reader", "hub.private=true", "the token of alice can only read"),
+        ("hf_reader", "hub.private=true", "the token of alice is read-only"),
         # which this Hub does not know
-        ("hf_alice", "hub.license=wtfpl", 'the Hub refuses the metadata of the model card: "license" must be one of'),
+        ("hf_alice", "hub.license=wtfpl", 'the Hub rejected the metadata of the model card: "license" must be one of'),
     ],
 )
 def test_what_would_stop_the_push_stops_the_run_before_training(ftk, recipe, tmp_path, token, setting, said):

@@ -196,8 +196,8 @@ def test_metric_names_are_those_of_the_task_and_problem_type(load, mistakes):
         ("", ":1", "a recipe must be a mapping with the sections task, model, data"),
         ("- task", ":1", "a recipe must be a mapping"),
         ("task: a\ndata: {", ":2", "not a valid recipe: while parsing a flow node"),
-        ("task: a\nmodel: {name: b}\ntask: c", ":3", "key 'task' stands twice (first on line 1)"),
-        ("task: a\nmodel: !!python/object:os.system {}", ":2", "tags are not read"),
+        ("task: a\nmodel: {name: b}\ntask: c", ":3", "key 'task' is duplicate (first on line 1)"),
+        ("task: a\nmodel: !!python/object:os.system {}", ":2", "tags are not supported"),
         ("task: a\n1: b", ":2", "a key must be text"),
     ],
 )

@@ -190,7 +190,7 @@ def test_the_command_refuses_missing_files_cards_and_splits(tmp_path: Path) -> N
     assert "no data card 'sst3'" in error("evaluate", str(tmp_path), "--data", "sst3")
     assert "the labels of 'test' are hidden" in error("evaluate", str(tmp_path), "--data", "sst2")
     assert "COLUMN=NAME" in error("evaluate", str(tmp_path), "--data", "sst2", "--column", "text")
-    assert "no such model folder" in error("evaluate", "nothing", "--data", "support_inbox")
+    assert "not found locally" in error("evaluate", "nothing", "--data", "support_inbox")
 
 
 def test_reproduce(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

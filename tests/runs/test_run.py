@@ -128,7 +128,7 @@ def test_predict_from_a_text_standard_input_and_to_csv(finished: Path, here: Any
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere", "text"], "no such model folder"),
+        (["nowhere", "text"], "not found locally"),
         (["MODEL", "--input", "missing.csv"], "file not found"),
         (["MODEL", "text", "--output", "x.xml"], "unknown output type '.xml'; allowed: .jsonl, .csv"),
         (["MODEL", "--input", "ROWS"], "no column 'text' for text_classification's 'text'"),
@@ -148,7 +148,7 @@ def test_a_run_never_overwrites(finished: Path, here: Any, write_recipe: Any, tm
     done = here("run", write_recipe(), "--output", finished, check=False)
     assert done.returncode == 2 and "exists and is not empty" in done.stderr
     done = here("run", write_recipe(), "--output", finished, "--resume", check=False)
-    assert done.returncode == 2 and "is finished already" in done.stderr
+    assert done.returncode == 2 and "is already finished" in done.stderr
     done = here("run", write_recipe(), "--output", tmp_path / "none", "--resume", check=False)
     assert done.returncode == 2 and "nothing to resume" in done.stderr
 

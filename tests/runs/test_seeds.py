@@ -237,7 +237,7 @@ def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
     both: Path, unfinished: Path, recipe: Path
 ) -> None:
     for folder, overrides, smoke, message in (
-        (both, [], False, "is finished already"),
+        (both, [], False, "is already finished"),
         (unfinished, ["training.learning_rate=0.5"], False, "seed_1 is a run of another recipe: training.learning_rate was"),
         (unfinished, [], True, "smoke runs and real runs cannot be mixed"),
     ):  # fmt: skip

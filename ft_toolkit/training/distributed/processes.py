@@ -44,7 +44,7 @@ def join() -> PartialState:
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     # With DeepSpeed visible, Accelerate creates a DeepSpeed state on GPUs, and an Accelerator without DeepSpeed fails with it.
-    with environment.unseen(environment.DEEPSPEED):
+    with environment.hidden_variables(environment.DEEPSPEED):
         distributed = PartialState(cpu=environment.use_cpu(), **InitProcessGroupKwargs(timeout=TIMEOUT).to_kwargs())
     if distributed.num_processes != world_size:
         raise UsageError(

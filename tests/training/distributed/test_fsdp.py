@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ft_toolkit.core.environment import unseen
+from ft_toolkit.core.environment import hidden_variables
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.training.distributed.fsdp import Sharding, read_sharding
 from ft_toolkit.training.distributed.launch import check_launcher
@@ -145,7 +145,7 @@ def test_one_process_has_nothing_to_shard(
     assert f"{title} has no effect with a single process" in done.stdout
     first = next(iter(environ))
     assert os.environ[first] == "true"
-    with unseen():
+    with hidden_variables():
         assert first not in os.environ
 
 
