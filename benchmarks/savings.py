@@ -1,10 +1,10 @@
-"""What each saving of ft_toolkit/training/speedups is worth: optimizer steps with none, with each alone, and with all of them.
+"""Measure the speed-ups of ft_toolkit/training/speedups: optimizer steps with none, with each alone, and with all of them.
 
     python benchmarks/savings.py RECIPE [section.key=value ...] [--rounds 5] [--steps 12]
 
-Every variant trains a model of its own on the same batches; the variants take turns, and what is printed is the median over
-rounds of real tokens per second, with the ratio to the plain model. A profile of the plain and of the last variant follows.
-The rounds read the same rows, so what frozen blocks gave in the first one, which is not counted, is there for the others.
+Each variant trains its own model on the same batches, and the variants alternate. The output is the median of real tokens per
+second over the rounds, the ratio to the model without speed-ups, and a profile of the first and the last variant. All rounds
+read the same rows, so the first round, which is not counted, fills the cache of frozen blocks for the others.
 """
 
 import argparse
@@ -35,8 +35,8 @@ from ft_toolkit.training.speedups.last_block import shorten_last_block
 from ft_toolkit.training.strategies import Replicated
 from ft_toolkit.training.trained_model import training_plan
 
-ALWAYS = ("last block", "embedding rows", "cheaper dropout and attention")
-VOCABULARY, FROZEN = "vocabulary where it is read", "frozen blocks, from the second epoch on"
+ALWAYS = ("last block", "embedding rows", "faster dropout and attention")
+LOGITS, FROZEN = "logits only at predicted positions", "frozen blocks, from the second epoch on"
 
 
 class Variant:
@@ -59,7 +59,7 @@ class Variant:
             training.max_grad_norm,
         )
         self.plan = training_plan(prepared, total_steps=steps, world_size=1)
-        if VOCABULARY not in names:
+        if LOGITS not in names:
             self.plan = replace(self.plan, read_positions=lambda batch: None)
         lengths = prepared.features["train"].lengths
         if FROZEN in names:
@@ -93,10 +93,10 @@ def main() -> None:
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
         names = ALWAYS
         if prepared.task.logit_positions is not None:
-            names += (VOCABULARY,)
+            names += (LOGITS,)
         if isinstance(prepared.recipe.method, FreezeMethod):
             names += (FROZEN,)
-        chosen = {"nothing left out": (), **{name: (name,) for name in names}, "all": names}
+        chosen = {"none": (), **{name: (name,) for name in names}, "all": names}
         variants = {title: Variant(prepared, accelerator, names, arguments.steps) for title, names in chosen.items()}
     rates: dict[str, list[float]] = {title: [] for title in variants}
     for number in range(arguments.rounds + 1):
@@ -104,13 +104,13 @@ def main() -> None:
             rate = variant.tokens_per_second()
             if number:  # the first round warms up
                 rates[title].append(rate)
-    plain = statistics.median(rates["nothing left out"])
+    plain = statistics.median(rates["none"])
     print(f"{prepared.task.name}, {prepared.recipe.model.title}, {precision}, {environment.machine()['processor']}\n")
-    print("| left out | tokens/s | ratio |\n|---|---|---|")
+    print("| speed-up | tokens/s | ratio |\n|---|---|---|")
     for title, measured in rates.items():
         print(f"| {title} | {statistics.median(measured):,.0f} | {statistics.median(measured) / plain:.2f} |")
-    for title in ("nothing left out", "all"):
-        print(f"\nWhere the time goes, {title}:\n\n{profiled(variants[title].tokens_per_second)}")
+    for title in ("none", "all"):
+        print(f"\nShare of the time per operator, speed-ups: {title}\n\n{profiled(variants[title].tokens_per_second)}")
 
 
 def profiled(work: Callable[[], Any], rows: int = 8) -> str:

@@ -1,14 +1,14 @@
-"""What the options of training.head_start, layerwise_lr_decay and head_learning_rate gain in the same time.
+"""Compare the scores with training.head_start, layerwise_lr_decay and head_learning_rate after the same training time.
 
     python benchmarks/time_to_quality.py --output FOLDER \\
         --data sst2=text_classification,train.tsv,validation.tsv \\
         --data banking77=text_classification,train.csv,test.csv,label=category \\
         --data wnut17=ner,train.conll,validation.conll
 
-Each option trains the same model on the same rows with the same seeds. Without any option it trains so many epochs; what that
-took is the time of all others. A probe's seconds are taken out of it: the run has so many steps fewer, and a schedule that
-ends with them. Scores are read at equal shares of that time, evaluations not counted. Precision and savings are those of a
-run. One process; prints Markdown, and keeps every number in FOLDER/time_to_quality.json.
+Each option trains the same model on the same rows with the same seeds. The option "none" trains the given number of epochs; all
+other options get the same time. A probe's seconds count as training time: the run has fewer steps, and a shorter schedule.
+Scores are measured after half of the time and at the end; evaluations do not count. Precision and speed-ups are those of a
+normal run. Uses one process. Prints Markdown, and writes every number to FOLDER/time_to_quality.json.
 """
 
 import argparse
@@ -54,7 +54,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Source:
-    """A data set: its name, the task, its files, and the task's columns by the names that the files have."""
+    """A data set: name, task, files, and {column of the task: column of the files}."""
 
     name: str
     task: str
@@ -65,7 +65,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Size:
-    """So many training rows, read so often without any option."""
+    """The number of training rows, and the epochs of the option "none"."""
 
     rows: int
     epochs: int
@@ -73,7 +73,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Record:
-    """One run. `scores` stand at equal shares of the time; seconds are those of training, evaluations not counted."""
+    """One run. `scores` are those after half of the time and at the end; the seconds do not include evaluations."""
 
     data: str
     rows: int
@@ -88,7 +88,7 @@ class Record:
 
 
 def main() -> None:
-    """Measure, print the tables, and write them beside the numbers."""
+    """Measure, and print and write the tables."""
     arguments = _arguments()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
@@ -99,17 +99,18 @@ def main() -> None:
     for source in arguments.data:
         with tempfile.TemporaryDirectory() as scratch:
             recipes = {option: _recipe(Path(scratch), source, option, arguments) for option in arguments.options}
-            whole = prepare(recipes["none"], work_folder=Path(scratch))
-        AcceleratorState._reset_state()  # the data set before may have had another precision
-        precision = whole.recipe.training.mixed_precision
+            all_rows = prepare(recipes["none"], work_folder=Path(scratch))
+        AcceleratorState._reset_state()  # the previous data set may have had another precision
+        precision = all_rows.recipe.training.mixed_precision
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=precision)
         print(f"{source.name}: mixed_precision {precision}", flush=True)
         for size in arguments.sizes:
             for seed in arguments.seeds:
-                some = _some_rows(whole, size, seed, arguments.validation_rows)
+                prepared = _select_rows(all_rows, size, seed, arguments.validation_rows)
                 step_seconds: float | None = None
                 for option, recipe in recipes.items():
-                    record = _measure(accelerator, some, source.name, size, seed, option, recipe, step_seconds)
+                    case = Case(source.name, size, seed, option, recipe)
+                    record = _measure(accelerator, prepared, case, step_seconds)
                     if option == "none":
                         step_seconds = record.train_seconds / record.steps
                     records.append(record)
@@ -134,10 +135,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens-per-batch", type=int, default=512)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--validation-rows", type=int, default=500)
-    parser.add_argument("--quick", action="store_true", help="a try in a minute: 64 rows, one epoch, one seed")
+    parser.add_argument("--quick", action="store_true", help="a trial of one minute: 64 rows, one epoch, one seed")
     arguments = parser.parse_args()
     if "none" not in arguments.options:
-        parser.error("--options needs none, whose time all others get")
+        parser.error("--options must include none, which sets the time of the other options")
     arguments.options.sort(key=list(OPTIONS).index)
     if arguments.quick:
         arguments.sizes, arguments.seeds, arguments.validation_rows = [Size(64, 1)], [1], 64
@@ -149,14 +150,14 @@ def _source(text: str) -> Source:
     name, _, rest = text.partition("=")
     parts = rest.split(",")
     if not name or len(parts) < 3 or parts[0] not in find_tasks():
-        raise argparse.ArgumentTypeError(f"found {text!r}; needed: NAME=TASK,TRAIN,VALIDATION[,COLUMN=NAME]")
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected NAME=TASK,TRAIN,VALIDATION[,COLUMN=NAME]")
     return Source(name, *parts[:3], dict(part.split("=", 1) for part in parts[3:]))
 
 
 def _size(text: str) -> Size:
     rows, _, epochs = text.partition("x")
     if not rows.isdecimal() or not epochs.isdecimal():
-        raise argparse.ArgumentTypeError(f"found {text!r}; needed: ROWSxEPOCHS, such as 600x2")
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected ROWSxEPOCHS, such as 600x2")
     return Size(int(rows), int(epochs))
 
 
@@ -189,18 +190,20 @@ def _recipe(scratch: Path, source: Source, option: str, arguments: argparse.Name
     return load_recipe(path, [], find_tasks())
 
 
-def _some_rows(whole: Prepared, size: Size, seed: int, n_validation: int) -> Prepared:
-    """Return the run on rows drawn by the seed, every label among them; the validation rows are always the same."""
+def _select_rows(prepared: Prepared, size: Size, seed: int, n_validation: int) -> Prepared:
+    """Return the run on training rows sampled with the seed, with every label. The validation rows are always the same."""
     splits = {
-        "train": _drawn(whole.data.splits["train"], size.rows, seed),
-        "validation": _drawn(whole.data.splits["validation"], n_validation, 0),
+        "train": _sample(prepared.data.splits["train"], size.rows, seed),
+        "validation": _sample(prepared.data.splits["validation"], n_validation, 0),
     }
-    length = whole.recipe.data.max_length
-    features = {name: whole.task.encode(rows, whole.tokenizer, whole.schema, length) for name, rows in splits.items()}
-    return replace(whole, data=replace(whole.data, splits=splits), features=features)
+    length = prepared.recipe.data.max_length
+    features = {
+        name: prepared.task.encode(rows, prepared.tokenizer, prepared.schema, length) for name, rows in splits.items()
+    }
+    return replace(prepared, data=replace(prepared.data, splits=splits), features=features)
 
 
-def _drawn(rows: Rows, n: int, seed: int) -> Rows:
+def _sample(rows: Rows, n: int, seed: int) -> Rows:
     shuffled = [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
     seen: set[str] = set()
     first: list[Row] = []
@@ -212,19 +215,22 @@ def _drawn(rows: Rows, n: int, seed: int) -> Rows:
     return [*first, *later][:n]
 
 
-def _measure(
-    accelerator: Accelerator,
-    some: Prepared,
-    name: str,
-    size: Size,
-    seed: int,
-    option: str,
-    loaded: LoadedRecipe,
-    step_seconds: float | None,
-) -> Record:
-    """Train and score one option; `step_seconds` is what a step took without any, None while that is what is measured."""
-    training = loaded.recipe.training.model_copy(update={"seed": seed, "num_train_epochs": size.epochs})
-    prepared = replace(some, recipe=loaded.recipe.model_copy(update={"training": training}))
+@dataclass(frozen=True)
+class Case:
+    """One run to measure: data set, size, seed, option and the option's recipe."""
+
+    data: str
+    size: Size
+    seed: int
+    option: str
+    loaded: LoadedRecipe
+
+
+def _measure(accelerator: Accelerator, prepared: Prepared, case: Case, step_seconds: float | None) -> Record:
+    """Train and score one case. `step_seconds` is the time of a step with the option "none", None for this option itself."""
+    recipe, size = case.loaded.recipe, case.size
+    training = recipe.training.model_copy(update={"seed": case.seed, "num_train_epochs": size.epochs})
+    prepared = replace(prepared, recipe=recipe.model_copy(update={"training": training}))
     built = build_model(prepared)
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
     make = partial(make_optimizer, training=training, heads=built.heads)
@@ -233,22 +239,31 @@ def _measure(
     probe = fit_head_probe(accelerator, model, built.new_modules, prepared)
     probe_seconds = 0.0 if probe is None else probe.seconds
     steps = prepared.total_steps(1)
-    lost = 0 if step_seconds is None else round(probe_seconds / step_seconds)
-    due = [max(round(steps * share) - lost, 0) for share in (0.5, 1.0)]
+    lost_steps = 0 if step_seconds is None else round(probe_seconds / step_seconds)
+    due = [max(round(steps * share) - lost_steps, 0) for share in (0.5, 1.0)]
     scores, seconds = [], 0.0
     for step, spent in _steps(accelerator, replicated, prepared, due[-1]):
         seconds += spent
         scores += [_score(accelerator, model, prepared)] * due.count(step) if step in due else []
     metric = prepared.main_metric
     return Record(
-        name, size.rows, size.epochs, seed, option, metric, due[-1], probe_seconds, round(seconds, 2), tuple(scores)
+        case.data,
+        size.rows,
+        size.epochs,
+        case.seed,
+        case.option,
+        metric,
+        due[-1],
+        probe_seconds,
+        round(seconds, 2),
+        tuple(scores),
     )
 
 
 def _steps(
     accelerator: Accelerator, replicated: Replicated, prepared: Prepared, total_steps: int
 ) -> Iterator[tuple[int, float]]:
-    """Train, yielding the number of steps so far, from 0, and the seconds of the last one."""
+    """Train, and yield the number of steps so far, from 0, and the seconds of the last step."""
     plan = training_plan(prepared, total_steps=total_steps, world_size=1)
     yield 0, 0.0
     for report in train(accelerator, replicated, plan, Progress()):
@@ -273,7 +288,7 @@ def _line(record: Record) -> str:
 
 
 def _write(arguments: argparse.Namespace, records: Sequence[Record]) -> str:
-    """Write numbers and tables so far; return the tables."""
+    """Write the numbers and tables so far; return the tables."""
     text = _tables(records)
     shown = {key: str(value) for key, value in vars(arguments).items() if key not in ("data", "output")}
     content = {
@@ -288,40 +303,41 @@ def _write(arguments: argparse.Namespace, records: Sequence[Record]) -> str:
 
 
 def _tables(records: Sequence[Record]) -> str:
-    """Return a table of data sets, sizes and options, and one of the options over all; differences are seed by seed."""
+    """Return a table per data set, size and option, and one per option. Differences are paired by seed."""
     lines = [
         "| data | rows x epochs | option | steps | probe, s | training, s | half the time | end | end, difference to none |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for place in dict.fromkeys((one.data, one.rows, one.epochs) for one in records):
-        here = [one for one in records if (one.data, one.rows, one.epochs) == place]
-        for option in dict.fromkeys(one.option for one in here):
-            some = [one for one in here if one.option == option]
+    for data, rows, epochs in dict.fromkeys((record.data, record.rows, record.epochs) for record in records):
+        of_size = [r for r in records if (r.data, r.rows, r.epochs) == (data, rows, epochs)]
+        for option in dict.fromkeys(record.option for record in of_size):
+            runs = [record for record in of_size if record.option == option]
             cells = [
-                f"{some[0].data}, {some[0].metric}",
-                f"{some[0].rows} x {some[0].epochs}",
+                f"{data}, {runs[0].metric}",
+                f"{rows} x {epochs}",
                 option,
-                f"{statistics.fmean(one.steps for one in some):.0f}",
-                f"{statistics.fmean(one.probe_seconds for one in some):.1f}",
-                f"{statistics.fmean(one.train_seconds for one in some):.1f}",
-                *(_spread([one.scores[at] for one in some]) for at in (0, 1)),
-                "" if option == "none" else _spread(_differences(records, some, 1), "+"),
+                f"{statistics.fmean(run.steps for run in runs):.0f}",
+                f"{statistics.fmean(run.probe_seconds for run in runs):.1f}",
+                f"{statistics.fmean(run.train_seconds for run in runs):.1f}",
+                *(_spread([run.scores[at] for run in runs]) for at in (0, 1)),
+                "" if option == "none" else _spread(_differences(records, runs, 1), "+"),
             ]
             lines.append(f"| {' | '.join(cells)} |")
     lines += ["", "| option | runs | half the time, difference to none | end, difference to none | better | worse |"]
     lines.append("|---|---|---|---|---|---|")
-    for option in dict.fromkeys(one.option for one in records if one.option != "none"):
-        some = [one for one in records if one.option == option]
-        at_end = _differences(records, some, 1)
+    for option in dict.fromkeys(record.option for record in records if record.option != "none"):
+        runs = [record for record in records if record.option == option]
+        at_end = _differences(records, runs, 1)
         better, worse = sum(value > 0 for value in at_end), sum(value < 0 for value in at_end)
-        spreads = f"{_spread(_differences(records, some, 0), '+')} | {_spread(at_end, '+')}"
-        lines.append(f"| {option} | {len(some)} | {spreads} | {better} | {worse} |")
+        spreads = f"{_spread(_differences(records, runs, 0), '+')} | {_spread(at_end, '+')}"
+        lines.append(f"| {option} | {len(runs)} | {spreads} | {better} | {worse} |")
     return "\n".join(lines) + "\n"
 
 
-def _differences(records: Sequence[Record], some: Sequence[Record], at: int) -> list[float]:
-    plain = {(one.data, one.rows, one.epochs, one.seed): one.scores[at] for one in records if one.option == "none"}
-    return [one.scores[at] - plain[one.data, one.rows, one.epochs, one.seed] for one in some]
+def _differences(records: Sequence[Record], runs: Sequence[Record], at: int) -> list[float]:
+    """Return the difference of each run's score to the run with the option "none" and the same seed."""
+    plain = {(r.data, r.rows, r.epochs, r.seed): r.scores[at] for r in records if r.option == "none"}
+    return [run.scores[at] - plain[run.data, run.rows, run.epochs, run.seed] for run in runs]
 
 
 def _spread(values: Sequence[float], sign: str = "") -> str:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Two hosts on this machine: two network namespaces joined by a cable (a veth pair), each with a folder of its own that the
-# other does not see. Trains the demo's model for a few steps in one process and over both hosts, and prints the losses side
-# by side; then a model made on one host only, other rows, no rows, and a process killed.
+# Two hosts on this machine: two network namespaces connected by a veth pair, each with its own folder that is not visible on the
+# other. Trains the demo's model for a few steps in one process and on both hosts, and prints the losses side by side. Then it
+# tries a model that exists on one host only, different rows, missing rows, and a killed process.
 #   sudo benchmarks/two_hosts.sh [PYTHON]        needs iproute2 and the demo's packages; takes about two minutes
 set -euo pipefail
 python=$(command -v "${1:-python}")
@@ -26,7 +26,7 @@ for i in 0 1; do
   cp "$toolkit/data_cards/support_inbox/"*.jsonl "$work/${hosts[i]}/"
 done
 
-# on_host NUMBER WORDS...: `ftk WORDS` as one of two nodes, in the host's own folder and under its name
+# on_host NUMBER WORDS...: `ftk WORDS` as one of two nodes, in the host's folder and under its name
 on_host() {
   local i=$1; shift
   (cd "$work/${hosts[i]}" && exec ip netns exec "ftk-${hosts[i]}" unshare --uts sh -c 'hostname "$0"; exec "$@"' "${hosts[i]}" \
@@ -34,7 +34,7 @@ on_host() {
     --master_addr 10.77.0.1 --master_port 29511 -m ft_toolkit "$@") > "$work/${hosts[i]}.log" 2>&1
 }
 
-# both WORDS...: on both hosts, prints what they said (less the launcher's own lines) and their exit codes
+# both WORDS...: on both hosts, prints their output (without the launcher's own lines) and their exit codes
 both() {
   local codes=(0 0)
   on_host 0 "$@" & local first=$!
@@ -64,11 +64,11 @@ worst = max(abs(a["loss"] - b["loss"]) / a["loss"] for a, b in zip(one, two))
 assert worst < 1e-4, worst
 PYTHON
 
-echo "== a smoke run: the stand-in is made on alpha, and beta gets a copy"
+echo "== a smoke run: the tiny model is created on alpha, and beta receives a copy"
 both run sst2_lora --smoke --output smoke
 grep -h 'fresh process' "$work/alpha.log"
 
-echo "== other rows on beta"
+echo "== different rows on beta"
 rows=train.jsonl
 own=(data.card=null "data.train=$rows" data.validation_fraction=0.2 data.columns.label=category)
 sed -i 1d "$work/beta/$rows"
@@ -79,7 +79,7 @@ rm "$work/beta/$rows"
 both "${settings[@]}" "${own[@]}" --output none || true
 errors
 
-echo "== beta's process is killed in training"
+echo "== the process on beta is killed during training"
 on_host 0 "${settings[@]}" training.max_steps=500 --output killed & first=$!
 on_host 1 "${settings[@]}" training.max_steps=500 --output killed & second=$!
 until [ "$(cat "$work/alpha/killed/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ]; do sleep 0.2; done

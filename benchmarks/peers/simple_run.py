@@ -1,10 +1,10 @@
-"""Train a classifier or a tagger with simpletransformers at its defaults, and print what it took as one line of JSON.
+"""Train a classifier or a tagger with simpletransformers' defaults, and print times and scores as one line of JSON.
 
     python benchmarks/peers/simple_run.py JOB.json
 
-It needs a Python environment of its own, since simpletransformers wants other versions: against_peers.py is told of it by
---simpletransformers-python. The job is that of trainer_run.py. `right` is known for classification only.
-Question answering cannot be imported: version 0.70.8 asks transformers 5 for a class that it does not have.
+simpletransformers requires other package versions, so it needs its own Python environment; against_peers.py takes its Python as
+--simpletransformers-python. The job has the keys of trainer_run.py. `right` is given for classification only. Question
+answering cannot be imported: version 0.70.8 uses a class that transformers 5 removed.
 """
 
 import json
@@ -41,8 +41,8 @@ def main(job: dict[str, Any]) -> None:
     fit()
     trained = time.perf_counter()
     right = evaluate()
-    took = {"train_seconds": trained - before, "evaluation_seconds": time.perf_counter() - trained}
-    print(json.dumps({**took, "right": right}))
+    seconds = {"train_seconds": trained - before, "evaluation_seconds": time.perf_counter() - trained}
+    print(json.dumps({**seconds, "right": right}))
 
 
 def read(path: str) -> Rows:

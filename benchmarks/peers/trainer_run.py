@@ -1,9 +1,9 @@
-"""Train one model with transformers.Trainer, as its example scripts do, and print what it took as one line of JSON.
+"""Train one model with transformers.Trainer, as its example scripts do, and print times and scores as one line of JSON.
 
     python benchmarks/peers/trainer_run.py JOB.json
 
-The job, written by against_peers.py, names task, files, model, method, batch, rate, epochs, seed, and a mode of padding:
-max_length (the scripts' default), dynamic, or grouped (dynamic, with rows of similar length together).
+against_peers.py writes the job: task, files, model, method, batch, rate, epochs, seed, and padding, which is max_length (the
+scripts' default), dynamic, or grouped (dynamic, with rows of similar length together).
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 started = time.perf_counter()
 
-import numpy as np  # noqa: E402 - the command's seconds include what importing takes
+import numpy as np  # noqa: E402 - the measured seconds include the imports
 import transformers  # noqa: E402
 from datasets import Dataset, load_dataset  # noqa: E402
 from transformers import (  # noqa: E402
@@ -38,8 +38,8 @@ def classification(job: Job, train: Dataset, validation: Dataset, tokenizer: Any
     labels = sorted(set(train["label"]))
 
     def encode(rows: dict[str, list[Any]]) -> Any:
-        found = tokenizer(rows["text"], truncation=True, max_length=job["max_length"], padding=padding(job))
-        return {**found, "labels": [labels.index(label) for label in rows["label"]]}
+        encoding = tokenizer(rows["text"], truncation=True, max_length=job["max_length"], padding=padding(job))
+        return {**encoding, "labels": [labels.index(label) for label in rows["label"]]}
 
     model = transformers.AutoModelForSequenceClassification.from_pretrained(job["model"], num_labels=len(labels))
     return {"model": model, "encode": encode, "collator": DataCollatorWithPadding(tokenizer)}
@@ -49,7 +49,7 @@ def ner(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[s
     labels = sorted({tag for rows in (train, validation) for tags in rows["tags"] for tag in tags})
 
     def encode(rows: dict[str, list[Any]]) -> Any:
-        found = tokenizer(
+        encoding = tokenizer(
             rows["tokens"],
             is_split_into_words=True,
             truncation=True,
@@ -58,12 +58,12 @@ def ner(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[s
         )
         targets = []
         for number, tags in enumerate(rows["tags"]):
-            words = found.word_ids(number)
+            words = encoding.word_ids(number)
             before = [None, *words[:-1]]
             targets.append(
                 [-100 if w is None or w == b else labels.index(tags[w]) for w, b in zip(words, before, strict=True)]
             )
-        return {**found, "labels": targets}
+        return {**encoding, "labels": targets}
 
     model = transformers.AutoModelForTokenClassification.from_pretrained(job["model"], num_labels=len(labels))
     return {"model": model, "encode": encode, "collator": DataCollatorForTokenClassification(tokenizer)}
@@ -71,7 +71,7 @@ def ner(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[s
 
 def question_answering(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[str, Any]:
     def encode(rows: dict[str, list[Any]]) -> Any:
-        found = tokenizer(
+        encoding = tokenizer(
             rows["question"],
             rows["context"],
             truncation="only_second",
@@ -81,17 +81,19 @@ def question_answering(job: Job, train: Dataset, validation: Dataset, tokenizer:
             return_offsets_mapping=True,
             padding=padding(job),
         )
-        rows_of, offsets = found.pop("overflow_to_sample_mapping"), found.pop("offset_mapping")
+        rows_of, offsets = encoding.pop("overflow_to_sample_mapping"), encoding.pop("offset_mapping")
         starts, ends = [], []
         for number, row in enumerate(rows_of):
             answer = rows["answers"][row][0]
             first, last = answer["answer_start"], answer["answer_start"] + len(answer["text"])
-            inside = [i for i, which in enumerate(found.sequence_ids(number)) if which == 1]
-            held = [i for i in inside if offsets[number][i][1] > first and offsets[number][i][0] < last]
-            whole = held and offsets[number][inside[0]][0] <= first and offsets[number][inside[-1]][1] >= last
-            starts.append(held[0] if whole else 0)
-            ends.append(held[-1] if whole else 0)
-        return {**found, "start_positions": starts, "end_positions": ends}
+            inside = [i for i, which in enumerate(encoding.sequence_ids(number)) if which == 1]
+            answer_tokens = [i for i in inside if offsets[number][i][1] > first and offsets[number][i][0] < last]
+            is_complete = (
+                answer_tokens and offsets[number][inside[0]][0] <= first and offsets[number][inside[-1]][1] >= last
+            )
+            starts.append(answer_tokens[0] if is_complete else 0)
+            ends.append(answer_tokens[-1] if is_complete else 0)
+        return {**encoding, "start_positions": starts, "end_positions": ends}
 
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(job["model"])
     return {"model": model, "encode": encode, "collator": DataCollatorWithPadding(tokenizer)}
@@ -99,11 +101,11 @@ def question_answering(job: Job, train: Dataset, validation: Dataset, tokenizer:
 
 def summarization(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[str, Any]:
     def encode(rows: dict[str, list[Any]]) -> Any:
-        found = tokenizer(rows["document"], truncation=True, max_length=job["max_length"], padding=padding(job))
-        found["labels"] = tokenizer(text_target=rows["summary"], truncation=True, max_length=job["max_target"])[
+        encoding = tokenizer(rows["document"], truncation=True, max_length=job["max_length"], padding=padding(job))
+        encoding["labels"] = tokenizer(text_target=rows["summary"], truncation=True, max_length=job["max_target"])[
             "input_ids"
         ]
-        return found
+        return encoding
 
     model = transformers.EncoderDecoderModel.from_encoder_decoder_pretrained(job["model"], job["model"])
     for config in (model.config, model.generation_config):
@@ -115,8 +117,8 @@ def summarization(job: Job, train: Dataset, validation: Dataset, tokenizer: Any)
 
 def language_modelling(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[str, Any]:
     def encode(rows: dict[str, list[Any]]) -> Any:
-        found = tokenizer(rows["text"], truncation=True, max_length=job["max_length"], padding=padding(job))
-        return dict(found)
+        encoding = tokenizer(rows["text"], truncation=True, max_length=job["max_length"], padding=padding(job))
+        return dict(encoding)
 
     model = transformers.AutoModelForMaskedLM.from_pretrained(job["model"])
     return {
@@ -149,7 +151,7 @@ def with_lora(model: Any) -> Any:
 
 
 def arguments_of(job: Job) -> tuple[TrainingArguments, type[Trainer]]:
-    """Return the settings of a training and the class that runs it."""
+    """Return the training arguments and the trainer class."""
     generates = job["task"] == "summarization"
     arguments_class, trainer_class = (
         (Seq2SeqTrainingArguments, Seq2SeqTrainer) if generates else (TrainingArguments, Trainer)
@@ -220,7 +222,7 @@ def main(job: Job) -> None:
 
 
 class FirstStep(transformers.TrainerCallback):
-    """Notes when the first optimizer step begins."""
+    """Stores the time at which the first optimizer step begins."""
 
     at: float | None = None
 
