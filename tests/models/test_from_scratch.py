@@ -1,4 +1,4 @@
-"""Models from scratch: every kind for its task, the tokenizer's tokens in the config, mistakes in words, the same run twice."""
+"""Models from scratch: each kind with its task, the special tokens in the config, error messages, reproducibility."""
 
 import json
 from io import StringIO
@@ -38,7 +38,7 @@ BERT = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "in
 
 @pytest.fixture
 def make(tmp_path: Path, rows: list[dict[str, Any]]) -> Any:
-    """Return a function that makes a new model's folder."""
+    """Return a function that creates the folder of a model from scratch."""
 
     def made(config: Any, tokenizer: Any = TRAINED, task: str = "language_modelling", name: str = "new") -> Path:
         section = ModelSection.model_validate({"config": config, "tokenizer": tokenizer})
@@ -49,7 +49,7 @@ def make(tmp_path: Path, rows: list[dict[str, Any]]) -> Any:
 
 @pytest.mark.parametrize("model_type", ["gpt2", "llama", "bert", "roberta", "distilbert"])
 @pytest.mark.parametrize("task_name", ["language_modelling", "text_classification"])
-def test_a_new_model_reads_and_learns(make: Any, rows: Any, model_type: str, task_name: str) -> None:
+def test_a_model_from_scratch_trains(make: Any, rows: Any, model_type: str, task_name: str) -> None:
     values = {
         "gpt2": GPT2,
         "llama": {**BERT, "num_key_value_heads": 1, "max_position_embeddings": 64},
@@ -86,9 +86,7 @@ def test_a_new_model_reads_and_learns(make: Any, rows: Any, model_type: str, tas
         ("t5", {"d_model": 16, "num_layers": 1, "num_heads": 2, "d_kv": 8, "d_ff": 32}, "pad_token_id"),
     ],
 )
-def test_an_encoder_decoder_knows_where_to_begin_and_to_stop(
-    make: Any, model_type: str, values: Any, start: str
-) -> None:
+def test_an_encoder_decoder_has_start_and_end_tokens(make: Any, model_type: str, values: Any, start: str) -> None:
     folder = make({**values, "model_type": model_type})
     tokenizer, config = load_tokenizer(folder), AutoConfig.from_pretrained(folder)
     assert config.decoder_start_token_id == getattr(tokenizer, start)
@@ -101,7 +99,7 @@ def test_an_encoder_decoder_knows_where_to_begin_and_to_stop(
     assert torch.isfinite(model(**asked, labels=asked["input_ids"]).loss)
 
 
-def test_an_encoder_can_mask(make: Any) -> None:
+def test_an_encoder_has_a_mask_token(make: Any) -> None:
     tokenizer = load_tokenizer(make({**BERT, "model_type": "bert"}))
     ids = tokenizer("lamp", "late")["input_ids"]
     assert ids[0] == tokenizer.cls_token_id and ids.count(tokenizer.sep_token_id) == 2
@@ -110,7 +108,7 @@ def test_an_encoder_can_mask(make: Any) -> None:
     assert AutoModelForMaskedLM.from_config(config).get_input_embeddings().padding_idx == tokenizer.pad_token_id
 
 
-def test_the_tokenizer_is_the_same_again_and_the_folder_is_taken_over(make: Any) -> None:
+def test_the_tokenizer_is_reproducible_and_the_folder_is_reused(make: Any) -> None:
     one, two = make(GPT2, name="one"), make(GPT2, name="two")
     assert (one / "tokenizer.json").read_bytes() == (two / "tokenizer.json").read_bytes()
     (one / "marker").touch()
@@ -162,7 +160,7 @@ def recipe_of(write_recipe: Any, *overrides: str, config: Any = GPT2) -> Any:
     return load_recipe(path, overrides, TASKS)
 
 
-def test_values_that_make_no_model_are_refused(write_recipe: Any, tmp_path: Path) -> None:
+def test_invalid_values_are_refused(write_recipe: Any, tmp_path: Path) -> None:
     prepared = prepare(recipe_of(write_recipe, "model.config.n_embd=15"), work_folder=tmp_path)
     with pytest.raises(ModelError, match=r"model\.config: .*divisible"):
         build_model(prepared)
@@ -180,7 +178,7 @@ def test_values_that_make_no_model_are_refused(write_recipe: Any, tmp_path: Path
         ("model.tokenizer.vocab_size=10", "vocab_size"),
     ],
 )
-def test_keys_that_do_not_go_together(write_recipe: Any, override: str, message: str) -> None:
+def test_keys_that_exclude_each_other(write_recipe: Any, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         recipe_of(write_recipe, override)
 
@@ -190,7 +188,7 @@ def test_a_tokenizer_without_a_config_is_a_mistake(write_recipe: Any) -> None:
         load_recipe(write_recipe(model__tokenizer="x"), [], TASKS)
 
 
-def test_what_is_made_from_scratch_is_the_same_twice(write_recipe: Any, tmp_path: Path) -> None:
+def test_a_model_from_scratch_is_reproducible(write_recipe: Any, tmp_path: Path) -> None:
     loaded = recipe_of(write_recipe)
     one, two = (prepare(loaded, work_folder=tmp_path / name) for name in ("one", "two"))
     assert one.features == two.features and one.schema == two.schema
@@ -211,7 +209,7 @@ def test_a_run_from_scratch_can_be_used(write_recipe: Any, tmp_path: Path) -> No
     assert prediction["tokens"] > 1 and prediction["bytes"] == 16 and prediction["perplexity"] > 1
 
 
-def test_a_dry_run_makes_the_model_too(write_recipe: Any) -> None:
+def test_a_dry_run_creates_the_model(write_recipe: Any) -> None:
     path = write_recipe(task="language_modelling", model={"config": GPT2, "tokenizer": TRAINED}, data__max_length=32)
     console = Console(file=StringIO(), width=120)
     dry_run(load_recipe(path, [], TASKS), console)

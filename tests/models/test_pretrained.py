@@ -1,4 +1,4 @@
-"""Checkpoints and adapters: what is loaded, what is trained, what is saved."""
+"""Checkpoints and adapters: loading, trainable weights, saving."""
 
 import json
 import subprocess
@@ -55,10 +55,10 @@ ARCHITECTURES: dict[str, tuple[type, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("wanted", ["attention", "all-linear"])
+@pytest.mark.parametrize("target_modules", ["attention", "all-linear"])
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_lora_targets_per_architecture(name: str, wanted: Any) -> None:
-    """Adapters stand in the blocks alone, the head is trained in full, and every trained weight gets a gradient."""
+def test_lora_targets_per_architecture(name: str, target_modules: Any) -> None:
+    """Only the blocks have adapters, the head is trained in full, and every trainable weight receives a gradient."""
     kind, sizes, expected_kind = ARCHITECTURES[name]
     config = kind(**sizes, num_labels=3)
     assert kind_of(config) == expected_kind
@@ -69,13 +69,13 @@ def test_lora_targets_per_architecture(name: str, wanted: Any) -> None:
         for n in linear_modules(model)
         if any(part.isdigit() for part in n.split(".")) and n.split(".")[0] not in heads
     ]
-    adapted = attach(model, LoraMethod(name="lora", target_modules=wanted), [], seed=0)
+    adapted = attach(model, LoraMethod(name="lora", target_modules=target_modules), [], seed=0)
     with_adapter = {
         n.removeprefix("base_model.model.").removesuffix(".lora_A")
         for n, _ in adapted.named_modules()
         if n.endswith(".lora_A")
     }
-    if wanted == "all-linear":
+    if target_modules == "all-linear":
         assert with_adapter == set(in_blocks)
     else:
         assert with_adapter < set(in_blocks) and all("att" in n for n in with_adapter)
@@ -88,7 +88,7 @@ def test_lora_targets_per_architecture(name: str, wanted: Any) -> None:
     assert 0 < count_parameters(adapted).share < 0.3
 
 
-def test_a_wrong_target_is_refused_with_what_there_is(tiny_bert: str) -> None:
+def test_a_wrong_target_is_refused_with_the_allowed_ones(tiny_bert: str) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(tiny_bert)
     message = r"no linear layer of the blocks has a name that ends in 'attention.self.qery'.*Did you mean"
     with pytest.raises(ModelError, match=message):
@@ -141,7 +141,7 @@ def test_a_head_with_the_same_labels_in_another_order_is_refused(tiny_bert: str,
 
 
 def test_a_hub_revision_goes_to_the_download(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the edge of the system: the Hub client is what is replaced, and asked for what."""
+    """The test replaces the Hub client, and checks its arguments."""
     asked = {}
 
     def download(name: str, **kwargs: Any) -> str:
@@ -158,7 +158,7 @@ def test_a_hub_revision_goes_to_the_download(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_gpt2_adapter_saved_merged_or_not_predicts_the_same(
     merge: bool, write_recipe: Any, tiny_gpt2: str, tmp_path: Path
 ) -> None:
-    """The run itself proves the reload in a fresh process; a merged folder also loads with plain transformers."""
+    """The run itself includes the reload check; a merged folder also loads with transformers alone."""
     recipe = write_recipe(model__name=tiny_gpt2, method={"name": "lora", "merge": merge}, training__num_train_epochs=1)
     command = [sys.executable, "-m", "ft_toolkit", "run", str(recipe), "--output", str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -8,7 +8,7 @@ from ft_toolkit.training.batching import epoch_batches, evaluation_batches
 
 
 def lengths_of(n, seed=0):
-    """Return n lengths that look like real texts: most short, a few long, 3 to 128."""
+    """Return n lengths between 3 and 128, distributed like those of real texts: most are short."""
     return np.clip(np.random.default_rng(seed).lognormal(3.0, 0.7, n).astype(int), 3, 128).tolist()
 
 
@@ -33,7 +33,7 @@ def features(plan):
 
 
 def steps(plan):
-    """Return what each step trains on, without who does which part of it."""
+    """Return the features of each step, over all processes."""
     return [sorted(i for rank in step for micro in rank if micro.weight for i in micro.features) for step in plan]
 
 

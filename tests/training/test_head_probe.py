@@ -1,4 +1,4 @@
-"""A head that starts from a probe: fitted to the frozen features, held against scikit-learn, and where training begins."""
+"""The linear probe of a new head: its fit, a comparison with scikit-learn, and the start of training."""
 
 import json
 import os
@@ -31,12 +31,12 @@ from ft_toolkit.training.head_probe import (
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, prepare
 
 PROBE, AUTO = "training.head_start=probe", "training.head_start=auto"
-# What Start finds where nothing was started.
+# The result without a probe.
 NOTHING = HeadProbe("", 0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Start:
-    """A run up to its probe: the weights before and after, and what the probe said of itself."""
+    """A run up to its probe: the weights before and after, and the result of the probe."""
 
     def __init__(self, recipe: Path, scratch: Path, *settings: str) -> None:
         loaded = load_recipe(recipe, [PROBE, "model.dropout=0.0", *settings], find_tasks())
@@ -44,7 +44,7 @@ class Start:
         built: BuiltModel = build_model(self.prepared)
         self.model = built.model
         self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.found = fit_head_probe(Accelerator(), self.model, built.new_modules, self.prepared) or NOTHING
+        self.probe = fit_head_probe(Accelerator(), self.model, built.new_modules, self.prepared) or NOTHING
 
     def changed(self) -> set[str]:
         """Return the names of the weights that the probe wrote."""
@@ -57,7 +57,7 @@ class Start:
         return predictor.predict(one.features["train"])[1]
 
     def inputs(self, layer: str) -> np.ndarray:
-        """Return what the model's layer reads, row by row, each alone and so without padding."""
+        """Return the input of a layer for each row, passed alone and therefore without padding."""
         seen: list[torch.Tensor] = []
         handle = self.model.get_submodule(layer).register_forward_pre_hook(lambda _, args: seen.append(args[0][0]))
         with torch.no_grad():
@@ -85,11 +85,11 @@ class Start:
 def test_the_last_layer_of_each_architecture_is_fitted_and_nothing_else_moves(
     architecture: str, layer: str, tiny: Callable[[str], str], write_recipe: Any, tmp_path: Path
 ) -> None:
-    """What the probe says of its loss is what the model then has, padded batches and all."""
+    """The loss that the probe reports is the loss of the model, also on padded batches."""
     start = Start(write_recipe(), tmp_path, f"model.name={tiny(architecture)}")
-    assert start.found.layer == layer and start.found.features == 32
-    assert start.found.loss < min(start.found.random_loss, np.log(3))
-    assert start.loss() == pytest.approx(start.found.loss, rel=1e-3)
+    assert start.probe.layer == layer and start.probe.features == 32
+    assert start.probe.loss < min(start.probe.random_loss, np.log(3))
+    assert start.loss() == pytest.approx(start.probe.loss, rel=1e-3)
     assert start.changed() <= {f"{layer}.weight", f"{layer}.bias"} and f"{layer}.weight" in start.changed()
 
 
@@ -98,8 +98,8 @@ def test_with_a_method_the_trained_copy_of_the_head_is_fitted_to_the_same_weight
     method: str, layer: str, write_recipe: Any, tmp_path: Path
 ) -> None:
     full, start = Start(write_recipe(), tmp_path), Start(write_recipe(), tmp_path, f"method={method}")
-    assert start.found.loss == pytest.approx(full.found.loss, rel=1e-5)
-    assert start.loss() == pytest.approx(start.found.loss, rel=1e-3)
+    assert start.probe.loss == pytest.approx(full.probe.loss, rel=1e-5)
+    assert start.loss() == pytest.approx(start.probe.loss, rel=1e-3)
     trained = {name for name, parameter in start.model.named_parameters() if parameter.requires_grad}
     assert start.changed() <= trained and len(start.changed()) == 2
     for name in start.changed():
@@ -108,13 +108,13 @@ def test_with_a_method_the_trained_copy_of_the_head_is_fitted_to_the_same_weight
 
 
 def test_the_fit_is_that_of_scikit_learn(write_recipe: Any, tmp_path: Path) -> None:
-    """An outside reference: the same penalty on the same scaled features gives the same logits."""
+    """An independent reference: the same penalty on the same scaled features gives the same logits."""
     start = Start(write_recipe(), tmp_path)
-    assert start.found.penalty in PENALTIES
+    assert start.probe.penalty in PENALTIES
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
     scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), MIN_SCALE * np.sqrt((inputs**2).mean(0)))
-    theirs = LogisticRegression(C=1 / (start.found.penalty * len(targets)), tol=1e-8, max_iter=10_000).fit(
+    theirs = LogisticRegression(C=1 / (start.probe.penalty * len(targets)), tol=1e-8, max_iter=10_000).fit(
         scaled, targets
     )
     ours = start.model.classifier
@@ -122,10 +122,10 @@ def test_the_fit_is_that_of_scikit_learn(write_recipe: Any, tmp_path: Path) -> N
     expected = theirs.predict_log_proba(scaled)
     found = logits - np.log(np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(found, expected, atol=5e-3)
-    assert start.found.loss == pytest.approx(-expected[np.arange(len(targets)), targets].mean(), abs=1e-3)
+    assert start.probe.loss == pytest.approx(-expected[np.arange(len(targets)), targets].mean(), abs=1e-3)
 
 
-def test_numbers_give_ridge_regression(write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_regression_gives_ridge_regression(write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "numbers.jsonl"
     path.write_text("".join(json.dumps({**row, "label": len(row["text"]) / 40}) + "\n" for row in rows))
     settings = [f"data.train={path}", f"data.validation={path}", "data.test=null", "task.problem_type=regression"]
@@ -133,16 +133,16 @@ def test_numbers_give_ridge_regression(write_recipe: Any, rows: list[dict[str, A
     inputs = start.inputs("classifier")
     targets = np.array(start.prepared.features["train"].targets)
     scaled = (inputs - inputs.mean(0)) / np.maximum(inputs.std(0), MIN_SCALE * np.sqrt((inputs**2).mean(0)))
-    expected = Ridge(alpha=start.found.penalty * len(targets) / 2).fit(scaled, targets).predict(scaled)
-    assert start.found.loss == pytest.approx(((expected - targets) ** 2).mean(), rel=0.01)
-    assert start.found.loss < start.found.random_loss
+    expected = Ridge(alpha=start.probe.penalty * len(targets) / 2).fit(scaled, targets).predict(scaled)
+    assert start.probe.loss == pytest.approx(((expected - targets) ** 2).mean(), rel=0.01)
+    assert start.probe.loss < start.probe.random_loss
 
 
 @pytest.mark.parametrize("setting", ["task.class_weights=balanced", "task.problem_type=multi_label_classification"])
-def test_the_loss_is_the_tasks_own(setting: str, write_recipe: Any, tmp_path: Path) -> None:
+def test_the_probe_minimizes_the_loss_of_the_task(setting: str, write_recipe: Any, tmp_path: Path) -> None:
     start, plain = Start(write_recipe(), tmp_path, setting), Start(write_recipe(), tmp_path)
-    assert start.found.loss < start.found.random_loss
-    assert start.found.loss != plain.found.loss
+    assert start.probe.loss < start.probe.random_loss
+    assert start.probe.loss != plain.probe.loss
 
 
 def test_tags_are_fitted_token_by_token(tiny: Callable[[str], str], write_recipe: Any, tmp_path: Path) -> None:
@@ -152,16 +152,16 @@ def test_tags_are_fitted_token_by_token(tiny: Callable[[str], str], write_recipe
     rows = [f"data.{name}={path}" for name in ("train", "validation", "test")]
     for architecture in ("bert", "gpt2"):
         start = Start(write_recipe(), tmp_path, "task=ner", *rows, f"model.name={tiny(architecture)}")
-        assert start.found.loss < 0.8 * start.found.random_loss
+        assert start.probe.loss < 0.8 * start.probe.random_loss
         assert start.changed() == {"classifier.weight", "classifier.bias"}
 
 
-def test_of_many_rows_some_are_read(write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_number_of_features_is_limited(write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:
     path = tmp_path / "many.jsonl"
     many = [{**row, "id": f"{n}", "text": f"{row['label']} {n}"} for n in range(50) for row in rows]
     path.write_text("".join(json.dumps(row) + "\n" for row in many), encoding="utf-8")
     first, again, other = (
-        Start(write_recipe(), tmp_path, f"data.train={path}", f"training.seed={seed}").found for seed in (1, 1, 2)
+        Start(write_recipe(), tmp_path, f"data.train={path}", f"training.seed={seed}").probe for seed in (1, 1, 2)
     )
     assert first.features == MAX_FEATURES < len(many)
     assert first.loss == again.loss != other.loss
@@ -178,7 +178,7 @@ def start_of(folder: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[str, str], tiny_bert: str) -> Path:
-    """A run without dropout, all rows in each of its 120 steps, begun with a probe; recipe and output lie beside it."""
+    """A run with a probe, without dropout, with all rows in each of its 120 steps. Recipe and output are in its folder."""
     folder = tmp_path_factory.mktemp("probed")
     sections = {
         "task": "text_classification",
@@ -195,11 +195,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory, here: Any, data_files: dict[
     return folder / "run"
 
 
-def test_training_begins_at_the_loss_of_the_probe_which_the_run_says_and_keeps(whole: Path) -> None:
-    said = start_of(whole)
-    assert records(whole)[0]["loss"] == pytest.approx(said["loss"], rel=1e-3)
-    assert said["layer"] == "classifier" and said["features"] == 32 and said["seconds"] > 0
-    assert said["loss"] < said["random_loss"]
+def test_training_starts_at_the_loss_of_the_probe_which_the_run_prints_and_records(whole: Path) -> None:
+    probe = start_of(whole)
+    assert records(whole)[0]["loss"] == pytest.approx(probe["loss"], rel=1e-3)
+    assert probe["layer"] == "classifier" and probe["features"] == 32 and probe["seconds"] > 0
+    assert probe["loss"] < probe["random_loss"]
     lines = (whole.parent / "output.txt").read_text().splitlines()
     line = next(line for line in lines if line.startswith("head "))
     assert line.startswith("head       classifier initialized by a linear probe on 32 features: loss ")
@@ -208,7 +208,7 @@ def test_training_begins_at_the_loss_of_the_probe_which_the_run_says_and_keeps(w
 def test_a_stopped_run_resumes_without_a_second_probe_to_bitwise_the_same_weights(
     whole: Path, here: Any, tmp_path: Path
 ) -> None:
-    """With a probe, groups of rates and an adapter: stopped by SIGTERM in the middle, in this very process."""
+    """With a probe, groups of rates and an adapter: stopped by SIGTERM in this process."""
     recipe, cut = whole.parent / "recipe.yaml", tmp_path / "cut"
 
     def stop() -> None:
@@ -236,7 +236,7 @@ def test_a_stopped_run_resumes_without_a_second_probe_to_bitwise_the_same_weight
 
 @pytest.fixture(scope="module")
 def varied(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str) -> str:
-    """A tiny BERT whose pooled features differ from text to text, as a trained one's do."""
+    """A tiny BERT whose pooled features differ between texts, as those of a trained one do."""
     folder = tmp_path_factory.mktemp("varied")
     model = AutoModel.from_pretrained(tiny_bert)
     with torch.no_grad():
@@ -256,47 +256,45 @@ def test_a_new_head_is_probed_unless_the_recipe_says_otherwise(varied: str, writ
         Start(write_recipe(), tmp_path, varied, setting) for setting in (PROBE, AUTO, "training.head_start=none")
     )
     assert load_recipe(write_recipe(), [], find_tasks()).recipe.training.head_start == "auto"
-    assert auto.found.loss == probed.found.loss and auto.changed() == probed.changed() != set()
-    assert none.found == NOTHING and none.changed() == set()
+    assert auto.probe.loss == probed.probe.loss and auto.changed() == probed.changed() != set()
+    assert none.probe == NOTHING and none.changed() == set()
 
 
-def test_a_head_that_would_not_be_steady_starts_at_random(write_recipe: Any, tmp_path: Path) -> None:
-    """A random BERT gives nearly the same features for every text: a head that tells them apart has large weights."""
+def test_a_probe_that_is_too_sensitive_is_rejected(write_recipe: Any, tmp_path: Path) -> None:
+    """A random BERT gives nearly the same features for every text, so a head that separates them has large weights."""
     assert Start(write_recipe(), tmp_path, AUTO).changed() == set()
     assert Start(write_recipe(), tmp_path, PROBE).changed() == {"classifier.weight", "classifier.bias"}
 
 
-def test_a_head_with_steps_enough_to_find_its_direction_starts_at_random(
-    varied: str, write_recipe: Any, tmp_path: Path
-) -> None:
+def test_with_enough_steps_a_head_starts_at_random(varied: str, write_recipe: Any, tmp_path: Path) -> None:
     few, many = (
         Start(write_recipe(), tmp_path, varied, AUTO, f"training.max_steps={3 * STEPS_PER_OUTPUT + more}")
         for more in (0, 1)
     )
     assert (
-        few.changed() == {"classifier.weight", "classifier.bias"} and many.found == NOTHING and many.changed() == set()
+        few.changed() == {"classifier.weight", "classifier.bias"} and many.probe == NOTHING and many.changed() == set()
     )
 
 
-def test_a_checkpoint_with_a_head_of_its_own_keeps_it(write_recipe: Any, tmp_path: Path) -> None:
+def test_a_trained_head_of_the_checkpoint_is_kept(write_recipe: Any, tmp_path: Path) -> None:
     start = Start(write_recipe(), tmp_path)
     start.model.save_pretrained(tmp_path / "trained")
     start.prepared.tokenizer.save_pretrained(tmp_path / "trained")
     trained = f"model.name={tmp_path / 'trained'}"
     auto = Start(write_recipe(), tmp_path, trained, AUTO)
-    assert auto.found == NOTHING and auto.changed() == set()
+    assert auto.probe == NOTHING and auto.changed() == set()
     with pytest.raises(ModelError, match="the checkpoint already has a trained head"):
         Start(write_recipe(), tmp_path, trained)
 
 
 def test_a_run_of_a_few_steps_gets_a_small_probe(write_recipe: Any, tmp_path: Path) -> None:
     settings = ["training.examples_per_batch=8", "training.gradient_accumulation_steps=1"]
-    assert Start(write_recipe(), tmp_path, *settings, "training.max_steps=2").found.features == 16
-    assert Start(write_recipe(), tmp_path, *settings, "training.max_steps=40").found.features == 32
+    assert Start(write_recipe(), tmp_path, *settings, "training.max_steps=2").probe.features == 16
+    assert Start(write_recipe(), tmp_path, *settings, "training.max_steps=40").probe.features == 32
 
 
 @pytest.mark.parametrize("name", ["question_answering", "language_modelling", "text_classification"])
-def test_where_there_is_nothing_to_probe_none_is_made(name: str, write_recipe: Any, tmp_path: Path) -> None:
+def test_without_a_head_to_probe_there_is_no_probe(name: str, write_recipe: Any, tmp_path: Path) -> None:
     """Tasks without such a head, and a model from scratch."""
     task, path = find_tasks()[name], tmp_path / "rows.jsonl"
     rows = task.sample_rows(task.settings())
@@ -306,7 +304,7 @@ def test_where_there_is_nothing_to_probe_none_is_made(name: str, write_recipe: A
         config = "{model_type: bert, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2}"
         settings.append(f"model={{config: {config}, tokenizer: {{train_on_text: true, vocab_size: 300}}}}")
     start = Start(write_recipe(), tmp_path, *settings, AUTO)
-    assert start.found == NOTHING and start.changed() == set()
+    assert start.probe == NOTHING and start.changed() == set()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The loop's mathematics: the loss and its gradient are those of the whole step, and those of an outside reference."""
+"""The mathematics of the loop: loss and gradient of a whole step, compared with other splits and with transformers."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -90,7 +90,7 @@ def test_class_weights_normalize_by_their_sum(tiny_bert: str, rows: list[dict[st
 
 
 def test_losses_equal_those_of_transformers_trainer(tiny_bert: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    """An outside reference: the same batches, no accumulation, the same AdamW, clipping and constant learning rate."""
+    """An independent reference: the same batches, no accumulation, the same AdamW, clipping and constant learning rate."""
     from torch.utils.data import Dataset
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
@@ -172,7 +172,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tiny_bert: str, rows:
 
 
 def test_a_step_has_its_own_random_numbers(tiny_bert: str, rows: list[dict[str, Any]]) -> None:
-    """Dropout depends on (seed, step, rank) alone, so what ran before, an evaluation say, does not matter."""
+    """Dropout depends only on (seed, step, rank), not on earlier random numbers, such as those of an evaluation."""
     first = [r.loss for r in Setup(tiny_bert, rows, dropout=0.3).train(steps=4)]
     second = []
     for report in Setup(tiny_bert, rows, dropout=0.3).train(steps=4):

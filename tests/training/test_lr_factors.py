@@ -1,4 +1,4 @@
-"""Which weight learns how fast: factors computed by hand for BERT, GPT-2 and an encoder-decoder, and what training does."""
+"""The learning rate factor of each weight, computed by hand for several architectures, and its effect in training."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -52,7 +52,7 @@ def factors_of(write_recipe: Any, tiny: Callable[[str], str], tmp_path: Path) ->
                 "bert.encoder.layer.0.attention.self.query.weight": 0.5,
                 "bert.encoder.layer.0.output.LayerNorm.weight": 0.5,
                 "bert.encoder.layer.1.output.dense.weight": 1.0,
-                "bert.pooler.dense.weight": 3.0,  # new in this checkpoint
+                "bert.pooler.dense.weight": 3.0,  # not in the checkpoint
                 "classifier.weight": 3.0,
                 "classifier.bias": 3.0,
             },
@@ -86,7 +86,7 @@ def factors_of(write_recipe: Any, tiny: Callable[[str], str], tmp_path: Path) ->
             "t5",
             {
                 "transformer.shared.weight": 0.25,
-                # a table of positions that stands in the block that reads it
+                # a position table inside a block
                 "transformer.encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight": 0.5,
                 "transformer.decoder.block.1.layer.2.DenseReluDense.wo.weight": 1.0,
                 "transformer.encoder.final_layer_norm.weight": 1.0,
@@ -96,24 +96,24 @@ def factors_of(write_recipe: Any, tiny: Callable[[str], str], tmp_path: Path) ->
         ("modernbert", {"model.embeddings.norm.weight": 0.25, "head.dense.weight": 3.0, "classifier.weight": 3.0}),
     ],
 )
-def test_factors_are_those_computed_by_hand(
+def test_factors_match_those_computed_by_hand(
     architecture: str, expected: dict[str, float], factors_of: Callable[..., dict[str, float]]
 ) -> None:
-    found = factors_of(architecture)
-    assert {name: found[name] for name in expected} == pytest.approx(expected)
-    assert sorted(set(found.values())) == pytest.approx([0.25, 0.5, 1.0, 3.0])
+    factors = factors_of(architecture)
+    assert {name: factors[name] for name in expected} == pytest.approx(expected)
+    assert sorted(set(factors.values())) == pytest.approx([0.25, 0.5, 1.0, 3.0])
 
 
-def test_adapters_learn_as_the_block_they_are_in(factors_of: Callable[..., dict[str, float]]) -> None:
-    found = factors_of("bert", "method=lora")
-    by_block = {name: factor for name, factor in found.items() if "lora_" in name}
+def test_adapters_have_the_factor_of_their_block(factors_of: Callable[..., dict[str, float]]) -> None:
+    factors = factors_of("bert", "method=lora")
+    by_block = {name: factor for name, factor in factors.items() if "lora_" in name}
     assert by_block and all(factor == (0.5 if "layer.0." in name else 1.0) for name, factor in by_block.items())
-    assert {factor for name, factor in found.items() if "lora_" not in name} == {3.0}
+    assert {factor for name, factor in factors.items() if "lora_" not in name} == {3.0}
 
 
-def test_frozen_blocks_keep_their_place_in_the_stack(factors_of: Callable[..., dict[str, float]]) -> None:
-    found = factors_of("gpt2", "method={name: freeze, frozen_layers: 1}", "training.layerwise_lr_decay=1.0")
-    assert {name.split(".")[2] for name in found if ".h." in name} == {"1"}
+def test_frozen_blocks_count_as_blocks_of_the_stack(factors_of: Callable[..., dict[str, float]]) -> None:
+    factors = factors_of("gpt2", "method={name: freeze, frozen_layers: 1}", "training.layerwise_lr_decay=1.0")
+    assert {name.split(".")[2] for name in factors if ".h." in name} == {"1"}
 
 
 def test_without_the_settings_all_factors_are_one(write_recipe: Any, tiny_bert: str, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_without_the_settings_all_factors_are_one(write_recipe: Any, tiny_bert: 
 def test_a_step_moves_each_weight_by_its_own_rate(
     write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
-    """Adam's first step has the length of the rate, whatever the gradient: the largest change is learning rate x factor."""
+    """Adam's first step has the size of the rate for any gradient: the largest change is learning rate x factor."""
     settings = [*RATES, "training.weight_decay=0.0", "model.dropout=0.0"]
     prepared = prepare(load_recipe(write_recipe(), settings, find_tasks()), work_folder=tmp_path)
     built = build_model(prepared)
@@ -161,11 +161,14 @@ def test_a_step_moves_each_weight_by_its_own_rate(
             ["training.head_learning_rate=0.1"],
             "training.head_learning_rate: has no effect, because only the head is trained",
         ),
-        (["training.layerwise_lr_decay=1.5"], "training.layerwise_lr_decay: found 1.5"),
-        (["training.layerwise_lr_decay=0"], "training.layerwise_lr_decay: found 0"),
+        (
+            ["training.layerwise_lr_decay=1.5"],
+            "training.layerwise_lr_decay: must be less than or equal to 1; found 1.5",
+        ),
+        (["training.layerwise_lr_decay=0"], "training.layerwise_lr_decay: must be greater than 0; found 0"),
     ],
 )
-def test_what_makes_no_sense_is_a_mistake(settings: list[str], message: str, write_recipe: Any) -> None:
+def test_invalid_rates_are_mistakes(settings: list[str], message: str, write_recipe: Any) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(write_recipe(), ["method=freeze", *settings], find_tasks())
 
@@ -178,7 +181,7 @@ class Block(torch.nn.Module):
         self.h = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
 
 
-def test_a_setting_that_would_change_nothing_is_refused() -> None:
+def test_a_setting_without_effect_is_refused() -> None:
     with pytest.raises(
         ModelError, match=r"layerwise_lr_decay=0.9 has no effect: below the head of Block only one block"
     ):

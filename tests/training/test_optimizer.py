@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step, and which weights decay."""
+"""The learning rate as a function of the step, and the parameter groups of AdamW."""
 
 import itertools
 import math
@@ -59,7 +59,7 @@ def test_the_step_after_the_last_and_later_ones_have_zero(schedule):
 @pytest.mark.parametrize(
     ("schedule", "theirs"), [("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup)]
 )
-def test_without_warm_up_the_rate_is_that_of_transformers(schedule, theirs, total):
+def test_without_warm_up_the_rate_equals_that_of_transformers(schedule, theirs, total):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=2e-4)
     scheduler = theirs(optimizer, num_warmup_steps=0, num_training_steps=total)
     expected = []

@@ -1,4 +1,4 @@
-"""Small models of any class of transformers, without dropout, and what to hold them against each other with."""
+"""Small models of any transformers class, without dropout, and helpers to compare them."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ VOCABULARY, NAMED = 90, 50
 
 
 def config_of(class_name: str) -> Any:
-    """Return a small config of the class's own kind, without dropout."""
+    """Return a small config for a model class, without dropout."""
     config = getattr(transformers, class_name).config_class()
     small = {
         "vocab_size": VOCABULARY,

@@ -1,4 +1,4 @@
-"""What frozen blocks gave in one epoch is what they would give in the next: loss and gradients stay, and no block is called."""
+"""Cached outputs of frozen blocks: loss and gradients stay the same, and later epochs compute no frozen block."""
 
 import copy
 import json
@@ -24,7 +24,7 @@ from ft_toolkit.training.strategies import Replicated
 from ft_toolkit.training.trained_model import training_plan
 
 LENGTHS = [9, 6, 9, 2, 4, 7, 3, 1]
-# Two epochs of batches: other neighbours, and so other padding, in the second.
+# Two epochs with different batches, so different padding.
 EPOCHS = [[(0, 1, 2), (3, 4), (5, 6, 7)], [(7, 3), (2, 6, 5), (4, 0, 1)]]
 ROOM = 2**40
 
@@ -35,7 +35,7 @@ def texts(pad: int) -> list[torch.Tensor]:
 
 
 def loss_of(model: Any, ids: tuple[int, ...]) -> torch.Tensor:
-    """Return a loss that reads what the head says of real tokens."""
+    """Return a loss over the logits of the tokens that are not padding."""
     rows = [texts(model.config.pad_token_id)[i] for i in ids]
     tokens = pad_sequence(rows, batch_first=True, padding_value=model.config.pad_token_id)
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
@@ -45,7 +45,7 @@ def loss_of(model: Any, ids: tuple[int, ...]) -> torch.Tensor:
 
 
 class Calls:
-    """Counts the passes through a module."""
+    """Counts the calls of a module."""
 
     def __init__(self, module: torch.nn.Module) -> None:
         self.n = 0
@@ -78,7 +78,7 @@ def blocks_of(model: Any) -> list[Any]:
 def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, with_others: bool) -> None:
     plain = model_of(class_name)
     for module in plain.modules():
-        if isinstance(module, torch.nn.Dropout):  # GPT-2's tagger has one of its own
+        if isinstance(module, torch.nn.Dropout):  # GPT-2's tagger has an extra dropout
             module.p = 0.0
     freeze(plain, layers, head_modules(plain, []))
     whole = copy.deepcopy(plain)
@@ -111,15 +111,15 @@ def test_loss_and_gradients_stay_the_same(class_name: str, layers: Any, with_oth
             for name, gradient in gradients(plain).items():
                 own = gradients_found.get(name, torch.zeros_like(gradient))
                 torch.testing.assert_close(own, gradient, rtol=1e-4, atol=1e-4)
-        assert (inside.n > before) == (number == 0), "blocks are computed in the first epoch, and then no more"
-    with torch.no_grad():  # who evaluates gets the plain pass
+        assert (inside.n > before) == (number == 0), "blocks are computed in the first epoch only"
+    with torch.no_grad():  # an evaluation computes all blocks
         torch.testing.assert_close(loss_of(whole.eval(), (0, 3)), loss_of(plain.eval(), (0, 3)))
     assert inside.n == before + 1
 
 
 @pytest.mark.parametrize("class_name", ["AlbertForSequenceClassification", "DebertaV2ForSequenceClassification"])
-def test_a_model_that_is_no_plain_chain_is_computed_in_full(class_name: str) -> None:
-    """ALBERT calls one block several times."""
+def test_blocks_that_are_not_a_simple_chain_are_computed_in_every_epoch(class_name: str) -> None:
+    """ALBERT calls the same block several times."""
     plain = model_of(class_name)
     freeze(plain, "all", head_modules(plain, []))
     whole = copy.deepcopy(plain)
@@ -131,8 +131,8 @@ def test_a_model_that_is_no_plain_chain_is_computed_in_full(class_name: str) -> 
         torch.testing.assert_close(found, loss_of(plain, ids), rtol=1e-5, atol=1e-5)
 
 
-def test_what_is_trained_below_is_found_out() -> None:
-    """A block without a gradient of its own above embeddings that have one."""
+def test_trainable_embeddings_below_a_frozen_block_receive_gradients() -> None:
+    """A frozen block above trainable embeddings."""
     model = model_of("BertForSequenceClassification")
     for parameter in model.bert.encoder.layer[0].parameters():
         parameter.requires_grad_(False)
@@ -144,7 +144,7 @@ def test_what_is_trained_below_is_found_out() -> None:
         assert model.bert.embeddings.word_embeddings.weight.grad.any()
 
 
-def test_nothing_is_cache_without_frozen_blocks_with_dropout_or_without_room() -> None:
+def test_no_cache_without_frozen_blocks_with_dropout_or_without_memory() -> None:
     model = model_of("BertForSequenceClassification")
     assert cache_frozen_blocks(model, n_tokens=30, free_bytes=ROOM) == (None, None)
     freeze(model, 2, [])
@@ -162,7 +162,7 @@ def test_nothing_is_cache_without_frozen_blocks_with_dropout_or_without_room() -
     assert cache_frozen_blocks(model, n_tokens=30, free_bytes=ROOM)[0] is not None
 
 
-def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
+def test_a_run_prints_the_cache_and_has_the_losses_of_training_without_it(
     here: Any, write_recipe: Any, tmp_path: Path
 ) -> None:
     settings = [
@@ -187,6 +187,8 @@ def test_a_run_says_what_it_keeps_and_has_the_losses_of_plain_training(
     assert len(losses) == 3 * len(prepared.epoch_batches(0, 1))
 
 
-def test_with_dropout_a_run_says_that_every_epoch_computes_all(here: Any, write_recipe: Any, tmp_path: Path) -> None:
+def test_with_dropout_a_run_prints_why_every_epoch_computes_all_blocks(
+    here: Any, write_recipe: Any, tmp_path: Path
+) -> None:
     done = here("run", write_recipe(), "method={name: freeze, frozen_layers: 1}", "--output", tmp_path / "run")
     assert "have dropout, so each epoch computes them again; model.dropout=0" in " ".join(done.stdout.split())

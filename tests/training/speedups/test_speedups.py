@@ -1,4 +1,4 @@
-"""What is left out changes nothing: outputs, loss and gradients are those of the plain model."""
+"""The speed-ups change nothing: outputs, loss and gradients equal those of the unchanged model."""
 
 import copy
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_other_classes_are_left_as_they_are() -> None:
         assert not shorten_last_block(model_of(class_name))
 
 
-def test_trained_rows_come_back_in_their_places() -> None:
+def test_trained_rows_are_restored_into_the_embedding() -> None:
     model = model_of("BertForTokenClassification")
     before = model.get_input_embeddings().weight.detach().clone()
     ids = [1, 4, 7, 40]
@@ -84,7 +84,7 @@ def test_trained_rows_come_back_in_their_places() -> None:
     assert "bert.embeddings.word_embeddings.weight" in model.state_dict()
 
 
-def test_the_table_of_a_model_of_two_models_is_found() -> None:
+def test_the_embedding_of_an_encoder_decoder_of_two_models_is_found() -> None:
     config = transformers.EncoderDecoderConfig.from_encoder_decoder_configs(
         config_of("BertModel"), config_of("BertLMHeadModel")
     )
@@ -109,7 +109,7 @@ def never() -> set[int]:
     raise AssertionError("nobody need know which rows are named")
 
 
-def test_shared_and_frozen_tables_are_trained_as_they_are() -> None:
+def test_shared_and_frozen_embeddings_are_not_replaced() -> None:
     tied = transformers.BertForMaskedLM(config_of("BertForMaskedLM"))
     assert train_only_rows(tied, never) is None
     frozen = model_of("BertForTokenClassification")
@@ -124,7 +124,7 @@ def test_shared_and_frozen_tables_are_trained_as_they_are() -> None:
 
 @pytest.mark.parametrize("task_name", ["language_modelling", "summarization"])
 @pytest.mark.parametrize("kind", ["tiny_bert", "tiny_gpt2"])
-def test_the_vocabulary_is_computed_where_something_is_predicted(
+def test_logits_are_computed_only_at_predicted_positions(
     task_name: str, kind: str, request: pytest.FixtureRequest
 ) -> None:
     task, folder = find_tasks()[task_name], Path(request.getfixturevalue(kind))
@@ -162,7 +162,7 @@ def test_the_vocabulary_is_computed_where_something_is_predicted(
     assert model(**batch.inputs).logits.shape[:2] == batch.inputs["input_ids"].shape  # the hook is gone
 
 
-def test_dropout_drops_by_its_law() -> None:
+def test_dropout_has_the_right_distribution() -> None:
     torch.manual_seed(3)
     kept, scale = dropout_mask((400, 500), 0.1)
     assert scale == pytest.approx(1 / 0.9, rel=1e-4)
@@ -229,7 +229,7 @@ def test_without_dropout_bfloat16_attention_and_its_gradient_are_those_of_torch(
     assert torch.equal(found[True][0], found[False][0]) == (tokens > 256), "another way only where it is quicker"
 
 
-def test_undo_leaves_plain_modules_and_a_plain_config(tmp_path: Path) -> None:
+def test_remove_speedups_restores_standard_modules_and_config(tmp_path: Path) -> None:
     config = config_of("BertForSequenceClassification")
     config.hidden_dropout_prob = 0.1
     model = transformers.BertForSequenceClassification(config)
