@@ -329,7 +329,15 @@ class CurvePoint(Score):
     folders: list[str]
 
 
-class CurveValue(Score):
+class FittedValue(Score):
+    """A value of a fitted curve with its 95% interval. Unlike a measured score, it is always defined."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CurveValue(FittedValue):
     """The fitted curve at a number of rows."""
 
     rows: float
@@ -339,7 +347,7 @@ class TwiceTheRows(CurveValue):
     """The predicted score at twice the rows, and the change from all rows."""
 
     rows: int
-    change: Score
+    change: FittedValue
 
 
 class CurveFit(Record):
@@ -347,9 +355,9 @@ class CurveFit(Record):
 
     error: str
     law: str
-    a: Score
-    b: Score
-    c: Score
+    a: FittedValue
+    b: FittedValue
+    c: FittedValue
     floor_shown: bool
     widened: float
     rows: int

@@ -56,9 +56,10 @@ def _run_learning_curve(distributed: PartialState, request: CurveRequest, option
     if not distributed.is_main_process:
         return {}
     summary = {"name": name, "command": command, **summarize(request, prepared[0], planned, folder)}
-    write_learning_curve(folder, LearningCurve.model_validate(summary))
+    curve = LearningCurve.model_validate(summary)
+    write_learning_curve(folder, curve)
     write_learning_curve_page(folder)
-    print_learning_curve(summary, folder, options.console)
+    print_learning_curve(curve, folder, options.console)
     return {**summary, "folder": str(folder)}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ft_toolkit.core.run_records import CurveFit, LearningCurve, TwiceTheRows
 from ft_toolkit.core.yaml12 import parse_yaml
 from ft_toolkit.recipe.load import load_recipe
 from ft_toolkit.report.learning_curve import gain_sentence, sentences, write_learning_curve_page
@@ -82,7 +83,7 @@ def test_summary_sentence_and_page_agree(finished_curve: tuple[Path, str]) -> No
         assert point["value"] == run["scores"]["validation"]["metrics"]["accuracy"]["value"]
         assert point["seconds"] == run["training"]["seconds"] and point["standard_error"] >= 1 / 8
     assert model["fit"]["twice"]["rows"] == 64
-    (sentence,) = sentences(summary)
+    (sentence,) = sentences(LearningCurve.model_validate(summary))
     page = (folder / "scale.html").read_text(encoding="utf-8")
     assert sentence.startswith("Predicted for twice the rows (64): ") and sentence in printed and sentence in page
     assert f"Report page: {(folder / 'scale.html').as_uri()}" in printed
@@ -137,7 +138,7 @@ def test_each_model_has_a_curve(
     assert point["folders"] == ["model_2/share_0.25"]
     run = read(folder / "model_2" / "share_0.25" / "results.json")
     assert point["value"] == run["scores"]["test"]["metrics"]["accuracy"]["value"]
-    first, second = sentences(summary)
+    first, second = sentences(LearningCurve.model_validate(summary))
     assert first.startswith(f"{tiny_bert}: Predicted for twice") and second.startswith(
         f"{tiny_gpt2}: Predicted for twice"
     )
@@ -207,9 +208,10 @@ def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tm
 
 def test_the_sentence_states_a_gain_only_if_the_interval_excludes_none(tmp_path: Path) -> None:
     def sentence(low: float, value: float, high: float, **changes: Any) -> str:
-        summary = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
+        facts = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
         change = {"value": value, "low": low, "high": high}
-        return gain_sentence(summary, {"twice": {"rows": 3200, "value": 40.0, "change": change}})
+        twice = TwiceTheRows.model_validate({"rows": 3200, "value": 40.0, "low": 39.0, "high": 41.0, "change": change})
+        return gain_sentence(LearningCurve.model_construct(**facts), CurveFit.model_construct(twice=twice))
 
     begin = "Predicted for twice the rows (3,200): "
     uncertain = "a gain is not certain, because the interval includes no gain."

@@ -161,6 +161,11 @@ def three(tmp_path: Path) -> Path:
         ],
     }  # fmt: skip
     (tmp_path / "results.json").write_text(json.dumps(results))
+    kept = {key: results[key] for key in ("name", "task", "model", "method", "main_metric", "substitutions")}
+    scores = {"test": {"n": 50, "metrics": {"accuracy": by_seed["2"]}}}
+    (tmp_path / "seed_2").mkdir()
+    best = {**kept, "scores": scores, "training": {"steps": 10, "seconds": 100.0}}
+    (tmp_path / "seed_2" / "results.json").write_text(json.dumps(best))
     return tmp_path
 
 
