@@ -1,4 +1,4 @@
-"""What a run leaves for people and programs: results.json, predictions.jsonl, report.html and the model card."""
+"""The report of a run: results.json, predictions.jsonl, the report page, the model card and the console output."""
 
 from pathlib import Path
 

@@ -106,7 +106,7 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         answer_cuts=answer_cuts(key for facts in results.data.splits.values() for key in facts),
         verdict=verdict(results, first, run.metrics),
         comparisons={
-            split: [sentence(one.sentence) for one in compare_with_baselines(results, split, run.metrics)]
+            split: [sentence(comparison.sentence) for comparison in compare_with_baselines(results, split, run.metrics)]
             for split in run.splits
         },
         metrics=[

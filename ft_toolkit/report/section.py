@@ -46,8 +46,8 @@ def per_split(build: Callable[[RunFiles, str], Any]) -> Callable[[RunFiles], lis
 @cache
 def find_sections() -> dict[str, Section]:
     """Return the sections of the folder `sections/` by file name, in the order of the page."""
-    found = {
+    by_name = {
         module.name: importlib.import_module(f"{sections.__name__}.{module.name}").SECTION
         for module in pkgutil.iter_modules(sections.__path__)
     }
-    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
+    return dict(sorted(by_name.items(), key=lambda item: (item[1].order, item[0])))

@@ -98,8 +98,9 @@ def compare_with_baselines(results: Results, split: str, metrics: Mapping[str, M
 
 def best_baseline(comparisons: Iterable[BaselineComparison], *, greater_is_better: bool) -> BaselineComparison | None:
     """Return the comparison with the baseline that has the best score, None without any."""
-    defined = [one for one in comparisons if one.value is not None]
-    return max(defined, key=lambda one: (one.value or 0.0) * (1 if greater_is_better else -1), default=None)
+    defined = [comparison for comparison in comparisons if comparison.value is not None]
+    sign = 1 if greater_is_better else -1
+    return max(defined, key=lambda comparison: sign * (comparison.value or 0.0), default=None)
 
 
 def main_score_text(results: Results, split: str) -> str:
