@@ -2,7 +2,7 @@
 
     Replicated      each process holds everything; DDP averages the gradients
     FullySharded    FSDP2: weights, gradients and optimizer state are sharded
-    ZeroSharded     DeepSpeed ZeRO stage 1 or 2: optimizer state, and in stage 2 gradients, are sharded; weights are whole
+    ZeroSharded     DeepSpeed ZeRO stage 1 or 2: optimizer state, and in stage 2 gradients, are sharded; the weights are not
 
 The loop trains `model` through `optimizer` and `update`. Evaluation, checkpoints and the model folder use `plain`.
 """
@@ -36,7 +36,7 @@ class Strategy(Protocol):
 
     @property
     def plain(self) -> torch.nn.Module:
-        """The model without wrappers, whole on every process. Its weights are current inside `gathered`."""
+        """The unsharded model without wrappers, on every process. Its weights are current inside `gathered`."""
 
     def gathered(self, *, write_back: bool = False) -> AbstractContextManager[None]:
         """Inside, `plain` has the current weights. With `write_back`, changes to them are trained further.

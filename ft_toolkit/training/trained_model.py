@@ -82,7 +82,7 @@ class TrainedModel:
 
     @property
     def plain(self) -> torch.nn.Module:
-        """The model without wrappers, whole on every process. Its weights are current inside `gathered`."""
+        """The unsharded model without wrappers, on every process. Its weights are current inside `gathered`."""
         return self.strategy.plain
 
     def gathered(self, *, write_back: bool = False) -> AbstractContextManager[None]:

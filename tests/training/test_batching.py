@@ -126,7 +126,7 @@ def test_padding_is_a_small_share(size):
 
 def test_an_example_that_exceeds_the_budget_is_refused():
     lengths = [10, 129, 20]
-    with pytest.raises(DataError, match=r"longest example has 129 tokens .* training\.tokens_per_batch=128; raise"):
+    with pytest.raises(DataError, match=r"longest example has 129 tokens, .* training\.tokens_per_batch=128; raise"):
         plan_of(lengths, tokens=128)
     assert features(plan_of(lengths, tokens=129)) == [0, 1, 2]
     assert features(plan_of(lengths, examples=1)) == [0, 1, 2]
