@@ -158,6 +158,8 @@ def _remedy(data: Any) -> str:
         return " For a dict of columns, pass pandas.DataFrame(data); for one row, pass [data]."
     if type(data).__name__ == "IterableDataset":
         return " Pass datasets.Dataset.from_list(list(data))."
+    if hasattr(data, "to_pandas"):
+        return " Pass data.to_pandas()."
     if hasattr(data, "__iter__") and not isinstance(data, (str, bytes)):
         return " Pass list(data)."
     return ""

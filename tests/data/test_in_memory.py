@@ -9,6 +9,7 @@ import sys
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow
 import pytest
 
 from ft_toolkit.core.errors import UsageError
@@ -108,6 +109,7 @@ def test_class_labels_of_a_dataset_become_names_whatever_its_format():
             datasets.Dataset.from_list([{"a": 1}]).to_iterable_dataset(),
             "found datasets.IterableDataset; .* Pass datasets.Dataset.from_list",
         ),
+        (pyarrow.table({"text": ["a"]}), "train: found pyarrow.Table; .* Pass data.to_pandas"),
         ([{1: "a"}], "train: row 1: column names must be text; found 1"),
         ([{"text": b"a"}], "train: row 1: column 'text' holds bytes; allowed: text, numbers"),
         ([{"text": "a"}, {"x": float("inf")}], "train: row 2: column 'x' is infinite"),

@@ -18,6 +18,7 @@ from ft_toolkit.inference.inputs import InputColumns, read_inputs
 from ft_toolkit.inference.model_folder import LoadedModel, load
 from ft_toolkit.tasks import find_tasks
 
+pytestmark = pytest.mark.trains  # most tests load a model
 RUN = Path(__file__).resolve().parents[1] / "fixtures" / "d305cf2" / "run"
 TASKS = find_tasks()
 TEXTS = ["the lamp is broken", "lovely"]
