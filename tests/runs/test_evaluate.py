@@ -198,7 +198,7 @@ def test_reproduce(classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     recipe = classifier / "recipe.yaml"
     reached = CliRunner().invoke(app, ["reproduce", str(recipe), "--output", "one"])
     assert reached.exit_code == 0 and "reached: test accuracy" in reached.output and "a page of ours" in reached.output
-    assert reached.output.count("test (n=") == 1
+    assert reached.output.count("test, n = ") == 1
     (tmp_path / "high.yaml").write_text(recipe.read_text().replace("value: 0.0", "value: 1.5"))
     short = CliRunner().invoke(app, ["reproduce", "high.yaml", "--output", "two"])
     assert isinstance(short.exception, GateError) and short.exception.exit_code == 3
