@@ -4,7 +4,6 @@ A file that cannot be read gives the same one-line error wherever it is read: pa
 """
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,39 +39,6 @@ class Record(BaseModel):
     def as_json(self) -> dict[str, Any]:
         """Return the keys that were read or set, as plain values, under the names that the file has."""
         return self.model_dump(by_alias=True, exclude_unset=True)
-
-    def __getitem__(self, key: str) -> Any:
-        if key not in self:
-            raise KeyError(key)
-        return self.get(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key of the file."""
-        if key not in self:
-            return default
-        extra = self.model_extra or {}
-        return extra[key] if key in extra else getattr(self, _attribute(type(self), key))
-
-    def __contains__(self, key: str) -> bool:
-        return key in (self.model_extra or {}) or _attribute(type(self), key) in self.model_fields_set
-
-    def __iter__(self) -> Iterator[str]:  # type: ignore[override]
-        return iter(self.keys())
-
-    def keys(self) -> list[str]:
-        """Return the keys of the file."""
-        names = [
-            field.alias or name for name, field in type(self).model_fields.items() if name in self.model_fields_set
-        ]
-        return [*names, *(self.model_extra or {})]
-
-    def items(self) -> Iterator[tuple[str, Any]]:
-        """Return keys and values of the file."""
-        return ((key, self[key]) for key in self.keys())
-
-
-def _attribute(model: type[BaseModel], key: str) -> str:
-    return next((name for name, field in model.model_fields.items() if field.alias == key), key)
 
 
 class FileRecord(Record):

@@ -103,7 +103,7 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         usage=usage(run, run.max_length, model=repo or "MODEL", needs_peft=has_adapter),
         licence=_hub_settings(run).get("license"),
         languages=_languages(run),
-        answer_cuts=answer_cuts(key for facts in results.data.splits.values() for key in facts),
+        answer_cuts=answer_cuts(key for facts in results.data.splits.values() for key in facts.as_json()),
         verdict=verdict(results, first, run.metrics),
         comparisons={
             split: [sentence(comparison.sentence) for comparison in compare_with_baselines(results, split, run.metrics)]
@@ -216,7 +216,7 @@ def hub_base_model(run: RunFiles) -> str | None:
     """Return the Hub id of the base model, None for a folder or a Python package."""
     name, source = run.results.model, run.environment.model
     # A folder can have the name of a Hub id; only a model from the Hub has a commit.
-    if source.get("name") == name and "commit" in source and source["commit"] is None:
+    if source.name == name and source.commit is None:
         return None
     return name if is_hub_id(name) and not Path(name).exists() else None
 

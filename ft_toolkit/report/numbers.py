@@ -34,9 +34,8 @@ def number(value: float | None, n: int | None = None) -> str:
 
 def interval(score: Interval | Mapping[str, Any], n: int | None = None) -> str:
     """Return the 95% interval of a score as text."""
-    if score["low"] is None or score["high"] is None:
-        return MISSING
-    return f"{number(score['low'], n)} to {number(score['high'], n)}"
+    low, high = (score.low, score.high) if isinstance(score, Interval) else (score["low"], score["high"])
+    return MISSING if low is None or high is None else f"{number(low, n)} to {number(high, n)}"
 
 
 def is_share(metric: Metric | None) -> bool:

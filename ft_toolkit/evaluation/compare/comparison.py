@@ -127,7 +127,7 @@ def _run_as_json(run: FinishedRun, metric: str) -> dict[str, Any]:
         "model": run.results.model,
         "method": run.results.method if isinstance(run.results, RunResults) else None,
         "smoke": run.results.is_smoke,
-        "seeds": spread and {key: spread[key] for key in ("mean", "sd", "min", "max", "n")},
+        "seeds": spread and spread.model_dump(include={"mean", "sd", "min", "max", "n"}),
     }
 
 

@@ -12,7 +12,7 @@ _TITLES = {"f1": "F1", "support": "examples"}
 
 def _build(run: RunFiles, split: str) -> Table | None:
     scores = run.results.scores[split]
-    rows = [dict(row.items()) for row in scores.per_class or ()]
+    rows = [row.as_json() for row in scores.per_class or ()]
     if not rows:
         return None
     is_sorted = len(rows) > _MAX_UNSORTED and all(row.get("f1") is not None for row in rows)

@@ -22,7 +22,7 @@ _ROW_TITLES = {
 
 def _build(run: RunFiles) -> dict[str, Any] | None:
     data = run.results.data
-    splits = {split: dict(rows.items()) for split, rows in data.splits.items()}
+    splits = {split: rows.as_json() for split, rows in data.splits.items()}
     facts = {
         "Data set": data.title or data.card,
         "Hub": data.hub,

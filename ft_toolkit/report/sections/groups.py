@@ -32,7 +32,7 @@ def _build(run: RunFiles, split: str) -> list[dict[str, Any]]:
                     "title": title,
                     "meaning": meaning,
                     "sentence": gap_sentence(table, key, n),
-                    "table": _table(table[key], n),
+                    "table": _table(_gaps_of(table, key), n),
                 }
                 for key, (title, meaning) in _GAPS.items()
             ],
@@ -41,9 +41,13 @@ def _build(run: RunFiles, split: str) -> list[dict[str, Any]]:
     ]
 
 
+def _gaps_of(table: GroupTable, key: str) -> GroupGaps | None:
+    return table.demographic_parity if key == "demographic_parity" else table.equal_opportunity
+
+
 def gap_sentence(table: GroupTable, key: str, n: int | None = None) -> str:
     """Return whether a gap between the groups of a column is shown; `key` is a key of _GAPS."""
-    gaps: GroupGaps | None = table[key]
+    gaps = _gaps_of(table, key)
     if not gaps:
         return "Not compared: fewer than two groups have enough rows."
     largest, rates = gaps.labels[0], gaps.labels[0].rates
@@ -70,7 +74,7 @@ def shown_gaps(run: RunFiles, split: str) -> list[str]:
     """Return a sentence for each column whose groups differ significantly."""
     sentences = []
     for table in run.results.scores[split].groups:
-        kinds = [title.lower() for key, (title, _) in _GAPS.items() if table[key] and table[key].shown]
+        kinds = [title.lower() for key, (title, _) in _GAPS.items() if (gaps := _gaps_of(table, key)) and gaps.shown]
         if kinds:
             sentences.append(f"the groups of '{table.column}' differ in {' and '.join(kinds)}.")
     return sentences

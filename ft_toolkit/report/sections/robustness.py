@@ -32,7 +32,7 @@ def _build(run: RunFiles, split: str) -> dict[str, Any] | None:
     examples = [
         {
             "kind": plain_name(check.kind),
-            "changed": [{key: _text(value) for key, value in example.items()} for example in check.examples],
+            "changed": [{key: _text(value) for key, value in example.as_json().items()} for example in check.examples],
         }
         for check in checks
         if check.examples
