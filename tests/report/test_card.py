@@ -120,7 +120,7 @@ def test_the_main_score_on_the_hub_s_data_becomes_an_eval_result(make_run):
     score = run.main_score("test")
     assert name == "stanfordnlp_sst2.yaml"
     assert (entry.dataset_id, entry.task_id, entry.dataset_revision) == ("stanfordnlp/sst2", "plain", "ab" * 20)
-    assert entry.value == score["value"] and entry.date == run.environment["started"]
+    assert entry.value == score.value and entry.date == run.environment.started
     assert entry.notes == "accuracy on test, n = 8, 95% interval 0.6250 to 1.0000"
 
 
