@@ -137,7 +137,7 @@ class Baseline:
 
 @dataclass(frozen=True)
 class Classifier:
-    """What calibration, group gaps and attributions need to know of predictions that are labels with probabilities."""
+    """Functions for calibration, group gaps and attributions of predictions that are labels with probabilities."""
 
     # (predictions, schema) -> probabilities, shape (n, labels), in the order of `Task.labels`.
     probabilities: Callable[[Sequence[Prediction], Any], np.ndarray]
@@ -149,7 +149,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Robustness:
-    """Which small changes of the input leave the reference answer as it is, and which answers then count as changed."""
+    """The small changes of the input that keep the reference answer, and the test whether an answer changed."""
 
     # The text columns that are changed, and the kinds of change.
     columns: tuple[str, ...]
@@ -157,13 +157,13 @@ class Robustness:
     # (row, changed texts by column, edits) -> further columns that the changed row needs (moved spans ...); None when the edits
     # destroy an answer, which skips the row.
     move_answers: Callable[[Row, Mapping[str, str], EditsByColumn], dict[str, Any] | None] = lambda row, texts, edits: {}
-    # (answer before, answer after, edits) -> whether both are the same answer. Answers are those of `Task.answer`.
+    # (answer before, answer after, edits) -> whether both are the same answer. `Task.answer` gives the answers.
     same_answer: Callable[[Any, Any, EditsByColumn], bool] = lambda before, after, edits: bool(before == after)
 
 
 @dataclass(frozen=True)
 class ScoredRun:
-    """A finished run for `Task.comparability`; `predictions` is the first array of `to_arrays`."""
+    """A finished run for `Task.comparability`. `predictions` is the first array of `to_arrays`."""
 
     settings: Any
     schema: Any
@@ -174,16 +174,16 @@ class ScoredRun:
 class Comparability:
     """Whether the scores of two runs on the same rows can be compared."""
 
-    # Why no score can be compared, as a clause: "they differ in task.problem_type (...)". None when scores can be compared.
+    # The reason why no score can be compared, such as "they differ in task.problem_type (...)". None if scores can be compared.
     refusal: str | None = None
-    # The metrics that cannot be compared, and a sentence that says why.
+    # The metrics that cannot be compared, and a sentence with the reason.
     incomparable: tuple[str, ...] = ()
     note: str = ""
 
 
 @dataclass(frozen=True)
 class PipelineRequest:
-    """What the code of a transformers pipeline depends on: the model's name, the example input, the length limit in tokens.
+    """Arguments for the code of a transformers pipeline: name of the model, example input, length limit in tokens.
 
     `example` is Python code: a string, or a dict of columns.
     """
@@ -202,7 +202,7 @@ class PipelineCode:
 
 
 def plain_answer_texts(answer: Any) -> list[str]:
-    """Return an answer as texts: of a list its items, of None and "" nothing."""
+    """Return the items of a list as texts, any other answer as one text, and nothing for None and ""."""
     if isinstance(answer, (list, tuple)):
         return [str(item) for item in answer]
     return [] if answer is None or answer == "" else [str(answer)]

@@ -64,11 +64,11 @@ class WrongExample:
 
 @dataclass(frozen=True)
 class WrongExamples:
-    """The examples of a split that a reader should look at, in order, and a sentence that says how they were chosen.
+    """The examples of a split that a reader should look at, in order, and a sentence on their selection.
 
     `n_wrong` counts all wrong examples, None for a task that does not tell right from wrong. `kinds` counts kinds of error:
-    (kind, count, explanation). `side_by_side` shows reference and prediction as two columns of text. `shaded` says that pieces
-    have shares.
+    (kind, count, explanation). `side_by_side` shows reference and prediction as two columns of text. With `shaded`, pieces have
+    shares.
     """
 
     heading: str
