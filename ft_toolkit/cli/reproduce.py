@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,6 +73,7 @@ def reproduce(
     start_processes(processes)
     start_early()
     load_libraries(verbosity)
+    from ft_toolkit.core.run_records import read_results
     from ft_toolkit.evaluation.compare.reference import judge_reference
     from ft_toolkit.runs.seeds import run_recipe
 
@@ -82,7 +84,7 @@ def reproduce(
     if not results:
         return
     better = loaded.task.metrics(loaded.recipe.task)[published.metric].greater_is_better
-    verdict = judge_reference(published, results, greater_is_better=better)
+    verdict = judge_reference(published, read_results(Path(results["folder"])), greater_is_better=better)
     if not verdict.reached:
         raise GateError(verdict.text)
     print(verdict.text)

@@ -1,9 +1,9 @@
 """Compare the score of a run with a published score: reached within the tolerance, or short of it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from ft_toolkit.core.run_records import AnyResults, SeedSpread
+from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.recipe.sections import ReferenceSection
 
 
@@ -27,16 +27,15 @@ def is_reached(reference: ReferenceSection, score: float | None, *, greater_is_b
     return shortfall(reference, score, greater_is_better=greater_is_better) <= reference.tolerance
 
 
-def judge_reference(
-    reference: ReferenceSection, results: Mapping[str, Any], *, greater_is_better: bool
-) -> ReferenceVerdict:
-    """Compare the content of results.json with the `reference:` of a recipe; for a multi-seed run, the mean is compared."""
+def judge_reference(reference: ReferenceSection, results: AnyResults, *, greater_is_better: bool) -> ReferenceVerdict:
+    """Compare results.json with the `reference:` of a recipe; for a multi-seed run, the mean is compared."""
     metric, split = reference.metric, reference.split
-    score = results["scores"].get(split, {}).get("metrics", {}).get(metric, {})
-    value = score.get("mean" if "seeds" in results else "value")
+    scores = results.scores.get(split)
+    score = None if scores is None else scores.metrics.get(metric)
+    value = score.mean if isinstance(score, SeedSpread) else score.value if score is not None else None
     target = f"{reference.value:g} ± {reference.tolerance:g} ({reference.source})"
     reached = is_reached(reference, value, greater_is_better=greater_is_better)
-    if reached is None:
+    if score is None or value is None:
         return ReferenceVerdict(None, f"not measured: the run has no {metric} on {split}. Published: {target}")
     position = _position(score, reference.value)
     comparison = f"{split} {metric} {_number(value)} ({_spread(score)}), published {target}. {position}"
@@ -50,21 +49,24 @@ def _number(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 10 else f"{value:.2f}"
 
 
-def _spread(score: Mapping[str, Any]) -> str:
-    if "mean" in score:
-        sd = "unknown" if score["sd"] is None else _number(score["sd"])
-        return f"mean of {score['n']} seeds, sd {sd}, {_number(score['min'])} to {_number(score['max'])}"
-    if score["low"] is None:
-        return "no interval"
-    return f"95% interval {_number(score['low'])} to {_number(score['high'])}"
+def _spread(score: MetricScore | SeedSpread) -> str:
+    low, high = _range(score)
+    if isinstance(score, SeedSpread):
+        sd = "unknown" if score.sd is None else _number(score.sd)
+        text = f"mean of {score.n} seeds, sd {sd}"
+        return text if low is None or high is None else f"{text}, {_number(low)} to {_number(high)}"
+    return "no interval" if low is None or high is None else f"95% interval {_number(low)} to {_number(high)}"
 
 
-def _position(score: Mapping[str, Any], value: float) -> str:
+def _range(score: MetricScore | SeedSpread) -> tuple[float | None, float | None]:
+    """Return the range of the seeds, or the 95% interval of a single run."""
+    return (score.min, score.max) if isinstance(score, SeedSpread) else (score.low, score.high)
+
+
+def _position(score: MetricScore | SeedSpread, value: float) -> str:
     """Return whether the published value is inside, above or below the interval, as a sentence."""
-    if "mean" in score:
-        low, high, name = score["min"], score["max"], "The range of the seeds"
-    else:
-        low, high, name = score["low"], score["high"], "The interval"
+    low, high = _range(score)
+    name = "The range of the seeds" if isinstance(score, SeedSpread) else "The interval"
     if low is None or high is None:
         return "There is no interval to compare with"
     if low <= value <= high:

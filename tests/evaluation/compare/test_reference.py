@@ -4,14 +4,21 @@ from typing import Any
 
 import pytest
 
+from ft_toolkit.core.run_records import RunResults, SeedsResults
 from ft_toolkit.evaluation.compare.reference import judge_reference
 from ft_toolkit.recipe.sections import ReferenceSection
 
 REFERENCE = ReferenceSection(metric="accuracy", value=0.91, tolerance=0.01, split="test", source="a paper")
 
 
-def results(**score: Any) -> dict[str, Any]:
-    return {"scores": {"test": {"metrics": {"accuracy": score}}}} | ({"seeds": [1, 2]} if "mean" in score else {})
+def results(**score: Any) -> RunResults | SeedsResults:
+    """Return the results of a run, or of a multi-seed run if the score has a mean."""
+    common = {"name": "x", "task": "text_classification", "substitutions": [], "model": "m", "method": "full"}
+    common |= {"main_metric": "accuracy", "scores": {"test": {"n": 9, "metrics": {"accuracy": score}}}}
+    if "mean" not in score:
+        return RunResults.model_validate(common | {"training": {"steps": 3, "seconds": 1.0}})
+    best = {"seed": 1, "folder": "seed_1", "model": "seed_1/model", "chosen_by": "validation loss", "value": 0.5}
+    return SeedsResults.model_validate(common | {"seeds": [1, 2], "best": best, "runs": [], "seconds": 2.0})
 
 
 @pytest.mark.parametrize(
@@ -51,6 +58,8 @@ def test_where_lower_is_better() -> None:
 
 def test_a_split_that_was_not_scored() -> None:
     verdict = judge_reference(
-        REFERENCE.model_copy(update={"split": "validation"}), results(value=0.9), greater_is_better=True
+        REFERENCE.model_copy(update={"split": "validation"}),
+        results(value=0.9, low=0.8, high=1.0),
+        greater_is_better=True,
     )
     assert verdict.reached is None and "no accuracy on validation" in verdict.text
