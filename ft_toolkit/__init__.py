@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ft_toolkit.api import Evaluation as Evaluation
     from ft_toolkit.api import FineTunedRun as FineTunedRun
     from ft_toolkit.api import fine_tune as fine_tune
+    from ft_toolkit.api import load as load
     from ft_toolkit.core.errors import DataError as DataError
     from ft_toolkit.core.errors import FtkError as FtkError
     from ft_toolkit.core.errors import HubError as HubError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from ft_toolkit.core.errors import RecipeError as RecipeError
     from ft_toolkit.core.errors import UsageError as UsageError
     from ft_toolkit.inference.model_folder import LoadedModel as LoadedModel
-    from ft_toolkit.inference.model_folder import load as load
     from ft_toolkit.recipe.load import LoadedRecipe as LoadedRecipe
     from ft_toolkit.recipe.load import load_recipe as load_recipe
     from ft_toolkit.runs.seeds import run_recipe as run_recipe
@@ -48,7 +48,7 @@ _PUBLIC = {
     "UsageError": "ft_toolkit.core.errors",
     "find_tasks": "ft_toolkit.tasks",
     "fine_tune": "ft_toolkit.api",
-    "load": "ft_toolkit.inference.model_folder",
+    "load": "ft_toolkit.api",
     "load_recipe": "ft_toolkit.recipe.load",
     "run_recipe": "ft_toolkit.runs.seeds",
 }

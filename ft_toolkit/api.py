@@ -95,6 +95,22 @@ def fine_tune(
     return FineTunedRun(folder)
 
 
+def load(path: str | os.PathLike[str]) -> "LoadedModel":
+    """Load a finished model to predict.
+
+    `path` is a run folder, a model folder, or a model on the Hub: owner/name or owner/name@revision. Raises ModelError, or
+    RunFolderError for a damaged folder.
+
+        model = ft_toolkit.load("runs/demo")
+        model("Where is my parcel?")                # a dict
+        model(["Where is my parcel?", "Thanks!"])   # a list of dicts
+    """
+    with quiet_libraries():
+        from ft_toolkit.inference.model_folder import LoadedModel  # imports torch
+
+        return LoadedModel(str(path))
+
+
 class FineTunedRun:
     """A finished run. `fine_tune` returns one; `FineTunedRun(folder)` opens the folder of an earlier one.
 
@@ -146,10 +162,7 @@ class FineTunedRun:
 
         run.model("a text")
         """
-        from ft_toolkit.inference.model_folder import load
-
-        with quiet_libraries():
-            return load(self.folder)
+        return load(self.folder)
 
     def predict(self, data: Any, *, columns: Mapping[str, str] | None = None) -> dict[str, Any] | list[dict[str, Any]]:
         """Predict: one dict for a str or a dict, else a list with one dict per row; see `LoadedModel.__call__`.
@@ -157,9 +170,7 @@ class FineTunedRun:
         run.predict("a text")
         run.predict(frame)
         """
-        model = self.model
-        with quiet_libraries():
-            predictions: dict[str, Any] | list[dict[str, Any]] = model(data, columns=columns)
+        predictions: dict[str, Any] | list[dict[str, Any]] = self.model(data, columns=columns)
         return predictions
 
     def evaluate(

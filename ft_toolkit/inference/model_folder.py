@@ -13,6 +13,7 @@ import transformers
 import ft_toolkit
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.hub_names import split_revision
+from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL, RESULTS, is_local
 from ft_toolkit.core.run_records import (
     BaseModelReference,
@@ -141,7 +142,8 @@ class LoadedModel:
         inputs = self.read(data, columns)
         for note in inputs.notes:
             warnings.warn(note, UserWarning, stacklevel=2)
-        predictions = [prediction for chunk in self.stream(inputs) for prediction in chunk]
+        with quiet_libraries():
+            predictions = [prediction for chunk in self.stream(inputs) for prediction in chunk]
         return predictions[0] if is_single(data) else predictions
 
     def read(self, data: Any, columns: Mapping[str, str] | None = None) -> Inputs:
@@ -197,16 +199,3 @@ def model_folder(name: str) -> Path:
         if (path / INFERENCE).is_file():
             return path
     raise ModelError(f"{folder}: not the folder of a finished run or model ({INFERENCE} not found)")
-
-
-def load(path: str | Path) -> LoadedModel:
-    """Load a finished model to predict.
-
-    `path` is a run folder, a model folder, or a model on the Hub: owner/name or owner/name@revision. Raises ModelError, or
-    RunFolderError for a damaged folder.
-
-        model = ft_toolkit.load("runs/demo")
-        model("Where is my parcel?")                # a dict
-        model(["Where is my parcel?", "Thanks!"])   # a list of dicts
-    """
-    return LoadedModel(str(path))

@@ -50,9 +50,9 @@ def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: 
     Records are written as they are computed; until the last one they are in the file `.NAME.new` beside `output`.
     `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. Raises UsageError.
     """
-    from ft_toolkit.inference.model_folder import load  # imports torch, so only after the input is checked
+    from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
 
-    loaded = load(model)
+    loaded = LoadedModel(model)
     inputs = loaded.read(rows, columns)
     for note in inputs.notes:
         sys.stderr.write(f"note: {note}; use --column to choose another\n")

@@ -20,7 +20,7 @@ from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
-from ft_toolkit.inference.model_folder import LoadedModel, load
+from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics, pipeline_tag
@@ -61,7 +61,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
 
     Raises UsageError if the model or the rows cannot be read or do not fit each other.
     """
-    model, split = load(request.model), request.split
+    model, split = LoadedModel(request.model), request.split
     if request.robustness:
         robustness_of(model.task, model.settings)
     data = _load_rows(request, model)

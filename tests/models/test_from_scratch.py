@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 
+from ft_toolkit.api import load
 from ft_toolkit.core.errors import ModelError, RecipeError
-from ft_toolkit.inference.model_folder import load
 from ft_toolkit.models.from_scratch import make_model_from_scratch
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.recipe.load import load_recipe

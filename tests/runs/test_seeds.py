@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from ft_toolkit.api import load
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import RecipeError, UsageError
 from ft_toolkit.core.run_records import read_run_results
 from ft_toolkit.core.run_scores import MetricScore
-from ft_toolkit.inference.model_folder import load
 from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report

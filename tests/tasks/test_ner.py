@@ -450,7 +450,7 @@ def test_a_run_from_files_to_predictions(tmp_path, tiny_bert, write_recipe):
     """Train on the samples, predict a text and given words afresh, in characters of the text."""
     from rich.console import Console
 
-    from ft_toolkit.inference.model_folder import load
+    from ft_toolkit.api import load
     from ft_toolkit.recipe.load import load_recipe
     from ft_toolkit.runs.options import RunOptions
     from ft_toolkit.runs.run import run

@@ -14,9 +14,9 @@ import torch
 import transformers
 from accelerate import Accelerator
 
+from ft_toolkit.api import load
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.evaluation.predictor import Predictor
-from ft_toolkit.inference.model_folder import load
 from ft_toolkit.models.adapters import attach, head_modules, lora_targets, save_model
 from ft_toolkit.models.pretrained import Checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import make_tiny_model
