@@ -38,7 +38,9 @@ def test_columns_by_name_by_language_or_in_a_dict(form: str, tmp_path: Path) -> 
     if form == "by_language":
         backwards = load_data(section, TASK, TASK.settings(source_language="de", target_language="en"))
         assert backwards.splits["train"][0] == {"id": "1", "source": "eins", "target": "one"}
-        with pytest.raises(DataError, match=r"no column 'target' or 'fr' for translation's 'target'.*columns found: en, de"):
+        with pytest.raises(
+            DataError, match=r"no column 'target' or 'fr' for translation's 'target'.*columns found: en, de"
+        ):
             load_data(section, TASK, TASK.settings(source_language="en", target_language="fr"))
     if form == "dict":
         with pytest.raises(DataError, match=r"the column has several languages \(de, en\); set task.source_language"):
