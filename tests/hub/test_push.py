@@ -24,7 +24,7 @@ def test_a_push_uploads_the_model_once_and_a_second_one_nothing(ftk, server, ful
     assert (done.returncode, done.stderr) == (0, "")
     repo = server.hub.repos["model", "alice/demo"]
     commit = repo.refs["refs/heads/main"]
-    assert done.stdout.splitlines()[-1] == f"pushed: {server.url}/alice/demo at commit {commit}"
+    assert done.stdout.splitlines()[-2] == f"pushed: {server.url}/alice/demo at commit {commit}"
     assert repo.private and repo.refs["refs/tags/v1"] == commit and len(repo.titles) == 2
     assert set(repo.files()) == {".gitattributes", "recipe.yaml", "results.json"} | {
         path.name for path in (full_run / "model").iterdir()
@@ -35,7 +35,7 @@ def test_a_push_uploads_the_model_once_and_a_second_one_nothing(ftk, server, ful
     server.hub.log.clear()
     again = ftk("push", full_run, "alice/demo", "--tag", "v1")
     assert again.returncode == 0
-    assert again.stdout.splitlines()[-1].startswith(f"nothing has changed: {server.url}/alice/demo")
+    assert again.stdout.splitlines()[-2].startswith(f"nothing has changed: {server.url}/alice/demo")
     assert repo.refs["refs/heads/main"] == commit and uploads(server.hub) == []
 
 
@@ -100,7 +100,7 @@ def test_a_pull_request_needs_no_right_to_write_and_is_opened_once(ftk, server, 
     for said in ("pushed: ", "nothing has changed: "):
         done = ftk("push", changed_run, "alice/demo", "--pull-request", token="hf_bob")
         assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1].startswith(f"{said}{server.url}/alice/demo/discussions/1 ")
+        assert done.stdout.splitlines()[-2].startswith(f"{said}{server.url}/alice/demo/discussions/1 ")
     assert list(repo.pull_requests) == [1] and repo.refs["refs/heads/main"] == main
     assert b"license: apache-2.0" in server.hub.content("alice/demo", "README.md", "refs/pr/1")
 
@@ -118,7 +118,7 @@ def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run, 
     assert "model.safetensors" in files and "a.txt" in files and not any("adapter" in name for name in files)
     assert json.loads(server.hub.content("alice/demo", "inference.json"))["base_model"] is None
     card = ModelCard(server.hub.content("alice/demo", "README.md").decode())
-    assert card.data.library_name == "transformers" and "The adapter is folded into the weights" in card.text
+    assert card.data.library_name == "transformers" and "The adapter is merged into the weights" in card.text
     (tmp_path / "pulled").mkdir()
     for name in files:
         (tmp_path / "pulled" / name).write_bytes(server.hub.content("alice/demo", name))
@@ -128,7 +128,7 @@ def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run, 
             other["probabilities"], abs=1e-5
         )
     again = ftk("push", lora_run, "alice/demo", "--merged")
-    assert again.stdout.splitlines()[-1].startswith("nothing has changed")
+    assert again.stdout.splitlines()[-2].startswith("nothing has changed")
 
 
 @pytest.mark.parametrize("mode", ["lfs"], indirect=True)
