@@ -213,7 +213,7 @@ def test_wrong_settings_are_recipe_errors(arguments: Any, message: str, tmp_path
         ({"data": {"train": "x.csv"}}, "the train rows are given twice"),
         ({"training": {"learning_rate": object()}}, "fine_tune(): training holds object"),
     ],
-    ids=str,
+    ids=lambda value: value[:40] if isinstance(value, str) else type(value).__name__,
 )
 def test_wrong_rows_leave_no_folder(
     arguments: Any, message: str, tmp_path: Path, monkeypatch: Any, tiny_bert: str
