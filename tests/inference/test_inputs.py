@@ -107,7 +107,7 @@ def test_no_rows_give_no_predictions(model: LoadedModel) -> None:
         ([{"text": 3}], "column 'text' must be text; found 3"),
         (pd.DataFrame([["a"]]), "column names must be text"),
     ],
-    ids=str,
+    ids=lambda value: value[:40] if isinstance(value, str) else type(value).__name__,
 )
 def test_other_objects_and_missing_values_are_refused(data: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
