@@ -70,9 +70,9 @@ app.add_typer(ci, name="ci")
 
 
 def main() -> None:
-    """Run the command line and exit with its exit code. A user's error is printed without a traceback.
+    """Run the command line and exit with its exit code. Errors that a user can cause are printed without a traceback.
 
-    Of several processes, only the first to fail prints its error.
+    With several processes, only the first to fail prints its error.
     """
     sys.excepthook = _print_traceback
     try:

@@ -39,7 +39,8 @@ RunFolderOption = Annotated[
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted run in the folder of --output.")]
 Processes = Annotated[
-    int | None, typer.Option(min=1, help="Number of processes on this machine; each has the whole model (DDP).")
+    int | None,
+    typer.Option(min=1, help="Number of processes on this machine; each has a full copy of the model (DDP)."),
 ]
 Split = Annotated[SplitChoice | None, typer.Option(help="The rows to use. Default: test, if the run has test rows.")]
 Columns = Annotated[
@@ -55,7 +56,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings 
 
 
 def verbosity_of(*, verbose: bool, quiet: bool) -> Verbosity:
-    """Return the verbosity that -v and -q ask for. Raises UsageError for both."""
+    """Return the verbosity that -v and -q set. Raises UsageError if both are given."""
     if verbose and quiet:
         raise UsageError("--verbose and --quiet exclude each other; remove one")
     return Verbosity.VERBOSE if verbose else Verbosity.QUIET if quiet else Verbosity.NORMAL

@@ -39,7 +39,7 @@ def init(
 ) -> None:
     """Write CI files that run a recipe and check its scores.
 
-    CI runs the recipe in smoke mode on every change, and completely on demand.
+    CI runs the recipe in smoke mode on every change, and in full on demand.
 
     \b
     Examples:
@@ -50,7 +50,7 @@ def init(
     selected = [name for name, is_selected in (("github", github), ("gitlab", gitlab)) if is_selected] or list(TARGETS)
     for name in selected:
         if TARGETS[name].exists():
-            raise UsageError(f"{TARGETS[name]} exists already; move it or edit it. Nothing was written")
+            raise UsageError(f"{TARGETS[name]} already exists; move it or edit it. Nothing was written")
     for name in selected:
         text = (TEMPLATES / f"{name}.yml").read_text(encoding="utf-8")
         for key, value in (("RECIPE", recipe), ("INSTALL", install)):

@@ -20,9 +20,11 @@ def compare(
         ),
     ],
     base: Annotated[
-        Path | None, typer.Option(help="Compare with this run in place of the first.", autocompletion=complete_run)
+        Path | None, typer.Option(help="Compare with this run instead of the first.", autocompletion=complete_run)
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="Metric to compare. Default: the main metric of the base.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Metric to compare. Default: the main metric of the base run.")
+    ] = None,
     split: Split = None,
     slice_by: Annotated[
         list[str] | None,

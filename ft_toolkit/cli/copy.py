@@ -25,7 +25,7 @@ def copy(
     source = find_recipe(recipe)
     target = path / source.name if path.is_dir() else path
     if target.exists():
-        raise UsageError(f"{target} exists already; choose another name")
+        raise UsageError(f"{target} already exists; choose another name")
     if not target.parent.is_dir():
         raise UsageError(f"{target}: folder {target.parent} not found")
     shutil.copyfile(source, target)

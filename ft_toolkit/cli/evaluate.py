@@ -18,7 +18,7 @@ def evaluate(
     model: ModelArgument,
     data: Annotated[str, typer.Option(metavar="FILE|CARD", help="The rows: a data file, or the name of a data card.")],
     split: Annotated[
-        SplitChoice, typer.Option(help="Name of the rows in the results; for a data card, the split to read.")
+        SplitChoice, typer.Option(help="Name of the split in the results; for a data card, the split to read.")
     ] = "test",
     column: Columns = None,
     slices: Annotated[

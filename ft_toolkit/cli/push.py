@@ -21,7 +21,7 @@ def push(
         str | None, typer.Option(help="Branch to push to; it is created if necessary. Default: main.")
     ] = None,
     pull_request: Annotated[
-        bool, typer.Option("--pull-request", help="Open a pull request in place of a commit on the branch.")
+        bool, typer.Option("--pull-request", help="Open a pull request instead of a commit on the branch.")
     ] = False,
     tag: Annotated[str | None, typer.Option(help="Tag for the commit, such as v1.0.")] = None,
     merged: Annotated[

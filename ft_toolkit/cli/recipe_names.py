@@ -5,7 +5,7 @@ from pathlib import Path
 from ft_toolkit.core.errors import UsageError, nearest, one_of
 from ft_toolkit.core.shipped import shipped
 
-# Endings of data files that users pass in place of a recipe; .json is left out, because a recipe may be JSON.
+# Endings of data files that users may pass instead of a recipe. Not .json, because a recipe may be JSON.
 _DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".conll")
 
 
@@ -26,8 +26,8 @@ def find_recipe(name: str) -> Path:
             )
         return path
     recipes = shipped_recipes()
-    wanted = name.removeprefix("recipes/").removesuffix(".yaml")
-    matches = [key for key in recipes if wanted in (key, key.rpartition("/")[2])]
+    recipe_name = name.removeprefix("recipes/").removesuffix(".yaml")
+    matches = [key for key in recipes if recipe_name in (key, key.rpartition("/")[2])]
     if len(matches) == 1:
         return recipes[matches[0]]
     if matches:
@@ -37,17 +37,17 @@ def find_recipe(name: str) -> Path:
     if path.is_dir():
         raise UsageError(f"{name} is a folder; a recipe is a YAML file. 'ftk recipes' lists the shipped recipes")
     raise UsageError(
-        f"recipe '{name}' not found, neither as a file nor as a shipped recipe.{_suggestion(path, wanted, recipes)} "
+        f"recipe '{name}' not found: neither a file nor a shipped recipe.{_suggestion(path, recipe_name, recipes)} "
         "'ftk recipes' lists the shipped recipes"
     )
 
 
-def _suggestion(path: Path, wanted: str, recipes: dict[str, Path]) -> str:
+def _suggestion(path: Path, recipe_name: str, recipes: dict[str, Path]) -> str:
     """Return " Did you mean ...?" with the nearest file, in its folder or here, and the nearest shipped recipe."""
     files = [file for folder in (path.parent, Path()) if folder.is_dir() for file in sorted(folder.glob("*.y*ml"))]
     by_stem = {file.stem: str(file) for file in files}
     by_last_name = {key.rpartition("/")[2]: key for key in recipes} | {key: key for key in recipes}
-    file_match, recipe_match = nearest(path.stem, by_stem), nearest(wanted, by_last_name)
+    file_match, recipe_match = nearest(path.stem, by_stem), nearest(recipe_name, by_last_name)
     suggested = [by_stem[file_match]] if file_match else []
     if recipe_match and recipes[by_last_name[recipe_match]].resolve() not in {
         Path(name).resolve() for name in suggested

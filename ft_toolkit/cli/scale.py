@@ -38,12 +38,13 @@ def scale(
     seeds: Annotated[
         str | None,
         typer.Option(
-            metavar="SEED,...", help="Run each share once per seed, such as 1,2,3. Default: those of the recipe."
+            metavar="SEED,...", help="Run each share once per seed, such as 1,2,3. Default: the seeds of the recipe."
         ),
     ] = None,
     split: Annotated[SplitChoice, typer.Option(help="The rows to score on.")] = "validation",
     output: Annotated[
-        Path | None, typer.Option(help="The folder. Default: runs/NAME-scale, with a number if it exists.")
+        Path | None,
+        typer.Option(help="Learning curve folder. Default: runs/NAME-scale, with a number if it exists."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the interrupted learning curve in the folder of --output.")

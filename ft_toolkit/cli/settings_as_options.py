@@ -19,7 +19,7 @@ class VerbWithSettings(TyperCommand):
 
 
 def _check_options(verb: str, words: list[str], options: set[str]) -> None:
-    """Raise UsageError for the first word with dashes that is no option of the verb."""
+    """Raise UsageError for the first word with dashes that is not an option of the verb."""
     for position, word in enumerate(words):
         if word == "--":
             return
@@ -34,7 +34,7 @@ def _check_options(verb: str, words: list[str], options: set[str]) -> None:
 
 
 def _is_unknown_option(option: str, options: set[str]) -> bool:
-    """Return whether a word is an option, but neither one of the verb nor several short ones, such as -vq."""
+    """Return whether a word looks like an option, but is neither one of the verb nor a group of short ones, such as -vq."""
     if option in options or not option.startswith("-"):
         return False
     letters = option.removeprefix("-")

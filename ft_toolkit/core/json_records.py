@@ -42,7 +42,7 @@ class Record(BaseModel):
 
 
 class FileRecord(Record):
-    """A whole JSON file with the version of its format."""
+    """A complete JSON file, with the version of its format."""
 
     schema_version: int = Field(default=SCHEMA_VERSION, ge=1, description="Major version of the format of this file")
 
@@ -139,9 +139,9 @@ def _problems(error: ValidationError) -> str:
     elif first["type"] == "value_error":
         problem = str(first["ctx"]["error"])
     else:
-        expected = _EXPECTED.get(first["type"])
-        found = f"expected {expected}" if expected else first["msg"]
-        problem = f"key '{key}': {found}, found {_type_name(first['input'])}"
+        type_name = _EXPECTED.get(first["type"])
+        expectation = f"expected {type_name}" if type_name else first["msg"]
+        problem = f"key '{key}': {expectation}, found {_type_name(first['input'])}"
     more = f" (and {len(others)} more problem{'s' if len(others) > 1 else ''})" if others else ""
     return problem + more
 

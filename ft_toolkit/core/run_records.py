@@ -147,7 +147,9 @@ class Results(FileRecord):
     model: str
     main_metric: str
     greater_is_better: bool = True
-    lower_is_better: list[str] = Field(default_factory=list, description="The metrics whose best value is a low one")
+    lower_is_better: list[str] = Field(
+        default_factory=list, description="The metrics for which a lower value is better"
+    )
     data: DataFacts = DataFacts()
 
     def as_json(self) -> dict[str, Any]:

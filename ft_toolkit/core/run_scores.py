@@ -57,7 +57,9 @@ class SliceValue(Interval):
     value: str
     n: int
     score: float | None
-    difference: Interval = Field(description="95% interval of the score minus that of the other rows of the split")
+    difference: Interval = Field(
+        description="95% interval of this score minus the score of the other rows of the split"
+    )
 
 
 class SliceTable(Record):
@@ -70,7 +72,7 @@ class SliceTable(Record):
 
 
 class ExpectedCalibrationError(Score):
-    """An expected calibration error, and the 95% quantile of that of a perfectly calibrated model on as many examples."""
+    """An expected calibration error. `chance`: its 95% quantile for a calibrated model on as many examples."""
 
     chance: float
 
@@ -109,14 +111,14 @@ class ReliabilityBins(Record):
 
 
 class RiskCoverageArea(Score):
-    """The area under the risk-coverage curve, with that of an uninformative and of a perfect confidence."""
+    """The area under the risk-coverage curve; also for an uninformative and for a perfect confidence."""
 
     unordered: float
     perfect: float
 
 
 class Abstention(Record):
-    """The accuracy on the rest when the model abstains on the least confident share of the examples."""
+    """The accuracy on the other examples when the model abstains on the least confident share."""
 
     share: float
     accuracy: Score

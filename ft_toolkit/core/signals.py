@@ -9,7 +9,7 @@ from types import FrameType
 
 @dataclass
 class StopRequest:
-    """The signal that asked the process to stop; `signum` is 0 as long as there was none."""
+    """The signal that asked the process to stop; `signum` is 0 if there was none."""
 
     signum: int = 0
 

@@ -126,7 +126,7 @@ def _head(api: HfApi, destination: Destination, title: str) -> tuple[str | None,
 
 
 def _commit(api: HfApi, destination: Destination, files: Files, message: str) -> tuple[str, str]:
-    """Commit all changed files, and delete files that an earlier push left of another model.
+    """Commit all changed files, and delete the files of another model that an earlier push left.
 
     Returns the web page and the commit that contains all files; without changes, this is the current commit.
     """

@@ -27,7 +27,7 @@ Files = dict[str, Path | bytes]
 
 
 def find_run(folder: Path) -> Path:
-    """Return the folder of a finished run; for a multi-seed run, that of the best seed. Raises UsageError."""
+    """Return the folder of a finished run; for a multi-seed run, the folder of the best seed. Raises UsageError."""
     if not (folder / RESULTS).is_file():
         inside = (folder.parent / RESULTS).is_file() and (folder / INFERENCE).is_file()
         hint = f"give the run folder: {folder.parent}" if inside else "a finished run folder of 'ftk run' is required"

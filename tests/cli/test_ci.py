@@ -44,7 +44,7 @@ def test_nothing_is_overwritten_and_a_wrong_recipe_writes_nothing(tmp_path: Path
     assert "recipe 'demmo' not found" in str(init("--recipe", "demmo"))
     assert not list(tmp_path.iterdir())
     TARGETS["gitlab"].write_text("mine")
-    assert "exists already" in str(init())
+    assert "already exists" in str(init())
     assert TARGETS["gitlab"].read_text() == "mine"
     assert not TARGETS["github"].exists()
     assert init("--github") is None

@@ -174,7 +174,7 @@ def test_copy_makes_a_recipe_that_loads_and_never_overwrites(tmp_path: Path) -> 
     assert ftk("copy", "demo", tmp_path).returncode == 0
     assert ftk("show", tmp_path / "demo.yaml").returncode == 0
     again = ftk("copy", "demo", tmp_path / "demo.yaml")
-    assert again.returncode == 2 and "exists already" in again.stderr
+    assert again.returncode == 2 and "already exists" in again.stderr
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(write_recipe: Any, tmp_path: Path) -> None:
@@ -194,7 +194,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(write_recipe: Any, tmp_path: 
 def test_doctor_finds_what_is_required() -> None:
     done = ftk("doctor")
     assert done.returncode == 0 and "verdict      ready" in done.stdout
-    assert "offline by HF_HUB_OFFLINE" in done.stdout
+    assert "offline (HF_HUB_OFFLINE is set)" in done.stdout
 
 
 def test_an_interrupt_before_training_exits_with_130() -> None:

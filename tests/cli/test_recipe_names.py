@@ -35,7 +35,7 @@ def test_a_file_wins_over_a_shipped_recipe(folder: Path) -> None:
 
 def test_a_mistyped_name_suggests_the_nearest_recipe(folder: Path) -> None:
     assert refusal("demmo") == (
-        "recipe 'demmo' not found, neither as a file nor as a shipped recipe. Did you mean 'demo'? "
+        "recipe 'demmo' not found: neither a file nor a shipped recipe. Did you mean 'demo'? "
         "'ftk recipes' lists the shipped recipes"
     )
     assert "Did you mean 'text_classification/sst2_lora'?" in refusal("sst2_lroa")
