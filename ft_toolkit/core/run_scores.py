@@ -28,10 +28,18 @@ class MetricScore(Score):
     )
 
 
+class Lead(Interval):
+    """The interval of the model's score minus the score of a baseline, paired by example."""
+
+    level: float = Field(
+        default=0.95, description="Confidence level; higher for the main metric with several baselines"
+    )
+
+
 class BaselineScore(MetricScore):
     """A metric of a baseline on the same examples."""
 
-    lead: Interval = Field(description="95% interval of the model's score minus the baseline's, paired by example")
+    lead: Lead
 
 
 class ClassScores(Record):
@@ -212,6 +220,7 @@ class SplitScores(Record):
     """The scores of a run or of an evaluation on one split. Other keys are tables of the task."""
 
     n: int
+    resamples: int | None = Field(default=None, description="Bootstrap resamples that were drawn")
     metrics: dict[str, MetricScore]
     baselines: dict[str, dict[str, BaselineScore]] = Field(default_factory=dict)
     per_class: list[ClassScores] | None = None

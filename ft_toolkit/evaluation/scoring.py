@@ -11,6 +11,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.breakdown.split_breakdown import break_down_split
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, full_scores
+from ft_toolkit.evaluation.statistics.significance import enough_resamples
 from ft_toolkit.tasks.base import Rows
 from ft_toolkit.training.prepare import Prepared
 
@@ -93,17 +94,19 @@ def score_split(
 
     `decoded` and each of `baselines` have one prediction per row. The `lead` of a baseline's metric is the interval of the
     score of the model minus the score of the baseline. `fitted_here` says that thresholds and temperatures were fitted to
-    these rows.
+    these rows. `resamples` is the number of bootstrap resamples that were drawn: many baselines need more.
     """
+    setup = replace(setup, samples=enough_resamples(setup.samples, len(baselines)))
     scores = full_scores(decoded, rows, setup)
     baseline_records = {}
     for name, predicted in baselines.items():
         baseline = full_scores(predicted, rows, setup)
-        lead = scores.lead_over(baseline)
+        lead = scores.lead_over(baseline, setup.main_metric, len(baselines))
         baseline_records[name] = {key: {**score, "lead": lead[key]} for key, score in baseline.metrics().items()}
     breakdown = break_down_split(decoded, rows, scores, setup, fitted_here=fitted_here)
     record = {
         "n": scores.n,
+        "resamples": setup.samples,
         "metrics": scores.metrics(),
         **scores.details,
         **breakdown,

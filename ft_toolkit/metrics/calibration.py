@@ -143,13 +143,6 @@ def chance_errors(claimed: Array, *, samples: int, seed: int) -> Array:
     )
 
 
-def wilson_95(hits: float, n: int) -> tuple[float, float]:
-    """Return Wilson's 95% interval of the share hits / n (Wilson 1927), which is also valid for shares of 0 and 1."""
-    z, share = 1.959964, hits / n
-    middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
-
-
 def selective_errors(confidence: Array, correct: Array) -> Array:
     """Return, for k = 1 ... n, the share of errors among the k examples with the highest confidence, shape (n,).
 

@@ -22,8 +22,8 @@ class Metric:
     greater_is_better: bool = True
     # Whether every value is between 0 and `best`, so that a bar can show it.
     is_share: bool = False
-    # Whether the metric is the mean of one value per example, each between 0 and `best`. Implies `is_share`. Such a metric
-    # gets Wilson's interval when all resamples agree.
+    # Whether the metric is the mean of one value per example, each between 0 and `best`. Implies `is_share`. If all
+    # these values are 0 or `best`, the metric is the share of right examples and has Wilson's interval.
     is_mean: bool = False
     # Whether the metric scores the second of exactly two labels only. It is skipped for other numbers of labels.
     needs_two_labels: bool = False

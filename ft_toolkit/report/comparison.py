@@ -12,7 +12,6 @@ from ft_toolkit.core.run_records import RunResults, SeedSpread
 from ft_toolkit.evaluation.compare.comparison import Comparison, seed_spread
 from ft_toolkit.evaluation.compare.differences import ComparedScore, Difference
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, model_megabytes
-from ft_toolkit.evaluation.statistics.significance import LEVEL
 from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
 from ft_toolkit.report.numbers import MISSING, interval, number, seconds
 from ft_toolkit.report.run_files import read_run
@@ -23,7 +22,8 @@ from ft_toolkit.tasks.display.wrong_examples import shorten
 
 # Wider than a narrow terminal, which then wraps whole lines: cells in pieces are harder to read.
 _WIDTH = 110
-_DIFFERENCE_HEADS = ("difference", "95% interval", "p (Holm)", "outcome")
+_EXPLORATORY_HEADS = ("difference", "95% interval")
+_DIFFERENCE_HEADS = (*_EXPLORATORY_HEADS, "p", "outcome")
 
 
 def print_comparison(comparison: Comparison) -> None:
@@ -57,16 +57,20 @@ def _print_settings(comparison: Comparison, console: Console) -> None:
 
 def _print_slices(column: str, rows: list[ComparedScore], comparison: Comparison, console: Console) -> None:
     for run in comparison.runs[1:]:
-        table = Table(f"{column}, {run.label}", "n", *_DIFFERENCE_HEADS, box=None)
+        table = Table(f"{column}, {run.label} (exploratory)", "n", *_EXPLORATORY_HEADS, box=None)
         for row in rows:
-            table.add_row(shorten(row.name, 40), str(row.n), *_difference_cells(row.differences[run.label]))
+            table.add_row(shorten(row.name, 40), str(row.n), *_exploratory_cells(row.differences[run.label]))
         console.print(table, soft_wrap=True)
     if skipped := comparison.skipped[column]:
         console.print(f"{column}: too few rows to compare: {', '.join(skipped)}", soft_wrap=True, markup=False)
 
 
 def _difference_cells(difference: Difference) -> list[str]:
-    return [signed(difference.value), _interval(difference), p_text(difference.corrected), difference.outcome]
+    return [*_exploratory_cells(difference), p_text(difference.corrected), difference.outcome or MISSING]
+
+
+def _exploratory_cells(difference: Difference) -> list[str]:
+    return [signed(difference.value), _interval(difference)]
 
 
 def sentences(comparison: Comparison) -> list[str]:
@@ -107,10 +111,6 @@ def _verdict(comparison: Comparison, run: FinishedRun, difference: Difference) -
             f"(95% interval {_bare(comparison, low, '+')} to {_bare(comparison, high, '+')}; {test})"
         )
     verb = "beats" if difference.outcome == "better" else "is worse than"
-    # The test and the interval are computed in different ways, so the interval of a significant difference can contain 0.
-    if low * high <= 0:
-        span = f"{_amount(comparison, abs(difference.value))} (95% interval {_bare(comparison, low, '+')} to "
-        return f"{run.label} {verb} {base} by {span}{_bare(comparison, high, '+')}; {test})"
     least, most = sorted((abs(low), abs(high)))
     return (
         f"{run.label} {verb} {base} by {_bare(comparison, least)} to {_amount(comparison, most)} (95% interval; "
@@ -159,7 +159,6 @@ def write_comparison(path: Path, comparison: Comparison, command: str) -> None:
         "has_seeds": any(run.seeds for run in comparison.runs),
         "tables": tables,
         "disagreements": [_disagreement(run, comparison) for run in comparison.runs[1:]],
-        "level": LEVEL,
         "command": command,
     }
     page = load_template("comparison.html.j2", autoescape=True, signed=signed, p=p_text, span=_interval)
@@ -167,12 +166,16 @@ def write_comparison(path: Path, comparison: Comparison, command: str) -> None:
 
 
 def _merge_equal(rows: list[ComparedScore]) -> list[ComparedScore]:
-    """Return a row per distinct set of scores, named by all of its metrics: over single labels, f1_micro is the accuracy."""
+    """Return a row per distinct set of scores, named by all of its metrics: over single labels, f1_micro is the accuracy.
+
+    The row of the metric that decides replaces equal exploratory rows.
+    """
     names: dict[str, list[str]] = {}
     merged: dict[str, ComparedScore] = {}
     for row in rows:
-        key = repr((row.scores, [(one.value, one.low, one.high) for one in row.differences.values()]))
-        merged.setdefault(key, row)
+        key = repr((row.scores, [difference.value for difference in row.differences.values()]))
+        is_main = any(difference.outcome is not None for difference in row.differences.values())
+        merged[key] = row if is_main else merged.get(key, row)
         names.setdefault(key, []).append(row.name)
     return [replace(row, name=", ".join(names[key])) for key, row in merged.items()]
 

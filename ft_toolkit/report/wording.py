@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ft_toolkit.core.run_records import EvaluationResults, RunResults
-from ft_toolkit.core.run_scores import Interval, Score, SplitScores
-from ft_toolkit.evaluation.statistics.significance import Outcome
+from ft_toolkit.core.run_scores import Score, SplitScores
+from ft_toolkit.evaluation.statistics.significance import Outcome, judge_interval
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.numbers import count, difference, interval, number
 
-# The interval of a score whose resamples are all equal: see `evaluation.statistics.scores.score_interval`.
+# See `evaluation.statistics.scores.score_interval`.
 INTERVAL_METHOD = (
-    "if all resamples give the same score, a mean over examples gets Wilson's interval and other metrics get none"
+    "a share of right examples has Wilson's interval instead, and a metric that is equal on all resamples has none"
 )
 OPTIMISTIC = "optimistic: these rows also selected the checkpoint"
 
@@ -26,6 +26,7 @@ class BaselineComparison:
     value: float | None
     outcome: Outcome
     # The 95% interval of the model's score minus the baseline's as text, without sign when the difference is significant.
+    # With several baselines it is simultaneous.
     difference: str
 
     @property
@@ -67,27 +68,13 @@ def trainable_share(results: RunResults) -> str:
     return f"{results.method}: {count(trained)} of {count(total)} weights ({share:.{1 if share > 0.001 else 4}%})"
 
 
-def outcome_of(lead: Interval, *, greater_is_better: bool) -> Outcome:
-    """Return the outcome of a paired comparison: a difference is significant when its 95% interval excludes 0.
-
-    `lead` is the interval of the model's score minus the other score.
-    """
-    if lead.low is None or lead.high is None:
-        return "unknown"
-    if lead.low > 0:
-        return "better" if greater_is_better else "worse"
-    if lead.high < 0:
-        return "worse" if greater_is_better else "better"
-    return "no significant difference"
-
-
 def compare_with_baselines(results: Results, split: str, metrics: Mapping[str, Metric]) -> list[BaselineComparison]:
     """Return the comparison with each baseline of a split, under the main metric."""
     main, scores = results.main_metric, results.scores[split]
     comparisons = []
     for name, baseline in scores.baselines.items():
         lead = baseline[main].lead
-        outcome = outcome_of(lead, greater_is_better=results.greater_is_better)
+        outcome = judge_interval(lead.low, lead.high, greater_is_better=results.greater_is_better)
         ends = tuple(end for end in (lead.low, lead.high) if end is not None)
         if outcome in ("better", "worse"):
             ends = tuple(sorted(map(abs, ends)))

@@ -100,13 +100,6 @@ def test_chance_covers_a_calibrated_model_but_not_an_overconfident_one():
     assert c.calibration_error(said, (rng.random(said.shape) < said - 0.2).astype(float)) > limit
 
 
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634)]
-)
-def test_wilson(hits, n, low, high):
-    assert c.wilson_95(hits, n) == pytest.approx((low, high), abs=1e-4)
-
-
 def test_selective_errors_start_with_the_highest_confidence():
     errors = c.selective_errors(np.array([0.2, 0.9, 0.8, 0.7]), np.array([0.0, 1.0, 1.0, 0.0]))
     assert errors.tolist() == pytest.approx([0, 0, 1 / 3, 1 / 2])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval
+from ft_toolkit.evaluation.statistics.shares import wilson
 from ft_toolkit.metrics import calibration as c
 
 Array = np.ndarray
@@ -80,7 +81,7 @@ class _CalibrationScores:
         bins = []
         for number in np.flatnonzero(counts):
             n = int(counts[number])
-            low, high = c.wilson_95(float(true[number]), n)
+            low, high = wilson(float(true[number]), n)
             shares = {"confidence": float(claimed[number] / n), "accuracy": float(true[number] / n)}
             bins.append({"n": n, **shares, "low": low, "high": high})
         return bins

@@ -7,9 +7,10 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.evaluation.breakdown.perturb import ChangedRow
-from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval, score_interval
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup, score_interval
+from ft_toolkit.evaluation.statistics.shares import wilson
+from ft_toolkit.evaluation.statistics.significance import difference_interval, pair_scores
 from ft_toolkit.metrics.bootstrap import resample
-from ft_toolkit.metrics.calibration import wilson_95
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import ChangeKind, Robustness, Row, Task
 
@@ -47,7 +48,7 @@ def judge(
     `trials` are the rows whose tokens changed, `n_rewritten` counts the rows whose text changed. The record is {kind,
     rewritten, changed, flipped, flip_rate: {value, low, high}, metric: {plain, value, low, high, difference: {low, high}},
     examples}. `flip_rate` has Wilson's 95% interval. `metric` is the main metric on the changed rows, `plain` before and
-    `value` after the change; `difference` is the paired bootstrap's 95% interval of after minus before.
+    `value` after the change; `difference` is the paired 95% interval of after minus before.
     """
     record: dict[str, Any] = {"kind": kind, "rewritten": n_rewritten, "changed": len(trials), "flipped": 0}
     undefined = {"value": None, "low": None, "high": None}
@@ -55,7 +56,7 @@ def judge(
         metric = {"plain": None, **undefined, "difference": {"low": None, "high": None}}
         return {**record, "flip_rate": undefined, "metric": metric, "examples": []}
     flipped = [trial for trial in trials if not _has_same_answer(trial, robustness, setup)]
-    low, high = wilson_95(len(flipped), len(trials))
+    low, high = wilson(len(flipped), len(trials))
     return {
         **record,
         "flipped": len(flipped),
@@ -75,8 +76,13 @@ def _score_change(trials: Sequence[Trial], setup: ScoringSetup) -> dict[str, Any
     plain_samples, samples = (
         resample({"": metric.fn}, *arrays, samples=setup.samples, seed=setup.seed)[""] for arrays in (before, after)
     )
-    scores = {"plain": plain, "value": value, **score_interval(samples, metric, len(trials))}
-    return {**scores, "difference": interval(samples - plain_samples)}
+    change = difference_interval(pair_scores(metric, after, before, samples - plain_samples))
+    return {
+        "plain": plain,
+        "value": value,
+        **score_interval(metric, *after, samples),
+        "difference": {"low": change.low, "high": change.high},
+    }
 
 
 def _has_same_answer(trial: Trial, robustness: Robustness, setup: ScoringSetup) -> bool:

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evaluation.statistics.scores import ScoringSetup, finite, interval, score_interval
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup, finite, interval, varying_interval
+from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, wilson
 from ft_toolkit.metrics.bootstrap import resample, varies
 from ft_toolkit.metrics.squad import has_unspaced
 from ft_toolkit.tasks.base import Rows, Task, input_texts
@@ -26,8 +27,9 @@ def score_slices(
     """Return a table per column of `setup.slices` and one by length: {column, metric, values, left_out}.
 
     Each entry of `values` has value, n, score, low and high, and `difference`: {low, high}, the 95% interval of its score minus
-    the score of the other rows of the split, which are resampled independently. Intervals are None for slices of fewer than
-    MIN_ROWS rows and where all resamples are equal (see `score_interval`). `left_out` counts the values beyond MAX_VALUES.
+    the score of the other rows of the split. Shares of right examples have the intervals of Wilson and Newcombe. For other
+    metrics, the slice and the other rows are resampled independently. Intervals are None for slices of fewer than MIN_ROWS rows
+    and where all resamples are equal. `left_out` counts the values beyond MAX_VALUES.
     """
     columns = [(column, column_values(rows, column)) for column in setup.slices]
     slicings = [(column, values, *most_frequent(values)) for column, values in columns]
@@ -35,10 +37,11 @@ def score_slices(
     bands, order = length_bands(lengths)
     if len(order) > 1:
         slicings.append((f"length in {unit}", bands, order, {"values": 0, "rows": 0}))
+    right = right_examples(setup.metrics[setup.main_metric], predictions, references)
     tables = []
     for column, values, chosen, left_out in slicings:
         scores = [
-            {"value": value, **_score_slice(np.array(values) == value, predictions, references, setup)}
+            {"value": value, **_score_slice(np.array(values) == value, (predictions, references), right, setup)}
             for value in chosen
         ]
         tables.append({"column": column, "metric": setup.main_metric, "values": scores, "left_out": left_out})
@@ -87,14 +90,20 @@ def input_lengths(rows: Rows, task: Task) -> tuple[str, list[int]]:
 
 
 def _score_slice(
-    inside: np.ndarray, predictions: np.ndarray, references: np.ndarray, setup: ScoringSetup
+    inside: np.ndarray, arrays: tuple[np.ndarray, np.ndarray], right: np.ndarray | None, setup: ScoringSetup
 ) -> dict[str, Any]:
-    """Return the score of the rows where `inside` (shape (n,), bool) is true, and its difference from the other rows."""
-    n, undefined = int(inside.sum()), {"low": None, "high": None}
-    metric = setup.metrics[setup.main_metric]
-    result = {"n": n, "score": finite(metric.fn(predictions[inside], references[inside])), **undefined}
+    """Return the score of the rows where `inside` (shape (n,), bool) is true, and its difference from the other rows.
+
+    `right` says which examples are right, None if the metric is not their share.
+    """
+    n, metric = int(inside.sum()), setup.metrics[setup.main_metric]
+    predictions, references = arrays
+    undefined = {"low": None, "high": None}
+    score = {"n": n, "score": finite(metric.fn(predictions[inside], references[inside]))}
     if n < MIN_ROWS:
-        return {**result, "difference": undefined}
+        return {**score, **undefined, "difference": undefined}
+    if right is not None:
+        return score | _share_intervals(right[inside], right[~inside], metric.best)
 
     def resampled(part: np.ndarray, seed: int) -> np.ndarray:
         if part.sum() < MIN_ROWS:
@@ -104,4 +113,14 @@ def _score_slice(
 
     scores, others = resampled(inside, setup.seed), resampled(~inside, setup.seed + 1)
     difference = interval(scores - others) if varies(scores) and varies(others) else undefined
-    return result | score_interval(scores, metric, n) | {"difference": difference}
+    return {**score, **varying_interval(scores), "difference": difference}
+
+
+def _share_intervals(inside: np.ndarray, others: np.ndarray, best: float) -> dict[str, Any]:
+    """Return low, high and `difference` of a share: which examples of the slice, and which others, are right (bool)."""
+    low, high = (best * end for end in wilson(int(inside.sum()), len(inside)))
+    difference: dict[str, float | None] = {"low": None, "high": None}
+    if len(others) >= MIN_ROWS:
+        ends = newcombe((int(inside.sum()), int(others.sum())), (len(inside), len(others)))
+        difference = dict(zip(("low", "high"), (best * end for end in ends), strict=True))
+    return {"low": low, "high": high, "difference": difference}

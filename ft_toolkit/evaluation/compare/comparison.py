@@ -7,11 +7,12 @@ from typing import Any
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_records import RunResults, SeedSpread
 from ft_toolkit.evaluation.compare.differences import (
-    SAMPLES,
     ComparedScore,
     compare_classes,
+    compare_main_metric,
     compare_metrics,
     compare_slices,
+    samples_drawn,
 )
 from ft_toolkit.evaluation.compare.disagreements import Disagreement, find_disagreements
 from ft_toolkit.evaluation.compare.example_slices import MIN_ROWS, slice_examples
@@ -24,8 +25,9 @@ from ft_toolkit.evaluation.statistics.significance import LEVEL
 class Comparison:
     """The content of the page, the console output and the JSON file of `ftk compare`.
 
-    The first run is the base. `main` compares the main metric. `slices` has a table per column; `skipped` names, per column,
-    the values with too few rows to compare. `settings` are the recipe settings that differ.
+    The first run is the base. `main` compares the chosen metric, and only there a difference can be shown; `metrics` contains
+    the same row. The other rows, `classes` and `slices` (a table per column) are exploratory. `skipped` names, per column, the
+    values with too few rows to compare. `settings` are the recipe settings that differ.
     """
 
     runs: list[FinishedRun]
@@ -57,7 +59,7 @@ class Comparison:
             "greater_is_better": self.main.greater_is_better,
             "base": self.base.label,
             "level": LEVEL,
-            "resamples": SAMPLES,
+            "resamples": samples_drawn(len(self.runs)),
             "runs": [_run_as_json(run, self.metric) for run in self.runs],
             "main": asdict(self.main),
             "metrics": [asdict(row) for row in self.metrics],
@@ -98,11 +100,12 @@ def compare_runs(runs: Sequence[FinishedRun], *, metric: str | None, columns: Se
         skipped[column] = [value for value, positions in positions_of.items() if len(positions) < MIN_ROWS]
         large = {value: positions for value, positions in positions_of.items() if len(positions) >= MIN_ROWS}
         slices[column] = compare_slices(runs, main_metric, large)
+    main = compare_main_metric(runs, main_metric)
     return Comparison(
         runs=list(runs),
         metric=main_metric,
-        main=compare_metrics(runs, [main_metric])[0],
-        metrics=compare_metrics(runs, names),
+        main=main,
+        metrics=[main if row.name == main_metric else row for row in compare_metrics(runs, names)],
         classes=compare_classes(runs),
         slices=slices,
         skipped=skipped,

@@ -1,4 +1,4 @@
-"""Scores of several runs on the same examples, and how significantly each run differs from the first one (the base)."""
+"""Scores of several runs on the same examples, and the difference of each run from the first one (the base)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,14 +8,15 @@ import numpy as np
 
 from ft_toolkit.evaluation.compare.examples import ScoredExamples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun
-from ft_toolkit.evaluation.statistics.scores import finite, interval, score_interval
+from ft_toolkit.evaluation.statistics.scores import finite, score_interval, varying_interval
 from ft_toolkit.evaluation.statistics.significance import (
     Outcome,
-    bootstrap_p,
-    holm,
-    judge_difference,
-    mcnemar,
-    smallest_detectable_difference,
+    PairedScores,
+    detectable_difference,
+    difference_interval,
+    enough_resamples,
+    judge_interval,
+    paired_counts,
 )
 
 SAMPLES = 2000
@@ -26,19 +27,21 @@ ScoreRows = Callable[[ScoredExamples, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Difference:
-    """The score of a run minus the score of the base, with its 95% interval.
+    """The score of a run minus the score of the base, with its interval at the confidence level `level`.
 
-    `p` is the p-value of `test`; `corrected` is the same after Holm's correction for all differences of the table.
-    `detectable` is the smallest difference that these examples would show for such a pair (5% level, 80% power).
+    `p` is the p-value of `test`; `corrected` is the same, corrected for the number of runs. `detectable` is the smallest
+    difference that these examples would show for such a pair (5% level, 80% power). In an exploratory table `p`, `corrected`
+    and `outcome` are None and the level is 0.95.
     """
 
     value: float | None
     low: float | None
     high: float | None
+    level: float
     test: str
     p: float | None
     corrected: float | None
-    outcome: Outcome
+    outcome: Outcome | None
     detectable: float | None
 
 
@@ -57,26 +60,39 @@ class ComparedScore:
     differences: dict[str, Difference]
 
 
+def compare_main_metric(runs: Sequence[FinishedRun], metric: str) -> ComparedScore:
+    """Return the row of the metric that decides which runs differ from the base.
+
+    The intervals of the differences are simultaneous, and a difference is shown exactly when its interval excludes 0.
+    """
+    everything = np.arange(len(runs[0].examples.records))
+    row = _metric_row(runs, metric, metric, len(everything))
+    return _measure(runs, [row], _score_by_metrics([metric]), everything, exploratory=False)[0]
+
+
 def compare_metrics(runs: Sequence[FinishedRun], metrics: Sequence[str]) -> list[ComparedScore]:
-    """Return a table with a row per metric, on all examples."""
+    """Return an exploratory table with a row per metric, on all examples."""
     everything = np.arange(len(runs[0].examples.records))
     rows = [_metric_row(runs, metric, metric, len(everything)) for metric in metrics]
-    return _table(_measure(runs, rows, _score_by_metrics(metrics), everything))
+    return _measure(runs, rows, _score_by_metrics(metrics), everything)
 
 
 def compare_slices(
     runs: Sequence[FinishedRun], metric: str, positions_of: Mapping[str, np.ndarray]
 ) -> list[ComparedScore]:
-    """Return a table with a row per slice; `positions_of` maps the name of a slice to the positions of its examples."""
+    """Return an exploratory table with a row per slice.
+
+    `positions_of` maps the name of a slice to the positions of its examples.
+    """
     measured = []
     for name, positions in positions_of.items():
         row = _metric_row(runs, metric, name, len(positions))
         measured += _measure(runs, [row], _score_by_metrics([metric]), positions)
-    return _table(measured)
+    return measured
 
 
 def compare_classes(runs: Sequence[FinishedRun]) -> list[ComparedScore]:
-    """Return a table with the F1 of each class that all runs have; an empty one for a task without classes."""
+    """Return an exploratory table with the F1 of each class that all runs have; an empty one for a task without classes."""
     everything = np.arange(len(runs[0].examples.records))
     tables = [_class_table(run.examples, everything) for run in runs]
     if not all(table and "f1" in table[0] for table in tables):
@@ -90,7 +106,7 @@ def compare_classes(runs: Sequence[FinishedRun]) -> list[ComparedScore]:
 
     support = {row["label"]: row["support"] for row in tables[0]}
     rows = [_Row(str(label), support[label], greater_is_better=True, metric=None) for label in labels]
-    return _table(_measure(runs, rows, score, everything))
+    return _measure(runs, rows, score, everything)
 
 
 @dataclass(frozen=True)
@@ -101,23 +117,6 @@ class _Row:
     n: int
     greater_is_better: bool
     metric: str | None
-
-
-@dataclass(frozen=True)
-class _TestedDifference:
-    """The value of a difference, its values on the bootstrap resamples, and the p-value before the correction."""
-
-    value: float
-    resamples: np.ndarray
-    test: str
-    p: float | None
-
-
-@dataclass(frozen=True)
-class _MeasuredRow:
-    row: _Row
-    scores: dict[str, dict[str, float | None]]
-    differences: dict[str, _TestedDifference]
 
 
 def _metric_row(runs: Sequence[FinishedRun], metric: str, name: str, n: int) -> _Row:
@@ -139,69 +138,89 @@ def _class_table(examples: ScoredExamples, positions: np.ndarray) -> list[dict[s
 
 
 def _measure(
-    runs: Sequence[FinishedRun], rows: Sequence[_Row], score: ScoreRows, positions: np.ndarray
-) -> list[_MeasuredRow]:
+    runs: Sequence[FinishedRun],
+    rows: Sequence[_Row],
+    score: ScoreRows,
+    positions: np.ndarray,
+    *,
+    exploratory: bool = True,
+) -> list[ComparedScore]:
     """Score every run on the examples at `positions` and on the same bootstrap resamples of them."""
-    base = runs[0]
-    # The smallest p-value of a bootstrap is 2 / resamples: a table of many rows needs one that survives the correction.
-    samples = max(SAMPLES, 50 * len(rows) * (len(runs) - 1))
-    rng = np.random.default_rng(SEED)
+    base, comparisons = runs[0], 1 if exploratory else len(runs) - 1
     values = {run.label: score(run.examples, positions) for run in runs}
+    resamples = _resample(runs, score, positions, samples_drawn(len(runs)))
+    measured = []
+    for k, row in enumerate(rows):
+        scores = {
+            run.label: {
+                "value": finite(values[run.label][k]),
+                **_interval(run.examples, row.metric, positions, resamples[run.label][:, k]),
+            }
+            for run in runs
+        }
+        differences = {}
+        for run in runs[1:]:
+            pair = PairedScores(
+                values[run.label][k] - values[base.label][k],
+                resamples[run.label][:, k] - resamples[base.label][:, k],
+                _paired_counts(run, base, row.metric, positions),
+                1.0 if row.metric is None else base.examples.metrics[row.metric].best,
+            )
+            differences[run.label] = _difference(pair, comparisons, row, exploratory=exploratory)
+        measured.append(ComparedScore(row.name, row.n, row.greater_is_better, scores, differences))
+    return measured
+
+
+def samples_drawn(runs: int) -> int:
+    """Return the number of bootstrap resamples that a comparison of this number of runs draws."""
+    return enough_resamples(SAMPLES, runs - 1)
+
+
+def _resample(
+    runs: Sequence[FinishedRun], score: ScoreRows, positions: np.ndarray, samples: int
+) -> dict[str, np.ndarray]:
+    """Return the scores on resamples by the label of the run, shape (samples, rows of the table)."""
+    rng = np.random.default_rng(SEED)
     draws: dict[str, list[np.ndarray]] = {run.label: [] for run in runs}
     for _ in range(samples):
         drawn = positions[rng.integers(0, len(positions), len(positions))]
         for run in runs:
             draws[run.label].append(score(run.examples, drawn))
-    resamples = {label: np.array(scores) for label, scores in draws.items()}
-    measured = []
-    for k, row in enumerate(rows):
-        metric = None if row.metric is None else base.examples.metrics[row.metric]
-        scores = {
-            label: {"value": finite(value[k]), **score_interval(resamples[label][:, k], metric, len(positions))}
-            for label, value in values.items()
-        }
-        differences = {}
-        for run in runs[1:]:
-            resampled = resamples[run.label][:, k] - resamples[base.label][:, k]
-            test, p = _test(base, run, row.metric, positions) or ("paired bootstrap", bootstrap_p(resampled))
-            value = values[run.label][k] - values[base.label][k]
-            differences[run.label] = _TestedDifference(value, resampled, test, p)
-        measured.append(_MeasuredRow(row, scores, differences))
-    return measured
+    return {label: np.array(scores) for label, scores in draws.items()}
 
 
-def _test(base: FinishedRun, run: FinishedRun, metric: str | None, positions: np.ndarray) -> tuple[str, float] | None:
-    """Return name and p-value of McNemar's test, None where the metric is not the share of correct examples."""
+def _interval(
+    examples: ScoredExamples, metric: str | None, positions: np.ndarray, resamples: np.ndarray
+) -> dict[str, float | None]:
+    if metric is None:
+        return varying_interval(resamples)
+    arrays = examples.predictions[positions], examples.references[positions]
+    return score_interval(examples.metrics[metric], *arrays, resamples)
+
+
+def _paired_counts(
+    run: FinishedRun, base: FinishedRun, metric: str | None, positions: np.ndarray
+) -> tuple[int, int, int] | None:
+    """Return the counts of `paired_counts` on some examples, None where the metric is not the share of right examples."""
     if metric is None:
         return None
-    base_correct, run_correct = base.correct_examples(metric), run.correct_examples(metric)
-    if base_correct is None or run_correct is None:
+    right, base_right = run.correct_examples(metric), base.correct_examples(metric)
+    if right is None or base_right is None:
         return None
-    a, b = base_correct[positions], run_correct[positions]
-    return "McNemar's exact test", mcnemar(int((a & ~b).sum()), int((b & ~a).sum()))
+    return paired_counts(right[positions], base_right[positions])
 
 
-def _table(measured: Sequence[_MeasuredRow]) -> list[ComparedScore]:
-    """Return the finished rows of one table: the p-values of all its differences are corrected together."""
-    tests = [test for line in measured for test in line.differences.values()]
-    corrected = iter(holm([test.p for test in tests]))
-    table = []
-    for line in measured:
-        row = line.row
-        differences = {
-            label: _judged(test, next(corrected), row.greater_is_better) for label, test in line.differences.items()
-        }
-        table.append(ComparedScore(row.name, row.n, row.greater_is_better, line.scores, differences))
-    return table
-
-
-def _judged(test: _TestedDifference, corrected: float | None, greater_is_better: bool) -> Difference:
+def _difference(pair: PairedScores, comparisons: int, row: _Row, *, exploratory: bool) -> Difference:
+    interval = difference_interval(pair, comparisons=comparisons)
+    outcome = judge_interval(interval.low, interval.high, greater_is_better=row.greater_is_better)
     return Difference(
-        value=finite(test.value),
-        **interval(test.resamples),
-        test=test.test,
-        p=test.p,
-        corrected=corrected,
-        outcome=judge_difference(test.value, corrected, greater_is_better=greater_is_better),
-        detectable=smallest_detectable_difference(test.resamples),
+        value=finite(pair.difference),
+        low=interval.low,
+        high=interval.high,
+        level=interval.level,
+        test=interval.test,
+        p=None if exploratory else interval.p,
+        corrected=None if exploratory else interval.corrected,
+        outcome=None if exploratory else outcome,
+        detectable=detectable_difference(pair, comparisons),
     )

@@ -14,6 +14,7 @@ from ft_toolkit.core.run_folder import ADAPTER_CONFIG, MODEL
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_recipe, read_results
 from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples
 from ft_toolkit.evaluation.compare.metric_names import find_metric
+from ft_toolkit.evaluation.statistics.shares import right_examples
 from ft_toolkit.tasks.base import Comparability, ScoredRun
 
 
@@ -51,12 +52,17 @@ class FinishedRun:
             for name, metric in self.examples.metrics.items()
         }
 
+    @cached_property
+    def _correct(self) -> dict[str, np.ndarray | None]:
+        examples = self.examples
+        return {
+            name: right_examples(metric, examples.predictions, examples.references)
+            for name, metric in examples.metrics.items()
+        }
+
     def correct_examples(self, metric: str) -> np.ndarray | None:
         """Return which examples are correct, shape (n,), if the metric is the share of correct examples; else None."""
-        values = self.per_example[metric]
-        score = self.examples.metrics[metric].fn(self.examples.predictions, self.examples.references)
-        is_share = np.isin(values, (0.0, 1.0)).all() and abs(values.mean() - score) < 1e-9
-        return values == 1 if is_share else None
+        return self._correct[metric]
 
 
 def read_runs(folders: Sequence[Path], split: str | None = None) -> list[FinishedRun]:

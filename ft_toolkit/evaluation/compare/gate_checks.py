@@ -1,5 +1,6 @@
 """The checks of `ftk gate` on a score: a bound on a metric, and the drop from a baseline run."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric
 from ft_toolkit.evaluation.compare.metric_names import find_metric
 from ft_toolkit.evaluation.statistics.scores import finite, score_interval
+from ft_toolkit.evaluation.statistics.significance import TOLERANCE, difference_interval, pair_scores
 from ft_toolkit.metrics.bootstrap import resample
 
 SAMPLES = 2000
@@ -81,7 +83,7 @@ def check_bound(bound: Bound, run: FinishedRun, positions: np.ndarray, suffix: s
     predictions, references = run.examples.predictions[positions], run.examples.references[positions]
     value = metric.fn(predictions, references)
     resamples = resample({"": metric.fn}, predictions, references, samples=SAMPLES, seed=SEED)[""]
-    interval = score_interval(resamples, metric, len(positions))
+    interval = score_interval(metric, predictions, references, resamples)
     checked = interval["low"] if bound.kind == "min-low" else value
     figures = {"value": finite(value), **interval, "bound": bound.value, "n": len(positions)}
     if smoke:
@@ -95,13 +97,14 @@ def check_bound(bound: Bound, run: FinishedRun, positions: np.ndarray, suffix: s
             f"Use --min {bound.metric}=..."
         )
         return Check(name, False, text + f", or --min-low with {one_of(means)}" * bool(means), figures)
-    passed = checked <= bound.value if bound.kind == "max" else checked >= bound.value
+    is_above = checked >= bound.value - TOLERANCE
+    passed = checked <= bound.value + TOLERANCE if bound.kind == "max" else is_above
     text = f"{value:.4f}, 95% interval {_span(interval['low'], interval['high'])}, n = {len(positions):,}"
     return Check(name, bool(passed), text, figures)
 
 
 def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, list[str]]:
-    """Compare with the baseline by a one-sided paired bootstrap. Also return a note if the metric's name was a short one.
+    """Compare with the baseline by the interval of the drop. Also return a note if the metric's name was a short one.
 
     With confidence 1 - alpha each, the true drop is above the lower and below the upper bound.
     """
@@ -113,13 +116,20 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
     if smoke or drop.baseline.results.is_smoke:
         return Check(name, False, _SMOKE if smoke else f"{drop.baseline.label} is a smoke run", {}), notes
     before, after = (_score(one, metric) for one in both)
-    drops = sign * (_resampled(drop.baseline, metric) - _resampled(run, metric))
-    drops = drops[~np.isnan(drops)]
-    if not len(drops):
+    better, worse = (drop.baseline, run) if sign > 0 else (run, drop.baseline)
+    # Both tails need some resamples, also where alpha is small.
+    samples = max(SAMPLES, math.ceil(5 / drop.alpha))
+    pair = pair_scores(
+        run.examples.metrics[metric],
+        (better.examples.predictions, better.examples.references),
+        (worse.examples.predictions, worse.examples.references),
+        _resampled(better, metric, samples) - _resampled(worse, metric, samples),
+    )
+    bounds = difference_interval(pair, tail=drop.alpha)
+    value, low, high = pair.difference, bounds.low, bounds.high
+    if low is None or high is None:
         return Check(name, False, "the score is undefined", {}), notes
-    value = sign * (before - after)
-    low, high = (float(bound) for bound in np.quantile(drops, [drop.alpha, 1 - drop.alpha]))
-    is_larger, is_ruled_out = low > drop.allowed, high <= drop.allowed
+    is_larger, is_ruled_out = low > drop.allowed + TOLERANCE, high <= drop.allowed + TOLERANCE
     text = (
         f"{after:.4f}, baseline {before:.4f}: a {'gain' if value < 0 else 'drop'} of {abs(value):.4f} (one-sided "
         f"{100 * (1 - drop.alpha):g}% bounds of the drop: above {low:+.4f}, below {high:+.4f}). A drop of more than "
@@ -131,7 +141,8 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
         text += "ruled out"
     else:
         text += f"neither significant nor ruled out, so the check {'fails (--strict)' if drop.strict else 'passes'}"
-    figures = {"drop": value, "above": low, "below": high, "allowed": drop.allowed, "alpha": drop.alpha}
+    numbers = {"drop": value, "above": low, "below": high, "allowed": drop.allowed, "alpha": drop.alpha}
+    figures = {**numbers, "test": bounds.test}
     return Check(name, is_ruled_out if drop.strict else not is_larger, text, figures), notes
 
 
@@ -139,10 +150,10 @@ def _score(run: FinishedRun, metric: str) -> float:
     return run.examples.metrics[metric].fn(run.examples.predictions, run.examples.references)
 
 
-def _resampled(run: FinishedRun, metric: str) -> np.ndarray:
-    """Return the metric on bootstrap resamples, shape (SAMPLES,); runs on the same examples use the same resamples."""
+def _resampled(run: FinishedRun, metric: str, samples: int) -> np.ndarray:
+    """Return the metric on bootstrap resamples, shape (samples,); runs on the same examples use the same resamples."""
     fn = run.examples.metrics[metric].fn
-    return resample({"": fn}, run.examples.predictions, run.examples.references, samples=SAMPLES, seed=SEED)[""]
+    return resample({"": fn}, run.examples.predictions, run.examples.references, samples=samples, seed=SEED)[""]
 
 
 def _span(low: float | None, high: float | None) -> str:

@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evaluation.statistics.significance import smallest_detectable_difference
+from ft_toolkit.evaluation.statistics.shares import right_examples, wilson
+from ft_toolkit.evaluation.statistics.significance import (
+    difference_interval,
+    pair_scores,
+    smallest_detectable_difference,
+)
 from ft_toolkit.metrics.bootstrap import central_95, resample, varies
-from ft_toolkit.metrics.calibration import wilson_95
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Rows, Task
 
@@ -57,18 +61,29 @@ class Scores:
         return {
             name: {
                 "value": finite(value),
-                **score_interval(self.resamples[name], self.definitions[name], self.n),
+                **score_interval(self.definitions[name], self.predictions, self.references, self.resamples[name]),
                 "detectable": smallest_detectable_difference(self.resamples[name], scores=2),
             }
             for name, value in self.values.items()
         }
 
-    def lead_over(self, other: "Scores") -> dict[str, dict[str, float | None]]:
-        """Return {metric: {low, high}}: the 95% interval of this score minus the score of `other`, by paired resamples.
+    def lead_over(self, other: "Scores", main_metric: str, comparisons: int) -> dict[str, dict[str, float | None]]:
+        """Return {metric: {low, high, level}}: the interval of this score minus the score of `other` at a confidence level.
 
-        Both must be scores of the same examples with the same seed. The difference is significant if the interval excludes 0.
+        Both must be scores of the same examples with the same seed. The main metric is compared with `comparisons` other models
+        in total, so its intervals are simultaneous. The other metrics are exploratory and have 95% intervals.
         """
-        return {name: interval(self.resamples[name] - other.resamples[name]) for name in self.values}
+        leads: dict[str, dict[str, float | None]] = {}
+        for name, metric in self.definitions.items():
+            pair = pair_scores(
+                metric,
+                (self.predictions, self.references),
+                (other.predictions, other.references),
+                self.resamples[name] - other.resamples[name],
+            )
+            lead = difference_interval(pair, comparisons=comparisons if name == main_metric else 1)
+            leads[name] = {"low": lead.low, "high": lead.high, "level": lead.level}
+        return leads
 
 
 def finite(value: float) -> float | None:
@@ -82,19 +97,23 @@ def interval(resamples: np.ndarray) -> dict[str, float | None]:
     return {"low": low, "high": high}
 
 
-def score_interval(resamples: np.ndarray, metric: Metric | None, n: int) -> dict[str, float | None]:
-    """Return {low, high}: the 95% interval of a score on `n` examples, from its bootstrap resamples.
+def score_interval(
+    metric: Metric, predictions: np.ndarray, references: np.ndarray, resamples: np.ndarray
+) -> dict[str, float | None]:
+    """Return {low, high}: the 95% interval of a score on examples, given its bootstrap resamples.
 
-    If all examples are right, or all are wrong, all resamples are equal and their interval has no width. Then a mean over
-    examples gets Wilson's interval, and other metrics, or the score of a class (`metric` None), get no interval (None).
+    A share of right examples has Wilson's interval, any other metric the interval of `varying_interval`.
     """
-    if varies(resamples):
-        return interval(resamples)
-    defined = resamples[~np.isnan(resamples)]
-    if metric is None or not metric.is_mean or not len(defined) or defined[0] not in (0.0, metric.best):
-        return {"low": None, "high": None}
-    low, high = wilson_95(n if defined[0] == metric.best else 0, n)
+    right = right_examples(metric, predictions, references)
+    if right is None:
+        return varying_interval(resamples)
+    low, high = wilson(int(right.sum()), len(right))
     return {"low": low * metric.best, "high": high * metric.best}
+
+
+def varying_interval(resamples: np.ndarray) -> dict[str, float | None]:
+    """Return {low, high} of the central 95% of resampled values; both are None if all values are equal or undefined."""
+    return interval(resamples) if varies(resamples) else {"low": None, "high": None}
 
 
 def point_scores(

@@ -1,77 +1,158 @@
-"""Significance tests for scores on the same examples, Holm's correction, and the smallest detectable difference."""
+"""Differences between two models on the same examples: interval, p-value, and the one rule that says when one is shown.
 
-from collections.abc import Sequence
+A difference is shown exactly when its printed interval excludes 0. With several differences of one question, such as one metric
+of several runs against the same base, the intervals are simultaneous (Bonferroni): all of them contain their true difference
+with a probability of 95%.
+"""
+
+import math
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
 
+from ft_toolkit.evaluation.statistics.shares import right_examples, score_test_p, tango
 from ft_toolkit.metrics.bootstrap import varies
+from ft_toolkit.metrics.metric import Metric
 
 LEVEL = 0.05
 POWER = 0.8
+# Two values that are closer than this are equal: sums of the same numbers in another order differ by less.
+TOLERANCE = 1e-9
+SHARE_TEST = "score test for paired shares"
+BOOTSTRAP = "paired bootstrap"
 
 Outcome = Literal["better", "worse", "no significant difference", "unknown"]
+# Predictions and references of the same examples, shape (n, ...).
+Arrays = tuple[np.ndarray, np.ndarray]
 
 
-def mcnemar(only_one: int, only_other: int) -> float:
-    """Return the two-sided p-value of McNemar's exact test (McNemar 1947).
+@dataclass(frozen=True)
+class PairedScores:
+    """The score of a model minus the score of the base on the same examples.
 
-    The arguments count the examples that only one of two models has right. Under the null hypothesis each of them is a fair
-    coin toss. The sum uses integers, so it is exact up to the last division.
+    `resampled` holds the difference on bootstrap resamples that both models share, shape (samples,). For a share of right
+    examples, `counts` holds the number of examples that only the model and only the base has right, and the number of
+    examples; it is None for other metrics. `best` is the best value of the metric.
     """
-    n, fewer = only_one + only_other, min(only_one, only_other)
-    term = total = 1
-    for k in range(fewer):
-        term = term * (n - k) // (k + 1)
-        total += term
-    return min(1.0, float(2 * total / 2**n))
+
+    difference: float
+    resampled: np.ndarray
+    counts: tuple[int, int, int] | None = None
+    best: float = 1.0
 
 
-def bootstrap_p(differences: np.ndarray) -> float | None:
+@dataclass(frozen=True)
+class DifferenceInterval:
+    """The interval of a difference; the ends and `p` are None if the difference is undefined.
+
+    `level` is the confidence level, such as 0.95. `p` is the two-sided p-value of `test` for a difference of 0, corrected for
+    the number of comparisons: the interval excludes 0 exactly when `p` is at most 1 minus the level of the family.
+    """
+
+    low: float | None
+    high: float | None
+    level: float
+    test: str
+    p: float | None
+    corrected: float | None
+
+
+def pair_scores(metric: Metric, model: Arrays, base: Arrays, resampled: np.ndarray) -> PairedScores:
+    """Return the difference of two scores; both pairs of arrays hold the same examples in the same order."""
+    difference = metric.fn(*model) - metric.fn(*base)
+    return PairedScores(
+        difference, resampled, paired_counts(right_examples(metric, *model), right_examples(metric, *base)), metric.best
+    )
+
+
+def paired_counts(model: np.ndarray | None, base: np.ndarray | None) -> tuple[int, int, int] | None:
+    """Return the number of examples that only the model and only the base has right, and the number of examples.
+
+    Both arrays have shape (n,) and type bool; the result is None if one of the scores is not a share of right examples.
+    """
+    if model is None or base is None:
+        return None
+    return int((model & ~base).sum()), int((base & ~model).sum()), len(model)
+
+
+def difference_interval(pair: PairedScores, *, comparisons: int = 1, tail: float = LEVEL / 2) -> DifferenceInterval:
+    """Return the interval of a difference, one of `comparisons` that are shown together.
+
+    `tail` is the probability that all true differences are above, or below, their intervals; it is divided by the number of
+    comparisons. A share of right examples has Tango's score interval, any other metric the percentile interval of the paired
+    bootstrap. Both agree with their p-values.
+    """
+    tail_of_one = tail / comparisons
+    level = 1 - 2 * tail_of_one
+    if pair.counts is not None:
+        low, high = (pair.best * end for end in tango(*pair.counts, tail=tail_of_one))
+        p = score_test_p(*pair.counts[:2])
+        return DifferenceInterval(low, high, level, SHARE_TEST, p, min(1.0, comparisons * p))
+    resampled = np.sort(pair.resampled[~np.isnan(pair.resampled)])
+    if not len(resampled) or math.isnan(pair.difference):
+        return DifferenceInterval(None, None, level, BOOTSTRAP, None, None)
+    # Order statistics instead of interpolated quantiles: the interval then excludes 0 exactly when p is small enough.
+    rank = max(1, math.floor(tail_of_one * (len(resampled) + 1) + TOLERANCE))
+    low, high = float(resampled[rank - 1]), float(resampled[-rank])
+    p = bootstrap_p(resampled)
+    return DifferenceInterval(low, high, level, BOOTSTRAP, p, min(1.0, comparisons * p))
+
+
+def bootstrap_p(resampled: np.ndarray) -> float:
     """Return the two-sided p-value of resampled differences: the smallest level whose percentile interval excludes 0.
 
-    It is at least 2 / (resamples + 1). Undefined resamples are ignored; the result is None if all are undefined. See Efron and
-    Tibshirani 1993, chapter 15.
+    It is at least 2 / (resamples + 1). See Efron and Tibshirani 1993, chapter 15.
     """
-    defined = differences[~np.isnan(differences)]
-    if not len(defined):
-        return None
-    tail = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
-    return min(1.0, 2 * (tail + 1) / (len(defined) + 1))
+    tail = min(int((resampled <= TOLERANCE).sum()), int((resampled >= -TOLERANCE).sum()))
+    return min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
 
 
-def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the p-values corrected for their number (Holm 1979), in the same order; None stays None and is not counted."""
-    ordered = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
-    corrected: list[float | None] = [None] * len(p_values)
-    largest = 0.0
-    for rank, (p, i) in enumerate(ordered):
-        largest = max(largest, min(1.0, (len(ordered) - rank) * p))
-        corrected[i] = largest
-    return corrected
+def enough_resamples(samples: int, comparisons: int) -> int:
+    """Return the number of resamples to draw: at least `samples`, and 200 per comparison, whose tails hold 5 values each."""
+    return max(samples, 200 * comparisons)
 
 
-def judge_difference(difference: float, p: float | None, *, greater_is_better: bool) -> Outcome:
-    """Return the outcome for a score minus the score of the base, given the corrected p-value."""
-    if p is None or np.isnan(difference):
+def judge_interval(low: float | None, high: float | None, *, greater_is_better: bool) -> Outcome:
+    """Return the outcome for the interval of a score minus the score of the base: a difference is shown if it excludes 0."""
+    if low is None or high is None:
         return "unknown"
-    if p >= LEVEL or difference == 0:
+    if low <= TOLERANCE and high >= -TOLERANCE:
         return "no significant difference"
-    return "better" if (difference > 0) == greater_is_better else "worse"
+    return "better" if (low > 0) == greater_is_better else "worse"
 
 
-def smallest_detectable_difference(resamples: np.ndarray, scores: int = 1) -> float | None:
-    """Return the smallest difference that is significant at the 5% level with a power of 80%: 2.80 standard errors.
+def detectable_difference(pair: PairedScores, comparisons: int = 1) -> float | None:
+    """Return the smallest difference that is shown with a power of 80%, one of `comparisons`, from the spread of this pair.
 
-    `resamples` are bootstrap resamples of a difference, or with `scores=2` of one score. In the second case the other model is
-    assumed to have the same standard error and independent errors, so the variance doubles; models that err on the same
-    examples have a smaller detectable difference. Returns None if fewer than two resamples are defined or all are equal.
+    Returns None if the two models agree on all examples or resamples.
+    """
+    if pair.counts is None:
+        return smallest_detectable_difference(pair.resampled, comparisons=comparisons)
+    only_model, only_base, n = pair.counts
+    if not only_model + only_base:
+        return None
+    variance = (only_model + only_base - (only_model - only_base) ** 2 / n) / n**2
+    return _in_standard_errors(comparisons) * pair.best * math.sqrt(variance) or None
+
+
+def smallest_detectable_difference(resamples: np.ndarray, scores: int = 1, comparisons: int = 1) -> float | None:
+    """Return the smallest difference that is shown at the 5% level with a power of 80%.
+
+    For one comparison it is 2.80 standard errors. `resamples` are bootstrap resamples of a difference, or with `scores=2` of
+    one score. In the second case the other model is assumed to have the same standard error and independent errors, so the
+    variance doubles; models that err on the same examples have a smaller detectable difference. Returns None if fewer than two
+    resamples are defined or all are equal.
 
     See Cohen 1988, and Card et al. 2020 (arXiv:2010.06595) for models on one test set.
     """
     if not varies(resamples):
         return None
     defined = resamples[~np.isnan(resamples)]
+    return float(_in_standard_errors(comparisons) * defined.std(ddof=1) * scores**0.5)
+
+
+def _in_standard_errors(comparisons: int) -> float:
     quantile = NormalDist().inv_cdf
-    return float((quantile(1 - LEVEL / 2) + quantile(POWER)) * defined.std(ddof=1) * scores**0.5)
+    return quantile(1 - LEVEL / 2 / comparisons) + quantile(POWER)

@@ -5,12 +5,7 @@ from ft_toolkit.report.numbers import count, interval, is_share, number
 from ft_toolkit.report.run_files import RunFiles
 from ft_toolkit.report.section import Section, per_split
 from ft_toolkit.report.tables import Cell, Table, header
-from ft_toolkit.report.wording import outcome_of, plain_name
-
-# A slice with fewer rows has no interval.
-_MIN_ROWS = 10
-# Among this many comparisons or fewer, a difference by chance is unlikely enough to be left out of the notes.
-_FEW_COMPARISONS = 4
+from ft_toolkit.report.wording import plain_name
 
 
 def _build(run: RunFiles, split: str) -> list[Table]:
@@ -20,12 +15,9 @@ def _build(run: RunFiles, split: str) -> list[Table]:
 def _table(run: RunFiles, slices: SliceTable) -> Table:
     metric = run.metrics.get(slices.metric)
     best = metric.best if metric is not None and is_share(metric) else None
-    rows, n_compared = [], 0
+    rows = []
     for part in slices.values:
         n = part.n
-        outcome = outcome_of(part.difference, greater_is_better=run.results.greater_is_better)
-        n_compared += outcome != "unknown"
-        text = "not comparable" if outcome == "unknown" else outcome
         bar = part.score / best if best is not None and part.score is not None else None
         rows.append(
             [
@@ -34,7 +26,6 @@ def _table(run: RunFiles, slices: SliceTable) -> Table:
                 Cell(number(part.score, n), is_number=True, bar=bar),
                 Cell(interval(part, n), is_number=True),
                 Cell(interval(part.difference, n), is_number=True),
-                Cell("too few rows" if n < _MIN_ROWS else text),
             ]
         )
     columns = [
@@ -43,14 +34,11 @@ def _table(run: RunFiles, slices: SliceTable) -> Table:
         plain_name(slices.metric),
         "95% interval",
         "difference from other rows, 95% interval",
-        "than other rows",
     ]
     notes = []
     if slices.left_out.values:
         left_out = slices.left_out
         notes.append(f"Not shown: {left_out.values:,} rarer values with {left_out.rows:,} rows in total.")
-    if n_compared > _FEW_COMPARISONS:
-        notes.append(f"About one in 20 of these {n_compared} comparisons shows a difference by chance alone.")
     title = slices.column
     return Table(f"{title[:1].upper()}{title[1:]}", header(columns, range(1, 5)), rows, " ".join(notes))
 

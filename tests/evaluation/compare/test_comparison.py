@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.evaluation.compare.comparison import compare_runs
@@ -26,14 +27,14 @@ def test_a_significant_difference_is_reported_with_counts(make_run, capsys):
     a, b = make_run("a", right(range(30))), make_run("b", right(range(10)))
     found = compared(a, b)
     one, apart = found.main.differences["b"], found.disagreements["b"]
-    assert (one.value, one.test, one.outcome) == (pytest.approx(0.2), "McNemar's exact test", "better")
-    assert one.p == one.corrected == 2 / 2**20
+    assert (one.value, one.test, one.outcome) == (pytest.approx(0.2), "score test for paired shares", "better")
+    assert one.p == one.corrected == pytest.approx(2 * norm.sf(20 / 20**0.5))
     assert (apart.better, apart.worse, apart.both, apart.neither) == (20, 0, 70, 10)
     assert 0 < one.low < 0.2 < one.high
     print_comparison(found)
     out = " ".join(capsys.readouterr().out.split())
     assert re.search(
-        r"b beats a by 1\d\.\d to 2\d\.\d points of accuracy \(95% interval; difference \+20\.0; McNemar", out
+        r"b beats a by 1\d\.\d to 2\d\.\d points of accuracy \(95% interval; difference \+20\.0; score test", out
     )
     assert "Only b is right on 20 examples, only a on 0." in out
     assert compared(b, a).main.differences["a"].outcome == "worse"
@@ -42,7 +43,7 @@ def test_a_significant_difference_is_reported_with_counts(make_run, capsys):
 def test_a_difference_that_is_not_significant_is_reported_as_such(make_run, capsys):
     found = compared(make_run("a", right([0, 1, 2])), make_run("b", right([3, 4])))
     assert found.main.differences["b"].outcome == "no significant difference"
-    assert found.main.differences["b"].p == pytest.approx(1.0)
+    assert found.main.differences["b"].p == pytest.approx(2 * norm.sf(1 / 5**0.5))
     print_comparison(found)
     out = " ".join(capsys.readouterr().out.split())
     assert "No significant difference between b and a: +1.0 points of accuracy (95% interval -" in out
@@ -50,19 +51,38 @@ def test_a_difference_that_is_not_significant_is_reported_as_such(make_run, caps
 
 
 def test_more_comparisons_need_a_smaller_p_value(make_run):
-    """Six examples against none is p = 0.031: significant between two runs, not among three comparisons."""
-    base, other = make_run("base", right(range(6))), make_run("other", right([]))
-    tries = [make_run(f"try{i}", right(range(6))) for i in range(2)]
+    """Five examples against none is p = 0.025: significant between two runs, not among three comparisons."""
+    base, other = make_run("base", right(range(5))), make_run("other", right([]))
+    tries = [make_run(f"try{i}", right(range(5))) for i in range(2)]
     assert compared(base, other).main.differences["other"].outcome == "better"
     found = compared(base, other, *tries).main.differences["other"]
-    assert (found.p, found.corrected, found.outcome) == (2 / 64, 3 * 2 / 64, "no significant difference")
+    p = 2 * norm.sf(5**0.5)
+    assert (found.p, found.corrected) == pytest.approx((p, 3 * p))
+    assert found.outcome == "no significant difference" and found.low < 0 < found.high
+    assert found.level == pytest.approx(1 - 0.05 / 3)
+
+
+def test_headline_and_table_have_one_verdict_which_the_interval_explains(make_run, tmp_path: Path):
+    """Before, the headline used McNemar's test and the table corrected for five equal metrics: 'better' and 'no difference'."""
+    for b, c in ((6, 0), (7, 1), (9, 3), (12, 4), (14, 6)):
+        folders = [make_run(f"{name}{b}", right(wrong)) for name, wrong in (("a", range(b)), ("b", range(b, b + c)))]
+        comparison = compared(*folders)
+        difference = comparison.main.differences[f"b{b}"]
+        shown = difference.outcome != "no significant difference"
+        assert shown == (difference.low > 0 or difference.high < 0) == (difference.corrected < 0.05)
+        rows = {row.name: row.differences[f"b{b}"] for row in comparison.metrics}
+        assert rows.pop("accuracy") == difference
+        assert {row.outcome for row in rows.values()} == {row.p for row in rows.values()} == {None}
+        write_comparison(tmp_path / "page.html", comparison, "ftk compare a b")
+        assert (tmp_path / "page.html").read_text().count(f'class="outcome">{difference.outcome}<') == 1
 
 
 def test_slices_classes_and_length(make_run):
     a, b = make_run("a", right(range(30))), make_run("b", right([]))
     found = compared(a, b, columns=["source", "length"])
     assert [(line.name, line.n) for line in found.slices["source"]] == [("mail", 50), ("chat", 45)]
-    assert [line.differences["b"].outcome for line in found.slices["source"]] == ["better", "no significant difference"]
+    assert [line.differences["b"].outcome for line in found.slices["source"]] == [None, None]
+    assert [line.differences["b"].low > 0 for line in found.slices["source"]] == [True, False]
     assert found.skipped["source"] == ["fax"]
     assert [line.name for line in found.slices["length"]] == ["2 words"]
     assert {line.name: line.n for line in found.classes} == {"bad": 50, "good": 50}

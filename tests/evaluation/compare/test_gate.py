@@ -73,8 +73,23 @@ def test_a_drop_fails_if_it_is_significant_and_with_strict_unless_it_is_ruled_ou
     assert "a drop of 0.2500" in out
     assert "A drop of more than 0.005 is significant" in out
     assert gate(much, "--baseline", base, "--max-drop", 0.5, "--strict")[1] is None
-    assert gate(same2, *against, "--strict")[1] is None
+    assert "above -0.0263, below +0.0263" in str(gate(same2, *against, "--strict")[1])  # no row of 100 differs
+    assert gate(same2, "--baseline", base, "--max-drop", 0.03, "--strict")[1] is None
     assert gate(base, "--baseline", much, "--strict")[1] is None
+
+
+def test_more_right_examples_never_fail_a_bound_that_fewer_pass(make_run):
+    """Before, --min-low accuracy=0.93 passed 49 of 50 (0.940) and failed 50 of 50 (0.929)."""
+    one, none = make_run("one", right([0], 50)), make_run("none", right([], 50))
+    for bound, passed in ((0.93, (False, False)), (0.92, (False, True)), (0.89, (True, True))):
+        errors = [gate(run, "--min-low", f"accuracy={bound}")[1] for run in (one, none)]
+        assert tuple(error is None for error in errors) == passed
+
+
+def test_values_equal_to_a_bound_pass_despite_rounding(make_run):
+    """0.7 - 0.6 is 0.09999999999999998: the bounds are compared with a tolerance."""
+    base, run = make_run("base", right(range(3), 10)), make_run("run", right(range(4), 10))
+    assert gate(run, "--min", "accuracy=0.6000000000001", "--baseline", base, "--max-drop", 0.1)[1] is None
 
 
 def test_the_scores_of_a_smoke_run_fail_without_allow_smoke(make_run):
