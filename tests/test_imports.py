@@ -129,7 +129,7 @@ def test_light_rooms_import_no_heavy_library_at_module_level(prefix):
     "code",
     [
         "import ft_toolkit",
-        "import ft_toolkit.recipe.load, ft_toolkit.data.load, ft_toolkit.tasks as tasks; tasks.find_tasks()",
+        "import ft_toolkit.recipe.load_recipe, ft_toolkit.data.load_data, ft_toolkit.tasks as tasks; tasks.find_tasks()",
         "import ft_toolkit.training.batching, ft_toolkit.evaluation.compare.comparison, ft_toolkit.cli",
     ],
 )

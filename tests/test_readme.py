@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ft_toolkit.cli.app import app
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import RecipeError
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,7 @@ import pytest
 from pydantic import BaseModel
 from rich.console import Console
 
-from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.recipe.methods import METHODS
 from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.runs.options import RunOptions

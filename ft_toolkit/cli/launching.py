@@ -8,7 +8,7 @@ from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.training.distributed.launch import check_launcher, is_launched, launch
 
 if TYPE_CHECKING:
-    from ft_toolkit.recipe.load import LoadedRecipe
+    from ft_toolkit.recipe.load_recipe import LoadedRecipe
 
 
 def announce_recipe(loaded: "LoadedRecipe", verbosity: Verbosity) -> None:

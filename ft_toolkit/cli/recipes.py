@@ -19,7 +19,7 @@ def recipes(
       ftk recipes
       ftk recipes --task ner
     """
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     tasks = find_tasks()

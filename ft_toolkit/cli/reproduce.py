@@ -46,8 +46,8 @@ def reproduce(
       ftk reproduce glue_mrpc "training.seeds=[1, 2, 3]"
     """
     from ft_toolkit.core.run_folder import check_folder
-    from ft_toolkit.data.load import check_sources
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.data.load_data import check_sources
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
@@ -92,7 +92,7 @@ def reproduce(
 
 def _with_reference() -> list[str]:
     """Return the names of the shipped recipes with a published score."""
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     tasks = find_tasks()

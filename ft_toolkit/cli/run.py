@@ -53,8 +53,8 @@ def run(
       ftk run my_task.yaml --output runs/my_task --resume
     """
     from ft_toolkit.core.run_folder import check_folder
-    from ft_toolkit.data.load import check_sources
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.data.load_data import check_sources
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)

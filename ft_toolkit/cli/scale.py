@@ -62,7 +62,7 @@ def scale(
       ftk scale my_task.yaml --shares 0.1,0.3,1 --seeds 1,2,3
     """
     from ft_toolkit.core.run_folder import check_folder
-    from ft_toolkit.data.load import check_sources
+    from ft_toolkit.data.load_data import check_sources
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
     path = find_recipe(recipe)

@@ -14,7 +14,7 @@ def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
       ftk show demo
       ftk show sst2_lora method=full > my_task.yaml
     """
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.tasks import find_tasks
 
     loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())

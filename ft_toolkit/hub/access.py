@@ -14,7 +14,7 @@ from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from ft_toolkit.core.errors import AccessError, HubError, UsageError, one_of
 from ft_toolkit.core.hub_errors import FAILURES, explain, is_temporary
 from ft_toolkit.core.hub_names import owned_id, revision_name
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.methods import saves_adapter
 from ft_toolkit.report.card import planned_card
 

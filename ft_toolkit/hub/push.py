@@ -13,7 +13,7 @@ from ft_toolkit.core.errors import FtkError, HubError, UsageError
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL
 from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
 from ft_toolkit.hub.upload_set import Files, collect_files, find_run
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 
 # Files of an earlier push that are deleted, because they would change the model; for example the adapter of a merged model.
 _REPLACED = (

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.core.files import atomic_file, write_file
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 from ft_toolkit.tasks.base import Row, Task
 
 OUTPUT_TYPES = (".jsonl", ".csv")

@@ -13,7 +13,7 @@ from ft_toolkit.core.hub_names import is_hub_id
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.data.cards import load_card
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.methods import saves_adapter
 from ft_toolkit.report.numbers import interval
 from ft_toolkit.report.run_files import RunFiles, read_run

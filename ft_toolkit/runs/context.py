@@ -6,7 +6,7 @@ from pathlib import Path
 
 from accelerate import Accelerator, PartialState
 
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.tracking import Display

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core import environment
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.sections.data import answer_cuts
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward

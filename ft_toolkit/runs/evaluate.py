@@ -13,7 +13,7 @@ from ft_toolkit.core.run_records import EvaluationResults, read_results, write_r
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import TrainedColumns
-from ft_toolkit.data.load import load_split
+from ft_toolkit.data.load_data import load_split
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_of

@@ -13,7 +13,7 @@ from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.run_folder import resume_command
 from ft_toolkit.core.run_records import LearningCurve, read_run_results, write_learning_curve
 from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.learning_curve import print_learning_curve, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
     MINIMUM_STEPS,

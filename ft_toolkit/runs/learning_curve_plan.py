@@ -13,7 +13,7 @@ from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.train_fraction import fraction_size
 from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
-from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ft_toolkit.core import files
 from ft_toolkit.core.errors import Interrupted, ResumeError, UsageError, one_of
 from ft_toolkit.core.run_folder import CHECKPOINTS, LAST_CHECKPOINT, RECIPE, REPORT, RESULTS
 from ft_toolkit.core.run_records import read_environment, read_recipe, read_run_results
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report import write_report
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run

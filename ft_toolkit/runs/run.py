@@ -15,7 +15,7 @@ from ft_toolkit.core.errors import Interrupted, UsageError
 from ft_toolkit.core.run_folder import METRICS, remove_if_bare, resume_command
 from ft_toolkit.core.signals import defer_stop_signals
 from ft_toolkit.evaluation.scoring import predict_splits
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.runs.announce import (
     announce_data,
     announce_evaluation,

@@ -28,7 +28,7 @@ from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.hub import push as hub
 from ft_toolkit.hub.access import check_recipe
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.runs.multi_run import ChildRun, run_all

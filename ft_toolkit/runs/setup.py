@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState
 from ft_toolkit.core import environment, files
 from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, claim
 from ft_toolkit.core.run_records import write_environment
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.options import RunOptions

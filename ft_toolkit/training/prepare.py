@@ -7,9 +7,10 @@ from typing import Any
 
 from ft_toolkit.core.environment import multiplies_bfloat16, use_cpu
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.data import LoadedData, load_data
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.load_data import load_data
+from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.models.adapters import ParameterCount, attach, count_parameters, head_modules
@@ -22,7 +23,7 @@ from ft_toolkit.models.pretrained import (
     load_tokenizer,
     read_pretrained,
 )
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.sections import Recipe, TrainingSection
 from ft_toolkit.tasks.base import Features, Pretrained, Rows, Task, applicable_metrics
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches

@@ -3,11 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from ft_toolkit.data import LoadedData
 from ft_toolkit.data.cards import SplitName, load_card
-from ft_toolkit.data.splits import fingerprint
+from ft_toolkit.data.splits import LoadedData, fingerprint
 from ft_toolkit.models.tiny import MAX_TOKENS, architecture_of, make_tiny_model
-from ft_toolkit.recipe.load import LoadedRecipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.methods import LoraMethod
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, NewTokenizer, Recipe
 from ft_toolkit.tasks.base import Rows, Task, input_texts

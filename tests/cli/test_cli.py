@@ -115,7 +115,7 @@ def test_wrong_data_files_are_refused(
     output = tmp_path / "run"
     from ft_toolkit.cli.recipe_names import find_recipe
     from ft_toolkit.core.errors import UsageError
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.tasks import find_tasks
     from ft_toolkit.training.prepare import prepare
 
@@ -151,7 +151,7 @@ def test_models_that_are_not_found_or_do_not_fit(write_recipe: Any, tmp_path: Pa
         ),
     ):
         from ft_toolkit.core.errors import UsageError
-        from ft_toolkit.recipe.load import load_recipe
+        from ft_toolkit.recipe.load_recipe import load_recipe
         from ft_toolkit.tasks import find_tasks
         from ft_toolkit.training.prepare import prepare
 

@@ -12,7 +12,7 @@ from ft_toolkit.cli.arguments import verbosity_of
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.verbosity import Verbosity
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 
 VERBS = [command.name or command.callback.__name__ for command in app.registered_commands]

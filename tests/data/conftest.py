@@ -3,7 +3,7 @@
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 
 @pytest.fixture

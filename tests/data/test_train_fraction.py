@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.load import load_data
+from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.recipe.sections import DataSection

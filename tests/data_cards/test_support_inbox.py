@@ -10,7 +10,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
-from ft_toolkit.data.load import load_data
+from ft_toolkit.data.load_data import load_data
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 

@@ -72,7 +72,7 @@ def recipe_values(data_files, tiny_bert):
 
 def finish(folder: Path, values) -> Path:
     """Run a recipe in this process and return its run folder."""
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.runs.options import RunOptions
     from ft_toolkit.runs.run import run
     from ft_toolkit.tasks import find_tasks

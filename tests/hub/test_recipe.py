@@ -9,7 +9,7 @@ from ft_toolkit.core.hub_names import LICENCES, TWO_LETTERS, is_hub_id
 from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
 from ft_toolkit.hub.access import Destination, check_recipe
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.report.card import planned_card
 from ft_toolkit.tasks import find_tasks
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from ft_toolkit.api import load
 from ft_toolkit.core.errors import RecipeError, UsageError
 from ft_toolkit.inference.attributions import explain
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks

@@ -14,7 +14,7 @@ from ft_toolkit.api import load
 from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.models.from_scratch import make_model_from_scratch
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.runs.dry_run import dry_run
 from ft_toolkit.runs.options import RunOptions

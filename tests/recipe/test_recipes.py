@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from ft_toolkit.cli.app import app
 from ft_toolkit.core.shipped import shipped
 from ft_toolkit.data.cards import load_card
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))

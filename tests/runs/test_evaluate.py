@@ -14,7 +14,7 @@ from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import DataError, GateError, UsageError
 from ft_toolkit.evaluation.compare.examples import read_examples
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.runs.evaluate import EvaluationRequest, evaluate_model
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run

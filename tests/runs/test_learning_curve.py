@@ -10,7 +10,7 @@ import pytest
 
 from ft_toolkit.core.run_records import CurveFit, LearningCurve, TwiceTheRows
 from ft_toolkit.core.yaml12 import parse_yaml
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.report.learning_curve import gain_sentence, sentences, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
     CurveRequest,

@@ -20,7 +20,7 @@ from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import RecipeError, UsageError
 from ft_toolkit.core.run_records import read_run_results
 from ft_toolkit.core.run_scores import MetricScore
-from ft_toolkit.recipe.load import LoadedRecipe, load_recipe
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
 from ft_toolkit.runs.options import RunOptions

@@ -12,7 +12,7 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
 from ft_toolkit.core.errors import DataError, ModelError
-from ft_toolkit.data.load import load_data
+from ft_toolkit.data.load_data import load_data
 from ft_toolkit.models.pretrained import load_config, load_tokenizer
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Features, Pretrained, without_answers
@@ -451,7 +451,7 @@ def test_a_run_from_files_to_predictions(tmp_path, tiny_bert, write_recipe):
     from rich.console import Console
 
     from ft_toolkit.api import load
-    from ft_toolkit.recipe.load import load_recipe
+    from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.runs.options import RunOptions
     from ft_toolkit.runs.run import run
     from ft_toolkit.tasks import find_tasks

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from ft_toolkit.core.errors import DataError, ModelError
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks.base import Pretrained

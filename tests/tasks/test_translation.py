@@ -9,7 +9,7 @@ import pytest
 import transformers
 
 from ft_toolkit.core.errors import DataError, UsageError
-from ft_toolkit.data import load_data
+from ft_toolkit.data.load_data import load_data
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import make_tiny_model
 from ft_toolkit.recipe.sections import DataSection

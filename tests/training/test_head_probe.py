@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.evaluation.predictor import Predictor
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.head_probe import (
     MAX_FEATURES,

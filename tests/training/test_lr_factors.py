@@ -12,7 +12,7 @@ from accelerate import Accelerator
 
 from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.models.adapters import plain_name
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.recipe.sections import TrainingSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train

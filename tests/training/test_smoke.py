@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.models.tiny import MAX_TOKENS
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.smoke import ROWS, STEPS, TINY_MODEL_FOLDER, prepare_smoke, smoke_input
 

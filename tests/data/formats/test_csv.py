@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 ROWS = [{"text": "ein Satz", "label": "a"}, {"text": 'with "quotes", a comma\nand a second line', "label": "b"}]
 

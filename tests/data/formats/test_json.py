@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 ROWS = [{"text": "ein Satz", "label": "a"}, {"text": "two", "label": ["b"]}]
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 
 def test_blank_lines_and_line_separators_inside_texts(write_file):

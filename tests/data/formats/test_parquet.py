@@ -4,7 +4,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 
 def test_lists_and_nulls_are_kept(tmp_path):

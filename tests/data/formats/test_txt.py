@@ -1,6 +1,6 @@
 """Plain text files."""
 
-from ft_toolkit.data.files import read_file
+from ft_toolkit.data.local_files import read_file
 
 
 def test_one_row_per_line_that_is_not_blank(write_file, error_of):

@@ -16,7 +16,7 @@ from ft_toolkit.core.run_folder import EXAMPLES
 from ft_toolkit.evaluation.compare.comparison import compare_runs
 from ft_toolkit.evaluation.compare.examples import read_examples, write_examples
 from ft_toolkit.evaluation.compare.finished_runs import read_runs
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.report.comparison import print_comparison, write_comparison
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run

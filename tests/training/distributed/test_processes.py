@@ -19,7 +19,7 @@ import yaml
 
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import LostProcessError, UsageError
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.distributed.launch import _exit_code, check_launcher, current_command
 

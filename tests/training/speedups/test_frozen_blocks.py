@@ -13,7 +13,7 @@ from small_models import gradients, model_of
 from torch.nn.utils.rnn import pad_sequence
 
 from ft_toolkit.models.adapters import freeze, head_modules
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer

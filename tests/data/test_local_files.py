@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.files import check_file, read_file
+from ft_toolkit.data.local_files import check_file, read_file
 
 
 @pytest.mark.parametrize(

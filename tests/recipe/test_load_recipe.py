@@ -7,7 +7,7 @@ import pytest
 
 from ft_toolkit.core.errors import RecipeError
 from ft_toolkit.core.shipped import shipped
-from ft_toolkit.recipe.load import load_recipe
+from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.recipe.methods import LoraMethod
 from ft_toolkit.tasks import find_tasks
 
@@ -447,7 +447,7 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
     (tmp_path / "wrong.yaml").write_text("task: text_classification\nmodel: {nam: x}\n", encoding="utf-8")
     code = (
         "import sys, pathlib\n"
-        "from ft_toolkit.recipe.load import load_recipe\n"
+        "from ft_toolkit.recipe.load_recipe import load_recipe\n"
         "from ft_toolkit.core.errors import RecipeError\n"
         "from ft_toolkit.tasks import find_tasks\n"
         "try:\n"

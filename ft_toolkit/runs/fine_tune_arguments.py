@@ -12,7 +12,7 @@ from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_folder import INPUT_ROWS
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.in_memory import is_path, plain_rows, plain_value, rows_of
-from ft_toolkit.recipe.load import LoadedRecipe, load_values
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_values
 from ft_toolkit.tasks import find_tasks
 
 # Used where the arguments leave them open.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.files import read_file
-from ft_toolkit.data.load import check_sources, load_data
+from ft_toolkit.data.load_data import check_sources, load_data
+from ft_toolkit.data.local_files import read_file
 from ft_toolkit.data.splits import fingerprint
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
@@ -333,7 +333,7 @@ def test_loading_rows_needs_no_torch(tmp_path, write):
     code = (
         "import sys\n"
         "from ft_toolkit.recipe.sections import DataSection\n"
-        "from ft_toolkit.data import load_data\n"
+        "from ft_toolkit.data.load_data import load_data\n"
         "from ft_toolkit.tasks import find_tasks\n"
         "load_data(DataSection(train=sys.argv[1], validation=sys.argv[1]), find_tasks()['text_classification'])\n"
         "print(sorted({'torch', 'transformers', 'datasets'} & set(sys.modules)))\n"

@@ -7,9 +7,9 @@ from pathlib import Path
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.cards import Card, SplitName, load_card
 from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, map_columns, set_name
-from ft_toolkit.data.files import check_file, is_file_name, read_file
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.hub_datasets import read_hub
+from ft_toolkit.data.local_files import check_file, is_file_name, read_file
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, hold_out, labelled_rows
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Rows, Task, TaskSettings
