@@ -77,7 +77,7 @@ def fine_tune(
     """
     if is_launched(os.environ):
         raise UsageError(
-            "fine_tune trains in one process; to train in several, use a recipe: ftk run RECIPE --processes N"
+            "fine_tune trains in one process; to train in several, run a recipe: ftk run RECIPE --processes N"
         )
     arguments = read_arguments(task, model, {"train": train, "validation": validation, "test": test}, settings)
     name = arguments.recipe(Path("runs")).name  # wrong settings fail here, before a folder is created

@@ -35,19 +35,22 @@ ModelArgument = Annotated[
     ),
 ]
 RunFolderOption = Annotated[
-    Path | None, typer.Option(help="The run folder. Default: runs/NAME, with a number if it exists.")
+    Path | None, typer.Option(help="The run folder. Default: runs/NAME, or NAME-2, ... if it exists.")
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Resume the interrupted run in the folder of --output.")]
 Processes = Annotated[
     int | None,
     typer.Option(min=1, help="Number of processes on this machine; each has a full copy of the model (DDP)."),
 ]
-Split = Annotated[SplitChoice | None, typer.Option(help="The rows to use. Default: test, if the run has test rows.")]
+Split = Annotated[
+    SplitChoice | None, typer.Option(help="The split to use. Default: test, or validation without test rows.")
+]
 Columns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN=NAME",
-        help="Name of a task column in the file, such as text=review; repeatable. Default: the names of the training run.",
+        help="A column of the task and its name in the file, such as text=review; repeatable. Default: the names of "
+        "the training run.",
     ),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the results to this file as JSON.")]

@@ -26,12 +26,13 @@ def evaluate(
         typer.Option("--slice", metavar="COLUMN", help="Also show the scores per value of this column; repeatable."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="The evaluation folder. Default: evaluations/NAME, with a number if it exists.")
+        Path | None, typer.Option(help="The evaluation folder. Default: evaluations/NAME, or NAME-2, ... if it exists.")
     ] = None,
     robustness: Annotated[
         bool,
         typer.Option(
-            "--robustness", help="Also test with typos, other case, names and genders: how many answers change."
+            "--robustness",
+            help="Also run the robustness check: answers that change with typos, other case, names and genders.",
         ),
     ] = False,
     samples: Annotated[

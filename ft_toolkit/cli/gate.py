@@ -16,7 +16,7 @@ def gate(
     minimum: Annotated[
         list[str] | None,
         typer.Option(
-            "--min", metavar="METRIC=VALUE", help="The score must be at least this, e.g. f1=0.80; repeatable."
+            "--min", metavar="METRIC=VALUE", help="The score must be at least this, such as f1=0.80; repeatable."
         ),
     ] = None,
     min_low: Annotated[
@@ -25,7 +25,7 @@ def gate(
     ] = None,
     maximum: Annotated[
         list[str] | None,
-        typer.Option("--max", metavar="METRIC=VALUE", help="The score must be at most this, if lower is better."),
+        typer.Option("--max", metavar="METRIC=VALUE", help="The score must be at most this (if lower is better)."),
     ] = None,
     baseline: Annotated[
         Path | None,
@@ -37,7 +37,10 @@ def gate(
         float, typer.Option(min=0, help="With --baseline: allowed drop. Fails if a larger drop is significant.")
     ] = 0.0,
     alpha: Annotated[
-        float, typer.Option(help="With --baseline: significance level, the chance to fail a run without a larger drop.")
+        float,
+        typer.Option(
+            help="With --baseline: significance level, the probability that a run without a larger drop fails."
+        ),
     ] = 0.05,
     strict: Annotated[
         bool, typer.Option("--strict", help="With --baseline: pass only if a larger drop can be excluded.")

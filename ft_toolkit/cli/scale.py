@@ -29,7 +29,7 @@ def scale(
         str | None,
         typer.Option(
             metavar="SHARE,...",
-            help="Shares of the training rows, such as 0.1,0.3,1. Default: 1/16, 1/8, 1/4, 1/2 and 1, if at least 50 rows.",
+            help="Shares of the training rows, such as 0.1,0.3,1. Default: 1/16, 1/8, 1/4, 1/2 and 1, if 50 rows or more.",
         ),
     ] = None,
     models: Annotated[
@@ -41,10 +41,10 @@ def scale(
             metavar="SEED,...", help="Run each share once per seed, such as 1,2,3. Default: the seeds of the recipe."
         ),
     ] = None,
-    split: Annotated[SplitChoice, typer.Option(help="The rows to score on.")] = "validation",
+    split: Annotated[SplitChoice, typer.Option(help="The split to score on.")] = "validation",
     output: Annotated[
         Path | None,
-        typer.Option(help="Learning curve folder. Default: runs/NAME-scale, with a number if it exists."),
+        typer.Option(help="Learning curve folder. Default: runs/NAME-scale, or NAME-scale-2, ... if it exists."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the interrupted learning curve in the folder of --output.")
