@@ -201,8 +201,8 @@ class FineTunedRun:
             rows = plain_rows(rows_of(data, "data"), "data")
             target = Path(claim(self.folder.name, target, resume=False, parent="evaluations"))
             source = write_rows(target, split, rows)
-        stated = [word for column, name in (columns or {}).items() for word in ("--column", f"{column}={name}")]
-        command = ["ftk", "evaluate", str(self.folder), "--data", source, "--split", split, *stated]
+        column_options = [word for column, name in (columns or {}).items() for word in ("--column", f"{column}={name}")]
+        command = ["ftk", "evaluate", str(self.folder), "--data", source, "--split", split, *column_options]
         request = EvaluationRequest(
             str(self.folder), source, split, columns or {}, slices, target, False, None, shlex.join(command)
         )
@@ -257,7 +257,7 @@ class Evaluation:
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Open an evaluation folder. Raises UsageError if it is none, RunFolderError if a file is damaged."""
+        """Open an evaluation folder. Raises UsageError for another folder, RunFolderError if a file is damaged."""
         results = read_results(Path(folder))
         if not isinstance(results, EvaluationResults):
             raise UsageError(f"{folder}: this is the folder of a run; the folder of an evaluation is required")

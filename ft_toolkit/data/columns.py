@@ -13,23 +13,23 @@ from ft_toolkit.tasks.base import Row, Task, TaskSettings
 class ColumnNames:
     """Names that a file may use for the columns of a task.
 
-    `stated`: task column -> name that the user gave; the file must have it. `candidates`: task column -> names to try in
-    order, for the columns that are not stated.
+    `explicit`: task column -> name that the user gave; the file must have it. `candidates`: task column -> names to try in
+    order, for the other columns.
     """
 
-    stated: Mapping[str, str]
+    explicit: Mapping[str, str]
     candidates: Mapping[str, Sequence[str]]
 
     def of(self, column: str) -> Sequence[str]:
         """Return the names to try for a column of the task, in order."""
-        return [self.stated[column]] if column in self.stated else self.candidates[column]
+        return [self.explicit[column]] if column in self.explicit else self.candidates[column]
 
 
 @dataclass(frozen=True)
 class TrainedColumns:
-    """The column names of the run that trained a model: those of its recipe (`data.columns`) and of its data card.
+    """The column names of the run that trained a model: from its recipe (`data.columns`) and from its data card.
 
-    Both map columns of the task to columns of the rows. During training `recipe` is empty: its names are stated.
+    Both map columns of the task to columns of the rows. During training `recipe` is empty: its names are in `explicit`.
     """
 
     recipe: Mapping[str, str] = field(default_factory=dict)
@@ -37,15 +37,15 @@ class TrainedColumns:
 
 
 def column_names(
-    task: Task, settings: TaskSettings | None, stated: Mapping[str, str], trained: TrainedColumns
+    task: Task, settings: TaskSettings | None, explicit: Mapping[str, str], trained: TrainedColumns
 ) -> ColumnNames:
     """Return the names to try for each column of `task`.
 
-    The order for a column that is not in `stated`: the name in the recipe of the model, the name of the task, then the
+    The order for a column that is not in `explicit`: the name in the recipe of the model, the name of the task, then the
     name in the data card, else the name that a task setting gives (translation: source_language). Raises DataError if
-    `stated` has a column that the task does not have.
+    `explicit` has a column that the task does not have.
     """
-    for name in stated:
+    for name in explicit:
         if name not in task.columns:
             hint = did_you_mean(name, task.columns)
             raise DataError(f"{task.name} has no column '{name}'; allowed: {one_of(task.columns)}.{hint}")
@@ -54,27 +54,27 @@ def column_names(
         setting = getattr(settings, column.named_by, None) if column.named_by else None
         names = (trained.recipe.get(name), name, trained.card.get(name, setting))
         candidates[name] = list(dict.fromkeys(candidate for candidate in names if candidate is not None))
-    return ColumnNames(stated, candidates)
+    return ColumnNames(explicit, candidates)
 
 
 def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[str], task: Task) -> dict[str, str]:
     """Return task column -> column of the file, for those of `columns` that the file has.
 
-    `present` are the columns of the file. Raises DataError, without a location, for a required or stated column that is
-    missing, and for a column that would be read as two columns of the task without being stated.
+    `present` are the columns of the file. Raises DataError, without a location, for a required or explicit column that is
+    missing, and for a column that would be read as two columns of the task without an explicit name.
     """
     matched: dict[str, str] = {}
     for column in columns:
         tried = names.of(column)
         match = next((name for name in tried if name in present), None)
-        if match is None and (task.columns[column].required or column in names.stated):
+        if match is None and (task.columns[column].required or column in names.explicit):
             quoted = "' or '".join(tried)
             raise DataError(
                 f"no column '{quoted}' for {task.name}'s '{column}' ({task.columns[column].meaning}); columns found: "
                 f"{one_of(present)}.{did_you_mean(tried[-1], present)} {set_name(column)}"
             )
         other = next((other for other, name in matched.items() if name == match), None)
-        if match is not None and other is not None and not {column, other} <= set(names.stated):
+        if match is not None and other is not None and not {column, other} <= set(names.explicit):
             raise DataError(f"column '{match}' would be read both as '{other}' and as '{column}'. {set_name(column)}")
         if match is not None:
             matched[column] = match

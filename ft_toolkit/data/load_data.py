@@ -68,14 +68,14 @@ def load_split(
     split: SplitName,
     task: Task,
     settings: TaskSettings,
-    stated: Mapping[str, str],
+    explicit: Mapping[str, str],
     trained: TrainedColumns,
     *,
     keep: Sequence[str] = (),
 ) -> LoadedData:
     """Read the labelled rows of a file, or of one split of a data card, in the same way as a run; name them `split`.
 
-    `stated` maps columns of the task to columns of the file; `trained` are the column names of the model's run. The same
+    `explicit` maps columns of the task to columns of the file; `trained` are the column names of the model's run. The same
     rows with the same names have the same fingerprint as in a run. Raises DataError.
     """
     card, commit = None if is_file_name(source) else load_card(source), None
@@ -89,7 +89,7 @@ def load_split(
         rows, origin = raw[split], origins[split]
     kept = tuple(name for name in keep if name not in task.columns)
     notes: list[str] = []
-    mapped = map_columns(rows, origin, task, column_names(task, settings, stated, trained), kept)
+    mapped = map_columns(rows, origin, task, column_names(task, settings, explicit, trained), kept)
     labelled = labelled_rows(mapped, task, split, notes)
     if not labelled:
         raise _no_labels(origin, rows, task, "to score")

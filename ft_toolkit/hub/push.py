@@ -114,7 +114,7 @@ def describe_push(pushed: Pushed) -> str:
 def _head(api: HfApi, destination: Destination, title: str) -> tuple[str | None, str | None]:
     """Return the revision to commit to and its current commit. A missing branch is created.
 
-    For a pull request that is not open yet, the revision is None and the commit is that of main.
+    For a pull request that is not open yet, the revision is None and the commit is the current commit of main.
     """
     revision = destination.revision
     if destination.pull_request:

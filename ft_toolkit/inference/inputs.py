@@ -18,14 +18,14 @@ ALLOWED = "a str, a dict, a list of them, a pandas DataFrame or a datasets.Datas
 class InputColumns:
     """How a model finds its input columns.
 
-    `stated` maps columns of the task to columns of the rows, as the user gave them; `trained` are the names of the model's
+    `explicit` maps columns of the task to columns of the rows, as the user gave them; `trained` are the names of the model's
     training run.
     """
 
     task: Task
     settings: TaskSettings
     trained: TrainedColumns
-    stated: Mapping[str, str] = field(default_factory=dict)
+    explicit: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _items(data: Any) -> list[Any]:
 def _match(records: Sequence[Row], columns: InputColumns) -> tuple[dict[str, str], list[str]]:
     """Return task column -> column of the rows for the inputs of the task, and a note for each choice between columns."""
     task, present = columns.task, columns_of(records)
-    names = column_names(task, columns.settings, columns.stated, columns.trained)
+    names = column_names(task, columns.settings, columns.explicit, columns.trained)
     inputs = [name for name, column in task.columns.items() if not column.is_answer]
     matched = match_columns(present, names, inputs, task)
     notes = []

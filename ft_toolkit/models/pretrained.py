@@ -127,7 +127,7 @@ def kind_of(config: Any) -> Kind:
 
 
 def hidden_size(config: Any) -> int:
-    """Return the width of the hidden states; for EncoderDecoderModel, that of the decoder; 0 if the config has no width."""
+    """Return the width of the hidden states; for EncoderDecoderModel, the width of the decoder; 0 if the config has none."""
     width: int = getattr(getattr(config, "decoder", config), "hidden_size", 0)
     return width
 

@@ -30,7 +30,7 @@ class Document:
     overridden: list[KeyPath] = field(default_factory=list)
 
     def source(self, path: KeyPath) -> str:
-        """Return the source of a key; for a key that the user did not write, that of the nearest key above it."""
+        """Return the source of a key; for a key that the user did not write, the source of the nearest key above it."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.sources:
                 return self.sources[path[:end]]

@@ -111,9 +111,9 @@ def setting_names(tasks: Iterable[Task]) -> dict[str, list[str]]:
 
 
 def settings_named(name: str, keys: Mapping[str, list[str]]) -> list[str]:
-    """Return the settings (`section.key`) that a name stands for: by alias, else those with this key.
+    """Return the settings (`section.key`) that a name refers to: by alias, else those with this key.
 
-    `keys` comes from `setting_names`. The key `name` exists in several sections, so it stands for none.
+    `keys` comes from `setting_names`. The key `name` exists in several sections, so it refers to none.
     """
     plain = _plain(name)
     if plain in _SETTING_OF:
@@ -129,7 +129,7 @@ def settings_like(name: str, keys: Mapping[str, list[str]]) -> list[str]:
 
 
 def option_for(name: str) -> str | None:
-    """Return the command-line option that a key of another tool stands for (`output_dir`: --output FOLDER), or None."""
+    """Return the command-line option that corresponds to a key of another tool (`output_dir`: --output FOLDER), or None."""
     return _OPTION_OF.get(_plain(name))
 
 

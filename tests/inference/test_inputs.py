@@ -31,9 +31,9 @@ def model() -> LoadedModel:
 
 
 def inputs(data: Any, task: str = "text_classification", settings: Any = None, **names: Any) -> Any:
-    """Read data with the column names of a training run (`recipe`, `card`) and of the user (`stated`)."""
-    stated = names.pop("stated", {})
-    columns = InputColumns(TASKS[task], settings or TASKS[task].settings(name=task), TrainedColumns(**names), stated)
+    """Read data with the column names of a training run (`recipe`, `card`) and of the user (`explicit`)."""
+    explicit = names.pop("explicit", {})
+    columns = InputColumns(TASKS[task], settings or TASKS[task].settings(name=task), TrainedColumns(**names), explicit)
     return read_inputs(data, columns)
 
 
@@ -127,7 +127,7 @@ def test_a_text_is_refused_where_a_row_has_several_columns() -> None:
         ({"review": "a"}, {"recipe": {"text": "review"}}, "a"),
         ({"text": "a"}, {"recipe": {"text": "review"}}, "a"),
         ({"sentence": "a"}, {"card": {"text": "sentence"}}, "a"),
-        ({"body": "a", "review": "b"}, {"recipe": {"text": "review"}, "stated": {"text": "body"}}, "a"),
+        ({"body": "a", "review": "b"}, {"recipe": {"text": "review"}, "explicit": {"text": "body"}}, "a"),
     ],
 )
 def test_the_names_of_the_training_run_of_the_task_and_of_the_user(row: Any, names: Any, text: str) -> None:
@@ -150,13 +150,13 @@ def test_a_column_that_would_be_read_twice_is_refused() -> None:
     assert list(inputs([{"text": "a", "title": "b"}], recipe=names).rows) == [{"text": "b", "text_pair": "a"}]
 
 
-def test_a_stated_column_must_exist() -> None:
+def test_an_explicit_column_must_exist() -> None:
     with pytest.raises(
         UsageError, match=r"no column 'revew' .*Did you mean 'review'\? Set its name: .*--column text=NAME"
     ):
-        inputs([{"review": "a"}], stated={"text": "revew"})
+        inputs([{"review": "a"}], explicit={"text": "revew"})
     with pytest.raises(UsageError, match=r"text_classification has no column 'txt'; allowed: .*Did you mean 'text'"):
-        inputs([{"review": "a"}], stated={"txt": "review"})
+        inputs([{"review": "a"}], explicit={"txt": "review"})
 
 
 def test_translation_takes_the_name_of_its_language() -> None:

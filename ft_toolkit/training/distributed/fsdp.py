@@ -132,7 +132,7 @@ def shard_state(state_dict: dict[str, Any], optimizer: Any) -> dict[str, Any]:
 
 
 def _gather(value: Any) -> Any:
-    """Return the full tensor of a sharded one; return any other value unchanged."""
+    """Return a sharded tensor as a full tensor, any other value unchanged."""
     from torch.distributed.tensor import DTensor
 
     return value.full_tensor() if isinstance(value, DTensor) else value

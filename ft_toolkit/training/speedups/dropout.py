@@ -110,7 +110,7 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def use_fast_dropout(model: Any) -> bool:
-    """Replace the model's dropout, including that of SDPA attention. Return whether a dropout module was replaced."""
+    """Replace the model's dropout, including the dropout in SDPA attention. Return whether a dropout module was replaced."""
     replaced = _replace(model, nn.Dropout, FastDropout)
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(ATTENTION)
