@@ -9,7 +9,7 @@ A share of right examples depends only on counts, so equal counts are computed o
 import argparse
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from ft_toolkit.evaluation.breakdown.calibration import calibration
 from ft_toolkit.evaluation.breakdown.groups import group_gaps
 from ft_toolkit.evaluation.breakdown.slices import score_slices
 from ft_toolkit.evaluation.compare.comparison import compare_runs
-from ft_toolkit.evaluation.compare.differences import compare_metrics
+from ft_toolkit.evaluation.compare.differences import compare_main_metric
 from ft_toolkit.evaluation.compare.examples import ScoredExamples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun
 from ft_toolkit.evaluation.compare.gate_checks import Drop, check_drop
@@ -153,9 +153,13 @@ def slice_difference_coverage(repetitions: int) -> Iterator[Rate]:
         yield Rate("difference of a slice and the rest", cell, "=", 0.95, covered, len(draws))
 
 
-def gate_errors(repetitions: int) -> Iterator[Rate]:
+# Number of rows, share of rows that only the baseline has right, share that only the run has right.
+GATE_CELLS = ((10, 0.05, 0.0), (50, 0.04, 0.02), (100, 0.05, 0.03), (500, 0.07, 0.05))
+
+
+def gate_errors(repetitions: int, sizes: Sequence[tuple[int, float, float]] = GATE_CELLS) -> Iterator[Rate]:
     """Simulate `ftk gate --baseline` where the true drop is exactly the allowed one."""
-    for n, only_base, only_run in ((10, 0.05, 0.0), (50, 0.04, 0.02), (100, 0.05, 0.03), (500, 0.07, 0.05)):
+    for n, only_base, only_run in sizes:
         allowed = only_base - only_run
         for strict, name in ((True, "gate --strict passes"), (False, "gate --max-drop fails")):
 
@@ -173,11 +177,12 @@ def gate_errors(repetitions: int) -> Iterator[Rate]:
             yield Rate(name, cell, "<=", 0.05, wrong, len(counts))
 
 
-def contradictions(repetitions: int) -> Iterator[Rate]:
+def contradictions(repetitions: int, trials: int | None = None) -> Iterator[Rate]:
     """Simulate two runs with a true difference: does the headline agree with its interval and with the table of the page?"""
     for n, only_base, only_run in ((100, 0.04, 0.12),):
         rng = np.random.default_rng(4)
-        trials, interval_disagrees, table_disagrees = max(10, repetitions // 10), 0, 0
+        trials = trials or max(10, repetitions // 20)
+        interval_disagrees = table_disagrees = 0
         for b, c, _ in rng.multinomial(n, [only_base, only_run, 1 - only_base - only_run], trials).tolist():
             comparison = compare_runs(finished_runs(paired_right(n, b, c)), metric=None, columns=[])
             headline = comparison.main.differences["run1"]
@@ -203,7 +208,7 @@ def family_errors(repetitions: int) -> Iterator[Rate]:
         rng, trials = np.random.default_rng(5), max(20, repetitions // 5)
         wrong = 0
         for _ in range(trials):
-            row = compare_metrics(finished_runs(_run_batch(rng, runs, n, 0.85, 0.6)), ["accuracy"])[0]
+            row = compare_main_metric(finished_runs(_run_batch(rng, runs, n, 0.85, 0.6)), "accuracy")
             wrong += any(difference.outcome in ("better", "worse") for difference in row.differences.values())
         yield Rate("compare: any false difference", f"{runs} runs, n = {n}", "<=", 0.05, wrong, trials)
     for baselines in (1, 3):
@@ -229,7 +234,7 @@ def power(repetitions: int) -> Iterator[Rate]:
         def compared(gain: float, rng: Any = rng, runs: int = runs, n: int = n) -> Any:
             right = _run_batch(rng, runs, n, 0.8, 0.6)
             right[1] |= rng.random(n) < gain / 0.2
-            return compare_metrics(finished_runs(right), ["accuracy"])[0].differences["run1"]
+            return compare_main_metric(finished_runs(right), "accuracy").differences["run1"]
 
         gain = 0.05
         for _ in range(3):  # the detectable difference depends a little on the true one

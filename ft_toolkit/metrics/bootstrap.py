@@ -1,6 +1,7 @@
-"""Percentile bootstrap intervals (Efron 1979): the variation of a score over test sets of the same size."""
+"""Bootstrap intervals (Efron 1979, 1987): the variation of a score over test sets of the same size."""
 
 from collections.abc import Callable, Mapping
+from statistics import NormalDist
 
 import numpy as np
 
@@ -32,6 +33,26 @@ def central_95(values: np.ndarray) -> tuple[float, float] | None:
     if not len(values):
         return None
     low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def bca_95(values: np.ndarray, score: float, left_out: np.ndarray) -> tuple[float, float] | None:
+    """Return the bias-corrected and accelerated 95% interval of a score (Efron 1987), None where it is undefined.
+
+    `values` are the score on resamples, shape (samples,); `left_out` is the score without each example, shape (n,). It corrects
+    the percentile interval for bias and skewness, which matter on few examples. It is undefined (None) if a value is NaN, or if
+    all resamples are on one side of the score.
+    """
+    below = float(((values < score).mean() + (values <= score).mean()) / 2)
+    distances = left_out.mean() - left_out
+    spread = float((distances**2).sum())
+    if np.isnan(values).any() or np.isnan(spread) or spread == 0 or not 0 < below < 1:
+        return None
+    normal, acceleration = NormalDist(), float((distances**3).sum()) / (6 * spread**1.5)
+    bias = normal.inv_cdf(below)
+    shifted = [bias + normal.inv_cdf(tail) for tail in (0.025, 0.975)]
+    levels = [normal.cdf(bias + shift / (1 - acceleration * shift)) for shift in shifted]
+    low, high = np.quantile(values, levels)
     return float(low), float(high)
 
 

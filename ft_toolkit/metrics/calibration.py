@@ -12,6 +12,9 @@ import numpy as np
 Array = np.ndarray
 # Equal-width bins of the calibration error, as in Guo et al. 2017 (arXiv:1706.04599).
 N_BINS = 15
+# On fewer rows a fitted temperature harms a calibrated model more often than it helps: with 50 rows the loss on new rows was
+# worse by over 0.005 nats in 43% of simulations (benchmarks/coverage.py), so the temperature stays 1.
+MINIMUM_ROWS = 100
 # The range of the temperature.
 TEMPERATURES = (0.05, 20.0)
 # Probabilities are stored with six digits, so multi-label ones are clipped to this distance from 0 and 1.
@@ -41,9 +44,13 @@ def at_temperature_1(probabilities: Array, temperature: float, *, multi_label: b
 def fit_temperature(logits: Array, truth: Array) -> float:
     """Return the temperature that minimizes the negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
 
-    When all examples are right, the likelihood alone gives temperature 0. The logarithm of the temperature therefore has a
-    standard normal prior, which weighs as much as a few examples: it matters on few rows and vanishes on many.
+    On fewer than MINIMUM_ROWS examples it is 1. When all examples are right, the likelihood alone gives temperature 0. The
+    logarithm of the temperature therefore has a standard normal prior, which weighs as much as a few examples. A prior of ten
+    times that weight helps a calibrated model a little and harms an overconfident one: with a true temperature of 3 and 100
+    rows, the mean excess loss on new rows was 0.010 nats instead of 0.004.
     """
+    if len(truth) < MINIMUM_ROWS:
+        return 1.0
     multi_label = truth.ndim == 2
 
     def cost(logarithm: float) -> float:

@@ -184,10 +184,10 @@ def test_the_temperature_is_chosen_on_validation_and_changes_probabilities_not_l
     several = problem_type == "multi_label_classification"
     schema = Schema(problem_type, ("a", "b"), None, 0.5)
     # sure of every answer, and wrong in one of four
-    values = [np.array([8.0, -8.0], np.float32) for _ in range(40)]
-    names = ["b" if i % 4 == 0 else "a" for i in range(40)]
+    values = [np.array([8.0, -8.0], np.float32) for _ in range(160)]
+    names = ["b" if i % 4 == 0 else "a" for i in range(160)]
     rows = [{"id": str(i), "label": [name] if several else name} for i, name in enumerate(names)]
-    features = Features({"input_ids": [[1]] * 40}, [None] * 40, list(range(40)), [0] * 40)
+    features = Features({"input_ids": [[1]] * 160}, [None] * 160, list(range(160)), [0] * 160)
     tuned = TASK.tune(values, features, rows, schema)
     assert tuned.temperature > 5 and dataclasses.replace(tuned, temperature=1.0) == schema
     assert TASK.load_schema(json.loads(json.dumps(dataclasses.asdict(tuned)))) == tuned

@@ -65,14 +65,14 @@ class _CalibrationScores:
         self.resamples = {name: np.array([loss[rows].mean() for rows in drawn]) for name, loss in losses.items()}
         self.resamples["ece"] = np.array([c.calibration_error(self.claimed[rows], self.true[rows]) for rows in drawn])
         error = c.calibration_error(self.claimed, self.true)
-        chance = c.chance_errors(self.claimed, samples=len(drawn), seed=seed)
+        chance = float(np.quantile(c.chance_errors(self.claimed, samples=len(drawn), seed=seed), 0.95))
         self.scores = {
             name: {"value": float(loss.mean()), **interval(self.resamples[name])} for name, loss in losses.items()
         }
         self.scores["ece"] = {
             "value": error,
-            **_basic_interval(error, interval(self.resamples["ece"])),
-            "chance": float(np.quantile(chance, 0.95)),
+            **_error_interval(error, interval(self.resamples["ece"]), chance),
+            "chance": chance,
         }
 
     def bins(self) -> list[dict[str, Any]]:
@@ -87,11 +87,16 @@ class _CalibrationScores:
         return bins
 
 
-def _basic_interval(value: float, percentiles: Mapping[str, float | None]) -> dict[str, float | None]:
-    """Return the basic bootstrap interval. Resampling biases the calibration error upwards, and this interval corrects it."""
+def _error_interval(value: float, percentiles: Mapping[str, float | None], chance: float) -> dict[str, float | None]:
+    """Return the interval of a calibration error: it excludes 0 exactly when a calibrated model would rarely show this error.
+
+    Resampling biases the calibration error upwards, which the basic bootstrap interval corrects. The error itself is biased
+    upwards too, because it is never negative: up to the 95% quantile `chance` of a calibrated model, the interval starts at 0.
+    """
     low, high = percentiles["low"], percentiles["high"]
     assert low is not None and high is not None, "a calibration error is always defined"
-    return {"low": max(0.0, 2 * value - high), "high": max(0.0, 2 * value - low)}
+    lowest = 0.0 if value <= chance else max(0.0, 2 * value - high)
+    return {"low": lowest, "high": max(0.0, 2 * value - low)}
 
 
 def _confidence(probabilities: Array, answers: Array, truth: Array) -> tuple[Array, Array]:
@@ -121,11 +126,12 @@ def _abstaining(confidence: Array, correct: Array, drawn: Array) -> dict[str, An
     for share in ABSTAIN:
         answered = max(1, round(n * (1 - share)))
         accuracy, accuracy_on_all = 1 - float(risks[answered - 1]), 1 - float(risks[-1])
+        low, high = wilson(accuracy * answered, answered)
         gain = interval(resampled[:, -1] - resampled[:, answered - 1])
         gains.append(
             {
                 "share": share,
-                "accuracy": {"value": accuracy, **interval(1 - resampled[:, answered - 1])},
+                "accuracy": {"value": accuracy, "low": low, "high": high},
                 "of_all": accuracy_on_all,
                 "gain": {"value": accuracy - accuracy_on_all, **gain},
             }

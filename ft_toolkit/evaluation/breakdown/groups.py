@@ -108,8 +108,8 @@ def _gaps(
     The rate of a group is the mean of `answers.predicted` over the rows that are `counted` (0/1, shape (n, labels)). A gap is
     never negative, so its interval cannot show that there is none. The p-value is the share of permutations of the groups
     within `strata` whose largest gap over all labels is at least as large (Westfall and Young 1993). `low` and `high` are the
-    interval of the difference between the two groups, each resampled independently; they do not account for the selection of
-    the two most different groups. Returns None if no label has two groups with a rate.
+    interval of the difference between two groups, each resampled independently. Of more than two groups the two most different
+    ones were selected, so their difference has no interval (None). Returns None if no label has two groups with a rate.
     """
     predicted, member = answers.predicted, groups.matrix
     rates = _rates(predicted, counted, member)
@@ -136,7 +136,8 @@ def _gaps(
             name: float(rate) for name, rate in zip(groups.names, rates[:, i], strict=True) if not np.isnan(rate)
         }
         ends = {"highest": groups.names[high], "lowest": groups.names[low]}
-        difference = interval(resampled[:, high, i] - resampled[:, low, i])
+        is_selected = len(defined) > 2
+        difference = interval(np.array([]) if is_selected else resampled[:, high, i] - resampled[:, low, i])
         table.append({"label": label, "gap": float(gaps[i]), **difference, **ends, "rates": defined})
     table.sort(key=lambda row: row["gap"], reverse=True)
     return {"p_value": p_value, "shown": p_value < LEVEL, "labels": table}

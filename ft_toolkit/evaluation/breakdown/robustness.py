@@ -76,7 +76,7 @@ def _score_change(trials: Sequence[Trial], setup: ScoringSetup) -> dict[str, Any
     plain_samples, samples = (
         resample({"": metric.fn}, *arrays, samples=setup.samples, seed=setup.seed)[""] for arrays in (before, after)
     )
-    change = difference_interval(pair_scores(metric, after, before, samples - plain_samples))
+    change = difference_interval(pair_scores(metric, after, before, lambda: samples - plain_samples))
     return {
         "plain": plain,
         "value": value,

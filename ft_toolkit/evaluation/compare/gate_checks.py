@@ -123,7 +123,7 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
         run.examples.metrics[metric],
         (better.examples.predictions, better.examples.references),
         (worse.examples.predictions, worse.examples.references),
-        _resampled(better, metric, samples) - _resampled(worse, metric, samples),
+        lambda: _resampled(better, metric, samples) - _resampled(worse, metric, samples),
     )
     bounds = difference_interval(pair, tail=drop.alpha)
     value, low, high = pair.difference, bounds.low, bounds.high

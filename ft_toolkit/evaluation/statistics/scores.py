@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,12 @@ from ft_toolkit.evaluation.statistics.significance import (
     pair_scores,
     smallest_detectable_difference,
 )
-from ft_toolkit.metrics.bootstrap import central_95, resample, varies
+from ft_toolkit.metrics.bootstrap import bca_95, central_95, resample, varies
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Rows, Task
+
+# On more examples the percentile interval needs no correction.
+FEW_EXAMPLES = 50
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Scores:
                 metric,
                 (self.predictions, self.references),
                 (other.predictions, other.references),
-                self.resamples[name] - other.resamples[name],
+                partial(np.subtract, self.resamples[name], other.resamples[name]),
             )
             lead = difference_interval(pair, comparisons=comparisons if name == main_metric else 1)
             leads[name] = {"low": lead.low, "high": lead.high, "level": lead.level}
@@ -102,13 +107,33 @@ def score_interval(
 ) -> dict[str, float | None]:
     """Return {low, high}: the 95% interval of a score on examples, given its bootstrap resamples.
 
-    A share of right examples has Wilson's interval, any other metric the interval of `varying_interval`.
+    A share of right examples has Wilson's interval and a Pearson correlation Fisher's. Other metrics have the interval of
+    `varying_interval`, on up to FEW_EXAMPLES examples with the corrections of `bca_95`.
     """
     right = right_examples(metric, predictions, references)
-    if right is None:
-        return varying_interval(resamples)
-    low, high = wilson(int(right.sum()), len(right))
-    return {"low": low * metric.best, "high": high * metric.best}
+    if right is not None:
+        low, high = wilson(int(right.sum()), len(right))
+        return {"low": low * metric.best, "high": high * metric.best}
+    n = len(references)
+    if metric.is_pearson:
+        return _fisher_interval(metric.fn(predictions, references), n)
+    if 1 < n <= FEW_EXAMPLES and varies(resamples):
+        left_out = [metric.fn(np.delete(predictions, i, axis=0), np.delete(references, i, axis=0)) for i in range(n)]
+        ends = bca_95(resamples, metric.fn(predictions, references), np.array(left_out))
+        if ends is not None:
+            return {"low": ends[0], "high": ends[1]}
+    return varying_interval(resamples)
+
+
+def _fisher_interval(correlation: float, n: int) -> dict[str, float | None]:
+    """Return {low, high} of a Pearson correlation by Fisher's z (Fisher 1921).
+
+    Both are None on 3 examples or fewer, and for a correlation of 1 or -1.
+    """
+    if n <= 3 or not abs(correlation) < 1:
+        return {"low": None, "high": None}
+    z, half = math.atanh(correlation), NormalDist().inv_cdf(0.975) / math.sqrt(n - 3)
+    return {"low": math.tanh(z - half), "high": math.tanh(z + half)}
 
 
 def varying_interval(resamples: np.ndarray) -> dict[str, float | None]:

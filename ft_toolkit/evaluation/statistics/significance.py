@@ -6,6 +6,7 @@ with a probability of 95%.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -59,12 +60,14 @@ class DifferenceInterval:
     corrected: float | None
 
 
-def pair_scores(metric: Metric, model: Arrays, base: Arrays, resampled: np.ndarray) -> PairedScores:
-    """Return the difference of two scores; both pairs of arrays hold the same examples in the same order."""
+def pair_scores(metric: Metric, model: Arrays, base: Arrays, resample: Callable[[], np.ndarray]) -> PairedScores:
+    """Return the difference of two scores; both pairs of arrays hold the same examples in the same order.
+
+    `resample` returns the difference on bootstrap resamples. It is not called for a share of right examples.
+    """
     difference = metric.fn(*model) - metric.fn(*base)
-    return PairedScores(
-        difference, resampled, paired_counts(right_examples(metric, *model), right_examples(metric, *base)), metric.best
-    )
+    counts = paired_counts(right_examples(metric, *model), right_examples(metric, *base))
+    return PairedScores(difference, resample() if counts is None else np.array([]), counts, metric.best)
 
 
 def paired_counts(model: np.ndarray | None, base: np.ndarray | None) -> tuple[int, int, int] | None:

@@ -47,7 +47,7 @@ def _regression_metrics() -> dict[str, Metric]:
         "mean_absolute_error": (regression.mean_absolute_error, "mae"),
     }
     return {
-        "pearson": Metric(regression.pearson, hub_name="pearsonr"),
+        "pearson": Metric(regression.pearson, is_pearson=True, hub_name="pearsonr"),
         "spearman": Metric(regression.spearman, hub_name="spearmanr"),
         **{
             name: Metric(fn, best=0.0, greater_is_better=False, hub_name=short, short_names=(short,))

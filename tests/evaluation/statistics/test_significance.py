@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest, bootstrap, norm, pearsonr
 
 from ft_toolkit.evaluation.statistics.scores import Scores, score_interval
 from ft_toolkit.evaluation.statistics.significance import (
@@ -17,6 +17,7 @@ from ft_toolkit.evaluation.statistics.significance import (
 )
 from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.text.label_scores import label_metrics
 
 ACCURACY = Metric(lambda p, r: float((p == r).mean()), is_mean=True)
 
@@ -48,10 +49,10 @@ def test_the_interval_of_paired_shares_excludes_zero_exactly_when_its_p_value_is
 def test_shares_of_right_examples_and_means_of_fractions_are_compared_differently():
     ones, half = np.ones(40), np.repeat([1.0, 0.0], 20)
     zeros = np.zeros(40)
-    share = pair_scores(ACCURACY, (half, ones), (zeros, ones), np.full(9, 0.5))
+    share = pair_scores(ACCURACY, (half, ones), (zeros, ones), lambda: np.full(9, 0.5))
     assert share.counts == (20, 0, 40)
     fraction = Metric(lambda p, r: float(p.mean()), is_mean=True)
-    assert pair_scores(fraction, (half / 2, ones), (zeros, ones), np.full(9, 0.25)).counts is None
+    assert pair_scores(fraction, (half / 2, ones), (zeros, ones), lambda: np.full(9, 0.25)).counts is None
     assert difference_interval(share).test == "score test for paired shares"
 
 
@@ -135,7 +136,31 @@ def test_fewer_right_examples_never_have_a_higher_lower_end():
 
 
 def test_other_scores_have_percentiles_and_none_if_they_cannot_vary():
-    metric, arrays = Metric(np.mean), (np.linspace(0, 1, 20), np.ones(20))
+    metric, arrays = Metric(np.mean), (np.linspace(0, 1, 60), np.ones(60))
     assert score_interval(metric, *arrays, np.ones(100)) == {"low": None, "high": None}
     assert score_interval(metric, *arrays, np.full(100, np.nan)) == {"low": None, "high": None}
     assert score_interval(metric, *arrays, np.linspace(0, 1, 101)) == pytest.approx({"low": 0.025, "high": 0.975})
+
+
+def test_few_examples_have_the_bca_interval_of_scipy():
+    rng = np.random.default_rng(2)
+    values = rng.exponential(1, 30)
+    metric = Metric(lambda p, r: float(p.std()))
+    resamples = resample({"": metric.fn}, values, values, samples=20_000, seed=0)[""]
+    expected = bootstrap((values,), np.std, n_resamples=20_000, method="BCa", rng=rng).confidence_interval
+    interval = score_interval(metric, values, values, resamples)
+    assert (interval["low"], interval["high"]) == pytest.approx((expected.low, expected.high), rel=0.03)
+    percentiles = np.quantile(resamples, [0.025, 0.975])
+    assert interval["high"] > percentiles[1] * 1.05
+    more = np.concatenate([values, values])
+    assert score_interval(metric, more, more, resamples) == {"low": percentiles[0], "high": percentiles[1]}
+
+
+def test_a_correlation_has_the_fisher_interval_of_scipy():
+    rng = np.random.default_rng(3)
+    x = rng.standard_normal(40)
+    y = x + rng.standard_normal(40)
+    expected = pearsonr(x, y).confidence_interval()
+    interval = score_interval(label_metrics("regression")["pearson"], x, y, np.zeros(9))
+    assert (interval["low"], interval["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert score_interval(label_metrics("regression")["pearson"], x, x, np.zeros(9)) == {"low": None, "high": None}
