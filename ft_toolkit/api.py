@@ -149,7 +149,7 @@ class FineTunedRun:
 
     @property
     def warnings(self) -> list[str]:
-        """Return what was found in the rows: dropped rows, truncated texts, texts that are also in the training rows ...
+        """Return the warnings about the rows: dropped rows, truncated texts, texts that are also in the training rows ...
 
         for warning in run.warnings:
             print(warning)

@@ -94,7 +94,7 @@ class CalibrationErrorChange(Record):
 
 
 class ScoreChange(Record):
-    """A score before and after temperature scaling; `change` is the interval of after minus before."""
+    """A score before and after temperature scaling; `change` is the 95% interval of the difference."""
 
     before: Score
     after: Score

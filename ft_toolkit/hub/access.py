@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Destination:
-    """The repository of a model. `private` applies to a new repository only; `revision` None stands for main."""
+    """The repository of a model. `private` applies to a new repository only; `revision` is None for the main branch."""
 
     repo: str
     private: bool = True

@@ -20,7 +20,7 @@ CHECKED_ROWS, CHECKED_ROWS_GENERATED = 256, 32
 # Largest allowed difference between two numbers, by precision; relative for numbers above 1.
 TOLERANCE = {"no": 1e-4, "bf16": 3e-2}
 # In bf16, or after an adapter was merged, rounding may change the answer where two answers have almost the same score.
-# This share of the rows may have another text, label or span; otherwise no row may.
+# This share of the rows may have another text, label or span. In all other cases, no row may.
 OTHER_ANSWERS = 0.05
 
 
@@ -58,7 +58,7 @@ def check_reload(
         raise ReloadError(
             f"reload check failed: a fresh process that loads {model_folder} does not reproduce the predictions of the run. "
             f"Largest difference of a score {largest:.2g} (allowed {tolerance:g}); {other_answers} of {len(rows)} rows have "
-            "another answer. The run folder is kept for inspection; do not use its model"
+            "a different answer. The run folder is kept for inspection; do not use its model"
         )
     return ReloadCheck(
         split=_checked_split(prepared),

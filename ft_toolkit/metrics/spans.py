@@ -1,4 +1,4 @@
-"""Labelled spans: reading and writing tags, and scores. A span is correct when its boundaries and its label are.
+"""Labelled spans: reading and writing tags, and scores. A span is correct when its boundaries and its label are correct.
 
 Definitions are those of conlleval and seqeval (tests compare them): an average over labels includes the labels that occur in
 the predictions or the references, and 0/0 counts as 0.

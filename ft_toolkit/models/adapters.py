@@ -31,7 +31,7 @@ class ParameterCount:
 
     @property
     def share(self) -> float:
-        """Trainable share, 0 to 1."""
+        """The share of trainable weights, 0 to 1."""
         return self.trainable / self.total
 
 

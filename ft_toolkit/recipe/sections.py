@@ -202,7 +202,7 @@ class TrackingSection(Section):
 class HubSection(Section):
     """Metadata for the model card, and the upload to the Hub."""
 
-    # License of the model, as a Hub identifier such as apache-2.0. Default: the card names none.
+    # Licence of the model, as a Hub identifier such as apache-2.0. Default: the card names none.
     license: Annotated[str, AfterValidator(hub_names.licence)] | None = None
     # Languages of the model, as ISO 639 codes. Default: the languages of the data card.
     language: Annotated[list[Annotated[str, AfterValidator(hub_names.language)]], Field(min_length=1)] | None = None

@@ -31,9 +31,9 @@ def validate_section(
     mistakes = [document.mistake(path, problem) for path, problem in problems.items()]
     unknown = {item["loc"][0] for item in errors if item["type"] == "extra_forbidden"}
     if len(unknown) == len(errors):  # pydantic checks conflicts between keys only if all keys are known
-        known = {key: value for key, value in values.items() if key not in unknown}
-        section, others = validate_section(kind, known, at, document, keys)
-        return section, mistakes + others
+        known_values = {key: value for key, value in values.items() if key not in unknown}
+        section, more_mistakes = validate_section(kind, known_values, at, document, keys)
+        return section, mistakes + more_mistakes
     if issubclass(kind, Section) and at not in problems and (problem := kind.model_construct(**values).conflict()):
         mistakes.append(document.mistake(at, problem))
     return None, mistakes

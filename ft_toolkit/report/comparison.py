@@ -20,7 +20,7 @@ from ft_toolkit.report.wording import plain_name, trainable_share
 from ft_toolkit.tasks.base import Task
 from ft_toolkit.tasks.display.wrong_examples import shorten
 
-# Wider than a narrow terminal, which then wraps whole lines: cells in pieces are harder to read.
+# Wider than a narrow terminal, which then wraps complete lines: wrapped cells are harder to read.
 _WIDTH = 110
 _EXPLORATORY_HEADS = ("difference", "95% interval")
 _DIFFERENCE_HEADS = (*_EXPLORATORY_HEADS, "p", "outcome")

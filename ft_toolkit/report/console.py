@@ -100,7 +100,7 @@ def _robustness_text(check: RobustnessCheck, main_metric: str) -> str:
     """Return the answers that one kind of change to the input changed."""
     n, share, metric = check.changed, check.flip_rate, check.metric
     reverted = check.rewritten - n
-    note = f" (not in {count(reverted)} more rows, where the tokenizer reverts the change)" if reverted else ""
+    note = f" ({count(reverted)} more rows do not count: the tokenizer reverts the change)" if reverted else ""
     if not n or share.value is None:
         return f"{check.kind}: no row changed{note}"
     return (

@@ -71,7 +71,7 @@ def gain_sentence(record: LearningCurve, fit: CurveFit) -> str:
     if most <= 0:
         return sentence + "no gain is expected."
     if least <= 0:
-        return sentence + "a gain is not certain, because the interval includes no gain."
+        return sentence + "a gain is not certain, because the interval includes 0."
     # A curve that is already flat still gains a little, so its interval seldom includes 0.
     if record.greater_is_better:
         negligible, name = record.best / record.n, f"one of the {count(record.n)} examples"
@@ -92,7 +92,7 @@ def notes(record: LearningCurve, fit: CurveFit) -> list[str]:
             "number of similar rows."
         )
     elif fit.b.value <= 0:
-        lines.append("The best fitting curve does not improve with more rows.")
+        lines.append("The best-fitting curve does not improve with more rows.")
     else:
         lines.append(
             "The points give no significant evidence that the error levels off, so the curve has no floor. The interval also "

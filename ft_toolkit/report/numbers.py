@@ -7,7 +7,7 @@ from ft_toolkit.core.run_scores import Interval
 from ft_toolkit.metrics.metric import Metric
 
 MISSING = "-"
-# With fewer examples than this, the 95% interval of a share is usually wider than 0.02: two decimals say everything.
+# With fewer examples than this, the 95% interval of a share is usually wider than 0.02: two decimals are enough.
 FEW_EXAMPLES = 1000
 
 
@@ -66,6 +66,6 @@ def seconds(value: float | None) -> str | None:
         return None
     if value < 120:
         return f"{value:.1f} s"
-    minutes, rest = divmod(round(value), 60)
+    minutes, full_seconds = divmod(round(value), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {full_seconds} s"

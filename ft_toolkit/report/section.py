@@ -1,7 +1,7 @@
 """Sections of the report page: one file in `sections/` with its template beside it.
 
 `sections/slices.py` ends with `SECTION = Section(order=..., title=..., build=...)`, and `sections/slices.html.j2` shows what
-`build` returned as `content`. The file name makes the section known to the page; its anchor is the file name.
+`build` returned as `content`. The page finds sections by their file names, which are also their anchors.
 """
 
 import importlib

@@ -32,7 +32,7 @@ class BaselineComparison:
 
     @property
     def sentence(self) -> str:
-        """The comparison as a sentence without capital and full stop."""
+        """The comparison as a sentence without a capital letter and a full stop."""
         if self.outcome == "better":
             return f"beats the {self.name} baseline by {self.difference} (95% interval)"
         if self.outcome == "worse":
@@ -48,7 +48,7 @@ def plain_name(name: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return the text with a capital and a full stop."""
+    """Return the text with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:]}."
 
 
@@ -102,7 +102,7 @@ def main_score_text(results: Results, split: str) -> str:
 
 
 def verdict(results: Results, split: str, metrics: Mapping[str, Metric]) -> str:
-    """Return one sentence: the main score on a split, against the best baseline, and whether the difference is shown."""
+    """Return one sentence: the main score on a split, against the best baseline, and whether the difference is significant."""
     greater, score = results.greater_is_better, main_score_text(results, split)
     if isinstance(results, RunResults) and split == "validation":
         score += f" ({OPTIMISTIC})"
@@ -177,21 +177,21 @@ def equal_metrics(scores_of_splits: Iterable[SplitScores], main_metric: str) -> 
     return [sorted(group, key=lambda name: name != main_metric) for group in groups]
 
 
-def _is_equal(one: Score | None, other: Score | None) -> bool:
+def _is_equal(a: Score | None, b: Score | None) -> bool:
     """Return whether two scores are the same number: micro f1 may differ from accuracy by rounding errors."""
-    if one is None or other is None or one.value is None or other.value is None:
+    if a is None or b is None or a.value is None or b.value is None:
         return False
-    pairs = [(one.value, other.value), (one.low, other.low), (one.high, other.high)]
-    return all(a == b or (a is not None and b is not None and abs(a - b) <= 1e-9 * max(1, abs(a))) for a, b in pairs)
+    pairs = [(a.value, b.value), (a.low, b.low), (a.high, b.high)]
+    return all(x == y or (x is not None and y is not None and abs(x - y) <= 1e-9 * max(1, abs(x))) for x, y in pairs)
 
 
 def group_name(names: list[str]) -> str:
     """Return the name of a group of equal metrics: "accuracy (= f1, precision, recall micro)"."""
-    first, *others = names
-    if not others:
+    first, *other_names = names
+    if not other_names:
         return plain_name(first)
     by_suffix: dict[str, list[str]] = {}
-    for name in others:
+    for name in other_names:
         stem, _, suffix = name.rpartition("_")
         by_suffix.setdefault(suffix if stem else "", []).append(plain_name(stem or name))
     parts = (f"{', '.join(stems)} {suffix}".strip() for suffix, stems in by_suffix.items())

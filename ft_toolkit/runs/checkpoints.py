@@ -27,7 +27,7 @@ class Checkpoints:
         self._read = partial(processes.read_on_main_process, context.distributed)
 
     def save_best(self) -> None:
-        """Save the weights; sharded weights must be gathered (`TrainedModel.whole`)."""
+        """Save the weights; sharded weights must be gathered (`TrainedModel.gathered`)."""
         if self._context.is_main_process:
             with files.atomic_folder(self._best) as fresh:
                 checkpoint.save_weights(self._trained.plain, fresh / "weights.safetensors")

@@ -27,8 +27,8 @@ _TIMED_PASSES = 3
 def dry_run(loaded: LoadedRecipe, console: Console) -> None:
     """Check the whole recipe and print rows, tokens, steps, parameters, and an estimate of memory and time.
 
-    The estimate is a measurement: a forward and backward pass over the largest batch and over a batch of median size. Raises
-    UsageError.
+    The estimate is based on a measurement: a forward and backward pass over the largest batch and over a batch of median
+    size. Raises UsageError.
     """
     check_trackers(loaded.recipe.tracking)
     with tempfile.TemporaryDirectory() as scratch:

@@ -116,7 +116,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
 
 
 def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSetup:
-    """Return how to score the model: as its run did, except for what the request changes."""
+    """Return how to score the model: with the settings of its run, unless the request overrides them."""
     defaults = model.contract.evaluation
     metrics = applicable_metrics(model.task, model.settings, model.schema)
     return ScoringSetup(
@@ -151,7 +151,9 @@ def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Feat
     try:
         return model.predict_split(rows)
     except DataError as error:
-        raise DataError(f"{origin}: {error}. The model was trained without it and cannot be scored on it") from None
+        raise DataError(
+            f"{origin}: {error}. The model was trained without this label and cannot be scored on it"
+        ) from None
 
 
 def _check_robustness(
@@ -164,7 +166,7 @@ def _check_robustness(
 ) -> list[dict[str, Any]]:
     """Predict the rows again after each kind of change, and return a record per kind.
 
-    A change that leaves the token ids as they were is not counted: the model does not see it.
+    A change that does not change the token ids is not counted, because the model does not see it.
     """
     robustness, records = robustness_of(setup.task, setup.settings), []
     original_ids = _token_ids(features, len(rows))

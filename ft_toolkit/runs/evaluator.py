@@ -42,7 +42,7 @@ class Evaluator:
         self.outputs: dict[SplitName, list[Any]] = {}
 
     def evaluate(self) -> Evaluation:
-        """Score the validation rows, and save the weights if they are the best so far. All processes must call."""
+        """Score the validation rows, and save the weights if they are the best so far. All processes must call it."""
         state, started = self.state, time.perf_counter()
         with self._trained.gathered():
             scores = self._score()

@@ -15,7 +15,7 @@ from ft_toolkit.data.in_memory import is_path, plain_rows, plain_value, rows_of
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_values
 from ft_toolkit.tasks import find_tasks
 
-# Used where the arguments leave them open.
+# Used if the arguments do not set them.
 DEFAULT_BATCH, DEFAULT_VALIDATION_FRACTION = 16, 0.1
 
 
@@ -48,28 +48,28 @@ def read_arguments(
 ) -> Arguments:
     """Convert the arguments of `fine_tune`; `sources` are the rows by split (None: not given).
 
-    Raises UsageError for objects that are no rows, for a split that is given twice, and for values that a recipe cannot hold.
+    Raises UsageError for objects without rows, for a split that is given twice, and for values that a recipe cannot hold.
     """
-    given = {name: rows for name, rows in sources.items() if rows is not None}
-    rows = {name: plain_rows(rows_of(data, name), name) for name, data in given.items() if not is_path(data)}
+    passed = {name: rows for name, rows in sources.items() if rows is not None}
+    rows = {name: plain_rows(rows_of(data, name), name) for name, data in passed.items() if not is_path(data)}
     for name, split in rows.items():
         if not split:
             raise DataError(f"{name}: no rows")
-    paths = {name: os.fspath(data) for name, data in given.items() if is_path(data)}
+    paths = {name: os.fspath(data) for name, data in passed.items() if is_path(data)}
     values = {"task": task, "model": {"name": model} if is_path(model) else model, "data": {}, "training": {}}
     sections = {name: plain_value(value, f"fine_tune(): {name}") for name, value in {**values, **settings}.items()}
-    _fill_defaults(sections, list(given))
+    _fill_defaults(sections, list(passed))
     return Arguments(sections, paths, rows)
 
 
-def _fill_defaults(sections: dict[str, Any], given: list[str]) -> None:
-    """Set the validation fraction and the batch size where the arguments leave them open."""
+def _fill_defaults(sections: dict[str, Any], passed: list[str]) -> None:
+    """Set the validation fraction and the batch size if the arguments do not set them."""
     data, training = sections["data"], sections["training"]
     if isinstance(data, dict):
-        for name in given:
+        for name in passed:
             if name in data:
                 raise UsageError(f"the {name} rows are given twice: {name}=... and data={{'{name}': ...}}; remove one")
-        if "train" in given and "validation" not in given and not {"validation", "validation_fraction"} & data.keys():
+        if "train" in passed and "validation" not in passed and not {"validation", "validation_fraction"} & data.keys():
             data["validation_fraction"] = DEFAULT_VALIDATION_FRACTION
     if isinstance(training, dict) and not {"tokens_per_batch", "examples_per_batch"} & training.keys():
         training["examples_per_batch"] = DEFAULT_BATCH

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # The default shares; only those with at least MINIMUM_ROWS training rows are used.
 DEFAULT_SHARES = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 MINIMUM_ROWS = 50
-# The fewest rows of a share that the user names.
+# The minimum number of rows of a share from the command line.
 _MINIMUM_ROWS_OF_NAMED_SHARE = 8
 # The recipe's epochs are few steps on a small share. A small share is trained for this many steps, or for as many as all rows
 # take if that is fewer. Otherwise its score would show too little training instead of too few rows.
@@ -134,10 +134,10 @@ def plan_runs(request: CurveRequest, prepared: Sequence[Prepared], world_size: i
     labels = first.task.labels(first.schema)
     shares = choose_shares(request.shares, len(first.data.splits["train"]), len(labels))
     return [
-        _plan_run(request, whole_run, model_settings, share, seed, world_size)
-        for whole_run, model_settings in zip(prepared, _model_settings(request), strict=True)
+        _plan_run(request, full_run, model_settings, share, seed, world_size)
+        for full_run, model_settings in zip(prepared, _model_settings(request), strict=True)
         for share in shares
-        for seed in _seeds(request, whole_run)
+        for seed in _seeds(request, full_run)
     ]
 
 
@@ -147,42 +147,42 @@ def _seeds(request: CurveRequest, prepared: Prepared) -> Sequence[int]:
 
 
 def _plan_run(
-    request: CurveRequest, whole_run: Prepared, model_settings: list[str], share: float, seed: int, world_size: int
+    request: CurveRequest, full_run: Prepared, model_settings: list[str], share: float, seed: int, world_size: int
 ) -> CurveRun:
-    """Return the run of one model, share and seed; `whole_run` is the run of the model on all rows."""
-    hub_settings = ["hub.push=false"] if whole_run.recipe.hub.push else []
+    """Return the run of one model, share and seed; `full_run` is the run of the model on all rows."""
+    hub_settings = ["hub.push=false"] if full_run.recipe.hub.push else []
     settings = [
         *(word for word in request.overrides if not word.startswith(("training.seed=", "training.seeds="))),
         *model_settings,
         f"data.train_fraction={share!r}",
         f"training.seed={seed}",
-        *step_settings(whole_run, share, world_size),
+        *step_settings(full_run, share, world_size),
         *hub_settings,
         "reference=null",  # the published result is a result of training on all rows
     ]
     loaded = load_recipe(request.path, settings, find_tasks())
     title, parts = f"{share:g} of the rows", [f"share_{share:g}"]
-    if len(_seeds(request, whole_run)) > 1:
+    if len(_seeds(request, full_run)) > 1:
         title, parts = f"{title}, seed {seed}", [*parts, f"seed_{seed}"]
     loaded = replace(loaded, name="_".join([loaded.name, *parts]))
-    model = whole_run.recipe.model.title
+    model = full_run.recipe.model.title
     if len(request.models or ()) > 1:
         number = list(request.models or ()).index(model) + 1
         title, parts = f"{model}, {title}", [f"model_{number}", *parts]
     return CurveRun(model, share, loaded, tuple(settings), "/".join(parts), title)
 
 
-def step_settings(whole_run: Prepared, share: float, world_size: int) -> list[str]:
+def step_settings(full_run: Prepared, share: float, world_size: int) -> list[str]:
     """Return the overrides that give a share enough steps and as many evaluations as a run on all rows.
 
     The number of evaluations is the same because the best of more evaluations is a more optimistic score.
     """
     if share == 1:
         return []
-    recipe, whole_steps = whole_run.recipe, whole_run.total_steps(world_size)
-    evaluations = math.ceil(whole_steps / len(whole_run.epoch_batches(0, world_size)))
-    max_steps, share_steps = recipe.training.max_steps, math.ceil(whole_steps * share)
-    steps = max_steps or max(share_steps, min(whole_steps, MINIMUM_STEPS))
+    recipe, full_steps = full_run.recipe, full_run.total_steps(world_size)
+    evaluations = math.ceil(full_steps / len(full_run.epoch_batches(0, world_size)))
+    max_steps, share_steps = recipe.training.max_steps, math.ceil(full_steps * share)
+    steps = max_steps or max(share_steps, min(full_steps, MINIMUM_STEPS))
     settings = [f"training.max_steps={steps}"] if max_steps is None and steps > share_steps else []
     if recipe.evaluation.eval_steps is None and (settings or max_steps is not None):
         settings.append(f"evaluation.eval_steps={math.ceil(steps / evaluations)}")

@@ -13,7 +13,7 @@ class RunOptions:
     """Everything about a run that is not in its recipe.
 
     output      the run folder; None creates runs/NAME with the next free number
-    resume      continue the interrupted run in `output`
+    resume      resume the interrupted run in `output`
     smoke       run a few steps on a few rows, without the network
     command     the command line that started the run, for the run folder and the message on how to resume
     """

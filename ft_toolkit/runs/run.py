@@ -146,7 +146,7 @@ def _train(
 def _steps(
     context: RunContext, trained: TrainedModel, state: RunState, checkpoints: Checkpoints
 ) -> Iterator[StepReport]:
-    """Return the remaining training steps; each is done when its report is requested."""
+    """Return an iterator over the remaining steps; each step is trained when its report is requested."""
     if checkpoints.is_finished(state):
         return iter(())
     plan = trained.plan(context.total_steps, state.progress.epoch)

@@ -105,7 +105,7 @@ def _with_seed(loaded: LoadedRecipe, seed: int) -> LoadedRecipe:
 
 
 def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> SeedsResults:
-    """Return the results of a multi-seed run from those of its seeds.
+    """Return the results of a multi-seed run from the results of its seeds.
 
     Raises ResumeError when the seeds were trained on different rows.
     """

@@ -60,7 +60,7 @@ def prepare_on_all_processes(
 def keep_saved_values(distributed: PartialState, loaded: LoadedRecipe, prepared: Prepared, folder: Path) -> Prepared:
     """Return the prepared run with the derived values of its checkpoint: precision, steps and size of evaluation batches.
 
-    An interrupted run can so be resumed on a machine with other hardware. Raises ResumeError when there is no checkpoint.
+    An interrupted run can therefore be resumed on other hardware. Raises ResumeError when there is no checkpoint.
     """
     saved = processes.on_main_process(distributed, lambda: checkpoint.read_saved_values(folder / LAST_CHECKPOINT))
     recipe = prepared.recipe

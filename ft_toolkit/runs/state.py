@@ -18,10 +18,10 @@ class BestEvaluation:
 
 @dataclass
 class RunState:
-    """How far a run has come, and its evaluations so far.
+    """The progress of a run, and its evaluations so far.
 
     started             `time.perf_counter()` at the start of this command
-    earlier_seconds     duration of the commands that this run was interrupted in
+    earlier_seconds     duration of the earlier, interrupted commands of this run
     bad_evaluations     evaluations since the best one, for early stopping
     evaluations         a record per evaluation: step, epoch, scores and seconds
     head_probe          the linear probe that initialized a new head

@@ -1,6 +1,6 @@
 """The task contract: a task is data plus functions.
 
-A file `tasks/<name>.py` ends with `TASK = Task(name="<name>", ...)`. The file name makes the task known to every command; there
+A file `tasks/<name>.py` ends with `TASK = Task(name="<name>", ...)`. Every command finds tasks by their file names; there
 is no base class and no registry. Fields without a default are required. Nothing outside `tasks/` knows the names of tasks, of
 the keys of their predictions, or of their settings: other modules read the fields of `Task`.
 

@@ -353,7 +353,7 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 
 def overlap_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Answer with the sentence that shares most words with the question; see `overlapping_sentence`."""
+    """Answer with the sentence that shares the most words with the question; see `overlapping_sentence`."""
     spans = [overlapping_sentence(row["question"], row["context"], allow_none=schema.has_no_answer) for row in rows]
     return [_baseline_prediction(row["context"], span) for row, span in zip(rows, spans, strict=True)]
 

@@ -79,7 +79,7 @@ def _sorted_windows(lengths: Sequence[int], rng: np.random.Generator, size: int)
 
 
 def _fill_to_budget(windows: list[list[int]], lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Return batches of at most `budget` padded tokens; no batch crosses the border of a window."""
+    """Return batches of at most `budget` padded tokens; no batch crosses a window boundary."""
     longest = max(lengths)
     if longest > budget:
         raise DataError(

@@ -148,7 +148,7 @@ def _step_changes(saved: dict[str, Any], now: dict[str, Any], processes: tuple[i
 def _step_size(training: dict[str, Any], processes: int) -> int:
     """Return the number of examples of an optimizer step or, with `tokens_per_batch`, of its micro-batches on all processes.
 
-    Steps of the same size have the same rows, for every split into micro-batches and processes (`batching.epoch_batches`).
+    Steps of the same size have the same rows, for any number of micro-batches and processes (`batching.epoch_batches`).
     """
     micros: int = (training.get("gradient_accumulation_steps") or 1) * processes
     examples: int = training.get("examples_per_batch") or 1

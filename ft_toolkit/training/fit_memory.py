@@ -28,7 +28,7 @@ class Fit:
 
     @property
     def description(self) -> str | None:
-        """The changes in words for the console; None if whole micro-batches fit."""
+        """A description of the changes for the console; None if whole micro-batches fit."""
         changes = [f"micro-batches are split into {self.pieces} passes"] if self.pieces > 1 else []
         changes += ["activations are recomputed in the backward pass"] if self.checkpointing else []
         return " and ".join(changes) + " to fit into memory (same loss and gradient)" if changes else None

@@ -181,7 +181,7 @@ def _read_features(
 
     shortest = chosen[np.argsort(lengths[chosen], kind="stable")[:2]].tolist()
     logits, _ = forward(shortest)
-    if logits.dim() > 2:  # logits per token: the inputs for all tokens are in memory at once
+    if logits.dim() > 2:  # logits per token: the inputs of all tokens are in memory at once
         chosen = chosen[: max(int(np.searchsorted(lengths[chosen].cumsum(), MAX_TOKENS)), 2)]
     n_held_out = len(chosen) // _HELD_OUT_PARTS
     with _without_layer(model, layer):

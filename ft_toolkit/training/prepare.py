@@ -52,7 +52,7 @@ class RunInput:
 class SavedValues:
     """Values that a run derives from its rows and its machine. A resumed run reads them from its checkpoint.
 
-    None stands for a value that the checkpoint of an older version does not hold.
+    None is a value that the checkpoint of an older version does not have.
     """
 
     mixed_precision: str | None

@@ -28,7 +28,7 @@ class Strategy(Protocol):
     # The module for the forward pass in training.
     model: Any
     optimizer: Any
-    # A sentence about the sharding, None if nothing else than a replica on each process was requested.
+    # A sentence about the sharding; None if no sharding was requested.
     description: str | None
     # Whether a process may split its micro-batches. With FSDP and ZeRO each pass communicates, so all processes need the
     # same number of passes.
@@ -39,13 +39,13 @@ class Strategy(Protocol):
         """The unsharded model without wrappers, on every process. Its weights are current inside `gathered`."""
 
     def gathered(self, *, write_back: bool = False) -> AbstractContextManager[None]:
-        """Inside, `plain` has the current weights. With `write_back`, changes to them are trained further.
+        """Inside, `plain` has the current weights. With `write_back`, changes to them are copied back for training.
 
         All processes must enter, and with `write_back` make the same changes.
         """
 
     def optimizer_state(self, *, keep: bool) -> dict[str, Any]:
-        """Return the state of an unsharded AdamW. All processes must call; those with `keep` receive the state."""
+        """Return the state of an unsharded AdamW. All processes must call it; those with `keep` receive the state."""
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         """Load the state of an unsharded AdamW."""

@@ -26,7 +26,7 @@ def test_scores_comparisons_and_the_next_step(make_full_run):
         "  smallest detectable difference (5% level, 80% power): 3 points\n",
         "  optimistic: these rows also selected the checkpoint\n",
         "typos: 4 of 40 answers changed (10.0%, 95% interval 5.0% to 20.0%); accuracy 0.90 before, 0.80 after",
-        "(not in 2 more rows, where the tokenizer reverts the change)",
+        "(2 more rows do not count: the tokenizer reverts the change)",
         "Reload check passed: a fresh process loaded the saved model and made the same predictions for 8 test rows",
         f"Report page: {(folder / 'report.html').as_uri()}\n",
         f"ftk predict {folder} fine\n",

@@ -214,7 +214,7 @@ def test_the_sentence_states_a_gain_only_if_the_interval_excludes_none(tmp_path:
         return gain_sentence(LearningCurve.model_construct(**facts), CurveFit.model_construct(twice=twice))
 
     begin = "Predicted for twice the rows (3,200): "
-    uncertain = "a gain is not certain, because the interval includes no gain."
+    uncertain = "a gain is not certain, because the interval includes 0."
     assert sentence(-0.003, 0.008, 0.02) == f"{begin}+0.8 points of accuracy (95% interval -0.3 to +2.0); {uncertain}"
     assert sentence(0.005, 0.008, 0.02).endswith("(95% interval +0.5 to +2.0); a gain is expected.")
     assert sentence(0.0002, 0.008, 0.02).endswith(f"(95% interval +0.0 to +2.0); {uncertain}")

@@ -50,7 +50,7 @@ def calibration_sentences(run: RunFiles, split: str) -> list[str]:
         )
     if calibration.fitted_here:
         sentences.append("The temperature was chosen on these rows, so these calibration scores are optimistic.")
-    result = "the model is miscalibrated" if (error.value or 0.0) > error.chance else "no miscalibration is shown"
+    result = "the model is miscalibrated" if (error.value or 0.0) > error.chance else "no significant miscalibration"
     return [
         *sentences,
         f"The expected calibration error is {number(error.value, n)}; on {n:,} examples a perfectly calibrated model would "
@@ -67,12 +67,12 @@ def abstention_sentence(run: RunFiles, split: str) -> str | None:
 
 
 def _abstention_text(abstention: Abstention, n: int) -> str:
-    is_shown = (abstention.gain.low or 0.0) > 0
+    is_significant = (abstention.gain.low or 0.0) > 0
     text = f"abstaining on the least confident {abstention.share:.0%} "
-    text += "raises" if is_shown else "would change"
+    text += "raises" if is_significant else "would change"
     text += f" the accuracy on the rest from {number(abstention.of_all, n)} to {number(abstention.accuracy.value, n)} "
     text += f"(95% interval of the gain {interval(abstention.gain, n)})"
-    return text + ("." if is_shown else "; no gain is shown.")
+    return text + ("." if is_significant else "; the gain is not significant.")
 
 
 def _table(calibration: Calibration, n: int) -> Table:

@@ -46,7 +46,7 @@ def _gaps_of(table: GroupTable, key: str) -> GroupGaps | None:
 
 
 def gap_sentence(table: GroupTable, key: str, n: int | None = None) -> str:
-    """Return whether a gap between the groups of a column is shown; `key` is a key of _GAPS."""
+    """Return a sentence on the largest gap between the groups of a column, and on its significance; `key` is a key of _GAPS."""
     gaps = _gaps_of(table, key)
     if not gaps:
         return "Not compared: fewer than two groups have enough rows."
@@ -57,8 +57,8 @@ def gap_sentence(table: GroupTable, key: str, n: int | None = None) -> str:
     text += f"{largest.lowest} {number(rates[largest.lowest], n)}"
     # The two most different of several groups have no interval: they were selected by their difference.
     text += f"; 95% interval of the difference {interval(largest, n)}). " if largest.low is not None else "). "
-    chance = f"in {gaps.p_value:.1%} of permutations, groups that differ by chance alone have a gap at least as large"
-    return text + (f"A gap is shown: {chance}." if gaps.shown else f"No gap is shown: {chance}.")
+    verdict = "significant" if gaps.shown else "not significant"
+    return f"{text}The gap is {verdict}: {gaps.p_value:.1%} of random permutations of the groups have a gap at least as large."
 
 
 def gap_sentences(run: RunFiles, split: str) -> list[str]:

@@ -34,7 +34,9 @@ def _most_confident(examples: Sequence[WrongExample | None], n: int) -> WrongExa
 
 
 def _first(examples: Sequence[WrongExample | None]) -> list[WrongExample]:
-    return heapq.nlargest(LIMIT, (one for one in examples if one is not None), key=lambda example: example.weight)
+    return heapq.nlargest(
+        LIMIT, (example for example in examples if example is not None), key=lambda example: example.weight
+    )
 
 
 def _wrong_label(record: Record) -> WrongExample | None:

@@ -1,4 +1,4 @@
-"""The overlap baseline of question answering: the sentence that shares most words with the question."""
+"""The overlap baseline of question answering: the sentence that shares the most words with the question."""
 
 import re
 
@@ -9,7 +9,7 @@ _SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s|$)|[。！？]|(?=\n)|$)")  # n
 
 
 def overlapping_sentence(question: str, context: str, *, allow_none: bool) -> tuple[int, int] | None:
-    """Return start and end of the sentence that shares most different words with the question; ties go to the shortest.
+    """Return start and end of the sentence that shares the most different words with the question; ties go to the shortest.
 
     Returns None for a context without a sentence and, with `allow_none`, when no word is shared.
     """

@@ -5,7 +5,7 @@
     tokens    A ##da met Bob Smi ##th
     targets   B  -   O   B   I   -       "-" is IGNORED
 
-Each word is tagged in one window only, the one that shows most context around it.
+Each word is tagged in one window only, the window with the most context around it.
 """
 
 from collections.abc import Mapping, Sequence

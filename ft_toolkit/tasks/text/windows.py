@@ -35,7 +35,7 @@ def cut_window(ids: Sequence[int], content: Span, window: Span) -> list[int]:
 
 
 def best_windows(n_tokens: int, spans: Sequence[Span]) -> np.ndarray:
-    """Return, per token, the window with most context on its shorter side, shape (n_tokens,). Ties go to the earlier window."""
+    """Return, per token, the window with the most context on its shorter side, shape (n_tokens,); the first of equal ones."""
     best = np.zeros(n_tokens, np.int64)
     context = np.full(n_tokens, -1)
     for number, (start, stop) in enumerate(spans):

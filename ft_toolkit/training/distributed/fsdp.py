@@ -1,4 +1,4 @@
-"""FSDP2: shard weights, gradients and optimizer state over the processes, if Accelerate's launcher asks for it.
+"""FSDP2: shard weights, gradients and optimizer state over the processes, if Accelerate's launcher requests it.
 
     sharded     the model that is trained: each process holds a shard of every weight; a block's weights are gathered for its
                 forward and backward pass and freed afterwards
@@ -6,7 +6,7 @@
                 its own number of batches, and the files have the same content as without FSDP
 
 This module calls PyTorch's `fully_shard` directly, because Accelerate 1.15 ignores FSDP on CPUs without a warning (it looks
-only for accelerators). Therefore Accelerate must not see that FSDP is requested: `environment.unseen`.
+only for accelerators). Therefore Accelerate must not see that FSDP is requested: `environment.hidden_variables`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -63,7 +63,7 @@ class ShardedModel:
 
     @contextmanager
     def gathered(self, *, changes: bool = False) -> Iterator[None]:
-        """Gather the current weights into `full`, on the device, for the duration of the context. All processes must call.
+        """Gather the current weights into `full`, on the device, for the duration of the context. All processes must enter.
 
         With `changes`, weights that all processes change in `full` in the same way are copied back for further training.
         """
@@ -87,7 +87,7 @@ def read_sharding(environ: Mapping[str, str]) -> Sharding:
     version = environ.get("FSDP_VERSION", "1")
     if version != "2":
         raise UsageError(
-            f"Accelerate's launcher asks for FSDP version {version}; only version 2 is supported: set fsdp_version: 2 in "
+            f"Accelerate's launcher requests FSDP version {version}; only version 2 is supported: set fsdp_version: 2 in "
             "Accelerate's config (FSDP_VERSION=2)"
         )
     for name, remedy in _UNSUPPORTED.items():
@@ -107,7 +107,7 @@ def is_true(value: str | None) -> bool:
 
 
 def gather_state(optimizer: Any, *, keep: bool) -> dict[str, Any]:
-    """Return the optimizer's state without sharding. All processes must call; only those with `keep` receive the state."""
+    """Return the optimizer's state without sharding. All processes must call it; only those with `keep` receive the state."""
     state_dict: dict[str, Any] = optimizer.state_dict()
     gathered: dict[int, dict[str, Any]] = {}
     for index, moments in state_dict["state"].items():

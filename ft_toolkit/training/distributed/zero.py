@@ -1,4 +1,4 @@
-"""ZeRO by DeepSpeed: shard optimizer state and gradients over the processes, if Accelerate's launcher asks for it.
+"""ZeRO by DeepSpeed: shard optimizer state and gradients over the processes, if Accelerate's launcher requests it.
 
 With stages 1 and 2 every process holds all weights, so evaluation and files are the same as without ZeRO. This module calls
 DeepSpeed directly, because Accelerate's `backward` would also clip, update and zero the gradient; here the training loop
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _INSTALL = "pip install 'ft-toolkit[deepspeed]'"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 _STAGE_ADVICE = {
-    "0": "which shards nothing: use distributed_type MULTI_GPU, or torchrun",
-    "3": "which is not supported: use distributed_type FSDP with fsdp_version 2, which also shards the weights",
+    "0": ", which shards nothing: use distributed_type MULTI_GPU, or torchrun",
+    "3": ", which is not supported: use distributed_type FSDP with fsdp_version 2, which also shards the weights",
 }
 
 
@@ -85,7 +85,7 @@ class ZeroOptimizer:
         self._zero.refresh_fp32_params()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the full state in the format of torch's AdamW. All processes must call."""
+        """Return the full state in the format of torch's AdamW. All processes must call it."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
         state: dict[int, dict[str, Any]] = {}
@@ -149,7 +149,7 @@ def read_zero(environ: Mapping[str, str], max_grad_norm: float | None) -> Zero:
     from importlib.util import find_spec
 
     if find_spec("deepspeed") is None:
-        raise UsageError(f"Accelerate's launcher asks for DeepSpeed, which is not installed; run: {_INSTALL}")
+        raise UsageError(f"Accelerate's launcher requests DeepSpeed, which is not installed; run: {_INSTALL}")
     return zero
 
 
@@ -183,7 +183,7 @@ def _stage(value: object, source: str) -> int:
     """Return the ZeRO stage. Raises UsageError for a stage that is not supported; `source` is where it is set."""
     if str(value) in ("1", "2"):
         return int(str(value))
-    raise UsageError(f"{source} asks for ZeRO stage {value}; {_STAGE_ADVICE.get(str(value), 'allowed: 1, 2')}")
+    raise UsageError(f"{source} requests ZeRO stage {value}{_STAGE_ADVICE.get(str(value), '; allowed: 1, 2')}")
 
 
 def _check_clipping(value: object, max_grad_norm: float | None, source: str) -> None:
@@ -202,7 +202,7 @@ def _check_clipping(value: object, max_grad_norm: float | None, source: str) -> 
 
 
 def _is_open(value: object) -> bool:
-    """Return whether a value of a DeepSpeed config leaves the decision to others, or turns an option off."""
+    """Return whether a value of a DeepSpeed config is "auto" or turns the option off; of a mapping, whether all values do."""
     if isinstance(value, Mapping):
         return all(_is_open(inner) for inner in value.values())
     return value in ("auto", "none", None, False)

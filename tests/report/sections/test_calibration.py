@@ -6,9 +6,9 @@ def test_temperature_error_and_abstaining(make_full_run, page_of):
     for text in (
         "divided by a temperature of 1.5, chosen on the validation rows, where the model was overconfident.",
         "The expected calibration error is 0.10; on 8 examples a perfectly calibrated model would have at most 0.30 in 95% of "
-        "draws: no miscalibration is shown.",
+        "draws: no significant miscalibration.",
         "On test: abstaining on the least confident 20% would change the accuracy on the rest from 0.88 to 0.93 "
-        "(95% interval of the gain -0.02 to 0.10); no gain is shown.",
+        "(95% interval of the gain -0.02 to 0.10); the gain is not significant.",
         "Abstaining on the least confident 20%",
     ):
         assert text in page.text, text

@@ -7,7 +7,7 @@ from ft_toolkit.report.sections.groups import gap_sentence
 def test_gaps_are_shown_with_their_interval(make_full_run, page_of):
     text = page_of(make_full_run()).text
     assert (
-        "The largest gap is 0.30 (good: x 0.70, y 0.40; 95% interval of the difference 0.10 to 0.50). A gap is shown"
+        "The largest gap is 0.30 (good: x 0.70, y 0.40; 95% interval of the difference 0.10 to 0.50). The gap is significant"
         in text
     )
     assert "On test: the groups of 'dialect' differ in demographic parity." in text
@@ -23,5 +23,5 @@ def test_a_gap_by_chance_is_not_shown():
     sentence = gap_sentence(GroupTable.model_validate({**table, "demographic_parity": gaps}), "demographic_parity")
     assert sentence.startswith("The largest gap of 3 labels is 0.1000 (l0: x 0.5000, y 0.4000;")
     assert sentence.endswith(
-        "No gap is shown: in 40.0% of permutations, groups that differ by chance alone have a gap at least as large."
+        "The gap is not significant: 40.0% of random permutations of the groups have a gap at least as large."
     )

@@ -152,7 +152,7 @@ def test_one_process_has_nothing_to_shard(
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"FSDP_VERSION": "1"}, "asks for FSDP version 1; only version 2 .*set fsdp_version: 2"),
+        ({"FSDP_VERSION": "1"}, "requests FSDP version 1; only version 2 .*set fsdp_version: 2"),
         ({"FSDP_OFFLOAD_PARAMS": "true"}, "FSDP_OFFLOAD_PARAMS=true is not supported"),
         ({"FSDP_ACTIVATION_CHECKPOINTING": "true"}, "FSDP_ACTIVATION_CHECKPOINTING=true is not supported"),
         ({"FSDP_RESHARD_AFTER_FORWARD": "FULL_SHARD"}, "allowed with FSDP version 2: true, false"),

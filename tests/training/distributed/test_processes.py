@@ -103,7 +103,7 @@ def test_a_wrong_recipe_starts_no_process_and_wrong_rows_are_reported_once(recip
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"ACCELERATE_USE_FSDP": "true"}, "asks for FSDP version 1"),
+        ({"ACCELERATE_USE_FSDP": "true"}, "requests FSDP version 1"),
         ({"ACCELERATE_USE_MEGATRON_LM": "true"}, "Megatron-LM is not supported"),
         ({"ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "4"}, r"set training\.gradient_accumulation_steps=4"),
         ({"ACCELERATE_MIXED_PRECISION": "bf16"}, "mixed precision 'bf16', but the recipe has 'no'"),
