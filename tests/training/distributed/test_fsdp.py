@@ -166,8 +166,8 @@ def test_unsupported_settings_of_fsdp_are_refused(environ: dict[str, str], messa
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "stage 3; .* use distributed_type FSDP with fsdp_version 2"),
-        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "0"}, "stage 0; which shards nothing: use .*MULTI_GPU"),
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, "stage 3, .* use distributed_type FSDP with fsdp_version 2"),
+        ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "0"}, "stage 0, which shards nothing: use .*MULTI_GPU"),
         ({"ACCELERATE_DEEPSPEED_OFFLOAD_PARAM_DEVICE": "cpu"}, "OFFLOAD_PARAM_DEVICE=cpu is not supported"),
         (
             {"ACCELERATE_GRADIENT_CLIPPING": "0.5"},
@@ -199,7 +199,7 @@ def test_unsupported_settings_of_deepspeed_are_refused(environ: dict[str, str], 
             "offloading is not supported",
         ),
         ('{"zero_optimization": {"stage": 2}, "gradient_clipping": 5.0}', "clipping to 5.0"),
-        ('{"zero_optimization": {"stage": "auto"}}', "stage 0; which shards nothing"),
+        ('{"zero_optimization": {"stage": "auto"}}', "stage 0, which shards nothing"),
     ],
 )
 def test_unsupported_settings_of_a_deepspeed_file_are_refused(config: str, message: str, tmp_path: Path) -> None:
