@@ -102,7 +102,7 @@ _OPTION_OF = {alias: option for option, names in OPTIONS.items() for alias in na
 
 
 def setting_names(tasks: Iterable[Task]) -> dict[str, list[str]]:
-    """Return the keys of every section; `task` has those of the given tasks, `method` those of all methods."""
+    """Return the keys of every section; `task` has the keys of these tasks, `method` the keys of all methods."""
     return {
         "task": _unique(key for task in tasks for key in task.settings.model_fields),
         "method": _unique(key for kind in METHODS.values() for key in kind.model_fields),

@@ -53,8 +53,8 @@ def sentences(record: LearningCurve) -> list[str]:
             )
         else:
             lines.append(
-                f"{name}No curve: the score gets worse with more rows, and a power law cannot extrapolate that. A small share "
-                "is trained for more epochs than all rows are. Train longer (training.num_train_epochs) and repeat the command."
+                f"{name}No curve: the score gets worse with more rows, which a power law cannot describe. Small shares "
+                "are trained for more epochs than all rows. Train longer (training.num_train_epochs) and repeat the command."
             )
     return lines
 

@@ -58,15 +58,17 @@ def training_verb(model: str) -> str:
 
 
 def trainable_share(results: RunResults) -> str:
-    """Return the method and the share of trained weights: "lora: 3 of 1,000 weights (0.3%)"."""
+    """Return the method and the share of trained weights: "lora: 3 of 1,000 weights (0.3%) trained"."""
     trained, total = results.training.trainable_parameters, results.training.total_parameters
     if trained is None or not total:
         return results.method
     if trained == total:
-        return f"{results.method}: all {count(total)} weights"
+        return f"{results.method}: all {count(total)} weights trained"
     share = trained / total
     # {:.1%} would show 300 trained weights of a large model as "0.0%"
-    return f"{results.method}: {count(trained)} of {count(total)} weights ({share:.{1 if share > 0.001 else 4}%})"
+    return (
+        f"{results.method}: {count(trained)} of {count(total)} weights ({share:.{1 if share > 0.001 else 4}%}) trained"
+    )
 
 
 def compare_with_baselines(results: Results, split: str, metrics: Mapping[str, Metric]) -> list[BaselineComparison]:

@@ -195,7 +195,7 @@ def _read_features(
 
 @contextmanager
 def _without_layer(model: Any, layer: torch.nn.Linear) -> Iterator[None]:
-    """Inside, an identity replaces the layer, so the model returns the input of the layer in the place of its logits."""
+    """Replace the layer by an identity inside the context: the model then returns the layer's input instead of logits."""
     parent, attribute = next(
         (parent, attribute)
         for parent in model.modules()

@@ -39,7 +39,7 @@ class Strategy(Protocol):
         """The unsharded model without wrappers, on every process. Its weights are current inside `gathered`."""
 
     def gathered(self, *, write_back: bool = False) -> AbstractContextManager[None]:
-        """Inside, `plain` has the current weights. With `write_back`, changes to them are copied back for training.
+        """Gather the current weights into `plain` inside the context; `write_back` copies changes back for training.
 
         All processes must enter, and with `write_back` make the same changes.
         """

@@ -86,7 +86,7 @@ class TrainedModel:
         return self.strategy.plain
 
     def gathered(self, *, write_back: bool = False) -> AbstractContextManager[None]:
-        """Inside, `plain` has the current weights. With `write_back`, changes to them are copied back for training.
+        """Gather the current weights into `plain` inside the context; `write_back` copies changes back for training.
 
         All processes must enter, and with `write_back` make the same changes.
         """

@@ -72,7 +72,7 @@ def _abstention_text(abstention: Abstention, n: int) -> str:
     text += "raises" if is_significant else "would change"
     text += f" the accuracy on the rest from {number(abstention.of_all, n)} to {number(abstention.accuracy.value, n)} "
     text += f"(95% interval of the gain {interval(abstention.gain, n)})"
-    return text + ("." if is_significant else "; the gain is not significant.")
+    return text + ("." if is_significant else "; there is no significant gain.")
 
 
 def _table(calibration: Calibration, n: int) -> Table:

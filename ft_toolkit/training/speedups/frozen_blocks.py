@@ -70,7 +70,7 @@ class FrozenBlockCache:
 
     @contextmanager
     def reuse(self, lengths: Sequence[int], feature_ids: Sequence[int]) -> Iterator[None]:
-        """Inside, a training pass over these features uses their cached outputs, or computes and caches them.
+        """Use the cached outputs of these features in a training pass inside the context, or compute and cache them.
 
         `lengths` holds the tokens of every feature; padding is on the right. If the blocks are not a simple chain, or the
         last frozen block does not return a tensor (features, tokens, width) without a gradient, all passes compute

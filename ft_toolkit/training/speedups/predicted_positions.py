@@ -17,7 +17,7 @@ from ft_toolkit.tasks.text.token_targets import flat_positions
 
 @contextmanager
 def compute_logits_at(model: Any, positions: Tensor | None) -> Iterator[None]:
-    """Inside, the model computes logits only at `positions`: shape (1, positions, vocabulary).
+    """Compute logits only at `positions` inside the context: shape (1, positions, vocabulary).
 
     `positions` are ascending indices into the flattened batch, on any device; None changes nothing.
     """

@@ -8,7 +8,7 @@ def test_temperature_error_and_abstaining(make_full_run, page_of):
         "The expected calibration error is 0.10; on 8 examples a perfectly calibrated model would have at most 0.30 in 95% of "
         "draws: no significant miscalibration.",
         "On test: abstaining on the least confident 20% would change the accuracy on the rest from 0.88 to 0.93 "
-        "(95% interval of the gain -0.02 to 0.10); the gain is not significant.",
+        "(95% interval of the gain -0.02 to 0.10); there is no significant gain.",
         "Abstaining on the least confident 20%",
     ):
         assert text in page.text, text
