@@ -25,7 +25,7 @@ _LIBRARIES = (
 
 @contextmanager
 def quiet_libraries() -> Iterator[None]:
-    """Within the context, the libraries show errors only. Their settings are restored at the end."""
+    """Let the libraries show only errors within the context. Their settings are restored at the end."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=rf"({'|'.join(_LIBRARIES)})(\.|$)")
         # peft 0.21 reads an attribute of transformers 5.23 by its old name

@@ -1,4 +1,4 @@
-"""Gaps between groups of rows: how often each group gets a label."""
+"""Gaps between groups of rows: how often each group gets each label."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""All metrics of each split, with those of the baselines. Metrics that are the same number share a row."""
+"""All metrics of each split, with the metrics of the baselines. Metrics that are the same number share a row."""
 
 from typing import Any
 
