@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
@@ -20,26 +21,27 @@ from ft_toolkit.report.wording import plain_name, trainable_share
 from ft_toolkit.tasks.base import Task
 from ft_toolkit.tasks.display.wrong_examples import shorten
 
-# Wider than a narrow terminal, which then wraps complete lines: wrapped cells are harder to read.
-_WIDTH = 110
 _EXPLORATORY_HEADS = ("difference", "95% interval")
 _DIFFERENCE_HEADS = (*_EXPLORATORY_HEADS, "p", "outcome")
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Print the score of every run, its difference from the base with its significance, and the settings that differ."""
-    console = Console(highlight=False, width=max(Console().width, _WIDTH))
+    console = Console(highlight=False, markup=False)
     base, main = comparison.base, comparison.main
     direction = "" if main.greater_is_better else ", lower is better"
-    console.print(f"{comparison.metric} on {base.examples.split} (n={main.n}{direction})", markup=False)
-    table = Table("run", "score", "95% interval", *_DIFFERENCE_HEADS, box=None)
+    console.print(f"{comparison.metric} on {base.examples.split} (n={main.n}{direction})")
+    table = _table("run", "score", "95% interval")
     for run in comparison.runs:
-        score, difference = main.scores[run.label], main.differences.get(run.label)
-        cells = ["base", "", "", ""] if difference is None else _difference_cells(difference)
-        table.add_row(run.label, number(score["value"]), interval(score), *cells)
-    console.print(table, soft_wrap=True)
+        score = main.scores[run.label]
+        table.add_row(run.label, number(score["value"]), interval(score))
+    console.print(table)
+    table = _table(f"compared with {base.label}", *_DIFFERENCE_HEADS)
+    for run in comparison.runs[1:]:
+        table.add_row(run.label, *_difference_cells(main.differences[run.label]))
+    console.print(Padding(table, (1, 0)))
     for text in [*sentences(comparison), *comparison.notes]:
-        console.print(text, soft_wrap=True, markup=False)
+        console.print(text, soft_wrap=True)
     _print_settings(comparison, console)
     for column, rows in comparison.slices.items():
         _print_slices(column, rows, comparison, console)
@@ -47,26 +49,38 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _print_settings(comparison: Comparison, console: Console) -> None:
     if not comparison.settings:
-        console.print("The recipes of the runs have the same settings.", markup=False)
+        console.print("The recipes of the runs have the same settings.")
         return
-    table = Table("setting that differs", *(run.label for run in comparison.runs), box=None)
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    for head in ("setting that differs", *(run.label for run in comparison.runs)):
+        table.add_column(head, overflow="fold")
     for difference in comparison.settings:
         table.add_row(difference.setting, *(shorten(value, 40) for value in difference.values))
-    console.print(table, soft_wrap=True, markup=False)
+    console.print(Padding(table, (1, 0)))
+
+
+def _table(first: str, *heads: str) -> Table:
+    """Return an empty table. Long names in the first column are folded, so that the numbers fit into 80 columns."""
+    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
+    table.add_column(first, overflow="fold")
+    for head in heads:
+        table.add_column(head, no_wrap=True)
+    return table
 
 
 def _print_slices(column: str, rows: list[ComparedScore], comparison: Comparison, console: Console) -> None:
-    for run in comparison.runs[1:]:
-        table = Table(f"{column}, {run.label} (exploratory)", "n", *_EXPLORATORY_HEADS, box=None)
+    for run in comparison.runs[1:] if rows else []:
+        table = _table(f"{column}, {run.label} (exploratory)", "n", *_EXPLORATORY_HEADS)
         for row in rows:
             table.add_row(shorten(row.name, 40), str(row.n), *_exploratory_cells(row.differences[run.label]))
-        console.print(table, soft_wrap=True)
+        console.print(Padding(table, (1, 0)))
     if skipped := comparison.skipped[column]:
-        console.print(f"{column}: too few rows to compare: {', '.join(skipped)}", soft_wrap=True, markup=False)
+        console.print(f"{column}: too few rows to compare: {', '.join(skipped)}", soft_wrap=True)
 
 
 def _difference_cells(difference: Difference) -> list[str]:
-    return [*_exploratory_cells(difference), p_text(difference.corrected), difference.outcome or MISSING]
+    outcome = (difference.outcome or MISSING).replace("no significant difference", "not significant")
+    return [*_exploratory_cells(difference), p_text(difference.corrected), outcome]
 
 
 def _exploratory_cells(difference: Difference) -> list[str]:

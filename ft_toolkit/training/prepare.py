@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.environment import multiplies_bfloat16, use_cpu
-from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
@@ -197,9 +197,12 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
     _check_limits(recipe, pretrained)
     card_labels = data.card.for_task(task.name).labels if data.card and task.name in data.card.block.tasks else None
     schema = task.find_schema(recipe.task, run_input.label_rows, card_labels, pretrained)
-    features = {
-        name: task.encode(rows, tokenizer, schema, recipe.data.max_length) for name, rows in data.splits.items()
-    }
+    features: dict[SplitName, Features] = {}
+    for name, rows in data.splits.items():
+        try:
+            features[name] = task.encode(rows, tokenizer, schema, recipe.data.max_length)
+        except DataError as error:
+            raise DataError(f"{data.origin[name]}: {error}") from None
     recipe = recipe.model_copy(update={"training": _with_precision(recipe.training, pretrained.config)})
     metrics = applicable_metrics(task, recipe.task, schema)
     selection = recipe.evaluation.metric_for_best_model

@@ -127,6 +127,19 @@ def test_wrong_data_files_are_refused(
     assert caught.value.exit_code == 2
 
 
+def test_a_label_without_training_rows_is_refused_with_its_file(tmp_path: Path, tiny_bert: str) -> None:
+    (tmp_path / "x.csv").write_text("text,label\nfine,a\nbad,b\n")
+    (tmp_path / "test.csv").write_text("text,label\nfine,a\nodd,c\n")
+    done = ftk(
+        "run", "sst2_full", "data.train=x.csv", "data.validation=x.csv", "data.test=test.csv", "data.card=null",
+        f"model.name={tiny_bert}", "--dry-run", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: test.csv: row 2: unknown label 'c'; known: a, b. Correct the row, or add the label"
+    )
+
+
 def test_a_run_that_fails_in_preparation_leaves_no_folder(tmp_path: Path, tiny_bert: str) -> None:
     (tmp_path / "x.csv").write_text("text,label\nfine,a\nbad,a\n")
     done = ftk(

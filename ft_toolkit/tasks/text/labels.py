@@ -50,7 +50,10 @@ def index_of(name: str, labels: Sequence[str], where: str) -> int:
         return labels.index(name)
     if name.isdecimal() and int(name) < len(labels) and not any(label.isdecimal() for label in labels):
         return int(name)  # files that store the index of the label
-    raise DataError(f"{where}: unknown label {name!r}; known: {one_of(labels)}.{did_you_mean(name, labels)}")
+    raise DataError(
+        f"{where}: unknown label {name!r}; known: {one_of(labels)}.{did_you_mean(name, labels)} Correct the row, or add the "
+        "label to the training rows (and to task.labels, if that is set)"
+    )
 
 
 def target_of(value: Any, problem_type: ProblemType, labels: Sequence[str], where: str) -> Any:

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.evaluation.compare.comparison import compare_runs
 from ft_toolkit.evaluation.compare.finished_runs import read_runs
-from ft_toolkit.report.comparison import print_comparison, write_comparison
+from ft_toolkit.report.comparison import print_comparison, sentences, write_comparison
 
 
 def right(wrong, n=100):
@@ -48,6 +48,21 @@ def test_a_difference_that_is_not_significant_is_reported_as_such(make_run, caps
     out = " ".join(capsys.readouterr().out.split())
     assert "No significant difference between b and a: +1.0 points of accuracy (95% interval -" in out
     assert "Smallest detectable difference: 6." in out and "points of accuracy (5% level, 80% power)" in out
+
+
+def test_the_tables_fit_into_80_columns(make_run, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    runs = [
+        make_run("a", right(range(30))),
+        make_run("support-inbox-lora", right(range(28))),
+        make_run("b" * 40, right([])),
+    ]
+    comparison = compared(*runs, columns=["source"])
+    print_comparison(comparison)
+    prose = {*sentences(comparison), *comparison.notes}
+    tables = [line for line in capsys.readouterr().out.splitlines() if line not in prose]
+    assert max(len(line) for line in tables) <= 80
+    assert any(re.fullmatch(r"support-inbox-lora .* p = \d\.\d{3} +not significant *", line) for line in tables)
 
 
 def test_more_comparisons_need_a_smaller_p_value(make_run):
