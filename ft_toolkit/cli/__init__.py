@@ -1,1 +1,1 @@
-"""The command line: one file per verb. `app.main` runs it."""
+"""The command line: one file per verb in `verbs`. `app.main` runs it."""

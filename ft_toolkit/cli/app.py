@@ -1,32 +1,18 @@
-"""The command line. Each verb is a function in a module of this room.
+"""The command line. Each verb is a module of the folder `verbs`.
 
 No module here imports torch at module level, so that an invalid recipe fails before torch is loaded.
 """
 
 import os
 import sys
-from collections.abc import Callable
 from types import TracebackType
 from typing import Annotated
 
 import typer
 
 import ft_toolkit
-from ft_toolkit.cli.ci import ci
-from ft_toolkit.cli.compare import compare
-from ft_toolkit.cli.copy import copy
-from ft_toolkit.cli.doctor import doctor
-from ft_toolkit.cli.evaluate import evaluate
-from ft_toolkit.cli.gate import gate
-from ft_toolkit.cli.predict import predict
-from ft_toolkit.cli.push import push
-from ft_toolkit.cli.recipes import recipes
-from ft_toolkit.cli.reproduce import reproduce
-from ft_toolkit.cli.run import run
-from ft_toolkit.cli.runs import runs
-from ft_toolkit.cli.scale import scale
 from ft_toolkit.cli.settings_as_options import VerbWithSettings
-from ft_toolkit.cli.show import show
+from ft_toolkit.cli.verbs import find_verbs
 from ft_toolkit.core.errors import FtkError, LostProcessError, RecipeError
 from ft_toolkit.core.fresh_process import end_early
 from ft_toolkit.training.distributed.launch import reports_errors
@@ -61,12 +47,11 @@ def ftk(
     """
 
 
-_VERBS: tuple[Callable[..., None], ...] = (
-    run, predict, evaluate, compare, gate, runs, push, scale, reproduce, recipes, show, copy, doctor,
-)  # fmt: skip
-for verb in _VERBS:
-    app.command(cls=VerbWithSettings if verb in (run, scale, reproduce, show) else None)(verb)
-app.add_typer(ci, name="ci")
+for name, verb in find_verbs().items():
+    if isinstance(verb.command, typer.Typer):
+        app.add_typer(verb.command, name=name)
+    else:
+        app.command(name, cls=VerbWithSettings if verb.takes_settings else None)(verb.command)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ import typer
 
 from ft_toolkit.cli.arguments import Json, Split, check_output_folders
 from ft_toolkit.cli.completion import complete_run
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 
 
@@ -58,3 +59,6 @@ def compare(
         print(f"page: {output.resolve().as_uri()}")
     if json_file is not None:
         write_json(json_file, comparison.as_json())
+
+
+VERB = Verb(order=40, command=compare)

@@ -6,6 +6,7 @@ import typer
 
 from ft_toolkit.cli.arguments import print_columns
 from ft_toolkit.cli.recipe_names import shipped_recipes
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
 
 
@@ -33,3 +34,6 @@ def recipes(
             rows.append((name, recipe.task.name, recipe.model.title, recipe.method.name, data))
     print_columns(rows)
     print("\nrun one with 'ftk run RECIPE', or copy it with 'ftk copy RECIPE PATH'")
+
+
+VERB = Verb(order=100, command=recipes)

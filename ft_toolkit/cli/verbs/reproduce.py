@@ -21,6 +21,7 @@ from ft_toolkit.cli.arguments import (
 from ft_toolkit.cli.launching import announce_recipe, check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe, shipped_recipes
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import GateError, UsageError, one_of
 from ft_toolkit.core.fresh_process import start_early
 from ft_toolkit.training.distributed.launch import current_command
@@ -99,3 +100,6 @@ def _with_reference() -> list[str]:
     return [
         name for name, path in shipped_recipes().items() if load_recipe(path, [], tasks).recipe.reference is not None
     ]
+
+
+VERB = Verb(order=90, command=reproduce, takes_settings=True)

@@ -9,6 +9,7 @@ import typer
 
 from ft_toolkit.cli.arguments import RecipeArgument
 from ft_toolkit.cli.recipe_names import find_recipe
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 
 
@@ -33,3 +34,6 @@ def copy(
     print(
         f"copied to {target}\nnext: edit it, check it with 'ftk run {name} --dry-run', and train with 'ftk run {name}'"
     )
+
+
+VERB = Verb(order=120, command=copy)

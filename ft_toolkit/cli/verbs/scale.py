@@ -19,6 +19,7 @@ from ft_toolkit.cli.arguments import (
 from ft_toolkit.cli.launching import announce_recipe
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 
 
@@ -121,3 +122,6 @@ def _parse_seeds(text: str | None) -> list[int] | None:
     if len(set(seeds)) < len(seeds):
         raise UsageError(f"--seeds {text}: each seed may occur only once")
     return seeds
+
+
+VERB = Verb(order=80, command=scale, takes_settings=True)

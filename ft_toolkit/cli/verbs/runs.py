@@ -10,6 +10,7 @@ import typer
 
 from ft_toolkit.cli.arguments import print_columns
 from ft_toolkit.cli.completion import complete_run
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.runs.listing import ListedRun, SortColumn, find_runs, sort_runs
 
@@ -118,3 +119,6 @@ def _cells(entry: ListedRun) -> list[str]:
         (entry.date or "-").replace("T", " ").removesuffix("Z"),
         state,
     ]
+
+
+VERB = Verb(order=60, command=runs)

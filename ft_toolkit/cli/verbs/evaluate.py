@@ -10,6 +10,7 @@ from rich.console import Console
 
 from ft_toolkit.cli.arguments import Columns, ModelArgument, Quiet, SplitChoice, Verbose, parse_columns, verbosity_of
 from ft_toolkit.cli.libraries import load_libraries
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.run_folder import is_local
 from ft_toolkit.core.verbosity import Verbosity
 
@@ -82,3 +83,6 @@ def evaluate(
         command=shlex.join(["ftk", *sys.argv[1:]]),
     )
     print_results(evaluate_model(request, Display(Console(), enabled=True, verbosity=verbosity)), Console())
+
+
+VERB = Verb(order=30, command=evaluate)

@@ -9,7 +9,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ft_toolkit.cli.app import app
-from ft_toolkit.cli.ci import TARGETS
+from ft_toolkit.cli.verbs.ci import TARGETS
 from ft_toolkit.core.errors import UsageError
 
 

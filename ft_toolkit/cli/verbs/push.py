@@ -6,6 +6,7 @@ import typer
 
 from ft_toolkit.cli.arguments import RunArgument
 from ft_toolkit.cli.libraries import load_libraries, quiet_hub
+from ft_toolkit.cli.verb import Verb
 
 
 def push(
@@ -50,3 +51,6 @@ def push(
     if pushed is not None:
         print(hub.describe_push(pushed))
         print(f'use it with: ftk predict {repo} "TEXT"')
+
+
+VERB = Verb(order=70, command=push)

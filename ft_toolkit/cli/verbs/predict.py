@@ -7,6 +7,7 @@ import typer
 
 from ft_toolkit.cli.arguments import Columns, ModelArgument, parse_columns
 from ft_toolkit.cli.libraries import load_libraries
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.run_folder import is_local
 
 
@@ -39,3 +40,6 @@ def predict(
     rows = prediction.read_rows(text, input_file)
     load_libraries()
     prediction.predict(model, rows, columns, output)
+
+
+VERB = Verb(order=20, command=predict)

@@ -5,6 +5,7 @@ from rich.console import Console
 
 import ft_toolkit
 from ft_toolkit.cli.libraries import load_libraries
+from ft_toolkit.cli.verb import Verb
 
 
 def doctor() -> None:
@@ -24,3 +25,6 @@ def doctor() -> None:
     load_libraries()
     if not examine(Console()):
         raise typer.Exit(1)
+
+
+VERB = Verb(order=130, command=doctor)

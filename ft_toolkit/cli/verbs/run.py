@@ -20,6 +20,7 @@ from ft_toolkit.cli.arguments import (
 from ft_toolkit.cli.launching import announce_recipe, check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.fresh_process import start_early
 from ft_toolkit.training.distributed.launch import current_command, is_launched
 
@@ -85,3 +86,6 @@ def run(
     run_recipe(
         loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console(), verbosity=verbosity
     )
+
+
+VERB = Verb(order=10, command=run, takes_settings=True)

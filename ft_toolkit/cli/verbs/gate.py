@@ -8,6 +8,7 @@ import typer
 
 from ft_toolkit.cli.arguments import Json, RunArgument, Split, check_output_folders
 from ft_toolkit.cli.completion import complete_run
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import GateError, UsageError
 
 
@@ -132,3 +133,6 @@ def _metric_and_value(option: str, text: str) -> tuple[str, float]:
     if not equals or not math.isfinite(number):
         raise UsageError(f"{option} {text}: must be METRIC=NUMBER, such as accuracy=0.8")
     return name, number
+
+
+VERB = Verb(order=50, command=gate)

@@ -2,6 +2,7 @@
 
 from ft_toolkit.cli.arguments import Overrides, RecipeArgument
 from ft_toolkit.cli.recipe_names import find_recipe
+from ft_toolkit.cli.verb import Verb
 
 
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
@@ -28,3 +29,6 @@ def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
         is_setting = line.startswith("  ") and not line.startswith("   ")
         origin = loaded.origins.get(f"{section}.{key}") if is_setting else None
         print(f"{line:<{width}}# {origin}" if origin else line)
+
+
+VERB = Verb(order=110, command=show, takes_settings=True)

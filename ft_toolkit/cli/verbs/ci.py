@@ -8,6 +8,7 @@ import typer
 
 from ft_toolkit.cli.completion import complete_recipe
 from ft_toolkit.cli.recipe_names import find_recipe
+from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_file
 
@@ -63,3 +64,6 @@ def init(
     print(
         "set the conditions for the scores in the files (--min accuracy=0.80); 'ftk gate --help' lists all conditions"
     )
+
+
+VERB = Verb(order=140, command=ci)
