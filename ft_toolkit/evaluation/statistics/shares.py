@@ -18,7 +18,9 @@ def wilson(hits: float, n: int, *, tail: float = 0.025) -> tuple[float, float]:
     """
     z, share = NormalDist().inv_cdf(1 - tail), hits / n
     middle, half = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+    low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
+    # Without hits the low end is exactly 0, but rounding gives up to 3e-17; with only hits the high end is exactly 1.
+    return max(0.0, low) if hits > 0 else 0.0, min(1.0, high) if hits < n else 1.0
 
 
 def newcombe(hits: tuple[int, int], n: tuple[int, int], *, tail: float = 0.025) -> tuple[float, float]:

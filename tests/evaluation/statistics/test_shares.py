@@ -16,6 +16,10 @@ def test_wilson_is_scipys(hits, n, tail):
     assert wilson(hits, n, tail=tail) == pytest.approx((expected.low, expected.high), abs=1e-9)
 
 
+def test_the_ends_of_wilsons_interval_are_exact_at_0_and_1():
+    assert all(wilson(0, n)[0] == 0.0 and wilson(n, n)[1] == 1.0 for n in range(1, 300))
+
+
 def test_one_more_right_example_never_lowers_an_end():
     ends = np.array([wilson(hits, 50) for hits in range(51)])
     assert (np.diff(ends, axis=0) > 0).all()
