@@ -25,7 +25,7 @@ from ft_toolkit.evaluation.statistics.significance import LEVEL
 class Comparison:
     """The content of the page, the console output and the JSON file of `ftk compare`.
 
-    The first run is the base. `main` compares the chosen metric, and only there a difference can be shown; `metrics` contains
+    The first run is the base. `main` compares the chosen metric; only there, a difference can be significant. `metrics` has
     the same row. The other rows, `classes` and `slices` (a table per column) are exploratory. `skipped` names, per column, the
     values with too few rows to compare. `settings` are the recipe settings that differ.
     """
@@ -86,7 +86,7 @@ def compare_runs(runs: Sequence[FinishedRun], *, metric: str | None, columns: Se
     UsageError when the runs cannot be compared.
     """
     if len(runs) < 2:
-        raise UsageError(f"only one run was given ({runs[0].given}). Name two or more")
+        raise UsageError(f"only one run was given ({runs[0].path}). Name two or more")
     check_comparable(runs)
     main_metric, alias_note = choose_metric(metric, runs)
     names, metric_notes = common_metrics(runs)
@@ -124,7 +124,7 @@ def _run_as_json(run: FinishedRun, metric: str) -> dict[str, Any]:
     spread = seed_spread(run, metric)
     return {
         "label": run.label,
-        "folder": str(run.given),
+        "folder": str(run.path),
         "examples_of": str(run.examples.folder),
         "name": run.results.name,
         "model": run.results.model,

@@ -63,7 +63,7 @@ class ComparedScore:
 def compare_main_metric(runs: Sequence[FinishedRun], metric: str) -> ComparedScore:
     """Return the row of the metric that decides which runs differ from the base.
 
-    The intervals of the differences are simultaneous, and a difference is shown exactly when its interval excludes 0.
+    The intervals of the differences are simultaneous, and a difference is significant exactly when its interval excludes 0.
     """
     everything = np.arange(len(runs[0].examples.records))
     row = _metric_row(runs, metric, metric, len(everything))

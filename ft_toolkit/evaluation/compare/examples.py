@@ -62,7 +62,7 @@ def write_examples(folder: Path, splits: Mapping[str, Arrays]) -> None:
 
 
 def read_examples(folder: Path, split: str | None = None) -> ScoredExamples:
-    """Return the examples of a split of a run folder; of a multi-seed run, those of its best seed.
+    """Return the examples of a split of a run folder; for a multi-seed run, the examples of its best seed.
 
     `split` None takes test, or the first other split where there is no test split. Raises UsageError.
     """

@@ -22,12 +22,12 @@ from ft_toolkit.tasks.base import Comparability, ScoredRun
 class FinishedRun:
     """A finished run, or an evaluation, with the scored examples of one split.
 
-    `label` is unique among the runs that were read together. `given` is the folder as the user named it. For a multi-seed run,
+    `label` is unique among the runs that were read together. `path` is the folder as the user named it. For a multi-seed run,
     `examples` and `results` belong to its best seed, and `seeds` holds its own results.json; it is None otherwise.
     """
 
     label: str
-    given: Path
+    path: Path
     examples: ScoredExamples
     results: RunResults | EvaluationResults
     seeds: SeedsResults | None
@@ -90,20 +90,20 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
         ours, theirs = base.examples, run.examples
         for earlier in runs[:number]:
             if earlier.examples.folder.resolve() == theirs.folder.resolve():
-                raise UsageError(f"{run.given} and {earlier.given} are the same run. Name two different runs")
+                raise UsageError(f"{run.path} and {earlier.path} are the same run. Name two different runs")
         if ours.task.name != theirs.task.name:
             raise UsageError(
-                f"{base.given} is a run of {ours.task.name}, {run.given} is a run of {theirs.task.name}. Only runs of the "
+                f"{base.path} is a run of {ours.task.name}, {run.path} is a run of {theirs.task.name}. Only runs of the "
                 "same task can be compared"
             )
         if ours.fingerprint != theirs.fingerprint or _ids(ours) != _ids(theirs):
             raise UsageError(
-                f"{base.given} and {run.given} were scored on different {ours.split} rows ({len(ours.records):,} rows with "
+                f"{base.path} and {run.path} were scored on different {ours.split} rows ({len(ours.records):,} rows with "
                 f"fingerprint {ours.fingerprint[:12]}; {len(theirs.records):,} rows with fingerprint "
                 f"{theirs.fingerprint[:12]}). Run one of the recipes again with the data of the other"
             )
         if (refusal := _comparability(base, run).refusal) is not None:
-            raise UsageError(f"{base.given} and {run.given} cannot be compared: {refusal}")
+            raise UsageError(f"{base.path} and {run.path} cannot be compared: {refusal}")
 
 
 def _comparability(base: FinishedRun, run: FinishedRun) -> Comparability:

@@ -70,8 +70,8 @@ def check_run(run: FinishedRun, conditions: Conditions) -> Gate:
     everything = np.arange(len(run.examples.records))
     notes = _notes(run)
     bounds = []
-    for given in conditions.bounds:
-        bound, more = resolve_bound(given, run)
+    for condition in conditions.bounds:
+        bound, more = resolve_bound(condition, run)
         bounds.append(bound)
         notes += more
     reload_check = run.results.reload_proof if isinstance(run.results, RunResults) else None
@@ -88,7 +88,7 @@ def check_run(run: FinishedRun, conditions: Conditions) -> Gate:
         checks.append(_check_seconds(run, conditions.max_seconds))
     if conditions.max_size_mb is not None:
         checks.append(_check_size(run, conditions.max_size_mb))
-    return Gate(run.results.name, run.given, run.examples.split, len(everything), checks, notes)
+    return Gate(run.results.name, run.path, run.examples.split, len(everything), checks, notes)
 
 
 def _slices(run: FinishedRun, conditions: Conditions) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -126,7 +126,7 @@ def _check_reload(result: ReloadCheck) -> Check:
 
 def _check_seconds(run: FinishedRun, limit: float) -> Check:
     if isinstance(run.results, EvaluationResults):
-        raise UsageError(f"--max-seconds: {run.given} is an evaluation, which has no training time")
+        raise UsageError(f"--max-seconds: {run.path} is an evaluation, which has no training time")
     seconds = run.seeds.seconds if run.seeds is not None else run.results.training.seconds
     return _check_limit("training time", seconds, limit, "s")
 

@@ -39,8 +39,8 @@ def tango(only_one: int, only_other: int, n: int, *, tail: float = 0.025) -> tup
     """Return the score interval of the share of one model minus the share of another one on the same n examples (Tango 1998).
 
     `only_one` and `only_other` count the examples that only one of them has right; `tail` is the probability on each side.
-    The interval excludes 0 exactly when McNemar's test without continuity correction is significant. It has a width also when
-    the two models agree on every example.
+    The interval excludes 0 exactly when McNemar's test without continuity correction is significant. Its width is
+    positive even if the two models agree on every example.
     """
     z = NormalDist().inv_cdf(1 - tail)
     low = _crossing(lambda difference: _tango_z(only_one, only_other, n, difference), z)
@@ -84,7 +84,7 @@ def score_test_p(only_one: int, only_other: int) -> float:
 def right_examples(metric: Metric, predictions: np.ndarray, references: np.ndarray) -> np.ndarray | None:
     """Return which examples are right, shape (n,), if the metric is the share of right examples; otherwise None.
 
-    The mean of a fraction per example, such as the F1 of answers, is no such share, and neither is a macro average.
+    The mean of a fraction per example, such as the F1 of answers, is not such a share, and neither is a macro average.
     """
     if not metric.is_mean:
         return None

@@ -1,6 +1,6 @@
-"""Differences between two models on the same examples: interval, p-value, and the one rule that says when one is shown.
+"""Differences between two models on the same examples: interval, p-value, and one rule for significance.
 
-A difference is shown exactly when its printed interval excludes 0. With several differences of one question, such as one metric
+A difference is significant exactly when its printed interval excludes 0. With several differences, such as one metric
 of several runs against the same base, the intervals are simultaneous (Bonferroni): all of them contain their true difference
 with a probability of 95%.
 """
@@ -81,7 +81,7 @@ def paired_counts(model: np.ndarray | None, base: np.ndarray | None) -> tuple[in
 
 
 def difference_interval(pair: PairedScores, *, comparisons: int = 1, tail: float = LEVEL / 2) -> DifferenceInterval:
-    """Return the interval of a difference, one of `comparisons` that are shown together.
+    """Return the interval of a difference, one of `comparisons` that are made together.
 
     `tail` is the probability that all true differences are above, or below, their intervals; it is divided by the number of
     comparisons. A share of right examples has Tango's score interval, any other metric the percentile interval of the paired
@@ -118,7 +118,7 @@ def enough_resamples(samples: int, comparisons: int) -> int:
 
 
 def judge_interval(low: float | None, high: float | None, *, greater_is_better: bool) -> Outcome:
-    """Return the outcome for the interval of a score minus the score of the base: a difference is shown if it excludes 0."""
+    """Return the outcome for the interval of a score minus the score of the base: significant if it excludes 0."""
     if low is None or high is None:
         return "unknown"
     if low <= TOLERANCE and high >= -TOLERANCE:
@@ -127,7 +127,7 @@ def judge_interval(low: float | None, high: float | None, *, greater_is_better: 
 
 
 def detectable_difference(pair: PairedScores, comparisons: int = 1) -> float | None:
-    """Return the smallest difference that is shown with a power of 80%, one of `comparisons`, from the spread of this pair.
+    """Return the smallest detectable difference (80% power), one of `comparisons`, from the spread of this pair.
 
     Returns None if the two models agree on all examples or resamples.
     """
@@ -141,7 +141,7 @@ def detectable_difference(pair: PairedScores, comparisons: int = 1) -> float | N
 
 
 def smallest_detectable_difference(resamples: np.ndarray, scores: int = 1, comparisons: int = 1) -> float | None:
-    """Return the smallest difference that is shown at the 5% level with a power of 80%.
+    """Return the smallest difference that is significant at the 5% level with a power of 80%.
 
     For one comparison it is 2.80 standard errors. `resamples` are bootstrap resamples of a difference, or with `scores=2` of
     one score. In the second case the other model is assumed to have the same standard error and independent errors, so the
