@@ -25,7 +25,8 @@ def _predictions(path: Path) -> list[dict]:
 
 @pytest.mark.parametrize("name", ["run", "run/model"])
 def test_predict_gives_the_same_answers(old, here, name):
-    here("predict", name, "--input", "test.csv", "--output", "answers.jsonl")
+    done = here("predict", name, "--input", "test.csv", "--output", "answers.jsonl")
+    assert (done.stdout, done.stderr) == ("", "wrote answers.jsonl (12 rows)\n")
     before = [row for row in _predictions(old / "run" / "predictions.jsonl") if row["split"] == "test"]
     answers = _predictions(old / "answers.jsonl")
     assert [row["label"] for row in answers] == [row["label"] for row in before]

@@ -59,11 +59,13 @@ def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: 
     chunks = loaded.stream(inputs)
     if output is None:
         _write_jsonl(rows, chunks, sys.stdout)
-    elif output.suffix == ".csv":
+        return
+    if output.suffix == ".csv":
         write_file(output, _csv(rows, [prediction for chunk in chunks for prediction in chunk], loaded.task))
     else:
         with atomic_file(output) as file:
             _write_jsonl(rows, chunks, file)
+    sys.stderr.write(f"wrote {output} ({len(rows):,} row{'' if len(rows) == 1 else 's'})\n")
 
 
 def _write_jsonl(rows: list[Row | str], chunks: Iterable[list[dict[str, Any]]], file: TextIO) -> None:
