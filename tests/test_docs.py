@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ft_toolkit.cli.app import app
+from ft_toolkit.cli.recipe_names import find_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
 # docs/generate.py writes these two.
@@ -32,6 +33,8 @@ def test_commands_exist_with_their_options(words: list[str]) -> None:
     shown = CliRunner().invoke(app, [*path, "--help"])
     assert shown.exit_code == 0
     assert [word for word in words if word.startswith("--") and word not in shown.output] == []
+    if words[0] == "run" and not words[1].endswith(".yaml"):
+        assert find_recipe(words[1]).is_file()
 
 
 def test_files_that_the_pages_name_exist() -> None:
