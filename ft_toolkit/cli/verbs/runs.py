@@ -79,7 +79,7 @@ def _differing_settings(entries: Sequence[ListedRun]) -> dict[str, tuple[str, ..
 
 
 def _print_settings(entries: Sequence[ListedRun], differences: dict[str, tuple[str, ...]]) -> None:
-    """Print a table with a row per run and a column per differing setting."""
+    """Print each differing setting with its values, and behind each value the runs that have it."""
     print()
     if not differences:
         print(
@@ -88,10 +88,12 @@ def _print_settings(entries: Sequence[ListedRun], differences: dict[str, tuple[s
             else "no setting differs between these runs"
         )
         return
-    rows = [
-        [entry.folder, *(values[number] for values in differences.values())] for number, entry in enumerate(entries)
-    ]
-    print_columns([["folder", *differences], *rows])
+    for setting, values in differences.items():
+        print(setting)
+        folders: dict[str, list[str]] = {}
+        for entry, value in zip(entries, values, strict=True):
+            folders.setdefault(value, []).append(entry.folder)
+        print_columns([[f"  {value}", ", ".join(names)] for value, names in folders.items()])
 
 
 def _cells(entry: ListedRun) -> list[str]:

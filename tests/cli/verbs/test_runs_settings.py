@@ -27,9 +27,20 @@ def listed(*words: object) -> str:
 
 
 def test_only_differing_settings_are_shown(two_runs: Path) -> None:
-    table = listed(two_runs, "--settings").split("\n\n")[1].splitlines()
-    assert [line.split()[1:] for line in table] == [["training.learning_rate"], ["0.0001"], ["0.0002"]]
+    lines = listed(two_runs, "--settings").split("\n\n")[1].splitlines()
+    assert lines[0] == "training.learning_rate"
+    assert [line.split() for line in lines[1:]] == [["0.0001", f"{two_runs}/a"], ["0.0002", f"{two_runs}/b"]]
     assert "learning_rate" not in listed(two_runs)
+
+
+def test_runs_with_the_same_value_share_a_line(two_runs: Path) -> None:
+    (two_runs / "c").mkdir()
+    (two_runs / "c" / "recipe.yaml").write_text(RECIPE.format(rate="1.0e-4", seed=1))
+    lines = listed(two_runs, "--settings").split("\n\n")[1].splitlines()
+    assert [line.split() for line in lines[1:]] == [
+        ["0.0001", f"{two_runs}/a,", f"{two_runs}/c"],
+        ["0.0002", f"{two_runs}/b"],
+    ]
 
 
 def test_json_has_the_settings_too(two_runs: Path) -> None:
