@@ -104,7 +104,7 @@ CHANGES |= {
 ELSEWHERE = {
     "task.max_answer_tokens": "tests/tasks/test_question_answering.py",
     "task.n_best": "tests/tasks/test_question_answering.py",
-    "task.name": "tests/recipe/test_load.py",
+    "task.name": "tests/recipe/test_load_recipe.py",
     "task.stride": "tests/tasks/test_ner.py",
     **dict.fromkeys(
         [f"task.{key}" for key in ("max_target_length", "num_beams", "length_penalty", "no_repeat_ngram_size")],

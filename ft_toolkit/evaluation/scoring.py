@@ -94,14 +94,16 @@ def score_split(
 
     `decoded` and each of `baselines` have one prediction per row. The `lead` of a baseline's metric is the interval of the
     score of the model minus the score of the baseline. `fitted_here` says that thresholds and temperatures were fitted to
-    these rows. `resamples` is the number of bootstrap resamples that were drawn: many baselines need more.
+    these rows. `resamples` is the number of bootstrap resamples behind the scores. Leads over several baselines may need
+    more, and these do not change the intervals of the scores: `ftk evaluate`, without baselines, gives the same.
     """
-    setup = replace(setup, samples=enough_resamples(setup.samples, len(baselines)))
     scores = full_scores(decoded, rows, setup)
+    lead_setup = replace(setup, samples=enough_resamples(setup.samples, len(baselines)))
+    compared = scores if lead_setup.samples == setup.samples else full_scores(decoded, rows, lead_setup)
     baseline_records = {}
     for name, predicted in baselines.items():
-        baseline = full_scores(predicted, rows, setup)
-        lead = scores.lead_over(baseline, setup.main_metric, len(baselines))
+        baseline = full_scores(predicted, rows, lead_setup)
+        lead = compared.lead_over(baseline, setup.main_metric, len(baselines))
         baseline_records[name] = {key: {**score, "lead": lead[key]} for key, score in baseline.metrics().items()}
     breakdown = break_down_split(decoded, rows, scores, setup, fitted_here=fitted_here)
     record = {

@@ -113,8 +113,11 @@ def bootstrap_p(resampled: np.ndarray) -> float:
 
 
 def enough_resamples(samples: int, comparisons: int) -> int:
-    """Return the number of resamples to draw: at least `samples`, and 200 per comparison, whose tails hold 5 values each."""
-    return max(samples, 200 * comparisons)
+    """Return the number of resamples to draw: `samples`; for several comparisons at least 200 for each.
+
+    Each tail of a simultaneous interval then holds 5 values.
+    """
+    return samples if comparisons < 2 else max(samples, 200 * comparisons)
 
 
 def judge_interval(low: float | None, high: float | None, *, greater_is_better: bool) -> Outcome:
