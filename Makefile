@@ -2,7 +2,7 @@
 #   make demo   install, fine-tune a real BERT on the embedded data, print the scores and the path of the report
 #   make test   install, then lint, type check and test
 # For development:
-#   make fast     the tests that train no model: under a minute
+#   make fast     the tests that train no model, about three minutes on 2 cores
 #   make fix      format the code and fix what ruff can fix
 #   make schemas  write the JSON Schemas of the run folder's files into docs/schemas
 #   make docs     build the documentation site into docs/_build/html
