@@ -12,7 +12,7 @@ from ft_toolkit.report.numbers import count, difference, interval, number
 # See `evaluation.statistics.scores.score_interval`.
 INTERVAL_METHOD = (
     "with bias correction (BCa) on up to 50 examples; a share of right examples has Wilson's interval instead, a Pearson "
-    "correlation Fisher's, and a metric that is equal on all resamples has none"
+    "correlation Fisher's, and a metric that is equal on nearly all resamples has none"
 )
 OPTIMISTIC = "optimistic: these rows also selected the checkpoint"
 

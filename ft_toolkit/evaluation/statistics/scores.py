@@ -121,7 +121,7 @@ def score_interval(
         left_out = [metric.fn(np.delete(predictions, i, axis=0), np.delete(references, i, axis=0)) for i in range(n)]
         ends = bca_95(resamples, metric.fn(predictions, references), np.array(left_out))
         if ends is not None:
-            return {"low": ends[0], "high": ends[1]}
+            return _with_width(*ends)
     return varying_interval(resamples)
 
 
@@ -137,8 +137,13 @@ def _fisher_interval(correlation: float, n: int) -> dict[str, float | None]:
 
 
 def varying_interval(resamples: np.ndarray) -> dict[str, float | None]:
-    """Return {low, high} of the central 95% of resampled values; both are None if all values are equal or undefined."""
-    return interval(resamples) if varies(resamples) else {"low": None, "high": None}
+    """Return {low, high} of the central 95% of resampled values; both are None if these are all equal or undefined."""
+    return _with_width(*(central_95(resamples) or (None, None)))
+
+
+def _with_width(low: float | None, high: float | None) -> dict[str, float | None]:
+    """Return {low, high}, both None for an interval of width 0: it would claim that the score is certain."""
+    return {"low": low, "high": high} if low != high else {"low": None, "high": None}
 
 
 def point_scores(
