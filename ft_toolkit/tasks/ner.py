@@ -28,12 +28,13 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.entities import wrong_entities
-from ft_toolkit.tasks.text.edits import EditsByColumn, moved
+from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 from ft_toolkit.tasks.text.windows import content_span, cut_window
+from ft_toolkit.tasks.text.words import words_inside
 
 if TYPE_CHECKING:
     import torch
@@ -223,10 +224,11 @@ def _prediction(entities: list[dict[str, Any]], row: Row) -> dict[str, Any]:
     if row.get("tokens") is None:
         return {"entities": entities}
     words = words_of(row)
+    found = entity_spans(entities)
     by_word = [
-        (inside[0], inside[-1] + 1, label)
-        for start, end, label in entity_spans(entities)
-        if (inside := [i for i, word in enumerate(words) if start <= word[0] and word[1] <= end])
+        (inside.start, inside.stop, label)
+        for (_, _, label), inside in zip(found, words_inside(words, [span[:2] for span in found]), strict=True)
+        if inside
     ]
     return {"entities": entities, "tags": spans.write_tags(by_word, len(words))}
 
@@ -274,14 +276,14 @@ def answer_texts(entities: Sequence[Mapping[str, Any]]) -> list[str]:
 def move_entities(row: Row, texts: Mapping[str, str], edits: EditsByColumn) -> dict[str, Any] | None:
     """Return tokens and entities at their new positions; None when an edit crosses the boundary of one."""
     changed: dict[str, Any] = {}
+    moved = Moves(edits["text"])
     if row.get("tokens") is not None:
-        words = [tuple(moved(position, edits["text"]) for position in word) for word in words_of(row)]
+        words = [tuple(moved(position) for position in word) for word in words_of(row)]
         if any(None in word for word in words):
             return None
         changed["tokens"] = [texts["text"][start:end] for start, end in words]
     changed["entities"] = [
-        {**entity, **{side: moved(entity[side], edits["text"]) for side in ("start", "end")}}
-        for entity in row["entities"]
+        {**entity, **{side: moved(entity[side]) for side in ("start", "end")}} for entity in row["entities"]
     ]
     if any(entity["start"] is None or entity["end"] is None for entity in changed["entities"]):
         return None
@@ -290,7 +292,8 @@ def move_entities(row: Row, texts: Mapping[str, str], edits: EditsByColumn) -> d
 
 def same_entities(before: Any, after: Any, edits: EditsByColumn) -> bool:
     """Return whether the entities have the same labels and moved with their texts."""
-    expected = {(moved(e["start"], edits["text"]), moved(e["end"], edits["text"]), e["label"]) for e in before}
+    moved = Moves(edits["text"])
+    expected = {(moved(e["start"]), moved(e["end"]), e["label"]) for e in before}
     return expected == {(e["start"], e["end"], e["label"]) for e in after}
 
 

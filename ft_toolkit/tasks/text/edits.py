@@ -1,6 +1,8 @@
 """Edits of a text, and positions before and after them."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 
 # Start and end in the old text, and the replacement of the characters between. The edits of a text are in ascending order
 # and do not overlap.
@@ -18,12 +20,17 @@ def apply_edits(text: str, edits: Sequence[Edit]) -> str:
     return "".join([*parts, text[position:]])
 
 
-def moved(position: int, edits: Sequence[Edit]) -> int | None:
-    """Return the position between two characters after the edits, None when it is inside an edit."""
-    shift = 0
-    for start, end, replacement in edits:
-        if start < position < end:
+class Moves:
+    """Positions between two characters after the edits of a text. Each look-up takes logarithmic time."""
+
+    def __init__(self, edits: Sequence[Edit]) -> None:
+        self._starts = [start for start, _, _ in edits]
+        self._ends = [end for _, end, _ in edits]
+        self._shifts = [0, *accumulate(len(replacement) - (end - start) for start, end, replacement in edits)]
+
+    def __call__(self, position: int) -> int | None:
+        """Return the position after the edits, None when it is inside an edit."""
+        n_before = bisect_right(self._ends, position)
+        if n_before < len(self._starts) and self._starts[n_before] < position:
             return None
-        if end <= position:
-            shift += len(replacement) - (end - start)
-    return position + shift
+        return position + self._shifts[n_before]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from ft_toolkit.metrics.spans import Span
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.tasks.text.entities import entity_spans, words_of
-from ft_toolkit.tasks.text.words import find_words
+from ft_toolkit.tasks.text.words import find_words, words_inside
 
 # The words of an entity, and its most frequent label.
 Lexicon = Mapping[tuple[str, ...], str]
@@ -17,8 +17,10 @@ def learn_lexicon(rows: Rows) -> Lexicon:
     counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for row in rows:
         words = words_of(row)
-        for start, end, label in entity_spans(row["entities"]):
-            inside = [word for word in words if start <= word[0] and word[1] <= end]
+        entities = entity_spans(row["entities"])
+        numbers = words_inside(words, [entity[:2] for entity in entities])
+        for (start, end, label), number in zip(entities, numbers, strict=True):
+            inside = words[number.start : number.stop]
             if not inside or (inside[0][0], inside[-1][1]) != (start, end):  # a boundary is inside a word
                 inside = [(start + a, start + b) for a, b in find_words(row["text"][start:end])]
             counts[tuple(row["text"][a:b] for a, b in inside)][label] += 1

@@ -8,6 +8,7 @@
 Each word is tagged in one window only, the window with the most context around it.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -101,11 +102,11 @@ def _targets(row: Row, words: Sequence[Span], offsets: Sequence[Span], tagging: 
 def _n_unreachable(entities: Sequence[Mapping[str, Any]], units: Sequence[Unit]) -> int:
     """Return the number of entities with a boundary inside a unit or with a word that has no token."""
     starts, ends = {unit.start for unit in units}, {unit.end for unit in units}
-    without_token = [unit for unit in units if unit.token is None]
+    without_token = sorted(unit.start for unit in units if unit.token is None)
     return sum(
         start not in starts
         or end not in ends
-        or any(start <= unit.start < max(end, start + 1) for unit in without_token)
+        or bisect_left(without_token, start) < bisect_left(without_token, max(end, start + 1))
         for start, end, _ in entity_spans(entities)
     )
 

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -63,7 +64,14 @@ def cut_words(words: Iterable[Span], boundaries: Iterable[int]) -> Iterator[Span
     """Yield the words, cut at each boundary that is inside a word."""
     sorted_boundaries = sorted(set(boundaries))
     for start, end in words:
-        yield from pairwise([start, *(position for position in sorted_boundaries if start < position < end), end])
+        inside = sorted_boundaries[bisect_right(sorted_boundaries, start) : bisect_left(sorted_boundaries, end)]
+        yield from pairwise([start, *inside, end])
+
+
+def words_inside(words: Sequence[Span], spans: Iterable[Span]) -> list[range]:
+    """Return, for each span, the numbers of the words that it contains completely. `words` are in order of the text."""
+    starts, ends = [start for start, _ in words], [end for _, end in words]
+    return [range(bisect_left(starts, start), bisect_right(ends, end)) for start, end in spans]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from ft_toolkit.evaluation.breakdown import perturb as p
 from ft_toolkit.evaluation.breakdown.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES
 from ft_toolkit.tasks import ner, question_answering, text_classification
-from ft_toolkit.tasks.text.edits import apply_edits, moved
+from ft_toolkit.tasks.text.edits import Moves, apply_edits
 
 CLASSIFICATION = text_classification.robustness(text_classification.Settings())
 TEXT = "Maria gave her book to him. Her father, Mr. Smith, saw her and said the book is his."
@@ -83,7 +83,7 @@ def test_entities_and_tokens_move_with_their_text(kind: str) -> None:
 def test_a_border_inside_an_edit_has_no_place() -> None:
     edits = [(2, 4, "xyz")]
     assert apply_edits("abcdef", edits) == "abxyzef"
-    assert [moved(place, edits) for place in (0, 2, 3, 4, 6)] == [0, 2, None, 5, 7]
+    assert [Moves(edits)(place) for place in (0, 2, 3, 4, 6)] == [0, 2, None, 5, 7]
     random.seed(0)  # the module has its own random numbers
     state = random.getstate()
     changed("typos")
