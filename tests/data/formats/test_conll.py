@@ -17,10 +17,20 @@ from ft_toolkit.data.local_files import read_file
     ids=["tabs", "spaces", "four columns", "comments", "stray white space"],
 )
 def test_variants_of_the_format(write_file, text):
+    document = {"document": 1} if "-DOCSTART-" in text else {}
     assert read_file(write_file("a.conll", text)) == [
-        {"tokens": ["Anna", "lives"], "tags": ["B-PER", "O"]},
-        {"tokens": ["#", "Rome"], "tags": ["O", "B-LOC"]},
+        {"tokens": ["Anna", "lives"], "tags": ["B-PER", "O"], **document},
+        {"tokens": ["#", "Rome"], "tags": ["O", "B-LOC"], **document},
     ]
+
+
+@pytest.mark.parametrize("mark", ["-DOCSTART- -X- O O\n\n", "# newdoc\n", "# newdoc id = n7\n"])
+def test_a_row_has_the_number_of_its_document_if_the_file_marks_documents(write_file, mark):
+    text = f"{mark}Anna B-PER\n\n# newdocument\nlives O\n\n{mark}Rome B-LOC\n{mark}Oslo B-LOC\n"
+    rows = read_file(write_file("a.conll", text))
+    assert [(row["tokens"], row["document"]) for row in rows] == [
+        (["Anna"], 1), (["lives"], 1), (["Rome"], 2), (["Oslo"], 3)
+    ]  # fmt: skip
 
 
 def test_words_that_are_unicode_white_space_and_files_without_tags(write_file):
