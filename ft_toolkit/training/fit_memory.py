@@ -5,7 +5,8 @@ batch and the schedule do not change. If a single row does not fit, activations 
 """
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +18,9 @@ from ft_toolkit.core.errors import UsageError
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import TrainingPlan, backward, collate_pieces, with_min_pieces
 from ft_toolkit.training.speedups.predicted_positions import unwrapped
+
+# Bytes that a trial on a CPU leaves free for the code that oneDNN compiles per shape: a few KiB each.
+_ONEDNN_RESERVE = 2**24
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,21 @@ def fit_memory(accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths
             )
 
 
+@contextmanager
+def _without_onednn() -> Iterator[None]:
+    """Turn oneDNN off inside the context.
+
+    When oneDNN cannot allocate memory for compiled code, every later call in the process fails with "could not create a
+    primitive" (torch 2.13), also after memory was freed. A trial that is expected to run out of memory must not cause that.
+    """
+    before = torch.backends.mkldnn.enabled  # not mkldnn.flags(), which warns about a setting for Intel GPUs
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
 def _enable_checkpointing(model: Any) -> None:
     options = {"use_reentrant": False}
     if hasattr(model, "activation_checkpointing_enable"):
@@ -91,8 +110,11 @@ def _try_pass(accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: 
     try:
         # AdamW's two moments, and the same size again for temporary tensors of clipping and update
         reserved = [torch.empty_like(parameter) for parameter in trained for _ in range(3)]
+        on_cpu = accelerator.device.type == "cpu"
+        if on_cpu:
+            reserved.append(torch.empty(_ONEDNN_RESERVE, dtype=torch.uint8))
         model.train()
-        with accelerator.no_sync(model):
+        with accelerator.no_sync(model), _without_onednn() if on_cpu else nullcontext():
             for batch in collate_pieces(plan, [widest], epoch):
                 backward(accelerator, model, plan, batch, 1.0)
     except (torch.OutOfMemoryError, MemoryError):
