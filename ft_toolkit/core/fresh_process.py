@@ -26,6 +26,8 @@ _LAUNCHER_VARIABLES = {
     "GROUP_RANK",
 }
 _LAUNCHER_PREFIXES = ("TORCHELASTIC_", "ACCELERATE_")
+# The user's choice of the device, which a launcher does not set.
+_DEVICE_VARIABLE = "ACCELERATE_USE_CPU"
 
 
 class FreshProcess:
@@ -96,6 +98,6 @@ def _offline_environment() -> dict[str, str]:
     inherited = {
         key: value
         for key, value in os.environ.items()
-        if key not in _LAUNCHER_VARIABLES and not key.startswith(_LAUNCHER_PREFIXES)
+        if key == _DEVICE_VARIABLE or (key not in _LAUNCHER_VARIABLES and not key.startswith(_LAUNCHER_PREFIXES))
     }
     return {"OMP_WAIT_POLICY": "passive", **inherited, "HF_HUB_OFFLINE": "1"}

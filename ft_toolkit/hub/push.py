@@ -11,6 +11,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 import ft_toolkit
 from ft_toolkit.core.errors import FtkError, HubError, UsageError
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL
+from ft_toolkit.core.run_records import read_results
 from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
 from ft_toolkit.hub.upload_set import Files, collect_files, find_run
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
@@ -49,6 +50,8 @@ def push(folder: Path, destination: Destination, *, merged: bool, say: Say, dry_
     """
     destination.check()
     run = find_run(folder)
+    if read_results(run).is_smoke:
+        say("warning: this is a smoke run: its model was trained for a few steps, and its scores mean nothing")
     with tempfile.TemporaryDirectory() as scratch:
         merged_model = None
         if merged and (run / MODEL / ADAPTER_CONFIG).is_file():

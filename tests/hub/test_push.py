@@ -72,6 +72,15 @@ def test_a_dry_run_lists_the_files_and_sends_nothing(ftk, server, full_run):
     assert server.hub.log == []
 
 
+def test_a_smoke_run_is_pushed_with_a_warning(ftk, server, full_run, tmp_path):
+    smoke = tmp_path / "smoke"
+    shutil.copytree(full_run, smoke)
+    results = json.loads((smoke / "results.json").read_text())
+    (smoke / "results.json").write_text(json.dumps(results | {"substitutions": ["a tiny model"]}))
+    assert "warning: this is a smoke run" in ftk("push", smoke, "alice/demo", "--dry-run", token=None).stdout
+    assert "warning" not in ftk("push", full_run, "alice/demo", "--dry-run", token=None).stdout
+
+
 @pytest.fixture
 def changed_run(full_run, tmp_path):
     """The run with another licence in its card."""

@@ -90,6 +90,7 @@ def compare_runs(runs: Sequence[FinishedRun], *, metric: str | None, columns: Se
     check_comparable(runs)
     main_metric, alias_note = choose_metric(metric, runs)
     names, metric_notes = common_metrics(runs)
+    settings = recipe_differences([run.recipe for run in runs])  # reports a damaged recipe before the slow part
     base = runs[0]
     slices, skipped = {}, {}
     for column in columns:
@@ -110,7 +111,7 @@ def compare_runs(runs: Sequence[FinishedRun], *, metric: str | None, columns: Se
         slices=slices,
         skipped=skipped,
         disagreements={run.label: find_disagreements(base, run, main_metric) for run in runs[1:]},
-        settings=recipe_differences([run.recipe for run in runs]),
+        settings=settings,
         notes=[*alias_note, *metric_notes, *_notes(runs)],
     )
 
