@@ -1,12 +1,14 @@
 """Find a recipe by path or by the name of a shipped recipe, and complete both in the shell."""
 
+import shlex
 from pathlib import Path
 
 from ft_toolkit.core.errors import UsageError, nearest, one_of
 from ft_toolkit.core.shipped import shipped
+from ft_toolkit.recipe.sections import Recipe
 
-# Endings of data files that users may pass instead of a recipe. Not .json, because a recipe may be JSON.
-_DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt", ".conll")
+# Endings of recipes; other files are data files. A recipe may be JSON, as may be data.
+_RECIPE_ENDINGS = (".yaml", ".yml", ".json", "")
 
 
 def shipped_recipes() -> dict[str, Path]:
@@ -19,10 +21,10 @@ def find_recipe(name: str) -> Path:
     """Return the file of a recipe: a path, or the full or last name of a shipped recipe. Raises UsageError."""
     path = Path(name)
     if path.is_file():
-        if path.suffix in _DATA_ENDINGS:
+        if _is_data(path):
             raise UsageError(
-                f"{name} is a data file, not a recipe. Copy a recipe and set the file in it: "
-                f"ftk copy demo my_task.yaml; ftk run my_task.yaml data.card=null data.train={name}"
+                f"{name} is a data file, not a recipe. Write its recipe with 'ftk init {shlex.quote(name)}'; the last line "
+                "of its output is the command that runs the recipe"
             )
         return path
     recipes = shipped_recipes()
@@ -35,11 +37,25 @@ def find_recipe(name: str) -> Path:
     if (path / "recipe.yaml").is_file():
         raise UsageError(f"{name} is a run folder; its recipe is {path / 'recipe.yaml'}")
     if path.is_dir():
-        raise UsageError(f"{name} is a folder; a recipe is a YAML file. 'ftk recipes' lists the shipped recipes")
+        raise UsageError(
+            f"{name} is a folder; a recipe is a YAML file. 'ftk recipes' lists the shipped recipes; for a folder with data "
+            f"files, 'ftk init {shlex.quote(name)}' writes a recipe"
+        )
     raise UsageError(
         f"recipe '{name}' not found: neither a file nor a shipped recipe.{_suggestion(path, recipe_name, recipes)} "
         "'ftk recipes' lists the shipped recipes"
     )
+
+
+def _is_data(path: Path) -> bool:
+    """Return whether a file is data rather than a recipe. A JSON file is a recipe if its first key is a section of a recipe."""
+    if path.suffix.lower() not in _RECIPE_ENDINGS:
+        return True
+    if path.suffix.lower() != ".json":
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        start = file.read(200).lstrip("\ufeff \t\r\n{")
+    return not start.startswith(tuple(f'"{section}"' for section in Recipe.model_fields))
 
 
 def _suggestion(path: Path, recipe_name: str, recipes: dict[str, Path]) -> str:

@@ -30,6 +30,8 @@ from ft_toolkit.tasks.text.edits import EditsByColumn
 if TYPE_CHECKING:
     import torch
 
+    from ft_toolkit.tasks.guessing.table import Table
+
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
 # The changes of a text that the robustness check knows (evaluation/breakdown/perturb.py).
 ChangeKind = Literal["typos", "lowercase", "uppercase", "names", "gender"]
@@ -71,6 +73,34 @@ class Pretrained:
     kind: Kind
     config: Any
     tokenizer: Any
+
+
+@dataclass(frozen=True)
+class FirstModel:
+    """The checkpoint and the learning rate of a first recipe. `reason` says for which texts it is a common choice."""
+
+    name: str
+    learning_rate: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Guess:
+    """How a task reads the rows of an unknown file (`ftk init`)."""
+
+    # From 0 (not rows of this task) to 1 (rows of no other task).
+    score: float
+    # Short sentences: why the rows fit or, with a score of 0, why they do not.
+    reasons: tuple[str, ...]
+    # Columns of the task -> columns of the file, as in `data.columns`.
+    columns: Mapping[str, str] = field(default_factory=dict)
+    # Values for the `task:` section that differ from its defaults.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    model: FirstModel | None = None
+    # Tokens per example; None: long enough for nearly all texts.
+    max_length: int | None = None
+    # Sentences on other readings of the same columns, and how to choose them.
+    alternatives: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -228,6 +258,10 @@ class Task:
     sample_rows: Callable[[Any], Rows]
     # The column that a plain text fills (`ftk predict MODEL "a text"`); None when a text alone is not a row.
     text_column: str | None = None
+    # The columns of an unknown file -> how this task reads them. The default never suggests the task.
+    guess: Callable[[Table], Guess] = lambda table: Guess(0, ("it cannot be recognised; write its recipe by hand",))
+    # (row of `read_rows`, settings) -> the names of its labels, for tables that count them; empty for a task without labels.
+    labels_of: Callable[[Row, Any], Sequence[str]] = lambda row, settings: ()
     # settings -> the column whose values keep their proportions in a share of the training rows; None draws without strata.
     stratify_by: Callable[[Any], str | None] = lambda settings: None
 

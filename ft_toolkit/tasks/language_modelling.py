@@ -41,6 +41,7 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.texts import hardest_documents
+from ft_toolkit.tasks.guessing.texts import guess_texts
 from ft_toolkit.tasks.text.blocks import apart, choose_masked, joined, mask_tokens
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions, count_targets, flat_positions, pad_targets
 
@@ -416,6 +417,7 @@ TASK = Task(
     settings=Settings,
     columns={"text": Column("the text, a document per row", example="A text.")},
     read_rows=read_rows,
+    guess=guess_texts,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

@@ -28,6 +28,7 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.entities import wrong_entities
+from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
@@ -353,6 +354,8 @@ TASK = Task(
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    guess=guess_entities,
+    labels_of=lambda row, settings: [entity["label"] for entity in row["entities"]],
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

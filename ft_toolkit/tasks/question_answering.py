@@ -25,6 +25,7 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.answers import wrong_answers
+from ft_toolkit.tasks.guessing.answers import guess_answers
 from ft_toolkit.tasks.text.answer_windows import (
     Candidates,
     Window,
@@ -418,6 +419,7 @@ TASK = Task(
         "is_impossible": Column("true for a question without an answer (SQuAD v2)", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    guess=guess_answers,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

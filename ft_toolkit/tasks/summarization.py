@@ -12,6 +12,7 @@ from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
 from ft_toolkit.tasks.display.texts import generated_texts
+from ft_toolkit.tasks.guessing.pairs import guess_summary
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
@@ -154,6 +155,7 @@ TASK = Task(
         "references": Column("a list of summaries; the best match counts", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    guess=guess_summary,
     find_schema=find_schema,
     load_schema=generation.load_schema,
     encode=encode,

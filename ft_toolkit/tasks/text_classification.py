@@ -34,6 +34,7 @@ from ft_toolkit.tasks.base import (
 )
 from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wrong_labels
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
+from ft_toolkit.tasks.guessing.labels import guess_labels
 from ft_toolkit.tasks.text import baselines
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
@@ -468,6 +469,11 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
     return rows
 
 
+def labels_of(row: Row, settings: Settings) -> list[str]:
+    """Return the label names of a row; none for a number."""
+    return [] if settings.problem_type == "regression" else names_of(row["label"], settings.problem_type)
+
+
 TASK = Task(
     name="text_classification",
     settings=Settings,
@@ -477,6 +483,8 @@ TASK = Task(
         "label": Column("the label, a list of labels (in text files separated by '|'), or a number", is_answer=True),
     },
     read_rows=read_rows,
+    guess=guess_labels,
+    labels_of=labels_of,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

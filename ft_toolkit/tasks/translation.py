@@ -10,8 +10,9 @@ import numpy as np
 from ft_toolkit.core.errors import DataError, UsageError, did_you_mean, one_of
 from ft_toolkit.metrics import translation as scores
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.base import Baseline, Column, Features, FirstModel, Pretrained, Row, Rows, Task
 from ft_toolkit.tasks.display.texts import generated_texts
+from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
@@ -24,6 +25,14 @@ LANGUAGES = {
     "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
     "zh": "Chinese",
 }  # fmt: skip
+# Pairs of languages with a Marian model Helsinki-NLP/opus-mt-SOURCE-TARGET on the Hub.
+MARIAN_PAIRS = frozenset(
+    """
+    en-de de-en en-fr fr-en en-es es-en en-it it-en en-nl nl-en en-ru ru-en en-zh zh-en en-ar ar-en en-cs cs-en en-da da-en
+    en-fi fi-en en-hu hu-en en-hi hi-en en-sv sv-en en-uk uk-en en-et et-en en-ro en-el en-id id-en pl-en ja-en ko-en tr-en
+    lv-en de-fr fr-de de-es es-de
+    """.split()  # noqa: SIM905
+)
 T5_PREFIX = "translate {source_language} to {target_language}: "
 PROMPT = "{source_language}: {source}\n{target_language}:\n"
 
@@ -72,6 +81,18 @@ def _side(value: Any, side: str, language: str | None, where: str, number: int) 
             f"{did_you_mean(language, list(value))}"
         )
     return value[language]
+
+
+def first_model(source: str | None, target: str | None) -> FirstModel:
+    """Return a small pretrained model for a pair of languages; None is an unknown language."""
+    if source == "en" and target in ("de", "fr", "ro"):
+        return FirstModel("google-t5/t5-small", 1e-4, "a small model that was trained on this pair of languages")
+    if f"{source}-{target}" in MARIAN_PAIRS:
+        name = f"Helsinki-NLP/opus-mt-{source}-{target}"
+        return FirstModel(name, 2e-5, "a model for this pair of languages")
+    if source is not None and target is not None and len(source) == len(target) == 2:
+        return FirstModel("facebook/m2m100_418M", 2e-5, "a model for 100 languages")
+    return FirstModel("google/mt5-small", 5e-4, "a small model for texts in 101 languages")
 
 
 def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
@@ -193,6 +214,7 @@ TASK = Task(
         "references": Column("a list of translations; all count as references", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    guess=lambda table: guess_translation(table, first_model),
     find_schema=find_schema,
     load_schema=generation.load_schema,
     encode=encode,

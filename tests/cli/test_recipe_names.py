@@ -53,7 +53,11 @@ def test_a_mistyped_path_suggests_files(folder: Path) -> None:
 
 def test_other_files_and_folders_are_explained(folder: Path) -> None:
     Path("rows.csv").write_text("text,label")
-    assert "data.train=rows.csv" in refusal("rows.csv")
+    assert "'ftk init rows.csv'" in refusal("rows.csv")
+    Path("rows.json").write_text('[{"text": "a", "label": "b"}]')
+    assert "'ftk init rows.json'" in refusal("rows.json")
+    Path("recipe.json").write_text('{"task": "ner"}')
+    assert find_recipe("recipe.json") == Path("recipe.json")
     Path("run").mkdir()
     assert refusal("run").startswith("run is a folder; a recipe is a YAML file")
     Path("run/recipe.yaml").write_text("task: ner")

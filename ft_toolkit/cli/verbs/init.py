@@ -1,0 +1,121 @@
+"""`ftk init`: write the first recipe for a data file."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ft_toolkit.cli.arguments import parse_columns, print_columns
+from ft_toolkit.cli.verb import Verb
+
+if TYPE_CHECKING:
+    from ft_toolkit.runs.first_recipe import FirstRecipe
+
+# Labels that are shown; further labels are counted.
+_MOST_LABELS = 12
+_CELL = 48
+
+
+def init(
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE...",
+            help="A data file; files whose names say train, dev or test; or a folder with such files.",
+        ),
+    ],
+    task: Annotated[str | None, typer.Option(help="The task, such as ner. Default: the columns decide.")] = None,
+    output: Annotated[Path | None, typer.Option(help="The new recipe. Default: the name of the file, .yaml.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model: a Hub id, a folder, or package:NAME/FOLDER. Default: the language decides."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=NAME",
+            help="A column of the task and its name in the file, such as label=stars; repeatable.",
+        ),
+    ] = None,
+) -> None:
+    """Write a recipe for a data file: task, columns, model and splits are chosen from the rows.
+
+    It prints the reasons, the number of rows per label, and warnings about the rows. 'ftk run' then trains the recipe.
+
+    \b
+    Examples:
+      ftk init reviews.csv
+      ftk run reviews.yaml
+      ftk init train.tsv dev.tsv test.tsv --output sentiment.yaml
+      ftk init messages.jsonl --task text_classification --column label=topic
+    """
+    from ft_toolkit.core.files import write_file
+    from ft_toolkit.runs.first_recipe import InitRequest, plan_first_recipe
+    from ft_toolkit.tasks import find_tasks
+
+    request = InitRequest(files, task, model, output, parse_columns(column))
+    first = plan_first_recipe(request, find_tasks())
+    _print_files(first)
+    _print_task(first, shlex.join(files))
+    _print_rows(first)
+    for warning in first.warnings:
+        print(f"note: {warning}")
+    write_file(first.path, first.text)
+    name = shlex.quote(str(first.path))
+    print(f"\nwrote {first.path}\nnext: check it with 'ftk run {name} --dry-run', and train with 'ftk run {name}'")
+
+
+def _print_files(first: "FirstRecipe") -> None:
+    """Print the files, and a table of the columns of the training rows."""
+    for split, file in first.files.items():
+        print(f"{split}: {file}")
+    roles = {name: role for role, name in first.guess.columns.items()}
+    rows = [["column", "used as", "values", "missing", "distinct", "example"]]
+    for column in first.table.columns:
+        example = " ".join(str(column.values[0]).split()) if column.values else ""
+        rows.append(
+            [
+                column.name,
+                roles.get(column.name, "-"),
+                column.kind,
+                f"{column.n_missing:,}",
+                f"{column.n_distinct:,}",
+                example if len(example) <= _CELL else f"{example[: _CELL - 3]}...",
+            ]
+        )
+    print()
+    print_columns(rows)
+
+
+def _print_task(first: "FirstRecipe", files: str) -> None:
+    """Print the task and the model with the reasons, and how to choose another one."""
+    print(f"\ntask: {first.task.name}")
+    for reason in first.guess.reasons:
+        print(f"  because {reason}")
+    for alternative in first.guess.alternatives:
+        print(f"  other reading: {alternative}")
+    for name, guess in first.others.items():
+        print(f"  other task: {name} ({'; '.join(guess.reasons)}). To choose it: ftk init {files} --task {name}")
+    print(f"model: {first.model.name}, {first.model.reason}")
+
+
+def _print_rows(first: "FirstRecipe") -> None:
+    """Print the number of rows per split and, below it, per label."""
+    splits = list(first.data.splits)
+    rows = [["rows", *splits], ["all", *(f"{len(first.data.splits[split]):,}" for split in splits)]]
+    for label, counts in list(first.labels.items())[:_MOST_LABELS]:
+        rows.append([label, *_counts(counts, splits)])
+    print()
+    print_columns(rows)
+    if len(first.labels) > _MOST_LABELS:
+        print(f"... and {len(first.labels) - _MOST_LABELS} more labels")
+    print()
+
+
+def _counts(counts: Mapping[str, int], splits: Sequence[str]) -> list[str]:
+    return [f"{counts[split]:,}" for split in splits]
+
+
+VERB = Verb(order=5, command=init)
