@@ -40,14 +40,14 @@ def init(
         ),
     ] = None,
 ) -> None:
-    """Write a recipe for a data file: task, columns, model and splits are chosen from the rows.
+    """Write the first recipe for a data file.
 
-    It prints the reasons, the number of rows per label, and warnings about the rows. 'ftk run' then trains the recipe.
+    The rows decide task, columns, model and splits. The command prints the reasons, the number of rows per label, and warnings about the rows. 'ftk run RECIPE' then
+    trains.
 
     \b
     Examples:
       ftk init reviews.csv
-      ftk run reviews.yaml
       ftk init train.tsv dev.tsv test.tsv --output sentiment.yaml
       ftk init messages.jsonl --task text_classification --column label=topic
     """
