@@ -42,8 +42,8 @@ def init(
 ) -> None:
     """Write the first recipe for a data file.
 
-    The rows decide task, columns, model and splits. The command prints the reasons, the number of rows per label, and warnings about the rows. 'ftk run RECIPE' then
-    trains.
+    The rows decide task, columns, model and splits. The command prints the reasons, the number of rows per label, and
+    warnings about the rows. 'ftk run RECIPE' then trains.
 
     \b
     Examples:
