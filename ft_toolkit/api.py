@@ -179,6 +179,7 @@ class FineTunedRun:
         *,
         split: Literal["test", "validation"] = "test",
         columns: Mapping[str, str] | None = None,
+        group: str | None = None,
         slices: Sequence[str] = (),
         output: str | os.PathLike[str] | None = None,
     ) -> "Evaluation":
@@ -186,8 +187,9 @@ class FineTunedRun:
 
         `data` is a DataFrame, a Dataset, a list of dicts, or the path of a data file. `split` is the name of the split in the
         report. `columns` maps columns of the task to columns of the data; the default is the names of the training run.
-        `slices` are columns whose values get scores of their own. `output` is the folder, by default evaluations/NAME with the
-        next free number. Raises UsageError.
+        `group` is the column that says which rows belong together; the default is that of the training run. `slices` are
+        columns whose values get scores of their own. `output` is the folder, by default evaluations/NAME with the next free
+        number. Raises UsageError.
 
             run.evaluate(new_rows).scores["accuracy"]
         """
@@ -202,9 +204,20 @@ class FineTunedRun:
             target = Path(claim(self.folder.name, target, resume=False, parent="evaluations"))
             source = write_rows(target, split, rows)
         column_options = [word for column, name in (columns or {}).items() for word in ("--column", f"{column}={name}")]
-        command = ["ftk", "evaluate", str(self.folder), "--data", source, "--split", split, *column_options]
+        group_option = [] if group is None else ["--group", group]
+        command = [
+            "ftk",
+            "evaluate",
+            str(self.folder),
+            "--data",
+            source,
+            "--split",
+            split,
+            *column_options,
+            *group_option,
+        ]
         request = EvaluationRequest(
-            str(self.folder), source, split, columns or {}, slices, target, False, None, shlex.join(command)
+            str(self.folder), source, split, columns or {}, group, slices, target, False, None, shlex.join(command)
         )
         try:
             with quiet_libraries():

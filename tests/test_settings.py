@@ -51,6 +51,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
         ["data.validation_fraction=0.4"],
     ),
     "data.train_fraction": ([], ["data.train_fraction=0.5"]),
+    "data.group": (["data.validation=null", "data.validation_fraction=0.2"], ["data.group=label"]),
     "data.columns": ([], ["data.columns.text=id"]),
     "data.max_length": ([], ["data.max_length=8"]),
     "method.name": ([], ["method=lora"]),

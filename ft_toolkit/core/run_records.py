@@ -469,6 +469,7 @@ class EvaluationDefaults(Record):
 
     columns: dict[str, str] = Field(default_factory=dict)
     card_columns: dict[str, str] = Field(default_factory=dict)
+    group: str | None = Field(default=None, description="The column of `data.group`")
     main_metric: str | None = None
     bootstrap_samples: int | None = None
     seed: int | None = None

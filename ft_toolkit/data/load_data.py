@@ -8,9 +8,11 @@ from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.cards import Card, SplitName, load_card
 from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, map_columns, set_name
 from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_groups
 from ft_toolkit.data.hub_datasets import read_hub
 from ft_toolkit.data.local_files import check_file, is_file_name, read_file
-from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, hold_out, labelled_rows
+from ft_toolkit.data.selection import SELECTION, Selector, hold_out
+from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Rows, Task, TaskSettings
 
@@ -26,12 +28,17 @@ def check_sources(section: DataSection, task: Task) -> None:
 
 
 def load_data(
-    section: DataSection, task: Task, settings: TaskSettings | None = None, keep: Sequence[str] = ()
+    section: DataSection,
+    task: Task,
+    settings: TaskSettings | None = None,
+    keep: Sequence[str] = (),
+    selection: int = SELECTION,
 ) -> LoadedData:
     """Read, map and check the rows of a recipe. `settings` is the recipe's `task` section.
 
-    `keep` names extra columns of the files that the rows keep under their own names. Raises DataError when a file, column,
-    label or split is missing, or when the rows differ from the data card.
+    `keep` names extra columns of the files that the rows keep under their own names. `selection` is the version of the rules
+    that hold rows out. Raises DataError when a file, column, label or split is missing, or when the rows differ from the data
+    card.
     """
     card = load_card(section.card) if section.card else None
     notes: list[str] = []
@@ -48,19 +55,34 @@ def load_data(
     names = column_names(task, settings, section.columns, trained)
     kept = tuple(dict.fromkeys(name for name in keep if name not in task.columns))
     splits: dict[SplitName, Rows] = {}
+    groups: dict[SplitName, Groups] = {}
     for name, rows in raw.items():
-        labelled = labelled_rows(map_columns(rows, origin[name], task, names, kept), task, name, notes)
+        mapped = map_columns(rows, origin[name], task, names, kept)
+        column = GroupColumn(section.group, is_required=name == "train")
+        if (found := find_groups(rows, mapped, task, column, origin[name], notes)) is not None:
+            groups[name] = found
+        labelled = labelled_rows(mapped, task, name, notes)
         if labelled:
             splits[name], remarks = task.read_rows(labelled, settings, origin[name])
             notes += [f"{name}: {remark}" for remark in remarks]
     if "train" not in splits:
         raise _no_labels(origin.get("train", "train"), raw.get("train", []), task, "to train on")
+    label_rows = None
     if "validation" not in splits:
-        splits = hold_out(splits, section.validation_fraction, notes)
+        if section.validation_fraction is None:
+            raise _no_validation_rows()
+        selector = Selector(task, settings, groups.get("train"), kept, selection)
+        all_rows = splits["train"]
+        splits["train"], splits["validation"] = hold_out(all_rows, section.validation_fraction, selector, notes)
         origin["validation"] = f"held out of {origin['train']}"
+        if "train" in groups:
+            groups["validation"] = groups["train"]
+        # Without strata, a rare label may occur in held-out rows only.
+        label_rows = all_rows if selector.strata_column is None else None
     elif section.validation_fraction is not None:
         raise DataError("data.validation_fraction is set, but there are validation rows; remove it (set it to null)")
-    return LoadedData({name: splits[name] for name in SPLITS if name in splits}, origin, commit, card, notes, kept)
+    ordered = {name: splits[name] for name in SPLITS if name in splits}
+    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows)
 
 
 def load_split(
@@ -72,6 +94,7 @@ def load_split(
     trained: TrainedColumns,
     *,
     keep: Sequence[str] = (),
+    group: GroupColumn = DEFAULT_GROUP,
 ) -> LoadedData:
     """Read the labelled rows of a file, or of one split of a data card, in the same way as a run; name them `split`.
 
@@ -90,12 +113,14 @@ def load_split(
     kept = tuple(name for name in keep if name not in task.columns)
     notes: list[str] = []
     mapped = map_columns(rows, origin, task, column_names(task, settings, explicit, trained), kept)
+    groups = find_groups(rows, mapped, task, group, origin, notes)
     labelled = labelled_rows(mapped, task, split, notes)
     if not labelled:
         raise _no_labels(origin, rows, task, "to score")
     read, remarks = task.read_rows(labelled, settings, origin)
     notes += [f"{split}: {remark}" for remark in remarks]
-    return LoadedData({split: read}, {split: origin}, commit, card, notes, kept)
+    found = {} if groups is None else {split: groups}
+    return LoadedData({split: read}, {split: origin}, commit, card, notes, kept, found)
 
 
 def check_split(card: Card, split: SplitName) -> None:
@@ -104,6 +129,13 @@ def check_split(card: Card, split: SplitName) -> None:
     if split not in labelled:
         problem = f"the labels of '{split}' are hidden" if split in card.block.splits else f"no split '{split}'"
         raise DataError(f"data card '{card.name}': {problem}; allowed: --split {' or '.join(labelled)}")
+
+
+def _no_validation_rows() -> DataError:
+    return DataError(
+        "no validation rows, but they select the best checkpoint; set data.validation=FILE, or "
+        "data.validation_fraction=0.1 to hold out a tenth of the training rows"
+    )
 
 
 def _no_labels(origin: str, rows: RawRows, task: Task, purpose: str) -> DataError:

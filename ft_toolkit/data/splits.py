@@ -1,14 +1,14 @@
-"""The splits of a run: labelled rows, held-out validation rows and fingerprints."""
+"""The splits of a run: labelled rows and fingerprints."""
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.cards import Card, SplitName
+from ft_toolkit.data.groups import Groups
 from ft_toolkit.tasks.base import Row, Rows, Task, is_labelled
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -21,7 +21,8 @@ class LoadedData:
     `splits` holds train, validation and, if there are such rows, test. Each row has the task's columns and `id`: the row's
     own id if all ids differ, else the row number. `origin` is the source of each split, `commit` the Hub commit, `notes`
     list rows that were dropped or changed, and `card` is the data card, if the recipe names one. `kept` names extra
-    columns, for scores per value; they are not part of a fingerprint.
+    columns, for scores per value; they are not part of a fingerprint. `groups` has the groups of the splits whose rows are not
+    independent. `label_rows` define the label names; None takes the training rows.
     """
 
     splits: dict[SplitName, Rows]
@@ -30,6 +31,8 @@ class LoadedData:
     card: Card | None
     notes: list[str]
     kept: tuple[str, ...] = ()
+    groups: Mapping[SplitName, Groups] = field(default_factory=dict)
+    label_rows: Rows | None = None
 
     @cached_property
     def split_fingerprints(self) -> dict[SplitName, str]:
@@ -63,31 +66,6 @@ def labelled_rows(rows: Sequence[Row], task: Task, split: SplitName, notes: list
     if len(labelled) < len(rows):
         notes.append(f"{split}: {len(rows) - len(labelled)} of {len(rows)} rows have no label and were dropped")
     return labelled
-
-
-def hold_out(splits: dict[SplitName, Rows], fraction: float | None, notes: list[str]) -> dict[SplitName, Rows]:
-    """Move a share of the training rows to validation, and append a note.
-
-    A hash of the content selects the rows, so equal rows go to the same split. Raises DataError.
-    """
-    if fraction is None:
-        raise DataError(
-            "no validation rows, but they select the best checkpoint; set data.validation=FILE, or "
-            "data.validation_fraction=0.1 to hold out a tenth of the training rows"
-        )
-    train: list[Row] = []
-    held_out: list[Row] = []
-    for row in splits["train"]:
-        (held_out if content_hash(row) < fraction else train).append(row)
-    if not train or not held_out:
-        raise DataError(
-            f"data.validation_fraction={fraction} leaves {len(train)} training and {len(held_out)} validation rows; "
-            "set another fraction, or data.validation=FILE"
-        )
-    notes.append(
-        f"validation: {len(held_out)} of {len(train) + len(held_out)} training rows held out, by a hash of their content"
-    )
-    return {**splits, "train": train, "validation": held_out}
 
 
 def content_hash(row: Row, ignore: Sequence[str] = ("id",)) -> float:

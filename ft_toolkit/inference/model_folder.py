@@ -58,6 +58,7 @@ def inference_contract(folder: Path, prepared: Prepared) -> InferenceContract:
         evaluation=EvaluationDefaults(
             columns=recipe.data.columns,
             card_columns=_card_columns(prepared),
+            group=recipe.data.group,
             main_metric=prepared.main_metric,
             bootstrap_samples=recipe.evaluation.bootstrap_samples,
             seed=recipe.training.seed,

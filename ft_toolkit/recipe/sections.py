@@ -75,11 +75,16 @@ class DataSection(Section):
     train: Name | None = None
     validation: Name | None = None
     test: Name | None = None
-    # Share of the training rows to hold out for validation, selected by a hash of each row. Required without validation rows.
+    # Share of the training rows to hold out for validation, selected by a hash of each row or group, and stratified where rows
+    # have one label. Required without validation rows.
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     # Train on this share of the rows, selected by a hash of each row: a larger share contains every smaller one. Default: all.
     # Labels are still collected from all rows, and validation rows are held out first.
     train_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    # Column that tells which rows belong together, such as a document or customer; id: rows are independent. Held-out rows are
+    # whole groups, train_fraction adds whole groups, and intervals resample groups. Default: for question answering the
+    # article title, else the context; the document where a CoNLL file marks documents; no groups for other tasks.
+    group: Name | None = None
     # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
     columns: dict[str, str] = Field(default_factory=dict)
     # Maximum tokens per example, including special tokens. The report counts tokens that are cut off.

@@ -6,6 +6,7 @@ from typing import Any
 
 from ft_toolkit.core import files
 from ft_toolkit.core.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
+from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training import checkpoint
@@ -80,4 +81,5 @@ class Checkpoints:
             "recipe": context.recipe.as_dict(),
             "total_steps": context.total_steps,
             "evaluation_tokens": context.prepared.evaluation_tokens(),
+            "selection": SELECTION if context.prepared.saved is None else context.prepared.saved.selection,
         }

@@ -13,6 +13,7 @@ from ft_toolkit.core.run_records import EvaluationResults, read_results, write_r
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import TrainedColumns
+from ft_toolkit.data.groups import GroupColumn
 from ft_toolkit.data.load_data import load_split
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
@@ -38,6 +39,7 @@ class EvaluationRequest:
     source          a data file, or the name of a data card
     split           the split that the rows belong to
     columns         names of the file's columns by the task's names; the run's names are the default
+    group           the column with the group of a row; None uses the run's, else the task's
     slices          columns whose values divide the rows into groups with scores of their own
     output          the evaluation folder; None creates evaluations/NAME with the next free number
     robustness      whether to run the robustness check
@@ -49,6 +51,7 @@ class EvaluationRequest:
     source: str
     split: SplitName
     columns: Mapping[str, str]
+    group: str | None
     slices: Sequence[str]
     output: Path | None
     robustness: bool
@@ -104,6 +107,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
     """Load the rows to score, with the column names of the request or of the model's run."""
     defaults = model.contract.evaluation
     trained_columns = TrainedColumns(defaults.columns, defaults.card_columns)
+    group = GroupColumn(request.group or defaults.group, is_required=request.group is not None)
     return load_split(
         request.source,
         request.split,
@@ -112,6 +116,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
         request.columns,
         trained_columns,
         keep=request.slices,
+        group=group,
     )
 
 

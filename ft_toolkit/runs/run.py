@@ -33,6 +33,7 @@ from ft_toolkit.runs.setup import (
     keep_saved_values,
     make_accelerator,
     prepare_on_all_processes,
+    read_saved_values,
     write_inputs,
 )
 from ft_toolkit.runs.state import RunState
@@ -61,15 +62,16 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     sharding, zero = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
     with processes.visible_folder(folder) as work_folder, environment.hidden_variables():
         try:
+            saved = read_saved_values(distributed, folder) if options.resume else None
             prepared = prepare_on_all_processes(
-                distributed, loaded, work_folder, is_shared=work_folder == folder, smoke=options.smoke
+                distributed, loaded, work_folder, saved, is_shared=work_folder == folder, smoke=options.smoke
             )
         except UsageError:
             if distributed.is_main_process and not options.resume:
                 remove_if_bare(folder)
             raise
-        if options.resume:
-            prepared = keep_saved_values(distributed, loaded, prepared, folder)
+        if saved is not None:
+            prepared = keep_saved_values(loaded, prepared, saved)
         for warning in (*prepared.substitutions, *prepared.facts["warnings"]):
             display.warn(f"note: {warning}")
         accelerator = make_accelerator(prepared, folder)

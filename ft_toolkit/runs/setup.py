@@ -11,13 +11,14 @@ from accelerate.state import AcceleratorState
 from ft_toolkit.core import environment, files
 from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, claim
 from ft_toolkit.core.run_records import write_environment
+from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes
-from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, Prepared, prepare
+from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, Prepared, SavedValues, prepare
 from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
 
 
@@ -28,20 +29,28 @@ def claim_folder(distributed: PartialState, name: str, options: RunOptions) -> P
 
 
 def prepare_on_all_processes(
-    distributed: PartialState, loaded: LoadedRecipe, work_folder: Path, *, is_shared: bool, smoke: bool
+    distributed: PartialState,
+    loaded: LoadedRecipe,
+    work_folder: Path,
+    saved: SavedValues | None,
+    *,
+    is_shared: bool,
+    smoke: bool,
 ) -> Prepared:
     """Prepare the run on every process, on the main process first, and check that all processes have the same data.
 
-    The main process creates new models; a process that does not share its `work_folder` receives a copy.
+    The main process creates new models; a process that does not share its `work_folder` receives a copy. `saved` are the values
+    of the checkpoint of a resumed run.
     """
 
     def copy_new_models() -> None:
         for name in (TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER):
             processes.copy_folder(distributed, work_folder / name, missing=not is_shared)
 
+    selection = SELECTION if saved is None else saved.selection
     prepared = processes.main_process_first(
         distributed,
-        partial(prepare_smoke if smoke else prepare, loaded, work_folder=work_folder),
+        partial(prepare_smoke if smoke else prepare, loaded, work_folder=work_folder, selection=selection),
         between=copy_new_models,
     )
     lengths = repr([features.lengths for features in prepared.features.values()]).encode()
@@ -57,12 +66,16 @@ def prepare_on_all_processes(
     return prepared
 
 
-def keep_saved_values(distributed: PartialState, loaded: LoadedRecipe, prepared: Prepared, folder: Path) -> Prepared:
+def read_saved_values(distributed: PartialState, folder: Path) -> SavedValues:
+    """Return the derived values of the checkpoint in a run folder. Raises ResumeError when there is no checkpoint."""
+    return processes.on_main_process(distributed, lambda: checkpoint.read_saved_values(folder / LAST_CHECKPOINT))
+
+
+def keep_saved_values(loaded: LoadedRecipe, prepared: Prepared, saved: SavedValues) -> Prepared:
     """Return the prepared run with the derived values of its checkpoint: precision, steps and size of evaluation batches.
 
-    An interrupted run can therefore be resumed on other hardware. Raises ResumeError when there is no checkpoint.
+    An interrupted run can therefore be resumed on other hardware.
     """
-    saved = processes.on_main_process(distributed, lambda: checkpoint.read_saved_values(folder / LAST_CHECKPOINT))
     recipe = prepared.recipe
     if loaded.recipe.training.mixed_precision == "auto" and saved.mixed_precision is not None:
         training = recipe.training.model_copy(update={"mixed_precision": saved.mixed_precision})

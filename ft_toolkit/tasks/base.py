@@ -264,6 +264,9 @@ class Task:
     labels_of: Callable[[Row, Any], Sequence[str]] = lambda row, settings: ()
     # settings -> the column whose values keep their proportions in a share of the training rows; None draws without strata.
     stratify_by: Callable[[Any], str | None] = lambda settings: None
+    # The columns of a file that say which rows belong together (an article, a document), best first. A column is used if every
+    # row has a value and there are several values. `data.group` overrides them.
+    group_columns: tuple[str, ...] = ()
 
     # ---- Schema: facts from the training rows and the checkpoint that the model needs ------------------------------------
     # (settings, training rows, label names of the data card or None, checkpoint) -> a frozen dataclass of plain values. It is

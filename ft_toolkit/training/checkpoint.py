@@ -24,7 +24,7 @@ _FREE_SETTINGS = {
 }
 _FREE_SECTIONS = {"reference", "tracking", "hub"}
 # A fingerprint checks the rows, so their source may change.
-_FREE_DATA_SETTINGS = {"card", "train", "validation", "test", "columns", "validation_fraction"}
+_FREE_DATA_SETTINGS = {"card", "train", "validation", "test", "columns", "validation_fraction", "group"}
 # A resumed run may split the rows of an optimizer step differently, but not change these rows: see `_step_size`.
 _STEP_SETTINGS = {"training.examples_per_batch", "training.gradient_accumulation_steps"}
 # Reads a file of a checkpoint: with several processes, on the main process only.
@@ -86,7 +86,12 @@ def read_saved_values(folder: Path) -> SavedValues:
     """Return the values of the checkpoint `folder` that a resumed run does not derive again. Raises ResumeError."""
     _, state = _find_state(folder)
     training = state["recipe"].get("training") or {}
-    return SavedValues(training.get("mixed_precision"), state.get("total_steps"), state.get("evaluation_tokens"))
+    return SavedValues(
+        training.get("mixed_precision"),
+        state.get("total_steps"),
+        state.get("evaluation_tokens"),
+        state.get("selection", 1),
+    )
 
 
 def _find_state(folder: Path) -> tuple[Path, dict[str, Any]]:

@@ -10,6 +10,7 @@ from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
+from ft_toolkit.data.selection import SELECTION, Selector
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.metrics.metric import Metric
@@ -36,7 +37,8 @@ BF16_WIDTH = 256
 
 @dataclass(frozen=True)
 class RunInput:
-    """A recipe and its rows. `label_rows` define the label names: all training rows, before data.train_fraction.
+    """A recipe and its rows. `label_rows` define the label names: all training rows before data.train_fraction, for tasks
+    without strata before data.validation_fraction too.
 
     `substitutions` has a line for each part that a smoke run replaced; it is empty for other runs.
     """
@@ -58,6 +60,7 @@ class SavedValues:
     mixed_precision: str | None
     total_steps: int | None
     evaluation_tokens: int | None
+    selection: int
 
 
 @dataclass(frozen=True)
@@ -168,20 +171,23 @@ def build_model(prepared: Prepared) -> BuiltModel:
     return BuiltModel(model, count_parameters(model), loaded.new_modules, heads)
 
 
-def prepare(loaded: LoadedRecipe, *, work_folder: Path) -> Prepared:
+def prepare(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION) -> Prepared:
     """Load and check rows and checkpoint, find the labels and tokenize.
 
-    A model from scratch is written to `work_folder`. Raises UsageError for rows or a checkpoint that do not fit the recipe.
+    A model from scratch is written to `work_folder`. `selection` is the version of the rules that hold rows out. Raises
+    UsageError for rows or a checkpoint that do not fit the recipe.
     """
     check_packages(loaded.recipe, loaded.task)
-    return prepare_input(read_input(loaded.recipe, loaded.task), work_folder)
+    return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder)
 
 
-def read_input(recipe: Recipe, task: Task) -> RunInput:
+def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInput:
     """Return the recipe with its rows. Raises DataError."""
-    data = load_data(recipe.data, task, recipe.task, keep=[*recipe.evaluation.slices, *recipe.evaluation.groups])
-    shared = take_train_fraction(data, recipe.data.train_fraction, task, recipe.task)
-    return RunInput(recipe, task, shared, data.splits["train"], [])
+    keep = [*recipe.evaluation.slices, *recipe.evaluation.groups]
+    data = load_data(recipe.data, task, recipe.task, keep, selection)
+    selector = Selector(task, recipe.task, data.groups.get("train"), data.kept, selection)
+    shared = take_train_fraction(data, recipe.data.train_fraction, selector)
+    return RunInput(recipe, task, shared, data.label_rows or data.splits["train"], [])
 
 
 def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ft_toolkit.data.cards import SplitName, load_card
+from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.data.splits import LoadedData, fingerprint
 from ft_toolkit.models.tiny import MAX_TOKENS, architecture_of, make_tiny_model
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
@@ -22,17 +23,17 @@ VOCABULARY_SIZE = 400
 TINY_MODEL_FOLDER = "stand_in_model"
 
 
-def prepare_smoke(loaded: LoadedRecipe, *, work_folder: Path) -> Prepared:
+def prepare_smoke(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION) -> Prepared:
     """Prepare a run of a few steps on a few rows. Raises UsageError for rows or models that do not fit the recipe.
 
     Rows on the Hub are replaced by the task's sample rows. A model that is neither a folder nor part of a package is
     replaced by a tiny one with random weights, written to `work_folder`.
     """
     check_packages(loaded.recipe, loaded.task)
-    return prepare_input(smoke_input(loaded, work_folder), work_folder)
+    return prepare_input(smoke_input(loaded, work_folder, selection), work_folder)
 
 
-def smoke_input(loaded: LoadedRecipe, work_folder: Path) -> RunInput:
+def smoke_input(loaded: LoadedRecipe, work_folder: Path, selection: int = SELECTION) -> RunInput:
     """Return the reduced recipe and rows, with a line per replacement in `substitutions`."""
     recipe, task = loaded.recipe, loaded.task
     recipe, substitutions = _reduce_recipe(recipe)
@@ -43,7 +44,7 @@ def smoke_input(loaded: LoadedRecipe, work_folder: Path) -> RunInput:
             f"rows: {len(data.splits['train'])} sample rows of the task instead of the rows on the Hub"
         )
     else:
-        full = read_input(recipe, task)
+        full = read_input(recipe, task, selection)
     data = _select_rows(full.data)
     name = recipe.model.name
     if name is not None and not _is_local(name):

@@ -32,7 +32,9 @@ RECIPES = {
 
 
 def evaluate(model: Path, source: str, **changes: Any) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"split": "test", "columns": {}, "slices": [], "robustness": False, "samples": None}
+    defaults: dict[str, Any] = {
+        "split": "test", "columns": {}, "group": None, "slices": [], "robustness": False, "samples": None
+    }  # fmt: skip
     request = EvaluationRequest(str(model), source, command="ftk evaluate x", **{**defaults, **changes})
     return evaluate_model(request, Display(QUIET, enabled=True))
 

@@ -4,6 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+from ft_toolkit.recipe.load_recipe import load_recipe
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.prepare import read_input
+
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "d305cf2"
 
 
@@ -21,6 +25,23 @@ def test_precision_steps_and_evaluation_batches_are_those_of_the_checkpoint(tmp_
     assert json.loads(Path("interrupted/environment.json").read_text())["mixed_precision"] == "bf16"
     contract = json.loads(Path("interrupted/model/inference.json").read_text())
     assert (contract["mixed_precision"], contract["tokens_per_batch"]) == ("bf16", 777)
+
+
+def test_a_run_of_an_older_version_holds_out_the_same_rows_again(tmp_path, monkeypatch, here):
+    """Its checkpoint names no rules: rows were held out one by one, and the column of `evaluation.slices` mattered."""
+    shutil.copytree(FIXTURE, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    settings = ["data.validation=null", "data.validation_fraction=0.3"]
+    recipe = load_recipe(Path("recipe.yaml"), settings, find_tasks()).recipe
+    old, new = (read_input(recipe, find_tasks()[recipe.task.name], selection).data for selection in (1, 2))
+    assert old.fingerprint != new.fingerprint
+    state_path = Path("interrupted/checkpoints/last/state.json")
+    state = json.loads(state_path.read_text())
+    assert "selection" not in state
+    state_path.write_text(json.dumps(state | {"fingerprint": old.fingerprint, "total_steps": 9}))
+    here("run", "recipe.yaml", *settings, "--output", "interrupted", "--resume")
+    results = json.loads(Path("interrupted/results.json").read_text())
+    assert results["data"]["fingerprint"] == old.fingerprint
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch, here):

@@ -22,6 +22,13 @@ def evaluate(
         SplitChoice, typer.Option(help="Name of the split in the results; for a data card, the split to read.")
     ] = "test",
     column: Columns = None,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Column that says which rows belong together; the intervals account for it. Default: as in the training run.",
+        ),
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", metavar="COLUMN", help="Also show the scores per value of this column; repeatable."),
@@ -76,6 +83,7 @@ def evaluate(
         data,
         split=split,
         columns=columns,
+        group=group,
         slices=slices or [],
         output=output,
         robustness=robustness,

@@ -1,0 +1,182 @@
+"""Select rows by hashes of their content: the same rows on every machine, stratified by label, and whole groups.
+
+hold_out           validation rows out of the training rows (`data.validation_fraction`)
+fraction_of_rows   a fraction of the training rows (`data.train_fraction`)
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ft_toolkit.core.errors import DataError, one_of
+from ft_toolkit.data.groups import Groups
+from ft_toolkit.data.splits import content_hash
+from ft_toolkit.tasks.base import Rows, Task, TaskSettings
+
+# The version of these rules, saved in checkpoints. Version 1 knew no groups, and held rows out one by one without strata.
+SELECTION = 2
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Rows that stay together, by their positions. `order` is a hash from 0 to 1, `stratum` the most frequent label."""
+
+    rows: tuple[int, ...]
+    order: float
+    stratum: str
+
+
+@dataclass(frozen=True)
+class Selector:
+    """The facts that determine which rows are selected.
+
+    `kept` are the columns that the model does not see and that do not affect the selection. `version` is SELECTION, or the
+    version of the checkpoint that a run resumes.
+    """
+
+    task: Task
+    settings: TaskSettings | None
+    groups: Groups | None = None
+    kept: tuple[str, ...] = ()
+    version: int = SELECTION
+
+    @property
+    def strata_column(self) -> str | None:
+        """The column whose values keep their proportions."""
+        return None if self.settings is None else self.task.stratify_by(self.settings)
+
+    def strata(self, rows: Rows) -> list[str]:
+        """Return the stratum of each row, the same for all rows without a column to stratify by."""
+        column = self.strata_column
+        return [""] * len(rows) if column is None else [str(row.get(column)) for row in rows]
+
+    def units(self, rows: Rows, *, joins_equal_inputs: bool) -> list[Unit]:
+        """Return the groups as units; without groups single rows or, with `joins_equal_inputs`, rows with equal inputs."""
+        if self.groups is not None and self.version > 1:
+            keys: Sequence[str | float] = self.groups.of(rows)
+            orders = [content_hash({"group": key}) for key in keys]
+        else:
+            ignored = ["id", *self.kept]
+            if joins_equal_inputs:
+                ignored += [name for name, column in self.task.columns.items() if column.is_answer]
+            orders = [content_hash(row, ignored) for row in rows]
+            keys = orders if joins_equal_inputs else range(len(rows))
+        positions: dict[str | float, list[int]] = {}
+        for position, key in enumerate(keys):
+            positions.setdefault(key, []).append(position)
+        strata = self.strata(rows)
+        return [
+            Unit(tuple(together), orders[together[0]], _most_frequent([strata[i] for i in together]))
+            for together in positions.values()
+        ]
+
+
+def hold_out(rows: Rows, fraction: float, selector: Selector, notes: list[str]) -> tuple[Rows, Rows]:
+    """Return the training rows and the validation rows that are held out of them, and append notes. Raises DataError.
+
+    Rows of a group, and rows with equal inputs, are on the same side. For a classifier with one label per row, each label
+    keeps its share, and at least one row or group of it stays in training.
+    """
+    if selector.version == 1:
+        held = {i for i, row in enumerate(rows) if content_hash(row) < fraction}
+    elif selector.groups is None and selector.strata_column is None:
+        held = {i for i, row in enumerate(rows) if content_hash(row, ("id", *selector.kept)) < fraction}
+    else:
+        units, strata = selector.units(rows, joins_equal_inputs=True), selector.strata(rows)
+        # If every label is rare, such as with numbers as labels, the labels are ignored; `find_schema` checks them later.
+        held = _held_out_units(units, fraction, strata) or _held_out_units(units, fraction, [""] * len(rows))
+    if not held or len(held) == len(rows):
+        raise DataError(_empty_side(rows, fraction, len(held), selector.groups))
+    train = [row for i, row in enumerate(rows) if i not in held]
+    validation = [row for i, row in enumerate(rows) if i in held]
+    notes += _describe(train, validation, fraction, selector)
+    return train, validation
+
+
+def _held_out_units(units: Sequence[Unit], fraction: float, strata: Sequence[str]) -> set[int]:
+    """Return the positions of the rows to hold out: units in stratified order, as long as they approach the fraction.
+
+    At least one row of each stratum is left.
+    """
+    target, left, held = max(fraction * len(strata), 1.0), Counter(strata), set[int]()
+    order = _stratified_order(units, start=0.5)
+    # The smallest one comes again at the end: it is held out if every unit alone is more than twice the target.
+    for number, unit in enumerate([*order, *sorted(order, key=lambda unit: len(unit.rows))]):
+        is_second_pass = number >= len(order)
+        approaches = abs(len(held) + len(unit.rows) - target) < abs(len(held) - target)
+        if not (approaches or (is_second_pass and not held)):
+            continue
+        removed = Counter(strata[i] for i in unit.rows)
+        if held.isdisjoint(unit.rows) and all(left[name] > n for name, n in removed.items()):
+            held.update(unit.rows)
+            left -= removed
+    return held
+
+
+def _empty_side(rows: Rows, fraction: float, n_held: int, groups: Groups | None) -> str:
+    problem = f"data.validation_fraction={fraction} leaves {len(rows) - n_held} training and {n_held} validation rows"
+    remedy = "set another fraction, or data.validation=FILE"
+    if groups is None:
+        return f"{problem}; {remedy}"
+    return (
+        f"{problem}: the rows are in {groups.count(rows)} groups by '{groups.column}', which are not split; {remedy}, or "
+        "data.group=id to hold out single rows"
+    )
+
+
+def _describe(train: Rows, validation: Rows, fraction: float, selector: Selector) -> list[str]:
+    """Return the notes on a hold-out: the number of rows and groups, the share reached, and labels that are not held out."""
+    n, groups, column = len(train) + len(validation), selector.groups, selector.strata_column
+    text = f"validation: {len(validation)} of {n} training rows held out, by a hash of their content"
+    if selector.version == 1:
+        return [text]
+    if groups is not None:
+        n_held = groups.count(validation)
+        text = (
+            f"validation: {len(validation)} of {n} training rows held out ({len(validation) / n:.1%}, data.validation_fraction="
+            f"{fraction:g}): {n_held} of {n_held + groups.count(train)} groups by '{groups.column}'"
+        )
+    notes = [text if column is None else f"{text}, stratified by '{column}'"]
+    if column is not None:
+        in_training = selector.strata(train)
+        only = sorted(set(in_training) - set(selector.strata(validation)))
+        whole = "row" if groups is None else "group"
+        units = selector.units(train, joins_equal_inputs=True)
+        single = [name for name in only if sum(name in {in_training[i] for i in unit.rows} for unit in units) == 1]
+        if single:
+            notes.append(
+                f"validation: {len(single)} values of '{column}' have a single {whole}, which stays in training, so no "
+                f"validation row has them: {one_of(single)}"
+            )
+    return notes
+
+
+def fraction_of_rows(rows: Rows, size: int, selector: Selector) -> list[int]:
+    """Return the positions of `size` rows, ascending. A smaller number of rows is a subset of a larger one.
+
+    For a classifier with one label per row the selection is stratified: each label keeps its share, and no label disappears
+    while there are at least as many rows as labels. With groups, whole groups are added; the last one may be incomplete.
+    """
+    units = _stratified_order(selector.units(rows, joins_equal_inputs=False), start=0.0)
+    return sorted([i for unit in units for i in unit.rows][:size])
+
+
+def _stratified_order(units: Sequence[Unit], *, start: float) -> list[Unit]:
+    """Return units in an order whose every prefix is stratified: the first rows of all strata before all second rows.
+
+    Within a stratum of n rows, sorted by hash, a unit of k rows after m others has the position (m + start * k) / n.
+    """
+    total, seen = Counter[str](), Counter[str]()
+    for unit in units:
+        total[unit.stratum] += len(unit.rows)
+    placed: list[tuple[float, float, int, Unit]] = []
+    for unit in sorted(units, key=lambda unit: (unit.order, unit.rows[0])):
+        position = (seen[unit.stratum] + start * len(unit.rows)) / total[unit.stratum]
+        placed.append((position, unit.order, unit.rows[0], unit))
+        seen[unit.stratum] += len(unit.rows)
+    return [unit for *_, unit in sorted(placed, key=lambda entry: entry[:3])]
+
+
+def _most_frequent(values: Sequence[str]) -> str:
+    counts = Counter(values)
+    return min(counts, key=lambda value: (-counts[value], value))
