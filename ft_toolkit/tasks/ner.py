@@ -354,12 +354,9 @@ TASK = Task(
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),
     },
     read_rows=read_rows,
-<<<<<<< HEAD
     guess=guess_entities,
     labels_of=lambda row, settings: [entity["label"] for entity in row["entities"]],
-=======
     group_columns=("document",),
->>>>>>> f0bca8e (data.group: a hold-out and train_fraction keep groups whole; stratified by label; slices no longer change the held-out rows)
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

@@ -419,11 +419,8 @@ TASK = Task(
         "is_impossible": Column("true for a question without an answer (SQuAD v2)", required=False, is_answer=True),
     },
     read_rows=read_rows,
-<<<<<<< HEAD
     guess=guess_answers,
-=======
     group_columns=("title", "context"),
->>>>>>> f0bca8e (data.group: a hold-out and train_fraction keep groups whole; stratified by label; slices no longer change the held-out rows)
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,
