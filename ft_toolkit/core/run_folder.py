@@ -30,6 +30,10 @@ LEARNING_CURVE, LEARNING_CURVE_PAGE = "scale.json", "scale.html"
 # In a model folder.
 INFERENCE = "inference.json"
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+# In the model folder of an adapter: the folder with the config of the base model for this task. A config.json beside
+# adapter_config.json would make transformers take the folder for a complete model.
+BASE_CONFIG = "base_config"
 
 
 def check_folder(output: Path | None, *, resume: bool) -> None:

@@ -7,9 +7,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
-import torch
-import transformers
-
 import ft_toolkit
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.hub_names import split_revision
@@ -29,16 +26,16 @@ from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
 from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.inference.inputs import InputColumns, Inputs, is_single, read_inputs
-from ft_toolkit.models.adapters import load_adapter
+from ft_toolkit.models.adapters import carried_modules, load_adapter
 from ft_toolkit.models.pretrained import (
     download,
     find_checkpoint,
     kind_of,
+    load_saved_config,
     load_tokenizer,
-    load_weights,
     read_pretrained,
-    renamed_weights,
 )
+from ft_toolkit.models.weights import load_finished, load_weights
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.tasks.base import Features, Rows
 from ft_toolkit.training.prepare import Prepared
@@ -103,16 +100,13 @@ class LoadedModel:
         )
 
     def _load_model(self, folder: Path, base: BaseModelReference | None) -> Any:
-        config = transformers.AutoConfig.from_pretrained(folder)
+        config = load_saved_config(folder)
         if base is None:
-            auto_class = getattr(transformers, self.task.auto_class[kind_of(config)])
-            model = auto_class.from_pretrained(
-                folder, config=config, dtype=torch.float32, key_mapping=renamed_weights(auto_class, config)
-            )
+            model = load_finished(folder, self.task.auto_class[kind_of(config)], config)
         else:
             source = find_checkpoint(ModelSection(name=base.name, revision=base.revision, sha256=base.sha256)).folder
             kind = read_pretrained(source, self.tokenizer).kind  # an encoder may have become an encoder-decoder
-            model, _ = load_weights(source, self.task.auto_class[kind], config)
+            model, _ = load_weights(source, self.task.auto_class[kind], config, carried=carried_modules(folder))
         if self.task.configure is not None:
             self.task.configure(model, self.schema)
         return model if base is None else load_adapter(model, folder)

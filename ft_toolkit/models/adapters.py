@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
+from ft_toolkit.core.json_records import read_object
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_CONFIG
 from ft_toolkit.models.pretrained import Checkpoint
+from ft_toolkit.models.weights import BLOCK, check_tensors, loading_error
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, Method
-
-# A repeated block: a module path that ends with a number, such as encoder.layer.0 or h.11.
-_BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")
 
 # Parts of the embeddings: their normalization, and the projection to the width of the blocks (ELECTRA, ALBERT).
 _EMBEDDING = re.compile(r"(^|\.)embedding")
@@ -79,7 +80,7 @@ def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> No
     Raises ModelError if the model has fewer blocks, or if no trainable weight is left.
     """
     blocks = {
-        int(match["block"].rpartition(".")[2]) for name, _ in model.named_parameters() if (match := _BLOCK.match(name))
+        int(match["block"].rpartition(".")[2]) for name, _ in model.named_parameters() if (match := BLOCK.match(name))
     }
     if layers != "all" and layers > len(blocks):
         raise ModelError(f"method.frozen_layers={layers}: {type(model).__name__} has only {len(blocks)} blocks")
@@ -95,7 +96,7 @@ def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> No
         if layers == "all":
             parameter.requires_grad_(any(name.startswith(f"{head}.") for head in heads))
         else:
-            match = _BLOCK.match(name)
+            match = BLOCK.match(name)
             low = match is not None and int(match["block"].rpartition(".")[2]) < layers
             parameter.requires_grad_(not low and id(parameter) not in embeddings and not _EMBEDDING.search(name))
     if not any(parameter.requires_grad for parameter in model.parameters()):
@@ -153,7 +154,7 @@ def ia3_targets(model: Any, heads: Sequence[str]) -> tuple[list[str], list[str]]
 
 def _inner_names(model: Any) -> dict[str, str]:
     """Return {full name: name inside its block} of the linear layers of all blocks."""
-    return {name: match["inner"] for name in linear_modules(model) if (match := _BLOCK.match(name))}
+    return {name: match["inner"] for name in linear_modules(model) if (match := BLOCK.match(name))}
 
 
 def is_within(name: str, modules: Sequence[str]) -> bool:
@@ -200,15 +201,6 @@ def plain_name(name: str) -> str:
     return _PEFT_NAMES.sub("", name)
 
 
-def block_of(name: str) -> tuple[str, int] | None:
-    """Return the stack and the block number of a weight, such as ("encoder.layer", 3); None outside the blocks."""
-    match = _BLOCK.match(name)
-    if match is None:
-        return None
-    stack, _, number = match["block"].rpartition(".")
-    return stack, int(number)
-
-
 def count_parameters(model: Any) -> ParameterCount:
     """Return the number of weights of the model, trainable and in total."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
@@ -216,25 +208,41 @@ def count_parameters(model: Any) -> ParameterCount:
 
 
 def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> None:
-    """Write the model (config.json and safetensors); for an unmerged adapter, the adapter and the config of its base model."""
+    """Write the model (config.json and safetensors); for an unmerged adapter, the adapter and the base's config."""
     if isinstance(method, (FullMethod, FreezeMethod)):
         model.save_pretrained(folder)
     elif method.merge:
         model.merge_and_unload().save_pretrained(folder)
     else:
         config = model.peft_config["default"]
-        config.base_model_name_or_path, config.revision = base.reference, base.commit
+        # a name that transformers and peft can load; inference.json has the reference that also works elsewhere
+        config.base_model_name_or_path = base.name if base.commit is not None else str(base.folder.resolve())
+        config.revision = base.commit
         # otherwise peft asks the Hub whether the vocabulary grew, which never happens here
         model.save_pretrained(folder, save_embedding_layers=False)
         base_model = model.get_base_model()
-        base_model.config.save_pretrained(folder)
+        base_model.config.architectures = [type(base_model).__name__]
+        base_model.config.save_pretrained(folder / BASE_CONFIG)
         if base_model.can_generate():
             base_model.generation_config.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # peft's generic card; report.card writes the model card
 
 
-def load_adapter(model: Any, folder: Path) -> Any:
-    """Return the base model with the adapter of `folder`, for prediction."""
-    from peft import PeftModel
+def carried_modules(folder: Path) -> list[str]:
+    """Return the names of the modules that an adapter carries in full, such as its head. Raises RunFolderError."""
+    modules = read_object(folder / ADAPTER_CONFIG).get("modules_to_save")
+    return list(modules or ())
 
-    return PeftModel.from_pretrained(model, folder)
+
+def load_adapter(model: Any, folder: Path) -> Any:
+    """Return the base model with the adapter of `folder`, for prediction. Raises ModelError unless its weights fit."""
+    from peft import PeftModel, get_peft_model_state_dict
+
+    try:
+        adapted = PeftModel.from_pretrained(model, folder)
+        with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
+            saved = list(file.keys())
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise loading_error(folder, error) from None
+    check_tensors(folder, adapted, saved, get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    return adapted

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import transformers
 from huggingface_hub import snapshot_download
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoTokenizer
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -19,14 +19,13 @@ from transformers.models.auto.modeling_auto import (
 
 from ft_toolkit.core.errors import ModelError, one_of
 from ft_toolkit.core.hub_errors import FAILURES, explain
+from ft_toolkit.core.run_folder import BASE_CONFIG
+from ft_toolkit.models.weights import PAIR, POOLER, load_weights
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
-# The class for an encoder-decoder made of two copies of an encoder.
-PAIR = "EncoderDecoderModel"
-_POOLER = "pooler."
 
 
 @dataclass(frozen=True)
@@ -205,25 +204,13 @@ def load_model(
         name,
         module,
     ) in model.named_modules():  # Marian computes its positions; an encoder-decoder does not use the pooler
-        if "Sinusoidal" in type(module).__name__ or (auto_class == PAIR and f"{name}." == f"encoder.{_POOLER}"):
+        if "Sinusoidal" in type(module).__name__ or (auto_class == PAIR and f"{name}." == f"encoder.{POOLER}"):
             module.requires_grad_(False)
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     if task.configure is not None:
         task.configure(model, schema)
     return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
-
-
-def renamed_weights(auto_class: Any, config: Any) -> dict[str, str] | None:
-    """Return {pattern: replacement} for weight names if the task's class and the checkpoint name the base model differently.
-
-    The question answering classes of Llama, Qwen and others name it `transformer`, all other classes `model`. Without the
-    replacement, transformers 5.23 loads none of the checkpoint's weights. Returns None if the names are the same.
-    """
-    task_class = getattr(auto_class, "_model_mapping", {}).get(type(config), None)
-    base_class = AutoModel._model_mapping.get(type(config), None)
-    saved, expected = getattr(base_class, "base_model_prefix", ""), getattr(task_class, "base_model_prefix", "")
-    return {rf"^{saved}\.": f"{expected}."} if saved and expected and saved != expected else None
 
 
 def _model_from_scratch(auto_class: str, config: Any) -> Any:
@@ -233,34 +220,6 @@ def _model_from_scratch(auto_class: str, config: Any) -> Any:
         return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
-
-
-def load_weights(folder: Path, auto_class: str, config: Any) -> tuple[Any, list[str]]:
-    """Return the model in float32, and the names of the weights that are missing in the checkpoint.
-
-    For EncoderDecoderModel, the checkpoint is an encoder that is loaded twice, and `config` is the config of both. The unused
-    pooler does not count as missing. Raises ModelError.
-    """
-    options = {"dtype": torch.float32, "output_loading_info": True, "ignore_mismatched_sizes": True}
-    parts = {"": (auto_class, config)}
-    if auto_class == PAIR:
-        parts = {"encoder": ("AutoModel", config.encoder), "decoder": ("AutoModelForCausalLM", config.decoder)}
-    loaded: dict[str, Any] = {}
-    missing: list[str] = []
-    try:
-        for name, (class_name, part_config) in parts.items():
-            part_class = getattr(transformers, class_name)
-            loaded[name], info = part_class.from_pretrained(
-                folder, config=part_config, key_mapping=renamed_weights(part_class, part_config), **options
-            )
-            keys = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
-            missing += [f"{name}.{key}" if name else key for key in keys]
-        model = loaded[""] if "" in loaded else getattr(transformers, PAIR)(config=config, **loaded)
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"{folder}: the checkpoint cannot be loaded as {auto_class}: {str(error).splitlines()[0]}"
-        ) from None
-    return model, [key for key in missing if not key.startswith(f"encoder.{_POOLER}")]
 
 
 def _pair_config(config: Any, tokenizer: Any) -> Any:
@@ -286,6 +245,15 @@ def read_pretrained(folder: Path, tokenizer: Any) -> Pretrained:
     """Return the checkpoint's kind, config and tokenizer. Raises ModelError."""
     config = _config(folder)
     return Pretrained(kind_of(config), config, tokenizer)
+
+
+def load_saved_config(folder: Path) -> Any:
+    """Return the config of a finished model; of an adapter, that of its base model for the task. Raises ModelError.
+
+    Folders of earlier versions have the base model's config beside the adapter.
+    """
+    inner = folder / BASE_CONFIG
+    return _config(inner if inner.is_dir() else folder)
 
 
 def _config(folder: Path, **kwargs: Any) -> Any:

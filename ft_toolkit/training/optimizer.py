@@ -14,7 +14,8 @@ from typing import Any, Literal
 import torch
 
 from ft_toolkit.core.errors import ModelError
-from ft_toolkit.models.adapters import block_of, is_within, plain_name
+from ft_toolkit.models.adapters import is_within, plain_name
+from ft_toolkit.models.weights import block_of
 from ft_toolkit.recipe.sections import TrainingSection
 
 

@@ -61,7 +61,7 @@ def test_the_run_folder_has_all_files_and_no_checkpoints(finished: Path) -> None
     files = {path.relative_to(finished).as_posix() for path in finished.rglob("*") if path.is_file()}
     assert files >= {
         "recipe.yaml", "environment.json", "results.json", "metrics.jsonl", "predictions.jsonl", "report.html", "README.md",
-        "model/config.json", "model/adapter_config.json", "model/adapter_model.safetensors", "model/tokenizer.json",
+        "model/base_config/config.json", "model/adapter_config.json", "model/adapter_model.safetensors", "model/tokenizer.json",
         "model/inference.json", "model/README.md",
     }  # fmt: skip
     assert not (finished / "checkpoints").exists(), "a finished run does not need its optimizer state"

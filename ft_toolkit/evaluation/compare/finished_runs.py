@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.core.json_records import read_object
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, MODEL
-from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_recipe, read_results
+from ft_toolkit.core.run_records import (
+    EvaluationResults,
+    RunResults,
+    SeedsResults,
+    read_contract,
+    read_recipe,
+    read_results,
+)
 from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples
 from ft_toolkit.evaluation.compare.metric_names import find_metric
 from ft_toolkit.evaluation.statistics.shares import right_examples
@@ -155,7 +161,6 @@ def model_megabytes(run: FinishedRun) -> float | None:
 
 def base_model_of(run: FinishedRun) -> str | None:
     """Return the base model that an adapter in the model folder needs, None if the folder holds a full model."""
-    config = run.examples.folder / MODEL / ADAPTER_CONFIG
-    if not config.is_file():
-        return None
-    return str(read_object(config).get("base_model_name_or_path"))
+    folder = run.examples.folder / MODEL
+    base = read_contract(folder).base_model if (folder / ADAPTER_CONFIG).is_file() else None
+    return None if base is None else base.name
