@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
@@ -15,6 +16,7 @@ from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_summary
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.language_tokens import has_language_tokens
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
 # The prefix that T5 was trained with, and the prompt that makes GPT-2 summarize (Radford et al. 2019).
@@ -26,6 +28,10 @@ class Settings(generation.GenerationSettings):
     """The `task:` section of a recipe. {document} in the prompt is replaced by the text."""
 
     name: Literal["summarization"] = "summarization"
+    # Language of the documents, for checkpoints with language tokens: a name of the tokenizer, such as en_XX (mBART).
+    source_language: str | None = None
+    # Language of the summaries, for checkpoints with language tokens. Default: the language of the documents.
+    target_language: str | None = None
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
@@ -48,7 +54,13 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
 def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
     """Find the special tokens and the text around a document; see `generation.find_schema`."""
     prefix = T5_PREFIX if pretrained.config.model_type == "t5" else ""
-    return generation.find_schema(settings, pretrained, prefix=prefix, prompt=PROMPT, placeholder="{document}")
+    for name in ("source_language", "target_language"):
+        if getattr(settings, name) is not None and not has_language_tokens(pretrained.tokenizer):
+            raise UsageError(f"task.{name} has no effect: this checkpoint has no language tokens; remove it")
+    languages = (settings.source_language, settings.target_language or settings.source_language)
+    return generation.find_schema(
+        settings, pretrained, prefix=prefix, prompt=PROMPT, placeholder="{document}", languages=languages
+    )
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:

@@ -15,6 +15,7 @@ from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.language_tokens import target_code
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
 # Language names for prefixes and prompts; T5 was trained on the first four. Other codes are used unchanged.
@@ -44,8 +45,8 @@ class Settings(generation.GenerationSettings):
     """
 
     name: Literal["translation"] = "translation"
-    # Language codes (en, de), also the column names for rows without the columns source and target. NLLB and mBART-50 need the
-    # names of their language tokens (eng_Latn, en_XX).
+    # Language codes (en, de), also the column names for rows without the columns source and target. Checkpoints with language
+    # tokens need the names of their tokenizer: en (M2M-100), en_XX (mBART), eng_Latn (NLLB).
     source_language: str | None = None
     target_language: str | None = None
 
@@ -109,7 +110,8 @@ def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | Non
             "this checkpoint needs the names of the languages: set task.source_language and task.target_language (en, de ...), "
             + ("or task.prefix" if is_t5 else "or task.prompt")
         )
-    prefix, prompt = (_with_names(text, languages) for text in (T5_PREFIX if is_t5 else "", PROMPT))
+    code = target_code(pretrained.tokenizer, settings.target_language) if settings.prefix is None else ""
+    prefix, prompt = (_with_names(text, languages) for text in (T5_PREFIX if is_t5 else code, PROMPT))
     written = {name: text for name in ("prefix", "prompt") if (text := getattr(settings, name)) is not None}
     return generation.find_schema(
         settings.model_copy(update={name: _with_names(text, languages) for name, text in written.items()}),

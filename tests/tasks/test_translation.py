@@ -148,7 +148,10 @@ def test_language_tokens_start_the_target() -> None:
     assert features.inputs["decoder_input_ids"][0][:2] == [2, 5] and features.targets[0][-1] == 2
     for wrong, message in (
         ({}, "set task.source_language and task.target_language"),
-        ({**settings, **EN_DE}, "source_language=en is not"),
+        (
+            {**settings, **EN_DE},
+            "source_language=en is not a language of this checkpoint's tokenizer. Similar: eng_Latn",
+        ),
     ):
         with pytest.raises(UsageError, match=message):
             TASK.find_schema(TASK.settings(**wrong), [], None, pretrained)

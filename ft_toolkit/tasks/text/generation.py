@@ -15,6 +15,7 @@ from pydantic import Field
 
 from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, Kind, Pretrained, TaskSettings
+from ft_toolkit.tasks.text.language_tokens import Languages, LanguageToken, find_language_token
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions
 
 if TYPE_CHECKING:
@@ -76,8 +77,11 @@ class Schema:
     max_positions: int | None
     source_language: str | None = None
     target_language: str | None = None
-    # The first token of every generated text, for checkpoints with language tokens (NLLB, mBART-50).
+    # The token of the target language: the first label, which generation forces (NLLB, mBART-50, M2M-100). None for checkpoints
+    # without language tokens.
     language_token_id: int | None = None
+    # mBART-25, PLBART: the token of the target language is the start token of the decoder and the last label instead.
+    language_starts_decoder: bool = False
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
@@ -92,12 +96,13 @@ def find_schema(
     prefix: str,
     prompt: str,
     placeholder: str,
-    languages: tuple[str | None, str | None] = (None, None),
+    languages: Languages = (None, None),
 ) -> Schema:
     """Find the special tokens of the checkpoint and the text around a source.
 
     `prefix` and `prompt` are the defaults of the task; `placeholder` marks the source in a prompt. Raises UsageError for a
-    prompt without it and for a setting without effect, ModelError for a checkpoint without a required token.
+    prompt without it, for a setting without effect and for an unknown language, ModelError for a checkpoint without a
+    required token.
     """
     kind, config, tokenizer = pretrained.kind, pretrained.config, pretrained.tokenizer
     other = settings.prefix if kind == "decoder" else settings.prompt
@@ -115,6 +120,7 @@ def find_schema(
         before, match, after = template.partition(placeholder)
         if not match:
             raise UsageError(f"task.prompt must contain {placeholder}, which marks the text; found {template!r}")
+    language = find_language_token(tokenizer, languages)
     return Schema(
         kind,
         before,
@@ -124,19 +130,23 @@ def find_schema(
         settings.length_penalty,
         settings.no_repeat_ngram_size,
         settings.min_new_tokens,
-        *_special_tokens(kind, config, tokenizer),
+        *_special_tokens(pretrained, language),
         _max_positions(config, tokenizer),
         *languages,
-        _language_token(tokenizer, languages),
+        None if language is None else language.token_id,
+        language is not None and language.starts_decoder,
     )
 
 
-def _special_tokens(kind: Kind, config: Any, tokenizer: Any) -> tuple[int, int, int | None]:
+def _special_tokens(pretrained: Pretrained, language: LanguageToken | None) -> tuple[int, int, int | None]:
     """Return the end token, the pad token and the start token of the decoder (None for kind decoder)."""
+    kind, config, tokenizer = pretrained.kind, pretrained.config, pretrained.tokenizer
     eos = tokenizer.sep_token_id if tokenizer.eos_token_id is None else tokenizer.eos_token_id
     start = {"encoder": tokenizer.cls_token_id, "decoder": None}.get(
         kind, _config_value(config, "decoder_start_token_id")
     )
+    if language is not None and language.starts_decoder:
+        start = language.token_id
     if eos is None or tokenizer.pad_token_id is None or (start is None and kind != "decoder"):
         raise ModelError(
             "generation requires "
@@ -155,20 +165,6 @@ def _config_value(config: Any, name: str) -> Any:
 def _max_positions(config: Any, tokenizer: Any) -> int | None:
     n_positions = _config_value(config, "max_position_embeddings")
     return None if n_positions is None else min(n_positions, tokenizer.model_max_length)
-
-
-def _language_token(tokenizer: Any, languages: tuple[str | None, str | None]) -> int | None:
-    """Return the token of the target language for checkpoints with language tokens (NLLB, mBART-50), else None."""
-    if not hasattr(tokenizer, "tgt_lang"):
-        return None
-    if None in languages:
-        raise UsageError(
-            "this checkpoint has language tokens; set task.source_language and task.target_language to names of its tokenizer"
-        )
-    for side, language in zip(("source", "target"), languages, strict=True):
-        if tokenizer.convert_tokens_to_ids(language) in (None, tokenizer.unk_token_id):
-            raise UsageError(f"task.{side}_language={language} is not a language token of this checkpoint's tokenizer")
-    return int(tokenizer.convert_tokens_to_ids(languages[1]))
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
@@ -214,8 +210,8 @@ def generation_config(model: Any, schema: Schema) -> Any:
     beams: dict[str, Any] = {}
     if schema.num_beams > 1:  # transformers refuses to save settings without effect
         beams = {"length_penalty": schema.length_penalty, "early_stopping": False}
-    if schema.language_token_id is not None:
-        kept["forced_bos_token_id"] = schema.language_token_id
+    if schema.language_token_id is not None:  # the checkpoint may force the token of another language
+        kept["forced_bos_token_id"] = None if schema.language_starts_decoder else schema.language_token_id
     return GenerationConfig(
         **{name: value for name, value in kept.items() if value is not None},
         **beams,
@@ -239,6 +235,8 @@ def generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any) -> list[s
     tokens = base.generate(**inputs, generation_config=generation_config(base, schema))
     if schema.kind == "decoder":
         tokens = tokens[:, inputs["input_ids"].shape[1] :]
+    if schema.language_token_id is not None:  # M2M-100's tokenizer may not know that it is special
+        tokens = tokens.masked_fill(tokens == schema.language_token_id, schema.pad_token_id)
     return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
 
 

@@ -2,7 +2,7 @@
 
 encoder-decoder    input_ids          prefix source </s>
                    decoder_input_ids  <start> target           the targets, shifted by one position
-                   targets            target </s>
+                   targets            target </s>              with language tokens: see `language_tokens`
 decoder            input_ids          prompt with the source, target <end>
                    targets            -100 for the prompt, then target <end>
 """
@@ -13,6 +13,7 @@ from typing import Any
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.tasks.base import Features, Row, Rows
 from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.language_tokens import set_languages
 from ft_toolkit.tasks.text.token_targets import IGNORED
 
 
@@ -57,7 +58,7 @@ def encode(
     """
     _check_positions(schema, max_length)
     if schema.language_token_id is not None:
-        tokenizer.src_lang, tokenizer.tgt_lang = schema.source_language, schema.target_language
+        set_languages(tokenizer, schema.source_language, schema.target_language)
     is_decoder = schema.kind == "decoder"
     inputs, n_cut = (_prompts if is_decoder else _sources)(sources, tokenizer, schema, max_length)
     rows = list(range(len(sources)))
@@ -65,7 +66,12 @@ def encode(
         return Features({"input_ids": inputs}, [None] * len(sources), rows, n_cut)
     full = _target_ids(targets, tokenizer, schema)
     kept = [tokens[: schema.max_target_length] for tokens in full]
-    answers_cut = {unit: [len(tokens) - len(part) for tokens, part in zip(full, kept, strict=True)]}
+    n_after_end = int(
+        schema.language_starts_decoder
+    )  # the language token after the end token is not part of the answer
+    answers_cut = {
+        unit: [max(len(tokens) - n_after_end - len(part), 0) for tokens, part in zip(full, kept, strict=True)]
+    }
     if is_decoder:
         joined = [[*prompt, *target] for prompt, target in zip(inputs, kept, strict=True)]
         labels = [[IGNORED] * len(prompt) + target for prompt, target in zip(inputs, kept, strict=True)]
@@ -134,11 +140,16 @@ def _prompts(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int)
 
 
 def _target_ids(targets: Sequence[str], tokenizer: Any, schema: Schema) -> list[list[int]]:
-    """Return the target tokens with an end token, without the decoder's start token."""
-    if schema.kind == "decoder":
-        tokens = _tokenize([target.strip() for target in targets], tokenizer, add_special_tokens=False)
+    """Return the target tokens with end token and language token, without the decoder's start token."""
+    if schema.kind == "decoder" or schema.language_token_id is not None:
+        texts = [target.strip() for target in targets] if schema.kind == "decoder" else targets
+        tokens = _tokenize(texts, tokenizer, add_special_tokens=False)
     else:
         encoded = tokenizer(text_target=list(targets), return_attention_mask=False, verbose=False) if targets else {}
         tokens = [list(ids) for ids in encoded.get("input_ids", [])]
         tokens = [ids[1:] if ids[:1] == [schema.decoder_start_token_id] else ids for ids in tokens]
-    return [ids if ids[-1:] == [schema.eos_token_id] else [*ids, schema.eos_token_id] for ids in tokens]
+    ended = [ids if ids[-1:] == [schema.eos_token_id] else [*ids, schema.eos_token_id] for ids in tokens]
+    if schema.language_token_id is None:
+        return ended
+    language = [schema.language_token_id]
+    return [[*ids, *language] if schema.language_starts_decoder else [*language, *ids] for ids in ended]
