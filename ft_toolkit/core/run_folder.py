@@ -29,6 +29,7 @@ STATE = "state.json"
 LEARNING_CURVE, LEARNING_CURVE_PAGE = "scale.json", "scale.html"
 # In a model folder.
 INFERENCE = "inference.json"
+TRAINING_ROWS = "training_rows.npz"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 # In the model folder of an adapter: the folder with the config of the base model for this task. A config.json beside

@@ -5,29 +5,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.seen_rows import SeenRows, find_seen_rows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.tasks.base import Features, Row, Task, input_texts
 
 
-def audit(data: LoadedData, features: Mapping[SplitName, Features], task: Task, max_length: int) -> dict[str, Any]:
+def audit(
+    data: LoadedData,
+    features: Mapping[SplitName, Features],
+    task: Task,
+    max_length: int,
+    seen: SeenRows | None = None,
+) -> dict[str, Any]:
     """Return {"splits": {split: counts}, "warnings": [sentence, ...]}.
 
     The counts are: rows, empty and repeated texts, texts that are also in the training rows (None if these are not
     loaded), tokens, the longest text in tokens, truncated rows and tokens, and answers outside the model's input. The
-    warnings are the notes of `data` and a sentence for each count that distorts a score.
+    warnings are the notes of `data` and a sentence for each count that distorts a score. `seen` are the training rows of a
+    finished model; None takes those of `data`.
     """
-    training_texts = {_texts(row, task) for row in data.splits.get("train", ())}
+    if seen is None and "train" in data.splits:
+        seen = find_seen_rows(data.splits["train"], task)
     report: dict[str, Any] = {"splits": {}, "warnings": list(data.notes)}
     for name, rows in data.splits.items():
         repeats = Counter(_texts(row, task) for row in rows)
         encoded = features[name]
         lengths, cut = encoded.lengths, encoded.n_tokens_cut
-        also_in_training = 0 if name == "train" else sum(_texts(row, task) in training_texts for row in rows)
         counts: dict[str, Any] = {
             "rows": len(rows),
             "empty_texts": sum(not any(text.strip() for text in _texts(row, task)) for row in rows),
             "repeated_texts": len(rows) - len(repeats),
-            "also_in_training": also_in_training if "train" in data.splits else None,
+            "also_in_training": None if seen is None else 0 if name == "train" else seen.count(rows, task),
             "tokens": sum(lengths),
             "longest": max(lengths),
             "rows_cut": sum(n > 0 for n in cut),
@@ -35,8 +43,33 @@ def audit(data: LoadedData, features: Mapping[SplitName, Features], task: Task, 
             **{f"{answers}_cut": sum(numbers) for answers, numbers in encoded.answers_cut.items()},
         }
         report["splits"][name] = counts
+        report["warnings"] += _overlap_warnings(name, counts, data, is_estimate=seen is not None and seen.is_sample)
         report["warnings"] += _warnings(name, counts, list(encoded.answers_cut), max_length, task.effect_of_cut_answers)
     return report
+
+
+def _overlap_warnings(split: SplitName, counts: Mapping[str, Any], data: LoadedData, *, is_estimate: bool) -> list[str]:
+    """Return sentences on rows, and on groups of rows, that are also in the training rows."""
+    n, rows = counts["also_in_training"], counts["rows"]
+    warnings = []
+    if n and "train" in data.splits:
+        warnings.append(f"{split}: {n} of {rows} texts are also in the training rows, so the score is optimistic")
+    elif n:
+        about = "about " if is_estimate else ""
+        warnings.append(
+            f"{split}: the model was trained on {about}{n} of these {rows} texts ({n / rows:.0%}), so the score says little "
+            "about new texts. Evaluate on rows that are not in the training file"
+        )
+    train, groups = data.groups.get("train"), data.groups.get(split)
+    if split != "train" and train is not None and groups is not None and train.column == groups.column:
+        trained = set(train.of(data.splits["train"]))
+        n_shared = sum(group in trained for group in groups.of(data.splits[split]))
+        if n_shared:
+            warnings.append(
+                f"{split}: {n_shared} of {rows} rows have the same '{groups.column}' as training rows, so the score is "
+                "optimistic for new ones"
+            )
+    return warnings
 
 
 def _warnings(
@@ -45,10 +78,6 @@ def _warnings(
     """Return one sentence per count of a split that distorts its score."""
     rows = counts["rows"]
     warnings = []
-    if counts["also_in_training"]:
-        warnings.append(
-            f"{split}: {counts['also_in_training']} of {rows} texts are also in the training rows, so the score is optimistic"
-        )
     if counts["rows_cut"]:
         warnings.append(
             f"{split}: {counts['rows_cut']} of {rows} texts are longer than max_length={max_length}; "

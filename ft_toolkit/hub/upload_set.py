@@ -9,7 +9,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id
-from ft_toolkit.core.run_folder import CARD, INFERENCE, MODEL, RECIPE, RESULTS
+from ft_toolkit.core.run_folder import CARD, INFERENCE, MODEL, RECIPE, RESULTS, TRAINING_ROWS
 from ft_toolkit.core.run_records import SeedsResults, read_results
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
@@ -43,8 +43,9 @@ def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     """Return the files to upload by their names in the repository, each as a local file or as its content.
 
     `merged` is a folder with the merged weights of an adapter, which replaces the model folder of the run. Report and
-    predictions are not uploaded, because they contain texts of the data; neither is the environment of the run. Raises
-    UsageError for an adapter whose base model is a local folder.
+    predictions are not uploaded, because they contain texts of the data, and the hashes of the training rows are not, because
+    they show whether a known text was used; neither is the environment of the run. Raises UsageError for an adapter whose base
+    model is a local folder.
     """
     run = read_run(folder)
     base = run.contract.base_model if run.contract is not None else None
@@ -55,7 +56,7 @@ def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     files: Files = {
         path.relative_to(model).as_posix(): _content(path)
         for path in sorted(model.rglob("*"))
-        if path.is_file() and path.name != CARD
+        if path.is_file() and path.name not in (CARD, TRAINING_ROWS)
     }
     files[CARD] = card_text(public, repo=repo, merged=merged is not None).encode()
     files[RECIPE] = public.recipe_text.encode()

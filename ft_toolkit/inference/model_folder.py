@@ -75,7 +75,8 @@ def _card_columns(prepared: Prepared) -> dict[str, str]:
 class LoadedModel:
     """A finished model. Call it with texts or rows to predict.
 
-    `task` is the task, `contract` the content of inference.json, `model` the transformers model in evaluation mode.
+    `task` is the task, `contract` the content of inference.json, `model` the transformers model in evaluation mode, and
+    `folder` the model folder.
 
         model = ft_toolkit.load("runs/demo")
         model("Where is my parcel?")
@@ -86,7 +87,7 @@ class LoadedModel:
 
         Raises ModelError, or RunFolderError for a damaged inference.json.
         """
-        folder = model_folder(name)
+        self.folder = folder = model_folder(name)
         self.contract = contract = read_contract(folder)
         saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema

@@ -15,6 +15,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import TrainedColumns
 from ft_toolkit.data.groups import GroupColumn
 from ft_toolkit.data.load_data import load_split
+from ft_toolkit.data.seen_rows import read_seen_rows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_of
@@ -79,6 +80,9 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     record = scored.record
     if request.robustness:
         record["robustness"] = _check_robustness(model, rows, predictions, features, setup, display)
+    facts = audit(data, {split: features}, model.task, model.max_length, read_seen_rows(model.folder))
+    for warning in facts["warnings"]:
+        display.warn(f"note: {warning}")
     folder = Path(claim(_short_name(request.model), request.output, resume=False, parent="evaluations"))
     results = {
         "kind": "evaluation",
@@ -87,7 +91,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
         "substitutions": [],
         "model": request.model,
         **_model_facts(model, setup),
-        "data": results_file.data_facts(data, data.card, audit(data, {split: features}, model.task, model.max_length)),
+        "data": results_file.data_facts(data, data.card, facts),
         "scores": {split: record},
         "evaluation": {
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

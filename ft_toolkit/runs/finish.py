@@ -13,6 +13,7 @@ from ft_toolkit.core import environment, files, fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
 from ft_toolkit.core.run_records import ReloadCheck, read_results, write_contract, write_results
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.seen_rows import LIMIT, find_seen_rows, write_seen_rows
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.scoring import (
@@ -89,11 +90,12 @@ def _save_and_score(
 
 
 def _save_model(folder: Path, prepared: Prepared, model: torch.nn.Module) -> None:
-    """Write the model folder: weights, tokenizer and inference.json."""
+    """Write the model folder: weights, tokenizer, inference.json and the hashes of the training rows."""
     with files.atomic_folder(folder) as new:
         adapters.save_model(model, prepared.recipe.method, prepared.checkpoint, new)
         prepared.tokenizer.save_pretrained(new)
         write_contract(new, inference_contract(new, prepared))
+        write_seen_rows(new, find_seen_rows(prepared.data.splits["train"], prepared.task, LIMIT))
 
 
 def _write_attributions(folder: Path, prepared: Prepared, predictor: Predictor, limit: int) -> None:

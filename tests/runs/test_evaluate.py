@@ -1,6 +1,7 @@
 """`ftk evaluate` gives the scores of the run on the same rows, refuses rows that do not fit, and checks robustness."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,35 @@ reference: {{metric: accuracy, value: 0.0, tolerance: 0.01, split: test, source:
     loaded = load_recipe(folder / "recipe.yaml", [], find_tasks())
     run(loaded, RunOptions(output=folder / "run", resume=False, smoke=False, command="ftk run x", console=QUIET))
     return folder
+
+
+def test_rows_that_the_model_was_trained_on_give_a_warning(
+    classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [json.loads(line) for line in (classifier / "train.jsonl").read_text().splitlines()]
+    others = [{**row, "id": f"new {i}", "review": f" {row['review'].upper()}"} for i, row in enumerate(texts)]
+    (tmp_path / "others.jsonl").write_text("".join(json.dumps(row) + "\n" for row in others))
+    shutil.copytree(classifier / "run" / "model", tmp_path / "alone")
+    for source in (classifier / "train.jsonl", tmp_path / "others.jsonl"):
+        display = Display(Console(width=200), enabled=True)
+        arguments = (
+            str(tmp_path / "alone"),
+            str(source),
+            "test",
+            {},
+            None,
+            [],
+            tmp_path / source.stem,
+            False,
+            100,
+            "x",
+        )
+        facts = evaluate_model(EvaluationRequest(*arguments), display)["data"]
+        assert facts["splits"]["test"]["also_in_training"] == len(texts)
+        warning = f"the model was trained on {len(texts)} of these {len(texts)} texts (100%)"
+        assert warning in " ".join(facts["warnings"]) and warning in capsys.readouterr().out
+    new = evaluate(classifier / "run", str(classifier / "test.jsonl"), output=tmp_path / "new")
+    assert new["data"]["splits"]["test"]["also_in_training"] == 0
 
 
 def test_the_column_names_and_settings_of_the_run_are_the_defaults(classifier: Path, tmp_path: Path) -> None:
