@@ -210,6 +210,10 @@ class SeedSpread(Record):
     """A metric over all seeds; `n` counts the seeds where it is defined."""
 
     mean: float | None
+    mean_low: float | None = Field(
+        default=None, description="Lower end of the 95% interval of the mean over all possible seeds"
+    )
+    mean_high: float | None = Field(default=None, description="Upper end of this interval")
     sd: float | None
     min: float | None
     max: float | None

@@ -15,6 +15,7 @@ from ft_toolkit.core.run_scores import RobustnessCheck
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.numbers import count, difference, interval, number
 from ft_toolkit.report.run_files import RunFiles, read_run
+from ft_toolkit.report.seeds import mean_interval
 from ft_toolkit.report.wording import (
     OPTIMISTIC,
     compare_with_baselines,
@@ -113,7 +114,8 @@ def _robustness_text(check: RobustnessCheck, main_metric: str) -> str:
 def _print_seeds(results: SeedsResults, metrics: Mapping[str, Metric], console: Console) -> None:
     for split, scores in results.scores.items():
         n = scores.n
-        table = Table(f"{split}, n = {count(n)}", "mean ± sd", "minimum", "maximum", "seeds", box=None)
+        columns = ("mean ± sd", "95% interval of the mean", "minimum", "maximum", "seeds")
+        table = Table(f"{split}, n = {count(n)}", *columns, box=None)
         for name, spread in scores.metrics.items():
             if name != results.main_metric and _is_detail(name, metrics):
                 continue
@@ -121,6 +123,7 @@ def _print_seeds(results: SeedsResults, metrics: Mapping[str, Metric], console: 
             table.add_row(
                 f"{plain_name(name)}{direction}",
                 f"{number(spread.mean, n)} ± {number(spread.sd, n)}",
+                mean_interval(spread, n),
                 number(spread.min, n),
                 number(spread.max, n),
                 str(spread.n),

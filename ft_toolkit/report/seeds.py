@@ -31,9 +31,10 @@ def write_seeds_report(folder: Path) -> None:
         for split in in_order(results.scores)
     ]
     variables = {"results": results, "splits": splits, "lower_is_better": set(results.lower_is_better)}
-    page = load_template("seeds.html.j2", autoescape=True, spread=spread).render(variables)
+    filters = {"spread": spread, "mean_interval": mean_interval}
+    page = load_template("seeds.html.j2", autoescape=True, **filters).render(variables)
     write_file(folder / "report.html", page)
-    card = load_template("seeds.md.j2", autoescape=False, spread=spread, md=escape, code=code).render(variables)
+    card = load_template("seeds.md.j2", autoescape=False, **filters, md=escape, code=code).render(variables)
     write_file(folder / "README.md", card.strip() + "\n")
 
 
@@ -41,6 +42,11 @@ def spread(scores: SeedSpread, n: int | None = None) -> str:
     """Return mean and standard deviation of a metric as text; `n` is the number of examples."""
     deviation = f" ± {number(scores.sd, n)}" if scores.sd is not None else ""
     return f"{number(scores.mean, n)}{deviation}"
+
+
+def mean_interval(scores: SeedSpread, n: int | None = None) -> str:
+    """Return the 95% interval of the mean over seeds as text; `n` is the number of examples."""
+    return interval({"low": scores.mean_low, "high": scores.mean_high}, n)
 
 
 def _chart(results: SeedsResults, split: str) -> str:

@@ -1,5 +1,6 @@
 """Run a recipe: once, or once per seed with a summary over the seeds."""
 
+import math
 import shlex
 import statistics
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.hub import push as hub
 from ft_toolkit.hub.access import check_recipe
+from ft_toolkit.metrics.student_t import t_quantile
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
@@ -191,11 +193,20 @@ def _split_spread(runs: Mapping[int, RunResults], split: str) -> SeedScores:
 
 
 def spread(scores: Mapping[str, MetricScore]) -> SeedSpread:
-    """Return mean, sample standard deviation (None for fewer than two), minimum, maximum and n of the defined scores."""
+    """Return mean, sample standard deviation, minimum, maximum and n of the defined scores.
+
+    The 95% interval of the mean is that of Student's t distribution (Student 1908). It and the standard deviation are None
+    for fewer than two scores, the interval also for equal scores.
+    """
     defined = [score.value for score in scores.values() if score.value is not None]
+    mean = statistics.fmean(defined) if defined else None
+    sd = statistics.stdev(defined) if len(defined) > 1 else None
+    half = t_quantile(0.975, len(defined) - 1) * sd / math.sqrt(len(defined)) if sd else None
     return SeedSpread(
-        mean=statistics.fmean(defined) if defined else None,
-        sd=statistics.stdev(defined) if len(defined) > 1 else None,
+        mean=mean,
+        mean_low=None if mean is None or half is None else mean - half,
+        mean_high=None if mean is None or half is None else mean + half,
+        sd=sd,
         min=min(defined, default=None),
         max=max(defined, default=None),
         n=len(defined),

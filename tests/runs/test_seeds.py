@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from scipy import stats
 
 from ft_toolkit.api import load
 from ft_toolkit.cli.recipe_names import find_recipe
@@ -176,32 +177,49 @@ def test_the_page_shows_each_seed_the_mean_and_a_link_to_each_report(three: Path
         f"seed_{seed}/report.html" for seed in (1, 2, 3)
     }
     text = " ".join(" ".join(page.words).split())
-    assert "accuracy on test, mean of 3 seeds 0.85 standard deviation 0.05 · 0.80 to 0.90 · n = 50" in text
+    assert "accuracy on test, mean of 3 seeds 0.85 95% interval of the mean 0.73 to 0.97" in text
+    assert "standard deviation 0.05 · 0.80 to 0.90 · n = 50" in text
     assert "seed 2 0.90 (0.80 to 0.95), best on validation" in text and "mean 0.85" in text
-    assert "pearson - - - - - - -" in text and "None" not in text and "bert <b>" in text
+    assert "pearson - - - - - - - -" in text and "None" not in text and "bert <b>" in text
     card = (three / "README.md").read_text()
-    assert "| accuracy | 0.85 ± 0.05 | 0.85 ± 0.05 |" in card and "`seed_2/model`" in card
+    assert "| accuracy | 0.85 ± 0.05 (0.73 to 0.97) | 0.85 ± 0.05 (0.73 to 0.97) |" in card and "`seed_2/model`" in card
 
 
 def test_the_console_shows_mean_and_spread(three: Path) -> None:
     console = Console(record=True, width=200, file=io.StringIO())
     print_results({**read(three), "folder": str(three)}, console)
     lines = console.export_text().splitlines()
-    assert any(line.split() == ["accuracy", "0.85", "±", "0.05", "0.80", "0.90", "3"] for line in lines)
+    assert any(
+        line.split() == ["accuracy", "0.85", "±", "0.05", "0.73", "to", "0.97", "0.80", "0.90", "3"] for line in lines
+    )
     assert "best validation accuracy: seed 2 (0.9000)" in lines
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ([1.0, None, 3.0], {"mean": 2.0, "sd": pytest.approx(2**0.5), "min": 1.0, "max": 3.0, "n": 2}),
+        ([1.0, None, 3.0], {"mean": 2.0, "sd": 2**0.5, "min": 1.0, "max": 3.0, "n": 2}),
         ([4.0, None], {"mean": 4.0, "sd": None, "min": 4.0, "max": 4.0, "n": 1}),
+        ([0.5, 0.5], {"mean": 0.5, "sd": 0.0, "min": 0.5, "max": 0.5, "n": 2}),
         ([None], {"mean": None, "sd": None, "min": None, "max": None, "n": 0}),
     ],
 )
 def test_spread_leaves_out_undefined_scores(values: list[float | None], expected: dict[str, Any]) -> None:
     scores = {str(seed): MetricScore(value=value, low=None, high=None) for seed, value in enumerate(values)}
-    assert spread(scores).model_dump(exclude={"values"}) == expected
+    assert spread(scores).model_dump(exclude={"values", "mean_low", "mean_high"}) == pytest.approx(expected)
+
+
+def test_the_interval_of_the_mean_is_that_of_scipy() -> None:
+    values = [0.81, 0.84, 0.9, 0.86]
+    scores = spread({str(i): MetricScore(value=value, low=None, high=None) for i, value in enumerate(values)})
+    expected = stats.t.interval(0.95, 3, loc=statistics.mean(values), scale=stats.sem(values))
+    assert (scores.mean_low, scores.mean_high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("values", [[0.5], [0.5, 0.5], []])
+def test_too_few_or_equal_seeds_have_no_interval(values: list[float]) -> None:
+    scores = spread({str(i): MetricScore(value=value, low=None, high=None) for i, value in enumerate(values)})
+    assert scores.mean_low is None and scores.mean_high is None
 
 
 @pytest.fixture
