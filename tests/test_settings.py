@@ -116,6 +116,7 @@ ELSEWHERE = {
     "task.prefix": "tests/tasks/test_translation.py",
     "task.source_language": "tests/tasks/test_translation.py",
     "task.target_language": "tests/tasks/test_translation.py",
+    "data.reading": "tests/data/test_load_data.py",
     "model.revision": "tests/models/test_pretrained.py",
     "model.sha256": "tests/cli/test_cli.py",
     "evaluation.attributions": "tests/inference/test_attributions.py",

@@ -10,7 +10,7 @@ from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, ma
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_groups
 from ft_toolkit.data.hub_datasets import read_hub
-from ft_toolkit.data.local_files import check_file, is_file_name, read_file
+from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
 from ft_toolkit.data.selection import SELECTION, Selector, hold_out
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
 from ft_toolkit.recipe.sections import DataSection
@@ -24,7 +24,7 @@ def check_sources(section: DataSection, task: Task) -> None:
         if section.train is None:
             card.for_task(task.name)
     for path in _local_files(section).values():
-        check_file(Path(path))
+        check_file(Path(path), section.reading)
 
 
 def load_data(
@@ -44,7 +44,9 @@ def load_data(
     notes: list[str] = []
     commit = None
     if section.train is not None:
-        raw = {name: read_file(Path(path)) for name, path in _local_files(section).items()}
+        files = {name: read_table(Path(path), section.reading) for name, path in _local_files(section).items()}
+        raw = {name: file.rows for name, file in files.items()}
+        notes += [f"{name}: {note}" for name, file in files.items() for note in file.notes]
         origin: dict[str, str] = {str(name): path for name, path in _local_files(section).items()}
     else:
         assert card is not None  # DataSection requires a card or training rows
@@ -102,8 +104,11 @@ def load_split(
     rows with the same names have the same fingerprint as in a run. Raises DataError.
     """
     card, commit = None if is_file_name(source) else load_card(source), None
+    notes: list[str] = []
     if card is None:
-        rows, origin = read_file(Path(source)), source
+        file = read_table(Path(source))
+        rows, origin = file.rows, source
+        notes += [f"{split}: {note}" for note in file.notes]
     else:
         trained = replace(trained, card=card.for_task(task.name).columns)
         check_split(card, split)
@@ -111,7 +116,6 @@ def load_split(
         _check_against_card(card, raw)
         rows, origin = raw[split], origins[split]
     kept = tuple(name for name in keep if name not in task.columns)
-    notes: list[str] = []
     mapped = map_columns(rows, origin, task, column_names(task, settings, explicit, trained), kept)
     groups = find_groups(rows, mapped, task, group, origin, notes)
     labelled = labelled_rows(mapped, task, split, notes)

@@ -1,53 +1,206 @@
-"""Read data files. The file name suffix selects the format (see `data/formats/`); errors name the file and the line."""
+"""Read data files and folders: compression, encoding, format and layout are found from the content, then from the name.
+
+    path --unpack--> bytes --choose_format--> Format --read--> plain values --read_layout--> rows
+
+The formats are in `data/formats/`, the layouts in `data/layouts/`. Errors name the file and the line.
+"""
 
 import difflib
+import glob
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ft_toolkit.core.errors import DataError, one_of
-from ft_toolkit.data.formats import find_formats
-from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.data.formats import file_formats, find_formats, folder_formats
+from ft_toolkit.data.formats.base import Aliases, FolderFormat, FolderSource, Format, RawRows, Source
+from ft_toolkit.data.layouts import read_layout
+from ft_toolkit.data.unpacking import SUFFIXES, split_member, unpack
+from ft_toolkit.recipe.reading import Reading
+
+
+@dataclass(frozen=True)
+class FileRows:
+    """The rows of a file or folder, and how they were read.
+
+    `format` is the name of the format, `encoding` of the text encoding and `compression` of the compression, where there is
+    one; `delimiter` separates the columns of a csv file. `aliases` maps columns of tasks to the columns of the file that hold
+    them under another name; the rows have both. `notes` say what was chosen where the content does not follow the name of the
+    file, or allows more than one reading.
+    """
+
+    rows: RawRows
+    format: str
+    encoding: str | None = None
+    compression: str | None = None
+    delimiter: str | None = None
+    aliases: Aliases = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def is_file_name(source: str) -> bool:
-    """Return whether `source` means a data file rather than the name of a data card."""
-    return Path(source).is_file() or Path(source).suffix.lower() in find_formats()
+    """Return whether `source` means data files rather than the name of a data card."""
+    path = Path(source)
+    return (
+        path.is_file()
+        or path.suffix.lower() in {*find_formats(), *SUFFIXES}
+        or _is_pattern(path)
+        or split_member(path)[1] is not None
+        or (path.is_dir() and not (path / "README.md").is_file())
+    )
 
 
-def check_file(path: Path) -> None:
-    """Raise DataError when a file does not exist or its suffix belongs to no format."""
-    formats = find_formats()
-    if path.suffix.lower() not in formats:
-        raise DataError(f"{path}: unknown file type '{path.suffix}'; allowed: {one_of(formats)}")
-    if not path.is_file():
-        siblings = [sibling.name for sibling in path.parent.glob("*")] if path.parent.is_dir() else []
-        near = difflib.get_close_matches(path.name, siblings, n=1)
-        hint = f" Did you mean '{path.with_name(near[0])}'?" if near else ""
-        raise DataError(f"{path}: file not found (looked in {path.parent.resolve()}).{hint}")
+def check_file(path: Path, reading: Reading | None = None) -> None:
+    """Raise DataError when a file does not exist, or neither its name nor its content belongs to a format."""
+    for file in _files(path):
+        if file.is_dir():
+            _folder_format(file)
+        elif file.suffix.lower() not in find_formats():
+            choose_format(open_source(file, reading or Reading()))
 
 
-def read_file(path: Path) -> RawRows:
-    """Return the rows of a data file as dicts; at least one row. Raises DataError.
+def read_file(path: Path, reading: Reading | None = None) -> RawRows:
+    """Return the rows of a data file as dicts; at least one row. Raises DataError."""
+    return read_table(path, reading).rows
 
-    Text files must be UTF-8, with or without a byte order mark.
+
+def read_table(path: Path, reading: Reading | None = None) -> FileRows:
+    """Return the rows of a file, of a folder, or of all files that a pattern such as train-*.parquet matches.
+
+    There is at least one row. Text files are UTF-8 unless a byte order mark, the content or `reading` says otherwise. Raises
+    DataError.
     """
-    check_file(path)
+    files = _files(path)
+    reading = reading or Reading()
+    tables = [_read_folder(file, reading) if file.is_dir() else _read_one(file, reading) for file in files]
+    if len(tables) == 1:
+        return tables[0]
+    return _joined(path, files, tables)
+
+
+def open_source(path: Path, reading: Reading) -> Source:
+    """Return the unpacked content of a file. Raises DataError."""
+    file, member = split_member(path)
     try:
-        rows = find_formats()[path.suffix.lower()].read(path)
-    except UnicodeDecodeError:
-        raise DataError(f"{path}:{_first_invalid_line(path)}: not valid UTF-8; save the file as UTF-8") from None
+        data = file.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot read the file: {error.strerror or error}") from None
-    if not rows:
+        raise DataError(f"{file}: cannot read the file: {error.strerror or error}") from None
+    data, suffix, compression = unpack(data, file, member)
+    return Source(str(path), suffix, data, reading, compression=compression)
+
+
+def choose_format(source: Source) -> Format:
+    """Return the format of a file: that of the setting `format`, of its content, or of its suffix, in this order.
+
+    Notes a content that does not follow the suffix. Raises DataError.
+    """
+    by_suffix = find_formats()
+    if (wanted := source.reading.format) is not None:
+        names = {item.name: item for item in file_formats()}
+        if wanted not in names:
+            hint = did_you_mean(wanted, names)
+            raise DataError(f"{source.name}: unknown format '{wanted}'; allowed: {one_of(names)}.{hint}")
+        return names[wanted]
+    named = by_suffix.get(source.suffix)
+    if named is not None and (not named.is_text or not source.data):
+        return named
+    for candidate in file_formats():
+        if candidate.fits is None or (candidate.is_guess and named is not None):
+            continue
+        if (source.is_text or not candidate.is_text) and candidate.fits(source):
+            if named is not None and candidate is not named:
+                source.notes.append(
+                    f"the content is {candidate.name}, not {source.suffix.removeprefix('.')} as the file is named; read as "
+                    f"{candidate.name} (data.reading.format={named.name} overrides this)"
+                )
+            return candidate
+    if named is None:
+        raise DataError(
+            f"{source.name}: unknown file type '{source.suffix}'; allowed: {one_of(by_suffix, limit=30)}; or set "
+            f"data.reading.format to one of {one_of([item.name for item in file_formats()], limit=20)}"
+        )
+    return named
+
+
+def _read_one(path: Path, reading: Reading) -> FileRows:
+    source = open_source(path, reading)
+    chosen = choose_format(source)
+    table = read_layout(chosen.read(source), source.name, source.notes)
+    if not table.rows:
         raise DataError(f"{path}: the file has no rows")
-    return rows
+    return FileRows(
+        _with_aliases(table.rows, table.aliases, source.notes),
+        chosen.name,
+        source.decoded.encoding if chosen.is_text else None,
+        source.compression,
+        source.delimiter,
+        table.aliases,
+        source.notes,
+    )
 
 
-def _first_invalid_line(path: Path) -> int:
-    """Return the number of the first line that is not UTF-8; UnicodeDecodeError only has a position in the read buffer."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return number
-    return 1
+def _read_folder(path: Path, reading: Reading) -> FileRows:
+    source = FolderSource(path, reading)
+    chosen = _folder_format(path)
+    table = read_layout(chosen.read(source), source.name, source.notes)
+    if not table.rows:
+        raise DataError(f"{path}: the folder has no rows")
+    rows = _with_aliases(table.rows, table.aliases, source.notes)
+    return FileRows(rows, chosen.name, aliases=table.aliases, notes=source.notes)
+
+
+def _with_aliases(rows: RawRows, aliases: Aliases, notes: list[str]) -> RawRows:
+    """Return the rows with the columns of tasks that other columns hold, unless a row has a column of this name."""
+    added = {name: column for name, column in aliases.items() if not any(name in row for row in rows)}
+    if not added:
+        return rows
+    notes.append(f"columns with other names: {', '.join(f'{name} is {column!r}' for name, column in added.items())}")
+    return [{**row, **{name: row.get(column) for name, column in added.items()}} for row in rows]
+
+
+def _joined(pattern: Path, files: list[Path], tables: list[FileRows]) -> FileRows:
+    """Return the rows of several files in the order of their names. Raises DataError if the formats differ."""
+    formats = {table.format: file for file, table in zip(files, tables, strict=True)}
+    if len(formats) > 1:
+        found = "; ".join(f"{file} is {name}" for name, file in formats.items())
+        raise DataError(f"{pattern}: the files have different formats ({found}); use a pattern that matches one format")
+    first = tables[0]
+    notes = [f"{len(files)} files: {one_of([file.name for file in files], limit=4)}"]
+    notes += dict.fromkeys(note for table in tables for note in table.notes)
+    rows = [row for table in tables for row in table.rows]
+    return FileRows(rows, first.format, first.encoding, first.compression, first.delimiter, first.aliases, notes)
+
+
+def _is_pattern(path: Path) -> bool:
+    return not path.exists() and glob.has_magic(str(path))
+
+
+def _files(path: Path) -> list[Path]:
+    """Return the path, or the files that a pattern matches, in alphabetical order. Raises DataError if there is none."""
+    if _is_pattern(path):
+        start = Path(path.anchor)
+        files = sorted(file for file in start.glob(str(path.relative_to(start))) if file.is_file())
+        if not files:
+            raise DataError(f"{path}: no file matches this pattern (looked in {Path.cwd()})")
+        return files
+    if path.is_dir() or path.is_file() or split_member(path)[1] is not None:
+        return [path]
+    siblings = [sibling.name for sibling in path.parent.glob("*")] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    hint = f" Did you mean '{path.with_name(near[0])}'?" if near else ""
+    raise DataError(f"{path}: file not found (looked in {path.parent.resolve()}).{hint}")
+
+
+def _folder_format(path: Path) -> FolderFormat:
+    """Return the format of a folder. Raises DataError, with the data files in the folder."""
+    chosen = next((item for item in folder_formats() if item.fits(path)), None)
+    if chosen is not None:
+        return chosen
+    known = find_formats()
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in known)[:5]
+    hint = (
+        f" Give one of its files, such as {files[0]}, or a pattern, such as {path / '*'}{files[0].suffix}"
+        if files
+        else ""
+    )
+    names = one_of([item.name for item in folder_formats()])
+    raise DataError(f"{path}: is a folder that no format reads; folders are read in the formats {names}.{hint}")

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, Field
 
 from ft_toolkit.core import hub_names
 from ft_toolkit.recipe.methods import Method
+from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.schema import Name, PositiveFloat, PositiveInt, Section, Seed, Share
 from ft_toolkit.tasks.base import TaskSettings
 
@@ -71,7 +72,8 @@ class DataSection(Section):
 
     # Name of a data card under data_cards/, or the path of a card's folder.
     card: Name | None = None
-    # Local files (csv, tsv, json, jsonl, parquet, conll, txt), relative to the current folder. They replace the card's files.
+    # Local files or folders, relative to the current folder: csv, json, parquet, conll, txt and other formats, also compressed;
+    # a pattern such as train-*.parquet reads several files. They replace the card's files.
     train: Name | None = None
     validation: Name | None = None
     test: Name | None = None
@@ -87,6 +89,9 @@ class DataSection(Section):
     group: Name | None = None
     # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
     columns: dict[str, str] = Field(default_factory=dict)
+    # How to read the files, where their content and names do not say enough: format, encoding, delimiter, quotes, column_names,
+    # token_column, tag_column, sheet, label_names (ft_toolkit/recipe/reading.py). Default: found from the files.
+    reading: Reading | None = None
     # Maximum tokens per example, including special tokens. The report counts tokens that are cut off.
     max_length: Annotated[int, Field(ge=8)] = 256
 

@@ -90,14 +90,14 @@ def test_columns_may_have_other_names(write):
 @pytest.mark.parametrize("problem", ["text", "label"])
 def test_a_missing_column_is_named_with_what_there_is_and_a_suggestion(load, problem, tmp_path):
     rows = [{"text": "x", "label": "a"}]
-    rows[0][f"{problem}s"] = rows[0].pop(problem)
+    rows[0][f"{problem}x"] = rows[0].pop(problem)
     with pytest.raises(DataError) as caught:
         load(rows)
     message = str(caught.value)
     assert message.startswith(
         f"{tmp_path / 'train.jsonl'}: no column '{problem}' for text_classification's '{problem}' ("
     )
-    assert f"Did you mean '{problem}s'? Set its name: data.columns.{problem}=NAME" in message
+    assert f"Did you mean '{problem}x'? Set its name: data.columns.{problem}=NAME" in message
 
 
 def test_a_column_named_in_the_recipe_must_be_there_even_if_the_task_can_do_without(load):
@@ -279,7 +279,7 @@ def test_sources_are_checked_without_reading_rows(card, write, tmp_path):
     for section, message in [
         (DataSection(card="nope"), "no data card 'nope'"),
         (DataSection(train=str(tmp_path / "none.csv")), "file not found"),
-        (DataSection(train=train, test=str(tmp_path / "x.doc")), "unknown file type '.doc'"),
+        (DataSection(train=train, test=write("x.doc", [])), "unknown file type '.doc'"),
     ]:
         with pytest.raises(DataError, match=message):
             check_sources(section, TASK)
@@ -364,3 +364,25 @@ def test_columns_that_are_kept_stand_in_the_rows_and_leave_the_fingerprints_alon
         match=r"no column 'sorce' to group the scores by; columns found: .*Did you mean 'source'",
     ):
         load_data(section, TASK, keep=["sorce"])
+
+
+def test_data_reading_says_how_to_read_a_file_and_the_notes_say_how_it_was_read(tmp_path):
+    (tmp_path / "a.csv").write_bytes("text;label\ncaf\u00e9;a\nx;b\n".encode("cp1252"))
+    path = str(tmp_path / "a.csv")
+    data = load_data(DataSection(train=path, validation=path), TASK)
+    assert data.splits["train"][0]["text"] == "caf\u00e9"
+    assert data.notes[0].startswith("train: not UTF-8; read as Windows-1252 (such as caf\u00e9)")
+    assert "validation: columns are separated by semicolons" in data.notes
+    reading = {"encoding": "latin-1", "delimiter": ";", "column_names": ["text", "label"]}
+    chosen = load_data(DataSection(train=path, validation=path, reading=reading), TASK)
+    assert [row["label"] for row in chosen.splits["train"]] == ["a", "b"]
+    assert chosen.notes == [
+        f"{name}: lines that repeat the header were left out: 1" for name in ("train", "validation")
+    ]
+
+
+def test_line_separators_inside_a_text_do_not_split_it(tmp_path):
+    (tmp_path / "a.txt").write_text(
+        "first line\u2028still the first\nsecond\x0cstill\x85the second\r\n", encoding="utf-8"
+    )
+    assert len(read_file(tmp_path / "a.txt")) == 2

@@ -1,11 +1,75 @@
-"""The definition of a file format: data and a function that reads a file."""
+"""The definition of a file format, and the open file that its reader gets."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.text_lines import split_lines
+from ft_toolkit.data.encoding import Decoded, decode
+from ft_toolkit.recipe.reading import Reading
+
 RawRows = list[dict[str, Any]]
+
+
+@dataclass
+class Source:
+    """A data file in memory, unpacked.
+
+    `name` is the file in messages, `suffix` its lower-case suffix without that of a compression, and `reading` the user's
+    settings. A reader appends to `notes` where it made a choice that the user should know, and sets `delimiter` where columns
+    have one.
+    """
+
+    name: str
+    suffix: str
+    data: bytes
+    reading: Reading = field(default_factory=Reading)
+    notes: list[str] = field(default_factory=list)
+    compression: str | None = None
+    delimiter: str | None = None
+
+    @cached_property
+    def decoded(self) -> Decoded:
+        """The text and its encoding. Raises DataError."""
+        decoded = decode(self.data, self.name, self.reading.encoding)
+        if decoded.note is not None:
+            self.notes.append(decoded.note)
+        return decoded
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the content can be decoded."""
+        try:
+            return self.decoded is not None
+        except DataError:
+            return False
+
+    @property
+    def text(self) -> str:
+        """The text without a byte order mark. Raises DataError."""
+        return self.decoded.text
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines of the text without their line ends. Raises DataError."""
+        return split_lines(self.text)
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """A folder with data, and the user's settings; see `Source` for `notes`."""
+
+    path: Path
+    reading: Reading = field(default_factory=Reading)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The folder in messages."""
+        return str(self.path)
 
 
 @dataclass(frozen=True)
@@ -13,10 +77,30 @@ class Format:
     """A file format.
 
     `suffixes` are lower-case file name suffixes with the dot. `read` returns one dict per row, with the column names of
-    the file, and may return an empty list. It raises DataError with the file and, where there is one, the line; it lets
-    OSError and UnicodeDecodeError pass, which `read_file` reports.
+    the file, and may return an empty list. It raises DataError with the file and, where there is one, the line.
     """
 
     name: str
     suffixes: tuple[str, ...]
-    read: Callable[[Path], RawRows]
+    read: Callable[[Source], RawRows]
+    # Whether the content is certainly of this format, whatever the suffix. None: only the suffix selects the format.
+    fits: Callable[[Source], bool] | None = None
+    # Whether the content test is weak, so that it is only used for a file whose suffix no format has.
+    is_guess: bool = False
+    # Formats are tried in this order; a lower number has a stricter test.
+    order: int = 50
+    # Whether the file is text. A binary format is tried before the file is decoded.
+    is_text: bool = True
+
+
+@dataclass(frozen=True)
+class FolderFormat:
+    """A format whose data is a folder. `fits` returns whether a folder has this format."""
+
+    name: str
+    fits: Callable[[Path], bool]
+    read: Callable[[FolderSource], RawRows]
+
+
+# A column of a task -> the column of the file that holds it under another name.
+Aliases = Mapping[str, str]

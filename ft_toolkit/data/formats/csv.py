@@ -1,46 +1,150 @@
-"""Comma-separated and tab-separated values, with a header line.
+"""Comma-separated and tab-separated values, with a header line, and their variants: `;` and `|`, and Excel's `sep=` line.
 
-A tsv file has no quoting (IANA text/tab-separated-values): a quotation mark is an ordinary character.
+A tsv file has no quoting (IANA text/tab-separated-values), so a quotation mark is an ordinary character, unless the file
+shows that a program such as pandas or Excel has quoted its fields.
 """
 
 import csv
+import io
+import itertools
+import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 from ft_toolkit.core.errors import DataError, one_of
-from ft_toolkit.data.formats.base import Format, RawRows
+from ft_toolkit.data.formats.base import Format, RawRows, Source
+
+_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SEPARATOR_LINE = re.compile("sep=(.)\r?\n?", re.IGNORECASE)
+# Records that decide on the delimiter; enough for texts of any kind, and fast for large files.
+_SAMPLE = 200
+_TAB_SUFFIXES = (".tsv", ".tab")
+NO_HEADER = "if the file has no header line, set data.reading.column_names=[NAME, ...]"
 
 
-def read(path: Path) -> RawRows:
+def read(source: Source) -> RawRows:
     """Return one row per record; every value is a str. Raises DataError."""
-    return list(_records(path, is_tsv=path.suffix.lower() == ".tsv"))
+    text, source.delimiter = _delimiter(source)
+    delimiter = source.delimiter
+    return list(_records(source, text, delimiter, quotes=_quotes(source, text, delimiter)))
 
 
-def _records(path: Path, *, is_tsv: bool) -> Iterator[dict[str, Any]]:
-    delimiter, quoting = ("\t", csv.QUOTE_NONE) if is_tsv else (",", csv.QUOTE_MINIMAL)
+def fits(source: Source) -> bool:
+    """Return whether a file of unknown type has two or more columns, in the same number in each of its records."""
+    text = source.text
+    return any((_widths(text, delimiter) or [0])[0] > 1 for delimiter in _TITLES) and text.count("\n") > 1
+
+
+def _delimiter(source: Source) -> tuple[str, str]:
+    """Return the text without a `sep=` line, and the character between columns. Notes a choice that the suffix does not say."""
+    text = source.text
+    usual = "\t" if source.suffix in _TAB_SUFFIXES else ","
+    line = _SEPARATOR_LINE.match(text)
+    if line:
+        text = text[line.end() :]
+    if source.reading.delimiter is not None:
+        return text, source.reading.delimiter
+    chosen = line[1] if line else _guess(text, usual)
+    if chosen != usual:
+        source.notes.append(f"columns are separated by {_TITLES.get(chosen, repr(chosen))}")
+    return text, chosen
+
+
+def _guess(text: str, usual: str) -> str:
+    """Return the delimiter that gives all records of the sample the same number of columns, two or more; else `usual`."""
+    fitting = [delimiter for delimiter in (usual, *_TITLES) if (_widths(text, delimiter) or [0])[0] > 1]
+    return fitting[0] if fitting else usual
+
+
+def _widths(text: str, delimiter: str) -> list[int] | None:
+    """Return the different numbers of columns of the first records if there is one only; None otherwise."""
     csv.field_size_limit(sys.maxsize)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE) if delimiter == "\t" else (csv.QUOTE_MINIMAL,):
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
         try:
-            header = next(reader, None)
-            if not header:
-                raise DataError(f"{path}: the file is empty; the first line must hold the column names")
-            if len(set(header)) < len(header):
-                raise DataError(f"{path}:1: duplicate column name in the header: {one_of(header)}")
-            start = reader.line_num + 1  # a quoted field may span lines: report the line where the record starts
-            for fields in reader:
-                if fields and len(fields) != len(header):
-                    remedy = "a field must not contain a tab" if is_tsv else "put fields that contain a comma in quotes"
-                    raise DataError(
-                        f"{path}:{start}: {len(fields)} fields, but the header has {len(header)} ({one_of(header)}); {remedy}"
-                    )
-                if fields:
-                    yield dict(zip(header, fields, strict=True))
-                start = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num}: {error}") from None
+            widths = {len(fields) for fields in itertools.islice(reader, _SAMPLE) if fields}
+        except csv.Error:
+            continue
+        if len(widths) == 1:
+            return list(widths)
+    return None
 
 
-FORMAT = Format(name="csv", suffixes=(".csv", ".tsv"), read=read)
+def _quotes(source: Source, text: str, delimiter: str) -> bool:
+    """Return whether quotation marks around a field belong to the format and not to the text."""
+    if source.reading.quotes is not None:
+        return source.reading.quotes
+    if delimiter != "\t" or '"' not in text:
+        return delimiter != "\t"
+    quoted, literal = _parse(text, delimiter, csv.QUOTE_MINIMAL), _parse(text, delimiter, csv.QUOTE_NONE)
+    if quoted is None or len({len(fields) for fields in quoted}) > 1 or literal is None or quoted == literal:
+        return False
+    is_uneven = len({len(fields) for fields in literal}) > 1  # a quoted field holds a tab or a line break
+    with_marks = [field for fields in literal for field in fields if '"' in field]
+    are_quoted = all(re.fullmatch(r'"(?:[^"]|"")*"', field) for field in with_marks)
+    has_doubled = any('""' in field[1:-1] for field in with_marks)
+    is_header_quoted = all(re.fullmatch('".*"', field) for field in literal[0])
+    if is_uneven or is_header_quoted or (are_quoted and has_doubled):
+        source.notes.append(
+            "quotation marks around fields are removed (fields are quoted as by pandas or Excel); data.reading.quotes=false "
+            "keeps them"
+        )
+        return True
+    n_marked = sum(bool(re.fullmatch('".+"', field)) for field in with_marks)
+    if n_marked:
+        source.notes.append(
+            f"{n_marked} field{'s' if n_marked > 1 else ''} between quotation marks, which are kept as part of the text; "
+            "data.reading.quotes=true removes them"
+        )
+    return False
+
+
+def _parse(text: str, delimiter: str, quoting: int) -> list[list[str]] | None:
+    csv.field_size_limit(sys.maxsize)
+    lines = io.StringIO(text, newline="")
+    try:
+        return [
+            fields
+            for fields in csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+            if fields
+        ]
+    except csv.Error:
+        return None
+
+
+def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iterator[dict[str, str]]:
+    csv.field_size_limit(sys.maxsize)
+    name = source.name
+    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+    n_skipped = source.text.count("\n", 0, len(source.text) - len(text))  # the `sep=` line
+    n_repeated = 0
+    try:
+        header = source.reading.column_names or next((fields for fields in reader if fields), None)
+        if not header:
+            raise DataError(f"{name}: the file is empty; the first line must hold the column names")
+        if len(set(header)) < len(header):
+            raise DataError(f"{name}:1: duplicate column name in the header: {one_of(header)}; {NO_HEADER}")
+        start = reader.line_num + 1  # a quoted field may span lines: report the line where the record starts
+        for fields in reader:
+            if fields and len(fields) != len(header):
+                raise DataError(_wrong_width(f"{name}:{start + n_skipped}", fields, header, delimiter, quotes=quotes))
+            if fields == header:
+                n_repeated += 1
+            elif fields:
+                yield dict(zip(header, fields, strict=True))
+            start = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{name}:{reader.line_num + n_skipped}: {error}") from None
+    if n_repeated:
+        source.notes.append(f"lines that repeat the header were left out: {n_repeated}")
+
+
+def _wrong_width(where: str, fields: list[str], header: list[str], delimiter: str, *, quotes: bool) -> str:
+    title = {",": "a comma", "\t": "a tab", ";": "a semicolon"}.get(delimiter, repr(delimiter))
+    remedy = f"put fields that contain {title} in quotes" if quotes else f"a field must not contain {title}"
+    return f"{where}: {len(fields)} fields, but the header has {len(header)} ({one_of(header)}); {remedy}"
+
+
+FORMAT = Format(name="csv", suffixes=(".csv", *_TAB_SUFFIXES, ".psv"), read=read, fits=fits, is_guess=True, order=60)

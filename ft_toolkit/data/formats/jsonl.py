@@ -1,27 +1,48 @@
 """JSON lines: one JSON object per line; blank lines are skipped."""
 
 import json
-from pathlib import Path
+from typing import Any
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, RawRows
+from ft_toolkit.data.formats.base import Format, Source
 
 
-def read(path: Path) -> RawRows:
-    """Return one row per line. Raises DataError."""
-    rows: RawRows = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}:{number}: not valid JSON: {error.msg}") from None
-            if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: found {type(row).__name__}; every line must hold one JSON object")
-            rows.append(row)
-    return rows
+def read(source: Source) -> list[Any]:
+    """Return the value of each line: an object, or a pair of a text and its annotations (spaCy). Raises DataError."""
+    values = []
+    for number, line in enumerate(source.lines, 1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"{source.name}:{number}: not valid JSON: {error.msg}") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of nested lists
+            raise DataError(f"{source.name}:{number}: not valid JSON: {error}") from None
+        if not is_record(value):
+            raise DataError(
+                f"{source.name}:{number}: found {type(value).__name__}; every line must hold one JSON object"
+            )
+        values.append(value)
+    return values
 
 
-FORMAT = Format(name="jsonl", suffixes=(".jsonl",), read=read)
+def is_record(value: Any) -> bool:
+    """Return whether a JSON value can be a row: an object, or a text with its annotations."""
+    return isinstance(value, dict) or (
+        isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], dict)
+    )
+
+
+def fits(source: Source) -> bool:
+    """Return whether the first two lines hold one record each; a single line in a .json file is a document."""
+    first = [line for line in source.lines[:100] if line.strip()][:2]
+    if len(first) < (2 if source.suffix == ".json" else 1) or not all(line.lstrip()[0] in "{[" for line in first):
+        return False
+    try:
+        return all(is_record(json.loads(line)) for line in first)
+    except (ValueError, RecursionError):
+        return False
+
+
+FORMAT = Format(name="jsonl", suffixes=(".jsonl", ".ndjson"), read=read, fits=fits, order=20)

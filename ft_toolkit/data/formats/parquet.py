@@ -1,21 +1,24 @@
 """Apache Parquet, read with pyarrow."""
 
-from pathlib import Path
-
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, RawRows
+from ft_toolkit.data.formats.base import Format, RawRows, Source
 
 
-def read(path: Path) -> RawRows:
+def read(source: Source) -> RawRows:
     """Return one row per record, with lists and nulls as Python values. Raises DataError."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        rows: RawRows = pyarrow.parquet.read_table(path).to_pylist()
+        rows: RawRows = pyarrow.parquet.read_table(pyarrow.BufferReader(source.data)).to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # a damaged footer is an OSError
-        raise DataError(f"{path}: not a readable parquet file: {error}") from None
+        raise DataError(f"{source.name}: not a readable parquet file: {error}") from None
     return rows
 
 
-FORMAT = Format(name="parquet", suffixes=(".parquet",), read=read)
+def fits(source: Source) -> bool:
+    """Return whether the file begins with the magic number of Parquet."""
+    return source.data.startswith(b"PAR1")
+
+
+FORMAT = Format(name="parquet", suffixes=(".parquet",), read=read, fits=fits, order=0, is_text=False)

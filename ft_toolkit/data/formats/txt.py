@@ -1,14 +1,18 @@
 """Plain text: one text per line; blank lines are skipped."""
 
-from pathlib import Path
-
-from ft_toolkit.data.formats.base import Format, RawRows
+from ft_toolkit.data.formats.base import Format, RawRows, Source
 
 
-def read(path: Path) -> RawRows:
+def read(source: Source) -> RawRows:
     """Return one row per line, with the line as the column `text`."""
-    with path.open(encoding="utf-8-sig") as file:
-        return [{"text": line.removesuffix("\n")} for line in file if line.strip()]
+    lines = [line for line in source.lines if line.strip()]
+    n_tabs = {line.count("\t") for line in lines}
+    if len(lines) > 1 and len(n_tabs) == 1 and n_tabs != {0}:
+        source.notes.append(
+            "every line is read as one text, but all lines have the same number of tabs. If these separate columns, rename the "
+            "file to .tsv, or set data.reading.format=csv"
+        )
+    return [{"text": line} for line in lines]
 
 
 FORMAT = Format(name="txt", suffixes=(".txt",), read=read)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from ft_toolkit.data.local_files import read_file
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.local_files import read_file, read_table
+from ft_toolkit.recipe.reading import Reading
 
 
 @pytest.mark.parametrize(
@@ -17,10 +19,9 @@ from ft_toolkit.data.local_files import read_file
     ids=["tabs", "spaces", "four columns", "comments", "stray white space"],
 )
 def test_variants_of_the_format(write_file, text):
-    document = {"document": 1} if "-DOCSTART-" in text else {}
     assert read_file(write_file("a.conll", text)) == [
-        {"tokens": ["Anna", "lives"], "tags": ["B-PER", "O"], **document},
-        {"tokens": ["#", "Rome"], "tags": ["O", "B-LOC"], **document},
+        {"tokens": ["Anna", "lives"], "tags": ["B-PER", "O"]},
+        {"tokens": ["#", "Rome"], "tags": ["O", "B-LOC"]},
     ]
 
 
@@ -53,3 +54,54 @@ def test_words_that_are_unicode_white_space_and_files_without_tags(write_file):
 )
 def test_invalid_files_are_refused_with_the_line(write_file, error_of, content, message):
     assert error_of(write_file("a.conll", content)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# text = Anna took vitamin B-12\nAnna\tB-PER\nleft\tO\n\n# text = type O\ntype\tO\nO\tO\n",
+        "# text = Anna took vitamin B-12\nAnna B-PER\nleft O\n\n# text = type O\ntype O\nO O\n",
+        "#text=a B-X\nAnna\tB-PER\nleft\tO\n\n# sent O O\ntype\tO\nO\tO\n",
+    ],
+)
+def test_a_comment_may_end_with_a_word_that_looks_like_a_tag(write_file, text):
+    assert read_file(write_file("a.conll", text)) == [
+        {"tokens": ["Anna", "left"], "tags": ["B-PER", "O"]},
+        {"tokens": ["type", "O"], "tags": ["O", "O"]},
+    ]
+
+
+GERMEVAL = (
+    "#\thttp://de.example/x\t[2009-10-17]\n1\tDie\tO\tO\n2\tKölner\tB-LOCderiv\tO\n\n#\tb\n1\tBonn\tB-LOC\tB-OTH\n"
+)
+
+
+def test_the_columns_of_words_and_tags_can_be_chosen(write_file):
+    path = write_file("a.tsv", GERMEVAL)
+    table = read_table(path)
+    assert table.format == "conll"
+    assert table.rows == [{"tokens": ["Die", "Kölner"], "tags": ["O", "O"]}, {"tokens": ["Bonn"], "tags": ["B-OTH"]}]
+    assert any("column 3 also holds tags" in note for note in table.notes)
+    outer = read_file(path, Reading(tag_column=3))
+    assert [row["tags"] for row in outer] == [["O", "B-LOCderiv"], ["B-LOC"]]
+    with pytest.raises(DataError, match=r"a\.tsv:2: data\.reading\.tag_column=5, but the line has 4 columns"):
+        read_file(path, Reading(tag_column=5))
+
+
+def test_word_ranges_of_conllu_are_no_words_and_the_only_column_of_tags_is_found(write_file):
+    lines = ["1-2\tIm\t_\t_", "1\tin\tO\tx", "2\tdem\tB-LOC\ty", "2.1\te\tO\tz"]
+    table = read_table(write_file("a.conllu", "\n".join(lines).replace("\t_\t_", "\tO\t_") + "\n"))
+    assert table.rows == [{"tokens": ["in", "dem"], "tags": ["O", "B-LOC"]}]
+    assert "tags are read from column 3, the only one that holds tags" in table.notes
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.tsv", "a.dat", "a"])
+def test_words_with_tags_are_recognized_under_any_suffix(write_file, name):
+    table = read_table(write_file(name, "word\ttag\nAnna\tB-PER\nleft\tO\n\nRome\tB-LOC\n"))
+    assert [row["tokens"] for row in table.rows] == [["Anna", "left"], ["Rome"]]
+    assert any("(word tag) holds names of columns" in note for note in table.notes)
+
+
+def test_a_csv_file_with_blank_lines_between_sentences(write_file):
+    table = read_table(write_file("a.csv", 'word,tag\nAnna,B-PER\n",",O\n\nRome,B-LOC\n'))
+    assert table.rows == [{"tokens": ["Anna", ","], "tags": ["B-PER", "O"]}, {"tokens": ["Rome"], "tags": ["B-LOC"]}]

@@ -4,7 +4,8 @@ import csv
 
 import pytest
 
-from ft_toolkit.data.local_files import read_file
+from ft_toolkit.data.local_files import read_file, read_table
+from ft_toolkit.recipe.reading import Reading
 
 ROWS = [{"text": "ein Satz", "label": "a"}, {"text": 'with "quotes", a comma\nand a second line', "label": "b"}]
 
@@ -58,3 +59,90 @@ def test_invalid_files_are_refused_with_line_and_remedy(write_file, error_of, na
 def test_a_very_long_field_is_read(write_file):
     path = write_file("a.csv", f"text,label\n{'word ' * 100_000},a\n")
     assert len(read_file(path)[0]["text"]) == 500_000
+
+
+@pytest.mark.parametrize(
+    ("content", "delimiter"),
+    [
+        ("text;label\ngood cup, warm;pos\nbad;neg\n", ";"),
+        ("text;label\ngood cup warm;pos\nbad;neg\n", ";"),
+        ("text|label\ngood, warm|pos\nbad|neg\n", "|"),
+        ("text\tlabel\ngood, warm\tpos\nbad\tneg\n", "\t"),
+        ("sep=;\r\ntext;label\r\nx;a\r\n", ";"),
+        ("SEP=,\ntext,label\nx,a\n", ","),
+        ('text;label\n"a;b\nc";pos\n', ";"),
+    ],
+)
+def test_the_delimiter_is_found_and_noted(write_file, content, delimiter):
+    table = read_table(write_file("a.csv", content))
+    assert table.delimiter == delimiter and all(list(row) == ["text", "label"] for row in table.rows)
+    assert [note for note in table.notes if "separated by" in note] != [] or delimiter == ","
+
+
+@pytest.mark.parametrize("content", ["text\na;b\nc\n", "text,label\na;b,c\n", "text\na|b\nc|d\n"])
+def test_other_delimiters_inside_texts_do_not_matter(write_file, content):
+    table = read_table(write_file("a.csv", content))
+    assert (table.delimiter, table.notes) == (",", [])
+
+
+def test_a_sep_line_counts_in_line_numbers(write_file, error_of):
+    assert error_of(write_file("a.csv", "sep=;\ntext;label\nx;a\ny\n")).startswith(
+        "a.csv:4: 1 fields, but the header has 2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "texts", "is_noted"),
+    [
+        ('text\tlabel\n"He said ""good"""\tpos\nbad cup\tneg\n', ['He said "good"', "bad cup"], True),
+        ('text\tlabel\n"two\nlines"\tpos\n', ["two\nlines"], True),
+        ('text\tlabel\n"a\tb"\tpos\n', ["a\tb"], True),
+        ('"text"\t"label"\n"plain"\t"pos"\n', ["plain"], True),
+        ('text\tlabel\n"good"\tpos\n', ['"good"'], True),
+        ('text\tlabel\n5" disk and ""\tpos\n', ['5" disk and ""'], False),
+        ('text\tlabel\n"good" he said\tpos\n', ['"good" he said'], False),
+    ],
+)
+def test_quotation_marks_of_a_tsv_file_are_removed_only_where_a_program_added_them(
+    write_file, content, texts, is_noted
+):
+    table = read_table(write_file("a.tsv", content))
+    assert [row["text"] for row in table.rows] == texts and bool(table.notes) == is_noted
+
+
+def test_what_pandas_writes_is_read_back(tmp_path):
+    import pandas
+
+    frame = pandas.DataFrame(
+        {"text": ['He said "good"', "two\nlines", "a;b\tc,d", "café"], "label": ["a", "b", "a", "b"]}
+    )
+    for name, options in {
+        "a.tsv": {"sep": "\t"},
+        "b.csv": {"sep": ";"},
+        "c.csv": {"encoding": "utf-8-sig"},
+        "d.csv": {"encoding": "utf-16"},
+        "e.csv": {"encoding": "cp1252", "sep": ";"},
+        "f.tsv": {"sep": "\t", "quoting": csv.QUOTE_ALL},
+        "g.csv.gz": {},
+        "h.csv.zip": {},
+    }.items():
+        frame.to_csv(tmp_path / name, index=False, **options)
+        assert read_file(tmp_path / name) == frame.to_dict("records"), name
+
+
+def test_a_file_without_a_header_line(write_file, error_of):
+    path = write_file("a.csv", "good,pos\nbad,neg\n")
+    assert read_file(path, Reading(column_names=["text", "label"]))[0] == {"text": "good", "label": "pos"}
+    assert "data.reading.column_names=[NAME, ...]" in error_of(write_file("b.csv", "pos,pos\nbad,neg\n"))
+
+
+def test_a_repeated_header_line_is_no_row(write_file):
+    table = read_table(write_file("a.csv", "text,label\nx,a\ntext,label\ny,b\n"))
+    assert [row["text"] for row in table.rows] == ["x", "y"]
+    assert table.notes == ["lines that repeat the header were left out: 1"]
+
+
+def test_settings_override_what_the_file_says(write_file):
+    path = write_file("a.csv", 'text,label\n"x",a\n')
+    assert read_file(write_file("b.csv", "text,label\nx,a\n"), Reading(delimiter=";")) == [{"text,label": "x,a"}]
+    assert read_file(path, Reading(quotes=False)) == [{"text": '"x"', "label": "a"}]

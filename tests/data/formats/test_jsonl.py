@@ -13,6 +13,12 @@ def test_blank_lines_and_line_separators_inside_texts(write_file):
     assert read_file(write_file("rows.jsonl", text + "\n")) == rows
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.txt", "a.csv", "a.ndjson", "a"])
+def test_json_lines_are_read_under_any_suffix(write_file, name):
+    rows = [{"text": "good, cup", "label": "pos"}, {"text": "bad", "label": "neg"}]
+    assert read_file(write_file(name, "".join(json.dumps(row) + "\n" for row in rows))) == rows
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

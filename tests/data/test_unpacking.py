@@ -1,0 +1,74 @@
+"""Compressed data files."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+
+import pytest
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
+
+CSV = b"text,label\nx,a\n"
+ROWS = [{"text": "x", "label": "a"}]
+
+
+def zip_of(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name if "/" in name else name.replace("__", "."), content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "compression"),
+    [
+        ("a.csv.gz", gzip.compress(CSV), "gzip"),
+        ("a.csv", gzip.compress(CSV), "gzip"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x", "label": "a"}\n'), "gzip"),
+        ("a.csv.bz2", bz2.compress(CSV), "bzip2"),
+        ("a.csv.xz", lzma.compress(CSV), "xz"),
+        ("a.zip", zip_of(train__csv=CSV), "zip"),
+        ("a.csv.zip", zip_of(a__csv=CSV), "zip"),
+        ("a.csv.gz", CSV, None),
+    ],
+)
+def test_compressed_files(write_file, name, content, compression):
+    path = write_file(name, content)
+    check_file(path)
+    table = read_table(path)
+    assert (table.rows, table.compression) == (ROWS, compression) and is_file_name(name)
+
+
+def test_zstd(write_file):
+    zstandard = pytest.importorskip("zstandard")
+    assert read_file(write_file("a.csv.zst", zstandard.compress(CSV))) == ROWS
+    with pytest.raises(DataError, match="damaged zstd file"):
+        read_file(write_file("b.csv.zst", zstandard.compress(CSV)[:-4]))
+
+
+def test_a_zip_file_with_several_files_needs_a_name(write_file):
+    path = write_file("a.zip", zip_of(train__csv=CSV, test__csv=CSV, **{"__MACOSX/x": b""}))
+    with pytest.raises(DataError, match=r"holds 2 files .*train\.csv, test\.csv") as caught:
+        read_file(path)
+    assert f"data.train={path}/train.csv" in str(caught.value)
+    assert read_file(path / "test.csv") == ROWS and is_file_name(str(path / "test.csv"))
+    with pytest.raises(DataError, match=r"no file 'tset\.csv' in the archive.*Did you mean 'test\.csv'"):
+        read_file(path / "tset.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv.gz", gzip.compress(CSV)[:-6]),
+        ("a.csv.gz", gzip.compress(CSV)[:-8] + b"12345678"),
+        ("a.csv.bz2", bz2.compress(CSV)[:-3]),
+        ("a.csv.xz", lzma.compress(CSV)[:-3]),
+        ("a.zip", zip_of(a__csv=CSV)[:40]),
+    ],
+)
+def test_damaged_files_are_refused(write_file, error_of, name, content):
+    assert "damaged" in (message := error_of(write_file(name, content))) or "cannot be read" in message
