@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ft_toolkit.core.errors import DataError, ModelError
+from ft_toolkit.core.errors import DataError, ModelError, one_of
 from ft_toolkit.metrics import squad
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
@@ -35,7 +36,8 @@ from ft_toolkit.tasks.text.answer_windows import (
     find_frame,
     share_room,
 )
-from ft_toolkit.tasks.text.answers import FORMS, find_answers
+from ft_toolkit.tasks.text.answers import FORMS, Repair, find_answers
+from ft_toolkit.tasks.text.cells import Printed, form_notes
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.overlap import overlapping_sentence
 from ft_toolkit.tasks.text.windows import windows
@@ -81,7 +83,8 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
     """Check texts, and convert answers to {"text": [...], "answer_start": [...]}; empty lists mean no answer."""
     read: list[Row] = []
-    repaired: list[str] = []
+    repaired: list[Repair] = []
+    cells: list[Printed] = []
     n_repaired = 0
     for number, row in enumerate(rows, 1):
         row_name = f"{where}: row {number}" + (
@@ -102,16 +105,21 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
             )
         n_repaired += bool(located.repaired)
         repaired += located.repaired
+        cells += [] if located.cell is None else [located.cell]
         answers = {
             "text": [answer.text for answer in located.answers],
             "answer_start": [answer.start for answer in located.answers],
         }
         read.append({**{key: value for key, value in row.items() if key != "is_impossible"}, "answers": answers})
-    if not repaired:
-        return read, []
-    return read, [
-        f"{n_repaired} of {len(read)} rows had a wrong answer_start, which was corrected; the first: {repaired[0]}"
-    ]
+    notes = form_notes("answers", cells)
+    if repaired:
+        causes = Counter(repair.cause for repair in repaired)
+        counted = one_of(f"{n} {cause}" for cause, n in causes.most_common())
+        notes.append(
+            f"{n_repaired} of {len(read)} rows had a wrong answer_start, which was corrected ({counted}); the first: "
+            f"{repaired[0].text}"
+        )
+    return read, notes
 
 
 def _is_impossible(value: Any, where: str) -> bool | None:
