@@ -105,7 +105,7 @@ def test_corrected_offsets_are_counted_and_the_first_is_shown():
     assert rows == read([ROWS[0], ROWS[2], SILENT])
     (note,) = notes
     assert note.startswith(
-        "2 of 3 rows had a wrong answer_start, which was corrected (2 with only one occurrence); the first: f.json: row 1 (id a): "
+        "2 of 3 rows had a wrong answer_start, which was corrected (2 with only one occurrence); the first: f.json: row 1 "
     )
 
 
