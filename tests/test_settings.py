@@ -105,6 +105,7 @@ CHANGES |= {
 ELSEWHERE = {
     "task.max_answer_tokens": "tests/tasks/test_question_answering.py",
     "task.n_best": "tests/tasks/test_question_answering.py",
+    "data.on_bad_rows": "tests/data/test_bad_rows.py",
     "task.name": "tests/recipe/test_load_recipe.py",
     "task.stride": "tests/tasks/test_ner.py",
     **dict.fromkeys(

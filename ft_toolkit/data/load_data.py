@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ft_toolkit.core.errors import DataError, one_of
+from ft_toolkit.data.bad_rows import BadRow, NumberedRows, Read, read_good_rows
 from ft_toolkit.data.cards import Card, SplitName, load_card
 from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, map_columns, set_name
 from ft_toolkit.data.formats.base import RawRows
@@ -14,7 +15,7 @@ from ft_toolkit.data.local_files import check_file, is_file_name, read_file, rea
 from ft_toolkit.data.selection import SELECTION, Selector, hold_out
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
 from ft_toolkit.recipe.sections import DataSection
-from ft_toolkit.tasks.base import Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import Rows, Task, TaskSettings, is_labelled
 
 
 def check_sources(section: DataSection, task: Task) -> None:
@@ -58,6 +59,7 @@ def load_data(
     kept = tuple(dict.fromkeys(name for name in keep if name not in task.columns))
     splits: dict[SplitName, Rows] = {}
     groups: dict[SplitName, Groups] = {}
+    skipped: list[BadRow] = []
     for name, rows in raw.items():
         mapped = map_columns(rows, origin[name], task, names, kept)
         column = GroupColumn(section.group, is_required=name == "train")
@@ -65,8 +67,12 @@ def load_data(
             groups[name] = found
         labelled = labelled_rows(mapped, task, name, notes)
         if labelled:
-            splits[name], remarks = task.read_rows(labelled, settings, origin[name])
-            notes += [f"{name}: {remark}" for remark in remarks]
+            read = read_good_rows(
+                _numbered(mapped, task, origin[name], name), _reader(task, settings), section.on_bad_rows
+            )
+            splits[name] = read.rows
+            skipped += read.skipped
+            notes += [f"{name}: {note}" for note in read.notes]
     if "train" not in splits:
         raise _no_labels(origin.get("train", "train"), raw.get("train", []), task, "to train on")
     label_rows = None
@@ -84,7 +90,7 @@ def load_data(
     elif section.validation_fraction is not None:
         raise DataError("data.validation_fraction is set, but there are validation rows; remove it (set it to null)")
     ordered = {name: splits[name] for name in SPLITS if name in splits}
-    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows)
+    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows, skipped)
 
 
 def load_split(
@@ -121,10 +127,20 @@ def load_split(
     labelled = labelled_rows(mapped, task, split, notes)
     if not labelled:
         raise _no_labels(origin, rows, task, "to score")
-    read, remarks = task.read_rows(labelled, settings, origin)
-    notes += [f"{split}: {remark}" for remark in remarks]
+    read = read_good_rows(_numbered(mapped, task, origin, split), _reader(task, settings))
+    notes += [f"{split}: {note}" for note in read.notes]
     found = {} if groups is None else {split: groups}
-    return LoadedData({split: read}, {split: origin}, commit, card, notes, kept, found)
+    return LoadedData({split: read.rows}, {split: origin}, commit, card, notes, kept, found)
+
+
+def _numbered(mapped: Rows, task: Task, origin: str, split: SplitName) -> NumberedRows:
+    """Return the labelled rows with their numbers in the file."""
+    labelled = [(row, number) for number, row in enumerate(mapped, 1) if is_labelled(row, task)]
+    return NumberedRows([row for row, _ in labelled], [number for _, number in labelled], origin, split)
+
+
+def _reader(task: Task, settings: TaskSettings | None) -> Read:
+    return lambda rows, where: task.read_rows(rows, settings, where)
 
 
 def check_split(card: Card, split: SplitName) -> None:

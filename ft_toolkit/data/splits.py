@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.tasks.base import Row, Rows, Task, is_labelled
@@ -22,7 +23,7 @@ class LoadedData:
     own id if all ids differ, else the row number. `origin` is the source of each split, `commit` the Hub commit, `notes`
     list rows that were dropped or changed, and `card` is the data card, if the recipe names one. `kept` names extra
     columns, for scores per value; they are not part of a fingerprint. `groups` has the groups of the splits whose rows are not
-    independent. `label_rows` define the label names; None takes the training rows.
+    independent. `label_rows` define the label names; None takes the training rows. `skipped` are the rows that cannot be read.
     """
 
     splits: dict[SplitName, Rows]
@@ -33,6 +34,7 @@ class LoadedData:
     kept: tuple[str, ...] = ()
     groups: Mapping[SplitName, Groups] = field(default_factory=dict)
     label_rows: Rows | None = None
+    skipped: Sequence[BadRow] = ()
 
     @cached_property
     def split_fingerprints(self) -> dict[SplitName, str]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError, one_of
+from ft_toolkit.data.bad_rows import NumberedRows, read_good_rows
 from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, match_columns
 from ft_toolkit.data.in_memory import is_dataset, is_frame, is_series, plain_value, rows_of, type_name
 from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings
@@ -63,7 +64,9 @@ def read_inputs(data: Any, columns: InputColumns) -> Inputs:
     if len(records) < len(items) and task.text_column is not None:
         matched.setdefault(task.text_column, task.text_column)
     rows = [_row(item, matched, task) for item in items]
-    return Inputs(task.read_rows(_checked(rows, matched, task), None, "input")[0], notes)
+    checked = _checked(rows, matched, task)
+    numbered = NumberedRows(checked, range(1, len(checked) + 1), "input", "test")
+    return Inputs(read_good_rows(numbered, lambda rows, where: task.read_rows(rows, None, where)).rows, notes)
 
 
 def _row(item: Any, matched: Mapping[str, str], task: Task) -> dict[str, Any]:

@@ -87,6 +87,8 @@ class DataSection(Section):
     # whole groups, train_fraction adds whole groups, and intervals resample groups. Default: for question answering the
     # article title, else the context; the document where a CoNLL file marks documents; no groups for other tasks.
     group: Name | None = None
+    # Rows that cannot be read: error, or skip, which leaves out at most 10% of the rows and lists them in skipped_rows.jsonl.
+    on_bad_rows: Literal["error", "skip"] = "error"
     # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
     columns: dict[str, str] = Field(default_factory=dict)
     # How to read the files, where their content and names do not say enough: format, encoding, delimiter, quotes, column_names,

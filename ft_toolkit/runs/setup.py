@@ -9,8 +9,9 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment, files
-from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, claim
+from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, SKIPPED_ROWS, claim
 from ft_toolkit.core.run_records import write_environment
+from ft_toolkit.data.bad_rows import write_skipped_rows
 from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report import results as results_file
@@ -95,7 +96,7 @@ def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:
 
 
 def write_inputs(context: RunContext) -> None:
-    """Write the resolved recipe and the environment to the run folder."""
+    """Write the resolved recipe, the environment and the rows that were left out to the run folder."""
     prepared = context.prepared
     header = f"# The recipe of this run with all settings.    {context.command}\n"
     if prepared.substitutions:
@@ -104,4 +105,6 @@ def write_inputs(context: RunContext) -> None:
     else:
         recipe = context.loaded.to_yaml()
     files.write_file(context.folder / RECIPE, header + recipe)
+    if prepared.data.skipped:
+        write_skipped_rows(context.folder / SKIPPED_ROWS, prepared.data.skipped)
     write_environment(context.folder, results_file.run_environment(prepared, context.accelerator))

@@ -252,7 +252,8 @@ class Task:
     # The columns of a row by name.
     columns: Mapping[str, Column]
     # (rows with these columns, settings or None when predicting, file and split for messages) -> (rows in the form that all
-    # functions below expect, notes on changes). Raises DataError for an invalid row.
+    # functions below expect, notes on changes). Raises DataError for the first invalid row, with a message that begins with
+    # "{where}: row {number}"; the caller reads each row alone to find the others.
     read_rows: Callable[[Rows, Any, str], tuple[Rows, list[str]]]
     # settings -> a few rows for `--smoke`, the contract test and the documentation.
     sample_rows: Callable[[Any], Rows]

@@ -24,7 +24,17 @@ _FREE_SETTINGS = {
 }
 _FREE_SECTIONS = {"reference", "tracking", "hub"}
 # A fingerprint checks the rows, so their source may change.
-_FREE_DATA_SETTINGS = {"card", "train", "validation", "test", "columns", "validation_fraction", "group", "reading"}
+_FREE_DATA_SETTINGS = {
+    "card",
+    "train",
+    "validation",
+    "test",
+    "columns",
+    "validation_fraction",
+    "group",
+    "on_bad_rows",
+    "reading",
+}
 # A resumed run may split the rows of an optimizer step differently, but not change these rows: see `_step_size`.
 _STEP_SETTINGS = {"training.examples_per_batch", "training.gradient_accumulation_steps"}
 # Reads a file of a checkpoint: with several processes, on the main process only.

@@ -1,0 +1,137 @@
+"""Find all rows of a split that a task cannot read, and report them together or leave them out (`data.on_bad_rows`)."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from ft_toolkit.core.errors import DataError, one_of
+from ft_toolkit.core.files import write_file
+from ft_toolkit.data.cards import SplitName
+from ft_toolkit.tasks.base import Row, Rows
+
+# More bad rows than this share are never left out: the file as a whole is probably wrong.
+MAX_SKIPPED_SHARE = 0.1
+# Kinds of problems that a message shows.
+_SHOWN_KINDS = 5
+# A name of a file that occurs in no message.
+_ONE_ROW = "\0"
+_LOCATION = re.compile(rf"{_ONE_ROW}: row 1(?: \(id .*?\))?:? ")
+
+# (rows, location for messages) -> (rows in the form of the task, notes). Raises DataError; a message about a row begins with
+# "LOCATION: row N".
+Read = Callable[[Rows, str], tuple[Rows, list[str]]]
+
+# What a run does with bad rows.
+Policy = Literal["error", "skip"]
+
+
+@dataclass(frozen=True)
+class NumberedRows:
+    """Rows of a split, their numbers in the file from 1, and the file."""
+
+    rows: Rows
+    numbers: Sequence[int]
+    origin: str
+    split: SplitName
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that the task cannot read, its number in the file, and the problem."""
+
+    split: SplitName
+    number: int
+    row: Row
+    problem: str
+
+    @property
+    def name(self) -> str:
+        """The row in messages: its number and, if it has one, its id."""
+        row_id = self.row.get("id", self.number)
+        return f"row {self.number}" if str(row_id) == str(self.number) else f"row {self.number} (id {row_id})"
+
+
+@dataclass(frozen=True)
+class ReadRows:
+    """The rows in the form of the task, notes on them, and the rows that were left out."""
+
+    rows: Rows
+    notes: list[str]
+    skipped: list[BadRow] = field(default_factory=list)
+
+
+def read_good_rows(rows: NumberedRows, read: Read, policy: Policy | None = None) -> ReadRows:
+    """Read the rows of a split; with the policy "skip", leave out bad rows, up to MAX_SKIPPED_SHARE of all rows.
+
+    `policy` is data.on_bad_rows, None for a command without this setting. Raises DataError that names all bad rows.
+    """
+    try:
+        return ReadRows(*read(rows.rows, rows.origin))
+    except DataError:
+        bad = _find_bad_rows(rows, read)
+        if not bad:
+            raise
+        if policy != "skip" or len(bad) > MAX_SKIPPED_SHARE * len(rows.rows):
+            raise DataError(_describe(bad, rows, policy)) from None
+    bad_numbers = {row.number for row in bad}
+    good = [row for row, number in zip(rows.rows, rows.numbers, strict=True) if number not in bad_numbers]
+    read_rows, notes = read(good, rows.origin)
+    note = (
+        f"{len(bad)} of {len(rows.rows)} rows cannot be read and were left out (data.on_bad_rows=skip); the first: "
+        f"{bad[0].name}: {bad[0].problem}"
+    )
+    return ReadRows(read_rows, [note, *notes], bad)
+
+
+def _find_bad_rows(rows: NumberedRows, read: Read) -> list[BadRow]:
+    """Return the rows that cannot be read alone. Other errors are about all rows together."""
+    bad = []
+    for row, number in zip(rows.rows, rows.numbers, strict=True):
+        try:
+            read([row], _ONE_ROW)
+        except DataError as error:
+            problem, n_locations = _LOCATION.subn("", str(error), count=1)
+            if n_locations:
+                bad.append(BadRow(rows.split, number, row, problem))
+    return bad
+
+
+def _describe(bad: Sequence[BadRow], rows: NumberedRows, policy: Policy | None) -> str:
+    """Return the message for bad rows: for one row its problem, for several a line per kind of problem."""
+    if len(bad) == 1 and policy != "skip":
+        return f"{rows.origin}: {bad[0].name}: {bad[0].problem}"
+    kinds: dict[str, list[BadRow]] = {}
+    for row in bad:
+        kinds.setdefault(_kind(row.problem), []).append(row)
+    numbers = one_of((str(row.number) for row in bad), limit=3)
+    lines = [f"{rows.origin}: {len(bad)} of {len(rows.rows)} rows cannot be read, rows {numbers}"]
+    for same in sorted(kinds.values(), key=len, reverse=True)[:_SHOWN_KINDS]:
+        more = f"{len(same)} rows, such as " if len(same) > 1 else ""
+        lines.append(f"  {more}{same[0].name}: {same[0].problem}")
+    if len(kinds) > _SHOWN_KINDS:
+        lines.append(f"  ... and {len(kinds) - _SHOWN_KINDS} other kinds of problems")
+    limit = f"at most {MAX_SKIPPED_SHARE:.0%} of the rows"
+    remedies: dict[Policy | None, str] = {
+        "error": f"Correct them, or leave them out with data.on_bad_rows=skip ({limit})",
+        "skip": f"Correct them; data.on_bad_rows=skip leaves out {limit}",
+    }
+    return "\n".join([*lines, remedies.get(policy, "Correct them")])
+
+
+def _kind(problem: str) -> str:
+    """Return a problem without the quoted texts and numbers that differ between rows."""
+    return re.sub(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[0-9]+|\[.*?\]|\{.*?\}""", "", problem)
+
+
+def write_skipped_rows(path: Path, skipped: Sequence[BadRow]) -> None:
+    """Write one JSON object per row that was left out: split, row number, reason and the row."""
+    lines = [
+        json.dumps(
+            {"split": bad.split, "row": bad.number, "reason": bad.problem, **bad.row}, default=str, ensure_ascii=False
+        )
+        for bad in skipped
+    ]
+    write_file(path, "".join(f"{line}\n" for line in lines))
