@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from pydantic import ValidationError
 
 from ft_toolkit.cli.completion import complete_recipe, complete_run, complete_setting
-from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
 from ft_toolkit.core.verbosity import Verbosity
+from ft_toolkit.core.yaml12 import YamlError, parse_value
+from ft_toolkit.recipe.reading import Reading
 
 SplitChoice = Literal["test", "validation"]
 
@@ -53,6 +56,14 @@ Columns = Annotated[
         "the training run.",
     ),
 ]
+ReadingOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reading",
+        metavar="KEY=VALUE",
+        help="How to read the file, such as encoding=cp1251 or delimiter=';' (the settings of data.reading); repeatable.",
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the results to this file as JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more, such as the speed-ups in use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and results.")]
@@ -74,6 +85,28 @@ def parse_columns(pairs: list[str] | None) -> dict[str, str]:
             raise UsageError(f"--column {pair}: must be COLUMN=NAME, such as text=review")
         columns[column] = name
     return columns
+
+
+def parse_reading(pairs: list[str] | None) -> Reading | None:
+    """Return the settings of --reading, None without any. Raises UsageError."""
+    values = {}
+    for pair in pairs or []:
+        key, equals, text = pair.partition("=")
+        if not equals or key not in Reading.model_fields:
+            hint = did_you_mean(key, Reading.model_fields)
+            raise UsageError(
+                f"--reading {pair}: must be KEY=VALUE; allowed keys: {one_of(Reading.model_fields)}.{hint}"
+            )
+        try:
+            # a delimiter such as '|' is no YAML value
+            values[key] = text if key in ("delimiter", "encoding", "format", "sheet") else parse_value(text)
+        except YamlError as error:
+            raise UsageError(f"--reading {pair}: not a YAML value: {error.problem}") from None
+    try:
+        return Reading.model_validate(values) if values else None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"--reading {first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
 
 
 def check_output_folders(*files: Path | None) -> None:

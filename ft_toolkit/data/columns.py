@@ -96,7 +96,7 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
     try:
         matched = match_columns(present, names, list(task.columns), task)
     except DataError as error:
-        raise DataError(f"{where}: {error}") from None
+        raise DataError(f"{where}: {error}{_header_hint(rows, present)}") from None
     for name in keep:
         if name not in present:
             raise DataError(
@@ -111,6 +111,21 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
         {"id": row_id, **{column: row.get(name) for column, name in matched.items()}}
         for row_id, row in zip(ids, rows, strict=True)
     ]
+
+
+def _header_hint(rows: RawRows, present: Sequence[str]) -> str:
+    """Return advice if the names of the columns look like the values of a row: a number, a sentence, or a value below it."""
+    if not any(
+        name.replace(".", "").isdigit()
+        or len(name.split()) > 4
+        or (name.strip() and any(row.get(name) == name for row in rows))
+        for name in present
+    ):
+        return ""
+    return (
+        ". The first line of the file looks like a row. If it has no line with names of columns, add one, or set "
+        f"data.reading.column_names=[{', '.join(f'NAME_{n}' for n in range(1, len(present) + 1))}]"
+    )
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -22,6 +22,7 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with the ma
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 # Western European texts have at most two accented letters in a row (as in "Réé"); other alphabets have whole words of them.
 _FOREIGN_WORD = re.compile("[\xc0-\xff\u0160\u0161\u017d\u017e\u0178\u0152\u0153]{3}")
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x7f]")
 _WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")
 REMEDY = "save the file as UTF-8, or set its encoding: data.reading.encoding=NAME, such as cp1251 or shift_jis"
 
@@ -94,7 +95,7 @@ def _western_european(data: bytes, name: str, error: UnicodeDecodeError) -> Deco
         text = data.decode("cp1252")
     except UnicodeDecodeError:
         raise _invalid(data, name, "utf-8", error) from None
-    if is_damaged_utf8 or b"\x00" in data or _FOREIGN_WORD.search(text):
+    if is_damaged_utf8 or _CONTROL.search(data) or _FOREIGN_WORD.search(text):
         raise _invalid(data, name, "utf-8", error)
     words = [word for word, _ in Counter(_WORD.findall(text)).most_common(3)]
     examples = f" (such as {', '.join(words)})" if words else ""

@@ -11,9 +11,11 @@ from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, ma
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_groups
 from ft_toolkit.data.hub_datasets import read_hub
+from ft_toolkit.data.label_names import name_labels
 from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
 from ft_toolkit.data.selection import SELECTION, Selector, hold_out
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
+from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Rows, Task, TaskSettings, is_labelled
 
@@ -62,6 +64,7 @@ def load_data(
     skipped: list[BadRow] = []
     for name, rows in raw.items():
         mapped = map_columns(rows, origin[name], task, names, kept)
+        mapped = name_labels(mapped, section.reading, task, origin[name])
         column = GroupColumn(section.group, is_required=name == "train")
         if (found := find_groups(rows, mapped, task, column, origin[name], notes)) is not None:
             groups[name] = found
@@ -103,6 +106,7 @@ def load_split(
     *,
     keep: Sequence[str] = (),
     group: GroupColumn = DEFAULT_GROUP,
+    reading: Reading | None = None,
 ) -> LoadedData:
     """Read the labelled rows of a file, or of one split of a data card, in the same way as a run; name them `split`.
 
@@ -112,7 +116,7 @@ def load_split(
     card, commit = None if is_file_name(source) else load_card(source), None
     notes: list[str] = []
     if card is None:
-        file = read_table(Path(source))
+        file = read_table(Path(source), reading)
         rows, origin = file.rows, source
         notes += [f"{split}: {note}" for note in file.notes]
     else:
@@ -123,6 +127,7 @@ def load_split(
         rows, origin = raw[split], origins[split]
     kept = tuple(name for name in keep if name not in task.columns)
     mapped = map_columns(rows, origin, task, column_names(task, settings, explicit, trained), kept)
+    mapped = name_labels(mapped, reading, task, origin)
     groups = find_groups(rows, mapped, task, group, origin, notes)
     labelled = labelled_rows(mapped, task, split, notes)
     if not labelled:

@@ -17,6 +17,20 @@ from ft_toolkit.data.layouts import read_layout
 from ft_toolkit.data.unpacking import SUFFIXES, split_member, unpack
 from ft_toolkit.recipe.reading import Reading
 
+# The first bytes of files that people give by mistake, and what they are.
+_FOREIGN_FILES = {
+    b"%PDF": "a PDF document; extract its text first",
+    b"\xd0\xcf\x11\xe0": "an old Excel or Word file; save it as .xlsx or .csv",
+    b"{\\rtf": "an RTF document; save it as plain text",
+    b"SQLite format 3": "an SQLite database; export the table as .csv",
+    b"PK\x03\x04": "an Office document or a zip archive; save a table as .xlsx or .csv, name an archive .zip",
+    b"\x80\x04": "a pickle, which is not safe to load; save the rows as .jsonl or .parquet",
+    b"\x80\x05": "a pickle, which is not safe to load; save the rows as .jsonl or .parquet",
+    b"version https://git-lfs": "a pointer of Git LFS, not the file itself; run 'git lfs pull'",
+    b"<!DOCTYPE html": "a web page, perhaps of a failed download; download the file again",
+    b"<html": "a web page, perhaps of a failed download; download the file again",
+}
+
 
 @dataclass(frozen=True)
 class FileRows:
@@ -103,10 +117,13 @@ def choose_format(source: Source) -> Format:
     named = by_suffix.get(source.suffix)
     if named is not None and (not named.is_text or not source.data):
         return named
+    for magic, meaning in _FOREIGN_FILES.items():
+        if source.data.startswith(magic) and not any(
+            _fits(item, source) for item in file_formats() if not item.is_text
+        ):
+            raise DataError(f"{source.name}: is {meaning}")
     for candidate in file_formats():
-        if candidate.fits is None or (candidate.is_guess and named is not None):
-            continue
-        if (source.is_text or not candidate.is_text) and candidate.fits(source):
+        if not (candidate.is_guess and named is not None) and _fits(candidate, source):
             if named is not None and candidate is not named:
                 source.notes.append(
                     f"the content is {candidate.name}, not {source.suffix.removeprefix('.')} as the file is named; read as "
@@ -119,6 +136,10 @@ def choose_format(source: Source) -> Format:
             f"data.reading.format to one of {one_of([item.name for item in file_formats()], limit=20)}"
         )
     return named
+
+
+def _fits(candidate: Format, source: Source) -> bool:
+    return candidate.fits is not None and (source.is_text or not candidate.is_text) and candidate.fits(source)
 
 
 def _read_one(path: Path, reading: Reading) -> FileRows:

@@ -10,32 +10,34 @@ from typing import Any, TextIO
 
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.core.files import atomic_file, write_file
-from ft_toolkit.data.local_files import read_file
+from ft_toolkit.core.text_lines import split_lines
+from ft_toolkit.data.encoding import decode
+from ft_toolkit.data.local_files import read_table
+from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks.base import Row, Task
 
 OUTPUT_TYPES = (".jsonl", ".csv")
 
 
-def read_rows(text: str | None, source: Path | None) -> list[Row | str]:
+def read_rows(text: str | None, source: Path | None, reading: Reading | None = None) -> list[Row | str]:
     """Return the rows to predict: one text, the rows of a file, or the lines of standard input.
 
-    A .txt file and standard input hold one text per line. Raises UsageError for no source and for two sources.
+    A .txt file and standard input hold one text per line. Notes on how the file was read go to standard error. Raises
+    UsageError for no source and for two sources.
     """
     if text is not None and source is not None:
         raise UsageError("a text and --input FILE exclude each other; use one")
     if text is not None:
         return [text]
     if source is not None:
-        if source.suffix == ".txt" and source.is_file():
-            return _lines(source.read_text(encoding="utf-8-sig"))
-        return list(read_file(source))
+        table = read_table(source, reading)
+        for note in table.notes:
+            sys.stderr.write(f"note: {source}: {note}\n")
+        return [row["text"] for row in table.rows] if table.format == "txt" else list(table.rows)
     if sys.stdin.isatty():
         raise UsageError("no input; pass a text, --input FILE, or one text per line on standard input")
-    return _lines(sys.stdin.read())
-
-
-def _lines(text: str) -> list[Row | str]:
-    return [line for line in text.splitlines() if line.strip()]
+    text = decode(sys.stdin.buffer.read(), "standard input", None if reading is None else reading.encoding).text
+    return [line for line in split_lines(text) if line.strip()]
 
 
 def check_output(output: Path | None) -> None:

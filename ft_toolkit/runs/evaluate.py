@@ -23,6 +23,7 @@ from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedModel
+from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics, pipeline_tag
@@ -39,6 +40,7 @@ class EvaluationRequest:
     model           a run folder, a model folder, or a repository on the Hub
     source          a data file, or the name of a data card
     split           the split that the rows belong to
+    reading         how to read the file; None: content and name decide
     columns         names of the file's columns by the task's names; the run's names are the default
     group           the column with the group of a row; None uses the run's, else the task's
     slices          columns whose values divide the rows into groups with scores of their own
@@ -58,6 +60,7 @@ class EvaluationRequest:
     robustness: bool
     samples: int | None
     command: str
+    reading: Reading | None = None
 
 
 def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
         request.columns,
         trained_columns,
         keep=request.slices,
+        reading=request.reading,
         group=group,
     )
 

@@ -386,3 +386,20 @@ def test_line_separators_inside_a_text_do_not_split_it(tmp_path):
         "first line\u2028still the first\nsecond\x0cstill\x85the second\r\n", encoding="utf-8"
     )
     assert len(read_file(tmp_path / "a.txt")) == 2
+
+
+def test_a_first_line_that_looks_like_a_row_gets_the_remedy(tmp_path):
+    (tmp_path / "a.csv").write_text("a good cup of warm tea,pos\nbad,neg\nfine,pos\n", encoding="utf-8")
+    path = str(tmp_path / "a.csv")
+    with pytest.raises(
+        DataError, match=r"The first line of the file looks like a row.*column_names=\[NAME_1, NAME_2\]"
+    ):
+        load_data(DataSection(train=path, validation=path), TASK)
+
+
+def test_integer_tags_get_given_names(tmp_path, write):
+    path = write("a.jsonl", [{"tokens": ["Anna", "left"], "tags": [1, 0]}])
+    section = DataSection(train=path, validation=path, reading={"label_names": ["O", "B-PER"]})
+    assert load_data(section, find_tasks()["ner"]).splits["train"][0]["entities"] == [
+        {"start": 0, "end": 4, "label": "PER"}
+    ]

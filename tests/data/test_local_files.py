@@ -6,7 +6,8 @@ import re
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.local_files import check_file, read_file
+from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
+from ft_toolkit.recipe.reading import Reading
 
 
 @pytest.mark.parametrize(
@@ -71,3 +72,59 @@ def test_a_file_without_read_permission_is_refused(write_file, error_of):
     path = write_file("a.csv", "text,label\nx,a\n")
     path.chmod(0)
     assert error_of(path) == "a.csv: cannot read the file: Permission denied"
+
+
+def test_a_pattern_reads_all_files_in_the_order_of_their_names(write_file, error_of):
+    import pyarrow
+    import pyarrow.parquet
+
+    for number in (1, 0):
+        path = write_file(f"train-0000{number}-of-00002.parquet", b"")
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist([{"text": f"x{number}"}]), path)
+    pattern = path.with_name("train-*.parquet")
+    table = read_table(pattern)
+    assert [row["text"] for row in table.rows] == ["x0", "x1"] and is_file_name(str(pattern))
+    assert table.notes == ["2 files: train-00000-of-00002.parquet, train-00001-of-00002.parquet"]
+    assert "no file matches this pattern" in error_of(path.with_name("test-*.parquet"))
+    write_file("train-2.csv", "text\nx\n")
+    assert "the files have different formats" in error_of(path.with_name("train-*"))
+
+
+@pytest.mark.parametrize("name", ["a*b.csv", "a[1].csv"])
+def test_a_file_whose_name_looks_like_a_pattern_is_read(write_file, name):
+    assert read_file(write_file(name, "text\nx\n")) == [{"text": "x"}]
+
+
+def test_the_format_can_be_set(write_file, error_of):
+    path = write_file("a.txt", '{"a": 1}\n{"a": 2}\n')
+    assert read_file(path) == [{"a": 1}, {"a": 2}]
+    assert any("data.reading.format=txt overrides this" in note for note in read_table(path).notes)
+    assert read_file(path, Reading(format="txt"))[0] == {"text": '{"a": 1}'}
+    with pytest.raises(DataError, match=r"unknown format 'tx'; allowed: .*Did you mean 'txt'"):
+        read_file(path, Reading(format="tx"))
+
+
+def test_lines_that_look_like_columns_are_noted_in_a_text_file(write_file):
+    assert "data.reading.format=csv" in read_table(write_file("a.txt", "x\ta\ny\tb\n")).notes[0]
+    assert read_table(write_file("b.txt", "x\ta\nyb\n")).notes == []
+
+
+@pytest.mark.parametrize("content", [b"\x00\x01\x02\xff", b"%PDF-1.7\n\xe2\xe3", b"\xd0\xcf\x11\xe0\xa1\xb1"])
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.jsonl", "a.txt", "a.conll", "a.xyz"])
+def test_binary_files_are_refused(write_file, error_of, name, content):
+    message = error_of(write_file(name, content))
+    assert any(
+        problem in message for problem in ("not valid UTF-8", "unknown file type", "a PDF document", "an old Excel")
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "is a pointer of Git LFS"),
+        ("<!DOCTYPE html>\n<html></html>", "is a web page"),
+        (b"PK\x03\x04 word/document.xml", "is an Office document or a zip archive"),
+    ],
+)
+def test_files_of_other_kinds_are_named(write_file, error_of, content, message):
+    assert message in error_of(write_file("a.csv", content))

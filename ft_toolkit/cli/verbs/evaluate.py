@@ -8,7 +8,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ft_toolkit.cli.arguments import Columns, ModelArgument, Quiet, SplitChoice, Verbose, parse_columns, verbosity_of
+from ft_toolkit.cli.arguments import (
+    Columns,
+    ModelArgument,
+    Quiet,
+    ReadingOption,
+    SplitChoice,
+    Verbose,
+    parse_columns,
+    parse_reading,
+    verbosity_of,
+)
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.run_folder import is_local
@@ -22,6 +32,7 @@ def evaluate(
         SplitChoice, typer.Option(help="Name of the split in the results; for a data card, the split to read.")
     ] = "test",
     column: Columns = None,
+    reading: ReadingOption = None,
     group: Annotated[
         str | None,
         typer.Option(
@@ -65,8 +76,9 @@ def evaluate(
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
     columns = parse_columns(column)
+    how_to_read = parse_reading(reading)
     if is_file_name(data):
-        check_file(Path(data))
+        check_file(Path(data), how_to_read)
     else:
         check_split(load_card(data), split)
     check_folder(output, resume=False)
@@ -83,6 +95,7 @@ def evaluate(
         data,
         split=split,
         columns=columns,
+        reading=how_to_read,
         group=group,
         slices=slices or [],
         output=output,

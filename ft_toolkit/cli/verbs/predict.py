@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.arguments import Columns, ModelArgument, parse_columns
+from ft_toolkit.cli.arguments import Columns, ModelArgument, ReadingOption, parse_columns, parse_reading
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.run_folder import is_local
@@ -17,12 +17,13 @@ def predict(
         str | None, typer.Argument(help="A text. Default: --input, or standard input with a text per line.")
     ] = None,
     input_file: Annotated[
-        Path | None, typer.Option("--input", help="Rows: txt (a text per line), csv, tsv, json, jsonl or parquet.")
+        Path | None, typer.Option("--input", help="Rows: txt (a text per line), csv, json, parquet or another format.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="File to write: .jsonl or .csv. Default: JSON lines on standard output.")
     ] = None,
     column: Columns = None,
+    reading: ReadingOption = None,
 ) -> None:
     """Predict with a finished model.
 
@@ -37,7 +38,7 @@ def predict(
     columns = parse_columns(column)
     prediction.check_output(output)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
-    rows = prediction.read_rows(text, input_file)
+    rows = prediction.read_rows(text, input_file, parse_reading(reading))
     load_libraries()
     prediction.predict(model, rows, columns, output)
 

@@ -1,0 +1,69 @@
+"""Excel workbooks (.xlsx), read with openpyxl (extra `formats`): the first row of a sheet holds the names of the columns."""
+
+import datetime
+import io
+import zipfile
+from typing import Any
+
+from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.data.formats.base import Format, RawRows, Source
+
+
+def read(source: Source) -> RawRows:
+    """Return one row per row of the sheet that is not empty; a date is ISO 8601 text. Raises DataError.
+
+    The sheet is the first one, unless the setting `sheet` names another.
+    """
+    try:
+        import openpyxl
+        from openpyxl.utils.exceptions import InvalidFileException
+    except ImportError:
+        raise DataError(
+            f"{source.name}: reading Excel files needs the package openpyxl: pip install 'ft-toolkit[formats]'"
+        ) from None
+    try:
+        book = openpyxl.load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
+        raise DataError(f"{source.name}: not a readable Excel file: {error}") from None
+    names = book.sheetnames
+    name = source.reading.sheet or names[0]
+    if name not in names:
+        raise DataError(f"{source.name}: no sheet '{name}'; it has {one_of(names)}.{did_you_mean(name, names)}")
+    if len(names) > 1 and source.reading.sheet is None:
+        source.notes.append(
+            f"the sheet '{name}' is read, not {one_of(names[1:])}; data.reading.sheet=NAME chooses another"
+        )
+    cells = [list(row) for row in book[name].iter_rows(values_only=True)]
+    book.close()
+    return _rows([row for row in cells if any(value is not None for value in row)], source)
+
+
+def _rows(cells: list[list[Any]], source: Source) -> RawRows:
+    if not cells:
+        return []
+    width = max(len(row) - next((i for i, value in enumerate(reversed(row)) if value is not None), 0) for row in cells)
+    names = source.reading.column_names
+    header = names or [str(value) if value is not None else "" for value in cells[0][:width]]
+    if len(set(header)) < len(header):
+        raise DataError(
+            f"{source.name}:1: duplicate or empty names of columns: {one_of(header)}; name every column, or if the sheet "
+            "has no names, set data.reading.column_names=[NAME, ...]"
+        )
+    if width > len(header):
+        raise DataError(f"{source.name}: a row has {width} cells, but there are {len(header)} names of columns")
+    rows = cells if names else cells[1:]
+    return [dict(zip(header, [*map(_plain, row), *[None] * len(header)], strict=False)) for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    return str(value) if isinstance(value, datetime.timedelta) else value
+
+
+def fits(source: Source) -> bool:
+    """Return whether the file is a zip file with a workbook."""
+    return source.data.startswith(b"PK\x03\x04") and b"xl/workbook.xml" in source.data
+
+
+FORMAT = Format(name="excel", suffixes=(".xlsx", ".xlsm"), read=read, fits=fits, order=1, is_text=False)

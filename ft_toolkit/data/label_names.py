@@ -1,0 +1,45 @@
+"""Names for labels that are integers in the files (`data.reading.label_names`)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.recipe.reading import Reading
+from ft_toolkit.tasks.base import Row, Task
+
+
+def name_labels(rows: list[Row], reading: Reading | None, task: Task, where: str) -> list[Row]:
+    """Return the rows with names instead of integers in the answer columns; unchanged without `label_names`.
+
+    Integers may be written as text, and in lists. -1 marks a row without a label, as on the Hub. Raises DataError, with
+    `where` and the row, for an integer without a name.
+    """
+    if reading is None or reading.label_names is None:
+        return rows
+    answers = [name for name, column in task.columns.items() if column.is_answer]
+    named: list[Row] = []
+    for number, row in enumerate(rows, 1):
+        values = {
+            column: _name(row[column], reading.label_names, f"{where}: row {number}: column '{column}'")
+            for column in answers
+            if column in row
+        }
+        named.append({**row, **values})
+    return named
+
+
+def _name(value: Any, names: Sequence[str], where: str) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_name(item, names, where) for item in value]
+    if isinstance(value, str) and value.strip() and all(part.isdigit() for part in value.split()):
+        parts = [_name(int(part), names, where) for part in value.split()]
+        return parts if len(parts) > 1 else parts[0]
+    if value in (-1, "-1"):
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        return value
+    if value != int(value) or not 0 <= value < len(names):
+        raise DataError(
+            f"{where}: {value} has no name; data.reading.label_names has {len(names)} names, for 0 to {len(names) - 1}"
+        )
+    return names[int(value)]
