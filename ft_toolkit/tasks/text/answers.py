@@ -73,7 +73,12 @@ def find_answers(value: Any, context: str, where: str) -> LocatedAnswers:
             raise DataError(f"{where}: {_not_found(text, positions, start, context)}")
         answers.append(Answer(form, position))
         if form != text:
-            repaired.append(Repair(f"{where}: the answer {_short(text)} has another Unicode form", "Unicode form"))
+            repaired.append(
+                Repair(
+                    f"{where}: the answer {_short(text)} has another Unicode form than the context",
+                    "in another Unicode form",
+                )
+            )
         elif start is not None:
             given = f"{where}: the answer {_short(text)} is at character {position}, not at character {start} as given"
             repaired.append(Repair(given, cause))

@@ -8,6 +8,7 @@ from typing import Any
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.metrics.spans import TAG, find_scheme, read_tags
 from ft_toolkit.tasks.base import Row, Rows
+from ft_toolkit.tasks.text.entity_offsets import offset_notes
 from ft_toolkit.tasks.text.windows import Span
 from ft_toolkit.tasks.text.words import find_words, place_words
 
@@ -56,7 +57,7 @@ def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
         )
     if n_stripped:
         notes.append(f"{n_stripped} entities started or ended with white space, which was removed")
-    return rows_read, notes
+    return rows_read, [*notes, *offset_notes(rows_read)]
 
 
 def _read_words(row: Row, where: str) -> dict[str, Any]:

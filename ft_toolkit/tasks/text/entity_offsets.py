@@ -1,0 +1,107 @@
+"""Find entities with a boundary inside a word, which usually means that their offsets count something else."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ft_toolkit.core.errors import one_of
+from ft_toolkit.tasks.base import Rows
+from ft_toolkit.tasks.text.windows import Span
+from ft_toolkit.tasks.text.words import find_words
+
+# A cause explains the offsets if it moves this share of the entities inside words to the boundaries of words.
+EXPLAINED = 0.8
+
+
+@dataclass(frozen=True)
+class _Inside:
+    """An entity with a boundary inside a word: the text, its words, and the span."""
+
+    text: str
+    words: Sequence[Span]
+    span: Span
+
+    @property
+    def spans(self) -> list[Span]:
+        """The span, and the span with the white space at its end, which reading the row has removed."""
+        start, end = self.span
+        return [self.span, (start, end + 1)] if self.text[end : end + 1].isspace() else [self.span]
+
+    @property
+    def example(self) -> str:
+        """The entity and the word that it cuts, such as "'Ann' in 'Anna'"."""
+        start, end = self.span
+        first, last = _word_at(self.words, start), _word_at(self.words, end - 1)
+        whole = self.text[first[0] if first else start : last[1] if last else end]
+        return f"{self.text[start:end]!r} in {whole!r}"
+
+
+def offset_notes(rows: Rows) -> list[str]:
+    """Return a note on entities that start or end inside a word, with the likely cause; none if there are no such entities.
+
+    `rows` have text and entities; rows with tokens have their own words and are not checked.
+    """
+    checked = [row for row in rows if row.get("entities") and row.get("tokens") is None]
+    inside = [entity for row in checked for entity in _inside_words(row["text"], row["entities"])]
+    if not inside:
+        return []
+    total = sum(len(row["entities"]) for row in checked)
+    examples = one_of(entity.example for entity in inside[:2])
+    note = f"{len(inside)} of {total} entities start or end inside a word (such as {examples})"
+    for cause, moved in _CAUSES.items():
+        n_explained = sum(
+            any(_is_whole(entity, moved(entity.text, span)) for span in entity.spans) for entity in inside
+        )
+        if n_explained >= EXPLAINED * len(inside):
+            return [f"{note}. {cause} explains {n_explained} of them: {_RULE}"]
+    return [f"{note}. Are the offsets right? {_RULE[0].upper()}{_RULE[1:]}"]
+
+
+_RULE = "`start` and `end` count characters from 0, and `end` is the first character after the entity"
+
+
+def _inside_words(text: str, entities: Sequence[Mapping[str, Any]]) -> Iterator[_Inside]:
+    words = find_words(text)
+    for entity in entities:
+        span = entity["start"], entity["end"]
+        if any(_is_inside(words, position) for position in span):
+            yield _Inside(text, words, span)
+
+
+def _word_at(words: Sequence[Span], position: int) -> Span | None:
+    """Return the word that contains a character."""
+    number = bisect_right(words, position, key=lambda word: word[0]) - 1
+    return words[number] if number >= 0 and position < words[number][1] else None
+
+
+def _is_inside(words: Sequence[Span], boundary: int) -> bool:
+    """Return whether a boundary is between two characters of a word."""
+    word = _word_at(words, boundary)
+    return word is not None and word[0] < boundary
+
+
+def _is_whole(entity: _Inside, span: Span | None) -> bool:
+    """Return whether a span starts and ends at boundaries of words and holds more than white space."""
+    if span is None or not 0 <= span[0] < span[1] <= len(entity.text):
+        return False
+    return bool(entity.text[span[0] : span[1]].strip()) and not any(_is_inside(entity.words, end) for end in span)
+
+
+def _in_units(encoding: str, size: int) -> Callable[[str, Span], Span | None]:
+    """Return a function that converts a span in units of an encoding to characters."""
+
+    def moved(text: str, span: Span) -> Span | None:
+        encoded = text.encode(encoding, "surrogatepass")
+        start, end = (len(encoded[: size * position].decode(encoding, "ignore")) for position in span)
+        return (start, end) if (start, end) != span else None
+
+    return moved
+
+
+# The span that was meant, if the cause is right.
+_CAUSES: dict[str, Callable[[str, Span], Span | None]] = {
+    "An `end` that is the last character of the entity": lambda text, span: (span[0], span[1] + 1),
+    "Offsets in UTF-16 units": _in_units("utf-16-le", 2),
+    "Offsets in bytes": _in_units("utf-8", 1),
+}
