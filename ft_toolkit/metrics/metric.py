@@ -25,6 +25,8 @@ class Metric:
     # Whether the metric is the mean of one value per example, each between 0 and `best`. Implies `is_share`. If all
     # these values are 0 or `best`, the metric is the share of right examples and has Wilson's interval.
     is_mean: bool = False
+    # Whether the metric is the unweighted mean of one score per class, which is too low on few rows per class.
+    is_macro: bool = False
     # Whether the metric is Pearson's correlation of two numbers per example, which has Fisher's interval.
     is_pearson: bool = False
     # Whether the metric scores the second of exactly two labels only. It is skipped for other numbers of labels.

@@ -253,7 +253,9 @@ def metrics(settings: Settings) -> dict[str, Metric]:
     """Return the metrics. An entity is right when its boundaries and its type are; f1_boundary ignores the type."""
     return {
         **{name: Metric(spans.micro(name), is_share=True) for name in ("f1", "precision", "recall")},
-        "f1_macro": Metric(spans.f1_macro, is_share=True, hub_name="f1", hub_arguments={"average": "macro"}),
+        "f1_macro": Metric(
+            spans.f1_macro, is_share=True, is_macro=True, hub_name="f1", hub_arguments={"average": "macro"}
+        ),
         "f1_boundary": Metric(spans.f1_boundary, is_share=True),
     }
 

@@ -3,11 +3,12 @@
 import pytest
 
 from ft_toolkit.core.run_records import EvaluationResults, RunResults
-from ft_toolkit.core.run_scores import SplitScores
+from ft_toolkit.core.run_scores import ClassScores, MetricScore, SplitScores
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.wording import (
     compare_with_baselines,
     equal_metrics,
+    few_rows_per_class,
     group_name,
     reference_line,
     selection_line,
@@ -149,3 +150,18 @@ def test_without_test_rows_the_score_is_optimistic():
     optimistic = "the score is optimistic: these rows also selected the checkpoint (by accuracy)"
     assert optimistic in selection_line(results_with([], split="validation"), None)
     assert "selected by loss on the validation rows" in selection_line(results_with([]), "loss")
+
+
+@pytest.mark.parametrize(
+    ("classes", "rows", "is_macro", "warned"),
+    [(12, 8, True, True), (12, 40, True, False), (4, 8, True, False), (12, 8, False, False)],
+)
+def test_macro_averages_over_many_classes_with_few_rows_are_called_uncertain(
+    classes: int, rows: int, is_macro: bool, warned: bool
+) -> None:
+    per_class = [ClassScores(label=str(i), support=rows) for i in range(classes)]
+    score = MetricScore(value=0.5, low=0.4, high=0.6)
+    scores = SplitScores(n=classes * rows, metrics={"m": score}, per_class=per_class)
+    text = few_rows_per_class(scores, {"m": Metric(lambda p, r: 0.5, is_macro=is_macro)})
+    assert (text is not None) is warned
+    assert not warned or f"{classes} classes have {rows} rows each" in str(text)

@@ -15,7 +15,7 @@ from ft_toolkit.evaluation.statistics.significance import (
     pair_scores,
     smallest_detectable_difference,
 )
-from ft_toolkit.metrics.bootstrap import bca_95, central_95, resample, varies
+from ft_toolkit.metrics.bootstrap import bca_95, central_95, resample, shifted_95, varies
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Rows, Task
 
@@ -108,21 +108,26 @@ def score_interval(
     """Return {low, high}: the 95% interval of a score on examples, given its bootstrap resamples.
 
     A share of right examples has Wilson's interval and a Pearson correlation Fisher's. Other metrics have the interval of
-    `varying_interval`, on up to FEW_EXAMPLES examples with the corrections of `bca_95`.
+    `shifted_95`, on up to FEW_EXAMPLES examples that of `bca_95`. Both ends are None if all resamples are equal or undefined.
     """
     right = right_examples(metric, predictions, references)
     if right is not None:
         low, high = wilson(int(right.sum()), len(right))
         return {"low": low * metric.best, "high": high * metric.best}
-    n = len(references)
+    n, score = len(references), metric.fn(predictions, references)
     if metric.is_pearson:
-        return _fisher_interval(metric.fn(predictions, references), n)
-    if 1 < n <= FEW_EXAMPLES and varies(resamples):
+        return _fisher_interval(score, n)
+    if not varies(resamples):
+        return {"low": None, "high": None}
+    ends: tuple[float, float] | None = None
+    if 1 < n <= FEW_EXAMPLES:
         left_out = [metric.fn(np.delete(predictions, i, axis=0), np.delete(references, i, axis=0)) for i in range(n)]
-        ends = bca_95(resamples, metric.fn(predictions, references), np.array(left_out))
-        if ends is not None:
-            return _with_width(*ends)
-    return varying_interval(resamples)
+        ends = bca_95(resamples, score, np.array(left_out))
+    ends = ends or shifted_95(resamples, score)
+    if ends is None:
+        return {"low": None, "high": None}
+    low, high = ends
+    return _with_width(max(low, 0.0), min(high, metric.best)) if metric.is_share else _with_width(low, high)
 
 
 def _fisher_interval(correlation: float, n: int) -> dict[str, float | None]:

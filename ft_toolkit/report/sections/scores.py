@@ -13,6 +13,7 @@ from ft_toolkit.report.sections.calibration import abstention_sentence
 from ft_toolkit.report.sections.groups import shown_gaps
 from ft_toolkit.report.wording import (
     compare_with_baselines,
+    few_rows_per_class,
     plain_name,
     reference_line,
     reload_check_line,
@@ -25,6 +26,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
     cards = _cards(run)
     results, first = run.results, run.splits[0]
     findings = [abstention_sentence(run, first), *shown_gaps(run, first)]
+    few_rows = [(split, few_rows_per_class(results.scores[split], run.metrics)) for split in run.splits]
     return {
         "cards": cards,
         "has_reference": any(card["has_reference"] for card in cards),
@@ -34,6 +36,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
             *filter(None, [reference_line(results), reload_check_line(results)]),
             *([selection_line(results, run.selection_metric)] if isinstance(results, RunResults) else []),
             *(f"On {first}: {text}" for text in findings if text),
+            *(f"On {split}, {text}." for split, text in few_rows if text),
         ],
         "resamples": results.bootstrap_samples,
     }

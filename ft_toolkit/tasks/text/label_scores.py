@@ -22,6 +22,7 @@ def label_metrics(problem_type: ProblemType) -> dict[str, Metric]:
             classification.averaged(score, average),
             is_share=True,
             is_mean=average == "micro" and not is_multi_label,
+            is_macro=average == "macro",
             needs_two_labels=average == "binary",
             is_detail=score != "f1",
             short_names=(score,) if average == "macro" else (),
