@@ -21,7 +21,7 @@ from ft_toolkit.core.json_records import (
     write_record,
 )
 from ft_toolkit.core.run_folder import ENVIRONMENT, INFERENCE, LEARNING_CURVE, RECIPE, RESULTS
-from ft_toolkit.core.run_scores import MetricScore, Score, SplitScores
+from ft_toolkit.core.run_scores import MetricScore, Score, SplitScores, says_nothing
 from ft_toolkit.core.yaml12 import YamlError, parse_yaml
 
 # --- results.json
@@ -156,6 +156,12 @@ class Results(FileRecord):
         """Return the keys that were read or set, with version and kind."""
         return {"schema_version": self.schema_version, "kind": self.kind, **super().as_json()}
 
+    def prefers_higher(self, metric: str) -> bool:
+        """Return whether a higher value of a metric, or of `loss`, is better."""
+        if metric == self.main_metric:
+            return self.greater_is_better
+        return metric != "loss" and metric not in self.lower_is_better
+
     @property
     def is_smoke(self) -> bool:
         """Whether this is a smoke run, whose scores mean nothing."""
@@ -187,6 +193,22 @@ class RunResults(ScoredResults):
     training: TrainingFacts
     reference: Reference | None = None
     reload_proof: ReloadCheck | None = None
+
+    def selected_by(self, selection: str | None) -> str:
+        """Return the name of the score that selected the checkpoint.
+
+        `selection` is the recipe's metric_for_best_model; None is the main metric. While that metric says nothing, the loss
+        selects. Versions that did not do this kept the first checkpoint, whose loss is not the lowest.
+        """
+        metric = selection or self.main_metric
+        silent = [
+            record
+            for record in self.training.evaluations
+            if says_nothing(record.score(metric), greater_is_better=self.prefers_higher(metric))
+        ]
+        losses = {record.step: record.validation_loss for record in silent if record.validation_loss is not None}
+        best_loss = losses.get(self.training.best_step or 0)
+        return "loss" if best_loss is not None and best_loss == min(losses.values()) else metric
 
 
 class EvaluationResults(ScoredResults):

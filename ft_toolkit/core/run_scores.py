@@ -20,6 +20,14 @@ class Score(Interval):
     value: float | None
 
 
+def says_nothing(score: float | None, *, greater_is_better: bool) -> bool:
+    """Return whether a validation score cannot select a checkpoint: it is undefined, or 0 where a higher score is better.
+
+    BLEU and ROUGE are 0 as long as no word is right, and the correlation with a constant prediction is undefined.
+    """
+    return score is None or (score == 0 and greater_is_better)
+
+
 class MetricScore(Score):
     """A metric on all examples of a split."""
 

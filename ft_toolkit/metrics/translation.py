@@ -1,53 +1,80 @@
 """BLEU, chrF and TER of translations as in sacrebleu (Post 2018, arXiv:1804.08771), from 0 to 100.
 
 Each metric is a function of sums over the examples: `statistics` is computed once, and a resample only adds rows. Texts are not
-lower-cased or tokenized beforehand. Report `signatures` with a score, because BLEU differs by several points between
-tokenizations.
+lower-cased beforehand. The script of the references decides how BLEU and TER cut texts into words; a language code does not,
+because its spelling varies (zh, zh_CN, zho_Hans). Report `signatures` with a score, because BLEU differs by several points
+between tokenizations.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from ft_toolkit.core.words import count_scripts
+
 Array = np.ndarray
 # Columns of `statistics`: BLEU's lengths (2), matches (4) and n-grams (4); chrF's (hypothesis, reference, match) for each
-# order; TER's edits and mean reference length; words; references.
+# order; TER's edits and mean reference length; words; references; the tokenizer (the same in every row).
 CHAR_ORDER, BETA = 6, 2
 _BLEU = slice(0, 10)
 _CHRF = slice(10, 10 + 3 * CHAR_ORDER)
 _TER = slice(_CHRF.stop, _CHRF.stop + 2)
-_WORDS, _REFERENCES = _TER.stop, _TER.stop + 1
-# Languages without spaces, for which BLEU's default tokenizer (13a) finds no words: sacrebleu's tokenizer for Chinese, and
-# single characters for the others, because its tokenizers for Japanese and Korean require further packages.
-TOKENIZERS = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
+_WORDS, _REFERENCES, _TOKENIZER = _TER.stop, _TER.stop + 1, _TER.stop + 2
+# sacrebleu's tokenizers by their number in the last column. The default 13a finds no words in scripts without spaces: `zh` cuts
+# Chinese into characters; `char` serves the others, because sacrebleu's tokenizers for Japanese and Korean require further
+# packages and there is none for Thai, Lao, Khmer and Burmese.
+_TOKENIZERS = ("13a", "zh", "char")
+# The tokenizers of earlier versions, which chose by the language code and saved no number.
+_EARLIER = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
 
 
-def statistics(
-    predictions: Sequence[str], references: Sequence[Sequence[str]], target_language: str | None = None
-) -> Array:
-    """Return the counts of each example, shape (examples, 32)."""
-    bleu, _, ter = _scorers(target_language)
+def choose_tokenizer(texts: Iterable[str]) -> str:
+    """Return the name of sacrebleu's tokenizer for the scripts of reference texts: 13a, zh or char."""
+    counts = count_scripts(texts)
+    without_spaces = counts.han + counts.kana + counts.southeast + counts.hangul
+    if 10 * counts.han >= 9 * without_spaces and 10 * counts.han > counts.total:
+        return "zh"  # cuts words of other scripts as 13a does, so a tenth of the words is enough
+    return "char" if 2 * without_spaces > counts.total else "13a"
+
+
+def tokenizer_of(statistics: Array, target_language: str | None) -> str:
+    """Return the name of the tokenizer that an array of `statistics` was computed with.
+
+    Arrays of earlier versions do not have it; it follows from the language code then.
+    """
+    if statistics.shape[1] <= _TOKENIZER:
+        return _EARLIER.get(target_language or "", _TOKENIZERS[0])
+    return _TOKENIZERS[int(statistics[0, _TOKENIZER])]
+
+
+def statistics(predictions: Sequence[str], references: Sequence[Sequence[str]]) -> Array:
+    """Return the counts of each example, shape (examples, 33)."""
+    tokenizer = choose_tokenizer(chain.from_iterable(references))
+    bleu, _, ter = _scorers(tokenizer)
+    cut = bleu.tokenizer if tokenizer != _TOKENIZERS[0] else str
     rows = []
     for prediction, texts in zip(predictions, references, strict=True):
-        counts, edits = bleu.sentence_score(prediction, texts), ter.sentence_score(prediction, texts)
+        counts = bleu.sentence_score(prediction, texts)
+        edits = ter.sentence_score(cut(prediction), [cut(text) for text in texts])
         rows.append(
             [
                 *(counts.sys_len, counts.ref_len, *counts.counts, *counts.totals),
                 *_best_chrf(prediction, texts),
                 *(edits.num_edits, edits.ref_length),
-                *(len(prediction.split()), len(texts)),
+                *(len(cut(prediction).split()), len(texts), _TOKENIZERS.index(tokenizer)),
             ]
         )
-    return np.array(rows, np.float64).reshape(len(rows), _REFERENCES + 1)
+    return np.array(rows, np.float64).reshape(len(rows), _TOKENIZER + 1)
 
 
-def _scorers(target_language: str | None) -> tuple[Any, Any, Any]:
+def _scorers(tokenizer: str) -> tuple[Any, Any, Any]:
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     # effective_order changes no count, and prevents a warning about sentence scores, which are not used
-    bleu = BLEU(tokenize=TOKENIZERS.get(target_language or "", "13a"), effective_order=True, force=True)
+    bleu = BLEU(tokenize=tokenizer, effective_order=True, force=True)
     return bleu, CHRF(char_order=CHAR_ORDER, word_order=0, beta=BETA), TER()
 
 
@@ -103,20 +130,26 @@ def ter(predictions: Array, references: Array) -> float:
     return float(100 * edits / length) if length else 100.0 * bool(edits)
 
 
-def mean_words(statistics: Array) -> float:
-    """Return the mean number of words, split at white space, in an array of `statistics`."""
+def mean_length(statistics: Array) -> float:
+    """Return the mean number of words in an array of `statistics`: split at white space, or by the tokenizer zh or char."""
     return float(statistics[:, _WORDS].mean())
 
 
 def signatures(statistics: Array, target_language: str | None) -> dict[str, str]:
-    """Return sacrebleu's signature of each metric for these data: number of references, case, tokenizer, version."""
+    """Return sacrebleu's signature of each metric for these data: number of references, case, tokenizer, version.
+
+    TER's names the tokenizer that cuts the texts beforehand: `tok:zh+tercom`.
+    """
     from sacrebleu.metrics import BLEU
 
     counts = sorted({int(n) for n in statistics[:, _REFERENCES]})
     streams: list[list[str | None]] = [["x" if i < n else None for n in counts] for i in range(counts[-1])]
-    _, *others = _scorers(target_language)
+    tokenizer = tokenizer_of(statistics, target_language)
+    _, *others = _scorers(tokenizer)
     texts = {}
-    for metric in (BLEU(tokenize=TOKENIZERS.get(target_language or "", "13a")), *others):
+    for metric in (BLEU(tokenize=tokenizer), *others):
         metric.corpus_score(["x"] * len(counts), streams)  # sets the number of references
         texts[type(metric).__name__.lower()] = str(metric.get_signature())
+    if tokenizer != _TOKENIZERS[0]:
+        texts["ter"] = texts["ter"].replace("tok:", f"tok:{tokenizer}+")
     return texts

@@ -154,13 +154,16 @@ def reload_check_line(results: Results) -> str | None:
 
 def selection_line(results: RunResults, selection: str | None) -> str:
     """Return a sentence on how the checkpoint was selected. `selection` is the recipe's metric_for_best_model."""
-    metric = "loss" if selection == "loss" else plain_name(results.main_metric)
+    metric = results.selected_by(selection)
+    shown = "loss" if metric == "loss" else plain_name(results.main_metric)
+    if metric == "loss" and selection != "loss":
+        shown = f"loss, because {plain_name(selection or results.main_metric)} was 0 or undefined,"
     if "test" in results.scores:
         return (
-            f"The checkpoint was selected by {metric} on the validation rows, so the validation score is optimistic; rely on "
+            f"The checkpoint was selected by {shown} on the validation rows, so the validation score is optimistic; rely on "
             "the test score."
         )
-    return f"There are no test rows, so the score is {OPTIMISTIC} (by {metric})."
+    return f"There are no test rows, so the score is {OPTIMISTIC} (by {shown.removesuffix(',')})."
 
 
 def few_rows_per_class(scores: SplitScores, metrics: Mapping[str, Metric]) -> str | None:

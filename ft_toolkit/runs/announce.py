@@ -1,6 +1,7 @@
 """Print what a run trains, how, and what happens during the run."""
 
 from ft_toolkit.core.errors import one_of
+from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState
@@ -62,6 +63,18 @@ def announce_evaluation(context: RunContext, evaluation: Evaluation) -> None:
     score = "" if name == "loss" else f"{name} {evaluation.scores[name]:.4f}, "
     best = "  (best so far)" if evaluation.is_best else ""
     context.display.say(f"step {evaluation.step}/{context.total_steps}: validation {score}loss {loss:.4f}{best}")
+
+
+def announce_selection(context: RunContext, state: RunState) -> None:
+    """Print that the loss selected the checkpoint, if the selection metric is 0 or undefined at every evaluation."""
+    name = context.prepared.selection
+    if name == "loss" or state.best is None:
+        return
+    if says_nothing(state.best.score, greater_is_better=context.prepared.metrics[name].greater_is_better):
+        reason = "undefined at every evaluation" if state.best.score is None else "never above 0"
+        context.display.warn(
+            f"note: validation {name} is {reason}, so the loss selected the checkpoint of step {state.best.step}"
+        )
 
 
 def _describe_data(context: RunContext) -> str:

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.statistics.scores import finite, point_scores
@@ -17,7 +18,8 @@ from ft_toolkit.training.trained_model import TrainedModel
 class Evaluation:
     """The validation scores after a training step, by metric name; `loss` is always present.
 
-    `is_best` says that the selection metric is better than at every evaluation before.
+    `is_best` says that the selection metric is better than at every evaluation before, or the loss while that metric is 0 or
+    undefined.
     """
 
     step: int
@@ -48,7 +50,7 @@ class Evaluator:
             scores = self._score()
             seconds = round(time.perf_counter() - started, 2)
             score = finite(scores[self._prepared.selection])
-            is_best = state.best is None or self._is_better(score, state.best.score)
+            is_best = state.best is None or self._is_better(score, scores["loss"], state.best)
             if is_best:
                 self._checkpoints.save_best()
         if is_best:
@@ -71,13 +73,20 @@ class Evaluator:
         decoded = prepared.task.decode(outputs, features, rows, prepared.schema)
         return {"loss": loss, **point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)}
 
-    def _is_better(self, score: float | None, best: float | None) -> bool:
-        """Return whether a score is better than the best so far; None (not finite) is worse than any number."""
-        if score is None or best is None:
-            return score is not None
+    def _is_better(self, score: float | None, loss: float, best: BestEvaluation) -> bool:
+        """Return whether an evaluation is better than the best one so far.
+
+        None (not finite) is worse than any number. When both scores say nothing, because they are 0 or not finite, the loss
+        decides: otherwise the first checkpoint would be the best one whatever the model learns.
+        """
         name = self._prepared.selection
         greater_is_better = name != "loss" and self._prepared.metrics[name].greater_is_better
-        return score > best if greater_is_better else score < best
+        if score == best.score and says_nothing(score, greater_is_better=greater_is_better):
+            best_loss = self.state.loss_at(best.step)
+            return finite(loss) is not None and (best_loss is None or loss < best_loss)
+        if score is None or best.score is None:
+            return score is not None
+        return score > best.score if greater_is_better else score < best.score
 
 
 def make_predictor(context: RunContext, trained: TrainedModel) -> Predictor:

@@ -21,6 +21,7 @@ from ft_toolkit.runs.announce import (
     announce_evaluation,
     announce_head_probe,
     announce_resume,
+    announce_selection,
     announce_training,
 )
 from ft_toolkit.runs.checkpoints import Checkpoints
@@ -186,6 +187,7 @@ def _finish(
 ) -> dict[str, Any]:
     """Predict all splits with the best weights; on the main process save and check the model, score it and write the report."""
     state = evaluator.state
+    announce_selection(context, state)
     checkpoints.load_best()
     is_last_best = state.best is not None and state.best.step == state.progress.step
     predictor = make_predictor(context, trained)

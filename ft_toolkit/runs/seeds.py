@@ -25,7 +25,7 @@ from ft_toolkit.core.run_records import (
     read_run_results,
     write_results,
 )
-from ft_toolkit.core.run_scores import MetricScore
+from ft_toolkit.core.run_scores import MetricScore, says_nothing
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.hub import push as hub
 from ft_toolkit.hub.access import check_recipe
@@ -119,6 +119,11 @@ def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> SeedsResults:
             f"{folder}: the seeds were trained on different rows. Restore the rows, or start a new run in another folder"
         )
     metric = loaded.recipe.evaluation.metric_for_best_model or first.main_metric
+    if all(
+        says_nothing(selection_score(run, metric), greater_is_better=run.prefers_higher(metric))
+        for run in runs.values()
+    ):
+        metric = "loss"
     best, score = _best_seed(runs, metric)
     return SeedsResults(
         name=loaded.name,
@@ -149,12 +154,12 @@ def summarize(loaded: LoadedRecipe, folder: Path, command: str) -> SeedsResults:
 
 
 def _best_seed(runs: Mapping[int, RunResults], metric: str) -> tuple[int, float | None]:
-    """Return the seed with the best validation score, and the score; the first seed when no score is defined."""
+    """Return the seed with the best validation score or lowest loss, and this score; the first seed when none is defined."""
     scores = {seed: selection_score(run, metric) for seed, run in runs.items()}
     defined = {seed: score for seed, score in scores.items() if score is not None}
     if not defined:
         return next(iter(runs)), None
-    greater_is_better = metric != "loss" and metric not in next(iter(runs.values())).lower_is_better
+    greater_is_better = next(iter(runs.values())).prefers_higher(metric)
     best = (max if greater_is_better else min)(defined, key=lambda seed: defined[seed])
     return best, defined[best]
 

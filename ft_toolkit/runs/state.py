@@ -45,6 +45,13 @@ class RunState:
         """Whether the last evaluation was made after the last step."""
         return bool(self.evaluations) and self.evaluations[-1]["step"] == self.progress.step
 
+    def loss_at(self, step: int) -> float | None:
+        """Return the validation loss of the evaluation after a step; None if it was not finite."""
+        losses: list[float | None] = [
+            record["validation_loss"] for record in self.evaluations if record["step"] == step
+        ]
+        return losses[-1] if losses else None
+
     def is_out_of_patience(self, patience: int | None) -> bool:
         """Return whether early stopping ends the run after `patience` evaluations without an improvement; None: never."""
         return patience is not None and self.bad_evaluations >= patience

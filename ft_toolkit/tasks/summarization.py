@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -11,7 +10,17 @@ import numpy as np
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Baseline, Column, Features, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.base import (
+    Baseline,
+    Column,
+    Comparability,
+    Features,
+    Pretrained,
+    Row,
+    Rows,
+    ScoredRun,
+    Task,
+)
 from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_summary
 from ft_toolkit.tasks.text import generation, source_target
@@ -38,17 +47,16 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     """Check documents and summaries. Of a list of summaries, the first one becomes the summary. Raises DataError."""
     source_target.check_texts(rows, "document", where)
     read: list[Row] = []
-    n_foreign = 0
     for number, row in enumerate(rows, 1):
         if "summary" not in row and "references" not in row:
             read.append(row)
             continue
         texts = source_target.read_targets(row, "summary", f"{where}: row {number}")
-        n_foreign += not any(re.search("[a-z0-9]", text.lower()) for text in texts)
         references = {"references": texts} if len(texts) > 1 else {}
         read.append({**{k: v for k, v in row.items() if k != "references"}, "summary": texts[0], **references})
-    note = f"{n_foreign} of {len(rows)} summaries have no letter a to z, so their ROUGE scores are 0"
-    return read, [note] if n_foreign else []
+    n_hidden = rouge.count_hidden([source_target.references_of(row, "summary") for row in read if "summary" in row])
+    note = f"{n_hidden} of {len(rows)} summaries have few or no words that ROUGE counts, so their scores are near 0"
+    return read, [note] if n_hidden else []
 
 
 def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
@@ -110,8 +118,18 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
     """Return the mean lengths in words, and the definition of ROUGE."""
     return {
         "mean_words": {"predicted": rouge.mean_words(predictions), "reference": rouge.mean_words(references)},
-        "signatures": {"rouge": "rouge-score, F-measure, Porter stemmer, best reference per example"},
+        "signatures": {"rouge": rouge.signature(predictions)},
     }
+
+
+def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
+    """Refuse runs whose ROUGE scores have different definitions."""
+    signatures = [rouge.signature(run.predictions) for run in (first, other)]
+    if signatures[0] == signatures[1]:
+        return Comparability()
+    return Comparability(
+        f"they differ in the words of ROUGE ({'; '.join(signatures)}); score the older run again with ftk evaluate"
+    )
 
 
 def lead_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
@@ -183,6 +201,7 @@ TASK = Task(
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
+    comparability=comparability,
     baselines={"lead": Baseline(lead_baseline)},
     wrong_examples=lambda records, schema: generated_texts(records, "summary"),
     effect_of_cut_answers="the model does not learn from them",

@@ -10,7 +10,18 @@ import numpy as np
 from ft_toolkit.core.errors import DataError, UsageError, did_you_mean, one_of
 from ft_toolkit.metrics import translation as scores
 from ft_toolkit.metrics.metric import Metric
-from ft_toolkit.tasks.base import Baseline, Column, Features, FirstModel, Pretrained, Row, Rows, Task
+from ft_toolkit.tasks.base import (
+    Baseline,
+    Column,
+    Comparability,
+    Features,
+    FirstModel,
+    Pretrained,
+    Row,
+    Rows,
+    ScoredRun,
+    Task,
+)
 from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
@@ -153,10 +164,9 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
     """Return the counts behind BLEU, chrF and TER of each example, and those of its first reference."""
     references = [source_target.references_of(row, "target") for row in rows]
     predictions = [str(prediction["translation"]) for prediction in decoded]
-    language = schema.target_language
     return (
-        scores.statistics(predictions, references, language),
-        scores.statistics([texts[0] for texts in references], references, language),
+        scores.statistics(predictions, references),
+        scores.statistics([texts[0] for texts in references], references),
     )
 
 
@@ -170,11 +180,21 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
-    """Return the mean lengths in words, and sacrebleu's signatures."""
+    """Return the mean lengths in words (characters in scripts without spaces), and sacrebleu's signatures."""
+    unit = "words" if scores.tokenizer_of(predictions, schema.target_language) == "13a" else "characters"
     return {
-        "mean_words": {"predicted": scores.mean_words(predictions), "reference": scores.mean_words(references)},
+        f"mean_{unit}": {"predicted": scores.mean_length(predictions), "reference": scores.mean_length(references)},
         "signatures": scores.signatures(predictions, schema.target_language),
     }
+
+
+def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
+    """Return that BLEU and TER cannot be compared when the runs cut texts into words in different ways."""
+    one, two = (scores.tokenizer_of(run.predictions, run.schema.target_language) for run in (first, other))
+    if one == two:
+        return Comparability()
+    note = f"BLEU and TER were computed with different tokenizers ({one}, {two}); score the older run again with ftk evaluate."
+    return Comparability(None, ("bleu", "ter"), note)
 
 
 def copy_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
@@ -232,6 +252,7 @@ TASK = Task(
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
+    comparability=comparability,
     baselines={"copy_source": Baseline(copy_baseline)},
     wrong_examples=lambda records, schema: generated_texts(records, "translation"),
     effect_of_cut_answers="the model does not learn from them",

@@ -8,7 +8,7 @@ import pytest
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.metrics.rouge import statistics
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.tasks.base import is_labelled, without_answers
+from ft_toolkit.tasks.base import ScoredRun, is_labelled, without_answers
 
 TASK = find_tasks()["summarization"]
 SETTINGS = TASK.settings()
@@ -51,10 +51,18 @@ def test_invalid_rows_are_refused(row: dict[str, Any], message: str) -> None:
         read(row)
 
 
-def test_summaries_without_latin_letters_are_counted() -> None:
+def test_summaries_that_rouge_does_not_see_are_counted() -> None:
     rows = [{"document": "d", "summary": text} for text in ("灯坏了", "a lamp", "…")]
     _, notes = TASK.read_rows(rows, SETTINGS, "x")
-    assert notes == ["2 of 3 summaries have no letter a to z, so their ROUGE scores are 0"]
+    assert notes == ["1 of 3 summaries have few or no words that ROUGE counts, so their scores are near 0"]
+
+
+def test_runs_with_other_words_for_rouge_are_not_compared() -> None:
+    rows = read({"document": "d", "summary": "灯坏了"})
+    array, _ = TASK.to_arrays([{"summary": "灯坏了"}], rows, None)
+    now, earlier = ScoredRun(SETTINGS, None, array), ScoredRun(SETTINGS, None, array[:, :-1])
+    assert TASK.comparability(now, now).refusal is None
+    assert "they differ in the words of ROUGE" in str(TASK.comparability(now, earlier).refusal)
 
 
 def test_the_best_reference_counts_and_details_describe_rouge() -> None:

@@ -14,7 +14,7 @@ from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretra
 from ft_toolkit.models.tiny import make_tiny_model
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.tasks.base import Pretrained
+from ft_toolkit.tasks.base import Pretrained, ScoredRun
 
 TASK = find_tasks()["translation"]
 EN_DE = {"source_language": "en", "target_language": "de"}
@@ -169,3 +169,14 @@ def test_scores_signatures_and_the_untranslated_source() -> None:
     details = TASK.details(perfect, references, schema)
     assert details["signatures"]["bleu"].startswith("nrefs:var|case:mixed|eff:no|tok:13a|smooth:exp")
     assert details["mean_words"]["predicted"] == details["mean_words"]["reference"]
+
+
+def test_bleu_of_runs_with_other_tokenizers_is_not_compared() -> None:
+    rows = [{"source": "a", "target": "他在家。"}]
+    array, _ = TASK.to_arrays([{"translation": "他在家。"}], rows, None)
+    schema = t5_schema(source_language="en", target_language="zh_CN")
+    now, earlier = (ScoredRun(TASK.settings(), schema, each) for each in (array, array[:, :-1]))
+    assert TASK.comparability(now, now).incomparable == ()
+    found = TASK.comparability(earlier, now)
+    assert found.incomparable == ("bleu", "ter") and "different tokenizers (13a, zh)" in found.note
+    assert TASK.details(array, array, schema)["mean_characters"] == {"predicted": 4, "reference": 4}

@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics.spans import TAG, find_scheme, read_tags
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.tasks.text.entity_offsets import offset_notes
 from ft_toolkit.tasks.text.windows import Span
-from ft_toolkit.tasks.text.words import find_words, place_words
+from ft_toolkit.tasks.text.words import place_words
 
 
 def words_of(row: Row) -> list[Span]:

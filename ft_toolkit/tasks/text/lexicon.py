@@ -3,10 +3,11 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
+from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics.spans import Span
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.tasks.text.entities import entity_spans, words_of
-from ft_toolkit.tasks.text.words import find_words, words_inside
+from ft_toolkit.tasks.text.words import words_inside
 
 # The words of an entity, and its most frequent label.
 Lexicon = Mapping[tuple[str, ...], str]

@@ -1,49 +1,11 @@
-"""Words of a text as character spans, and the tokens that represent them."""
+"""Words as character spans, and the tokens that represent them."""
 
-import re
-import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from ft_toolkit.tasks.text.windows import Span
-
-# Scripts without spaces between words. Each letter is a word, as in BERT's tokenizer for Chinese. Thai, Lao, Tibetan, Myanmar,
-# Khmer; kana and CJK ideographs with their compatibility forms and extensions.
-_NO_SPACES = re.compile(
-    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-    "\U00020000-\U0003ffff]"
-)
-_JOINERS = "\u200c\u200d"
-
-
-def find_words(text: str) -> list[Span]:
-    """Return the words of a raw text, as (start, end) in characters.
-
-    A word is a sequence of letters, digits and underscores, or one other visible character (punctuation, a symbol, an emoji, a
-    letter of a script without spaces). Combining marks and joiners belong to the character before them. White space and
-    control characters belong to no word.
-    """
-    words: list[Span] = []
-    continues = False  # whether a letter continues the previous word
-    for i, letter in enumerate(text):
-        category = unicodedata.category(letter)
-        touches = bool(words) and words[-1][1] == i
-        if touches and (category[0] == "M" or letter in _JOINERS):
-            words[-1] = (words[-1][0], i + 1)
-        elif category[0] in "ZC" and category not in ("Co", "Cn"):
-            continues = False
-        elif (category[0] in "LN" or letter == "_") and not _NO_SPACES.match(letter):
-            if continues and touches:
-                words[-1] = (words[-1][0], i + 1)
-            else:
-                words.append((i, i + 1))
-            continues = True
-        else:
-            words.append((i, i + 1))
-            continues = False
-    return words
 
 
 def place_words(words: Sequence[str], text: str) -> list[Span] | None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from ft_toolkit.tasks.text.words import Unit, align, cut_words, find_words, place_words, words_inside
+from ft_toolkit.core.words import find_words
+from ft_toolkit.tasks.text.words import Unit, align, cut_words, place_words, words_inside
 
 
 @pytest.mark.parametrize(
