@@ -18,14 +18,17 @@ from ft_toolkit.tasks import find_tasks
 def finished(tmp_path_factory: pytest.TempPathFactory, here: Any, tiny_bert: str) -> tuple[Path, str]:
     """A regression whose validation texts are all the same: predictions are constant and their correlation is undefined."""
     folder = tmp_path_factory.mktemp("selection")
-    for name, texts in (("train", ["good lamp", "bad lamp", "fine", "lost"]), ("validation", ["late"] * 4)):
-        rows = [{"id": str(i), "text": text, "label": 10.0 + i} for i, text in enumerate(texts)]
+    for name, texts in (("train", ["good lamp", "bad lamp", "late", "lost"]), ("validation", ["lost"] * 4)):
+        rows = [
+            {"id": str(i), "text": text, "label": 3.0 if text == "lost" else float(i) / 4}
+            for i, text in enumerate(texts)
+        ]
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     recipe = {
         "task": {"name": "text_classification", "problem_type": "regression"},
         "model": {"name": tiny_bert, "dropout": 0.0},
         "data": {name: str(folder / f"{name}.jsonl") for name in ("train", "validation")} | {"max_length": 16},
-        "training": {"learning_rate": 1e-2, "max_steps": 3, "examples_per_batch": 4, "lr_scheduler_type": "constant"},
+        "training": {"learning_rate": 1e-5, "max_steps": 3, "examples_per_batch": 4, "lr_scheduler_type": "constant"},
         "evaluation": {"eval_steps": 1, "early_stopping_patience": 1, "bootstrap_samples": 100},
         "method": "full",
     }
@@ -42,7 +45,7 @@ def test_the_loss_selects_when_the_correlation_is_undefined(finished: tuple[Path
     assert losses == sorted(losses, reverse=True) and run.training.best_step == 3
     note = f"note: validation {run.main_metric} is undefined at every evaluation, so the loss selected the checkpoint of step 3"
     assert note in output
-    assert f"is optimistic (by loss, because {run.main_metric} was 0 or undefined)" in selection_line(run, None)
+    assert f"(by loss, because {run.main_metric} was 0 or undefined)" in selection_line(run, None)
 
 
 def test_the_loss_selects_the_best_seed(finished: tuple[Path, str], tmp_path: Path) -> None:
