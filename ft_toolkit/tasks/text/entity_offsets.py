@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import one_of
+from ft_toolkit.core.words import find_words
 from ft_toolkit.tasks.base import Rows
 from ft_toolkit.tasks.text.windows import Span
-from ft_toolkit.tasks.text.words import find_words
 
 # A cause explains the offsets if it moves this share of the entities inside words to the boundaries of words.
 EXPLAINED = 0.8
