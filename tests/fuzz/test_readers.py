@@ -1,0 +1,121 @@
+"""Any file under any ending gives rows or one clear error, which names the file and has no traceback."""
+
+import gzip
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fuzz_values import damaged, documents, encoded, json_text, records, text_files, texts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ft_toolkit.core.errors import DataError, UsageError
+from ft_toolkit.data.formats import find_formats
+from ft_toolkit.data.load_data import load_data
+from ft_toolkit.data.local_files import read_file
+from ft_toolkit.recipe.sections import DataSection
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.guessing.table import make_table
+
+SUFFIXES = sorted(find_formats())
+
+
+def is_one_line(error: Exception) -> bool:
+    return bool(str(error)) and "\n" not in str(error)
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file; none if it is refused. Fails for any other exception, and for an unclear message."""
+    try:
+        rows = read_file(path)
+    except DataError as error:
+        assert is_one_line(error) and path.name in str(error), str(error)
+        return []
+    assert rows and all(isinstance(row, dict) and all(isinstance(name, str) for name in row) for row in rows)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@given(suffix=st.sampled_from(SUFFIXES), data=damaged(text_files))
+def test_text_files_under_any_ending(folder: Path, suffix: str, data: bytes) -> None:
+    path = folder / f"file{suffix}"
+    path.write_bytes(data)
+    read(path)
+
+
+@given(suffix=st.sampled_from(SUFFIXES), data=st.binary(max_size=200))
+def test_random_bytes_under_any_ending(folder: Path, suffix: str, data: bytes) -> None:
+    path = folder / f"file{suffix}"
+    path.write_bytes(data)
+    read(path)
+
+
+@given(document=st.one_of(documents, records), suffix=st.sampled_from([".json", ".jsonl"]))
+def test_json_of_any_shape(folder: Path, document: Any, suffix: str) -> None:
+    path = folder / f"file{suffix}"
+    path.write_bytes(encoded(json_text(document), "utf-8"))
+    read(path)
+
+
+def _parquet(rows: list[dict[str, Any]]) -> bytes:
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = sorted({name for row in rows for name in row})
+    table = pyarrow.table({name: [str(row.get(name)).encode("utf-8", "replace") for row in rows] for name in columns})
+    target = io.BytesIO()
+    pyarrow.parquet.write_table(table, target)
+    return target.getvalue()
+
+
+def _zip(data: bytes) -> bytes:
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("inner.csv", data)
+    return target.getvalue()
+
+
+@given(data=damaged(records.map(_parquet)))
+def test_damaged_parquet_files(folder: Path, data: bytes) -> None:
+    path = folder / "file.parquet"
+    path.write_bytes(data)
+    read(path)
+
+
+@given(
+    data=damaged(st.one_of(text_files.map(gzip.compress), text_files.map(_zip))),
+    name=st.sampled_from(["a.csv.gz", "a.zip", "a.csv", "a.jsonl.gz"]),
+)
+def test_damaged_compressed_files(folder: Path, data: bytes, name: str) -> None:
+    path = folder / name
+    path.write_bytes(data)
+    read(path)
+
+
+@given(text=texts, suffix=st.sampled_from(SUFFIXES), task=st.sampled_from(sorted(find_tasks())))
+def test_a_recipe_with_any_file(folder: Path, text: str, suffix: str, task: str) -> None:
+    path = folder / f"rows{suffix}"
+    path.write_bytes(encoded(text, "utf-8"))
+    chosen = find_tasks()[task]
+    try:
+        data = load_data(DataSection(train=str(path), validation_fraction=0.5), chosen, chosen.settings())
+    except UsageError as error:
+        assert str(error)
+        return
+    assert data.splits["train"] and data.splits["validation"] and data.fingerprint
+
+
+@given(rows=records)
+def test_every_task_guesses_about_any_rows(rows: list[dict[str, Any]]) -> None:
+    table = make_table(rows, {})
+    for task in find_tasks().values():
+        guess = task.guess(table)
+        assert 0 <= guess.score <= 1 and guess.reasons
+        assert set(guess.columns) <= set(task.columns)
+        assert set(guess.columns.values()) <= {column.name for column in table.columns}
