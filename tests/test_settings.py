@@ -50,6 +50,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
         ["data.validation=null", "data.validation_fraction=0.2"],
         ["data.validation_fraction=0.4"],
     ),
+    "data.test_fraction": (["data.test=null", "data.test_fraction=0.2"], ["data.test_fraction=0.4"]),
     "data.train_fraction": ([], ["data.train_fraction=0.5"]),
     "data.group": (["data.validation=null", "data.validation_fraction=0.2"], ["data.group=label"]),
     "data.columns": ([], ["data.columns.text=id"]),

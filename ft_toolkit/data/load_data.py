@@ -13,7 +13,7 @@ from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_grou
 from ft_toolkit.data.hub_datasets import read_hub
 from ft_toolkit.data.label_names import name_labels
 from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
-from ft_toolkit.data.selection import SELECTION, Selector, hold_out
+from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
@@ -78,20 +78,22 @@ def load_data(
             notes += [f"{name}: {note}" for note in read.notes]
     if "train" not in splits:
         raise _no_labels(origin.get("train", "train"), raw.get("train", []), task, "to train on")
-    label_rows = None
-    if "validation" not in splits:
-        if section.validation_fraction is None:
-            raise _no_validation_rows()
-        selector = Selector(task, settings, groups.get("train"), kept, selection)
-        all_rows = splits["train"]
-        splits["train"], splits["validation"] = hold_out(all_rows, section.validation_fraction, selector, notes)
-        origin["validation"] = f"held out of {origin['train']}"
+    if "validation" not in splits and section.validation_fraction is None:
+        raise _no_validation_rows()
+    selector = Selector(task, settings, groups.get("train"), kept, selection)
+    all_rows, label_rows = splits["train"], None
+    fractions: dict[HeldOut, float | None] = {"validation": section.validation_fraction, "test": section.test_fraction}
+    for split, fraction in fractions.items():
+        if fraction is None:
+            continue
+        if split in splits:
+            raise DataError(f"data.{split}_fraction is set, but there are {split} rows; remove it (set it to null)")
+        splits["train"], splits[split] = hold_out(splits["train"], fraction, selector, notes, split)
+        origin[split] = f"held out of {origin['train']}"
         if "train" in groups:
-            groups["validation"] = groups["train"]
+            groups[split] = groups["train"]
         # Without strata, a rare label may occur in held-out rows only.
         label_rows = all_rows if selector.strata_column is None else None
-    elif section.validation_fraction is not None:
-        raise DataError("data.validation_fraction is set, but there are validation rows; remove it (set it to null)")
     ordered = {name: splits[name] for name in SPLITS if name in splits}
     return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows, skipped)
 

@@ -63,6 +63,11 @@ def is_file_name(source: str) -> bool:
     )
 
 
+def check_path(path: Path) -> None:
+    """Raise DataError when a file or folder does not exist, or no file matches a pattern."""
+    _files(path)
+
+
 def check_file(path: Path, reading: Reading | None = None) -> None:
     """Raise DataError when a file does not exist, or neither its name nor its content belongs to a format."""
     for file in _files(path):

@@ -1,18 +1,21 @@
 """Select rows by hashes of their content: the same rows on every machine, stratified by label, and whole groups.
 
-hold_out           validation rows out of the training rows (`data.validation_fraction`)
+hold_out           validation or test rows out of the training rows (`data.validation_fraction`, `data.test_fraction`)
 fraction_of_rows   a fraction of the training rows (`data.train_fraction`)
 """
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.data.splits import content_hash
 from ft_toolkit.tasks.base import Rows, Task, TaskSettings
 
+# The splits that can be held out of the training rows.
+HeldOut = Literal["validation", "test"]
 # The version of these rules, saved in checkpoints. Version 1 knew no groups, and held rows out one by one without strata.
 SELECTION = 2
 
@@ -71,26 +74,31 @@ class Selector:
         ]
 
 
-def hold_out(rows: Rows, fraction: float, selector: Selector, notes: list[str]) -> tuple[Rows, Rows]:
-    """Return the training rows and the validation rows that are held out of them, and append notes. Raises DataError.
+def hold_out(
+    rows: Rows, fraction: float, selector: Selector, notes: list[str], split: HeldOut = "validation"
+) -> tuple[Rows, Rows]:
+    """Return the training rows and the rows that are held out of them, and append notes. Raises DataError.
 
     Rows of a group, and rows with equal inputs, are on the same side. For a classifier with one label per row, each label
-    keeps its share, and at least one row or group of it stays in training.
+    keeps its share, and at least one row or group of it stays in training. Test rows are the rows with the largest hashes,
+    so that the validation rows are the same with and without test rows.
     """
-    if selector.version == 1:
-        held = {i for i, row in enumerate(rows) if content_hash(row) < fraction}
-    elif selector.groups is None and selector.strata_column is None:
-        held = {i for i, row in enumerate(rows) if content_hash(row, ("id", *selector.kept)) < fraction}
+    if selector.version == 1 or (selector.groups is None and selector.strata_column is None):
+        ignored = ("id",) if selector.version == 1 else ("id", *selector.kept)
+        hashes = [content_hash(row, ignored) for row in rows]
+        held = {i for i, h in enumerate(hashes) if (h < fraction if split == "validation" else h >= 1 - fraction)}
     else:
         units, strata = selector.units(rows, joins_equal_inputs=True), selector.strata(rows)
+        if split == "test":
+            units = [replace(unit, order=1 - unit.order) for unit in units]
         # If every label is rare, such as with numbers as labels, the labels are ignored; `find_schema` checks them later.
         held = _held_out_units(units, fraction, strata) or _held_out_units(units, fraction, [""] * len(rows))
     if not held or len(held) == len(rows):
-        raise DataError(_empty_side(rows, fraction, len(held), selector.groups))
+        raise DataError(_empty_side(rows, fraction, len(held), selector.groups, split))
     train = [row for i, row in enumerate(rows) if i not in held]
-    validation = [row for i, row in enumerate(rows) if i in held]
-    notes += _describe(train, validation, fraction, selector)
-    return train, validation
+    held_rows = [row for i, row in enumerate(rows) if i in held]
+    notes += _describe(train, held_rows, fraction, selector, split)
+    return train, held_rows
 
 
 def _held_out_units(units: Sequence[Unit], fraction: float, strata: Sequence[str]) -> set[int]:
@@ -113,9 +121,9 @@ def _held_out_units(units: Sequence[Unit], fraction: float, strata: Sequence[str
     return held
 
 
-def _empty_side(rows: Rows, fraction: float, n_held: int, groups: Groups | None) -> str:
-    problem = f"data.validation_fraction={fraction} leaves {len(rows) - n_held} training and {n_held} validation rows"
-    remedy = "set another fraction, or data.validation=FILE"
+def _empty_side(rows: Rows, fraction: float, n_held: int, groups: Groups | None, split: HeldOut) -> str:
+    problem = f"data.{split}_fraction={fraction} leaves {len(rows) - n_held} training and {n_held} {split} rows"
+    remedy = f"set another fraction, or data.{split}=FILE"
     if groups is None:
         return f"{problem}; {remedy}"
     return (
@@ -124,29 +132,29 @@ def _empty_side(rows: Rows, fraction: float, n_held: int, groups: Groups | None)
     )
 
 
-def _describe(train: Rows, validation: Rows, fraction: float, selector: Selector) -> list[str]:
+def _describe(train: Rows, held: Rows, fraction: float, selector: Selector, split: HeldOut) -> list[str]:
     """Return the notes on a hold-out: the number of rows and groups, the share reached, and labels that are not held out."""
-    n, groups, column = len(train) + len(validation), selector.groups, selector.strata_column
-    text = f"validation: {len(validation)} of {n} training rows held out, by a hash of their content"
+    n, groups, column = len(train) + len(held), selector.groups, selector.strata_column
+    text = f"{split}: {len(held)} of {n} training rows held out, by a hash of their content"
     if selector.version == 1:
         return [text]
     if groups is not None:
-        n_held = groups.count(validation)
+        n_held = groups.count(held)
         text = (
-            f"validation: {len(validation)} of {n} training rows held out ({len(validation) / n:.1%}, data.validation_fraction="
+            f"{split}: {len(held)} of {n} training rows held out ({len(held) / n:.1%}, data.{split}_fraction="
             f"{fraction:g}): {n_held} of {n_held + groups.count(train)} groups by '{groups.column}'"
         )
     notes = [text if column is None else f"{text}, stratified by '{column}'"]
     if column is not None:
         in_training = selector.strata(train)
-        only = sorted(set(in_training) - set(selector.strata(validation)))
+        only = sorted(set(in_training) - set(selector.strata(held)))
         whole = "row" if groups is None else "group"
         units = selector.units(train, joins_equal_inputs=True)
         single = [name for name in only if sum(name in {in_training[i] for i in unit.rows} for unit in units) == 1]
         if single:
             notes.append(
-                f"validation: {len(single)} values of '{column}' have a single {whole}, which stays in training, so no "
-                f"validation row has them: {one_of(single)}"
+                f"{split}: {len(single)} values of '{column}' have a single {whole}, which stays in training, so no "
+                f"{split} row has them: {one_of(single)}"
             )
     return notes
 

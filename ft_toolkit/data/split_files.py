@@ -6,7 +6,8 @@ from pathlib import Path
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.local_files import is_file_name
+from ft_toolkit.data.formats import folder_formats
+from ft_toolkit.data.local_files import check_path, is_file_name
 from ft_toolkit.data.splits import SPLITS
 
 # Words in file names that mean a split.
@@ -19,20 +20,26 @@ _WORDS: dict[str, SplitName] = {
 def find_split_files(names: Sequence[str]) -> dict[SplitName, str]:
     """Return the file of each split.
 
-    `names` is one file, several files, or a folder. A file with "train" in its name brings the files beside it with the same
-    name for the other splits (reviews_train.csv: reviews_dev.csv, reviews_test.csv). A single file without a split in its name
-    has the training rows. Raises DataError.
+    `names` is one file or pattern, several files, or a folder. A file with "train" in its name brings the files beside it with
+    the same name for the other splits (reviews_train.csv: reviews_dev.csv, reviews_test.csv). A single file without a split in
+    its name has the training rows. Files of one split that differ in a number become a pattern. Raises DataError.
     """
     files = [Path(name) for name in names]
     for file in files:
-        if not file.exists():
-            raise DataError(f"{file}: file not found (looked in {file.absolute().parent})")
-    if len(files) == 1 and files[0].is_dir():
-        return _by_name(_data_files(files[0]), str(files[0]))
+        check_path(file)
     if len(files) > 1:
         return _by_name(files, "the files")
     (file,) = files
-    return {"train": str(file)} if split_of(file) != "train" else _by_name(_siblings(file), str(file.parent))
+    if file.is_dir():
+        parts = [entry for entry in _entries(file) if split_of(entry) is not None]
+        if not any(split_of(entry) == "train" for entry in parts) and any(item.fits(file) for item in folder_formats()):
+            return {"train": str(file)}
+        return _by_name(parts or _entries(file), str(file))
+    return (
+        _by_name(_siblings(file), str(file.parent))
+        if file.exists() and split_of(file) == "train"
+        else {"train": str(file)}
+    )
 
 
 def split_of(file: Path) -> SplitName | None:
@@ -60,17 +67,36 @@ def _siblings(file: Path) -> list[Path]:
     ]
 
 
-def _data_files(folder: Path) -> list[Path]:
-    files = [file for file in sorted(folder.iterdir()) if file.is_file() and is_file_name(file.name)]
-    if not files:
+def _entries(folder: Path) -> list[Path]:
+    """Return the data files in a folder, and the folders in it that a format reads."""
+    entries = [
+        entry
+        for entry in sorted(folder.iterdir())
+        if (any(item.fits(entry) for item in folder_formats()) if entry.is_dir() else is_file_name(entry.name))
+    ]
+    if not entries:
         raise DataError(f"{folder}: the folder has no data file")
-    return files
+    return entries
+
+
+def _with_patterns(files: Sequence[Path]) -> list[Path]:
+    """Return the files; those whose names differ in numbers only (shards) as one pattern."""
+    together: dict[Path, list[Path]] = {}
+    for file in files:
+        together.setdefault(file.with_name(re.sub("[0-9]+", "0", file.name)), []).append(file)
+    return [shards[0] if len(shards) == 1 else _pattern(shards) for shards in together.values()]
+
+
+def _pattern(files: Sequence[Path]) -> Path:
+    """Return the pattern for files in one folder whose names differ in numbers only."""
+    parts = zip(*(re.split("([0-9]+)", file.name) for file in files), strict=True)
+    return files[0].with_name("".join(part[0] if len(set(part)) == 1 else "*" for part in parts))
 
 
 def _by_name(files: Sequence[Path], where: str) -> dict[SplitName, str]:
     """Return the files by split; a single file without a split in its name has the training rows. Raises DataError."""
     found: dict[SplitName, Path] = {}
-    for file in files:
+    for file in _with_patterns(files):
         split = split_of(file) or ("train" if len(files) == 1 else None)
         if split is None:
             names = one_of(file.name for file in files)

@@ -15,7 +15,17 @@ from ft_toolkit.tasks.base import Task, TaskSettings
 # Model classes whose last linear layer returns the logits, so that a linear probe can replace it (training.head_start).
 PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
 # Settings that choose the rows of a run.
-_ROW_SETTINGS = {"card", "train", "validation", "test", "validation_fraction", "train_fraction", "group", "on_bad_rows"}
+_ROW_SETTINGS = {
+    "card",
+    "train",
+    "validation",
+    "test",
+    "validation_fraction",
+    "test_fraction",
+    "train_fraction",
+    "group",
+    "on_bad_rows",
+}
 
 
 def ignores_reference(document: Document) -> bool:

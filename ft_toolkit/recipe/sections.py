@@ -80,6 +80,9 @@ class DataSection(Section):
     # Share of the training rows to hold out for validation, selected by a hash of each row or group, and stratified where rows
     # have one label. Required without validation rows.
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # Share of the training rows to hold out for the test, in the same way as validation_fraction and after it. Default: no test
+    # rows without a file, so that the scores are those of the validation rows, which select the best checkpoint.
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     # Train on this share of the rows, selected by a hash of each row: a larger share contains every smaller one. Default: all.
     # Labels are still collected from all rows, and validation rows are held out first.
     train_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -105,6 +108,10 @@ class DataSection(Section):
             problems.append("local validation or test rows require local training rows (data.train=FILE)")
         if self.validation is not None and self.validation_fraction is not None:
             problems.append("validation and validation_fraction exclude each other; remove one, or set it to null")
+        if self.test is not None and self.test_fraction is not None:
+            problems.append("test and test_fraction exclude each other; remove one, or set it to null")
+        if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
+            problems.append("validation_fraction and test_fraction leave no training rows; their sum must be below 1")
         return "; ".join(problems) or None
 
 

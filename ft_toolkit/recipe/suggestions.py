@@ -31,6 +31,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "validation_split", "val_split", "val_size", "validation_size", "val_fraction", "dev_fraction", "eval_split",
         "validation_split_percentage", "validation_ratio",
     ),
+    "data.test_fraction": ("test_split", "test_size", "test_ratio"),
     "data.train_fraction": ("max_train_samples", "train_size", "train_samples", "subset"),
     "data.group": ("group_column", "group_by", "group_id", "groups", "cluster", "document_column"),
     "data.columns.text": ("text_column", "text_column_name", "text_field", "dataset_text_field"),
@@ -82,6 +83,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
 NOTES: dict[str, str] = {
     "data.train_fraction": "a share of the rows, such as 0.1",
     "data.validation_fraction": "a share of the training rows, such as 0.1",
+    "data.test_fraction": "a share of the training rows, such as 0.1",
     "method.name": "full, lora, dora, ia3 or freeze",
     "task.labels": "a list of label names",
     "training.examples_per_batch": "examples per device and micro-batch",

@@ -11,7 +11,7 @@ from typing import Any
 from ft_toolkit.core.errors import DataError, UsageError, did_you_mean, one_of
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
-from ft_toolkit.data.local_files import read_file
+from ft_toolkit.data.local_files import FileRows, read_file, read_table
 from ft_toolkit.data.row_checks import check_rows, label_counts
 from ft_toolkit.data.split_files import find_split_files, split_of
 from ft_toolkit.data.splits import LoadedData
@@ -51,6 +51,8 @@ class FirstRecipe:
     path: Path
     text: str
     files: Mapping[SplitName, str]
+    # The training rows as they were read.
+    training_file: FileRows
     table: Table
     task: Task
     guess: Guess
@@ -67,9 +69,9 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
     """Return a recipe that runs, without writing it. Raises UsageError, and DataError for rows that no task can read."""
     files = find_split_files(request.files)
     path = _recipe_path(request, files["train"])
-    rows = read_file(Path(files["train"]))
+    training_file = read_table(Path(files["train"]))
     named = dict(request.columns or {})
-    table = make_table(rows, named)
+    table = make_table(training_file.rows, named)
     _check_columns(named, table, files["train"])
     guesses = _guesses(request, table, tasks, files["train"])
     name = max(guesses, key=lambda name: guesses[name].score)
@@ -78,7 +80,7 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
     model = _choose_model(guess, request.model)
     data_values: dict[str, Any] = {
         **{str(split): file for split, file in files.items()},
-        **_fractions(files, len(rows)),
+        **_fractions(files, len(table.rows)),
         **_columns(guess),
     }
     draft = {"task": _task_values(task, guess), "model": {"name": model.name}, "data": data_values}
@@ -98,6 +100,7 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
         path,
         recipe_text(_heading(task, files, path), sections),
         files,
+        training_file,
         table,
         task,
         guess,
@@ -180,7 +183,7 @@ def _with_answers(files: Mapping[SplitName, str], task: Task, guess: Guess) -> t
 def _fractions(files: Mapping[SplitName, str], n_rows: int) -> dict[str, float]:
     """Return the shares of the training rows to hold out for the splits without a file."""
     share = 0.1 if n_rows >= 500 else 0.15 if n_rows >= 100 else 0.2
-    return {} if "validation" in files else {"validation_fraction": share}
+    return {f"{split}_fraction": share for split in ("validation", "test") if split not in files}
 
 
 def _columns(guess: Guess) -> dict[str, dict[str, str]]:
@@ -246,11 +249,12 @@ def _sections(
 ) -> list[RecipeSection]:
     epochs = min(max(-(-_FEWEST_STEPS * _BATCH // n_train), _EPOCHS[0]), _EPOCHS[1])
     training = {"learning_rate": model.learning_rate, "num_train_epochs": epochs, "examples_per_batch": _BATCH}
-    held_out = "Rows that are held out of the training rows, chosen by a hash of their content."
+    held_out = "Held out of the training rows, by a hash of their content: the same rows in every run."
+    first_fraction = next((key for key in data_values if key.endswith("_fraction")), "")
     return [
         RecipeSection("task", _task_values(task, guess), "\n".join(_sentence(reason) for reason in guess.reasons)),
         RecipeSection("model", {"name": model.name}, _sentence(model.reason)),
-        RecipeSection("data", data_values, "", {"validation_fraction": held_out}),
+        RecipeSection("data", data_values, "", {first_fraction: held_out}),
         RecipeSection("method", "full"),
         RecipeSection("training", training),
     ]

@@ -31,6 +31,7 @@ _FREE_DATA_SETTINGS = {
     "test",
     "columns",
     "validation_fraction",
+    "test_fraction",
     "group",
     "on_bad_rows",
     "reading",

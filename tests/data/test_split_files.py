@@ -55,6 +55,14 @@ def test_a_folder_has_its_files_by_name(folder: Path) -> None:
     assert find_split_files(["one"]) == {"train": "one/reviews.csv"}
 
 
+def test_shards_become_a_pattern_and_patterns_stay(folder: Path) -> None:
+    make("data/train-00000-of-00002.csv", "data/train-00001-of-00002.csv", "data/test-00000-of-00001.csv")
+    expected = {"train": "data/train-*-of-00002.csv", "test": "data/test-00000-of-00001.csv"}
+    assert find_split_files(["data"]) == expected
+    assert find_split_files(["data/train-*.csv"]) == {"train": "data/train-*.csv"}
+    assert refusal("data/dev-*.csv").startswith("data/dev-*.csv: no file matches this pattern")
+
+
 def test_names_that_do_not_say_the_split_are_refused(folder: Path) -> None:
     make("a.csv", "b.csv", "train.csv", "training.csv", "dev.csv", "test.csv", "empty/README.md")
     assert refusal("a.csv", "b.csv").endswith("(train, validation, test); found a.csv, b.csv")

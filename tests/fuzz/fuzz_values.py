@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 # Texts with which readers of other toolkits were found to fail.
 ODD_TEXTS = [
-    "", " ", "\t", "\ufeff", "\u2028", "\u0085", "\x0c", "\x00", "\u00a0", "\u200d", "\ud800", "\udfff", "e\u0301", "👩‍👩‍👧", "مرحبا", "ประเทศไทย",
-    "NaN", "nan", "null", "None", "-", "O", "B-PER", "I-PER", "B-", "1", "-1", "01", "1.0", "1e999", "inf", "true", "TRUE", "9" * 5000,
-    "a|b", "a,b", "a;b", "a#b", "['a', 'b']", '["a"', "[1 0 0]", "[[[", "{}", "{'text': ['a']}", "[" * 3000, "__label__a b", "a\tb",
+    "", " ", "\t", "\ufeff", "\u2028", "\u0085", "\x0c", "\x00", "\u00a0", "\u200d", "\ud800", "\udfff",
+    "e\u0301", "👩‍👩‍👧", "مرحبا", "ประเทศไทย", "NaN", "nan", "null", "None", "-", "O", "B-PER", "I-PER", "B-",
+    "1", "-1", "01", "1.0", "1e999", "inf", "true", "TRUE", "9" * 5000, "a|b", "a,b", "a;b", "a#b",
+    "['a', 'b']", '["a"', "[1 0 0]", "[[[", "{}", "{'text': ['a']}", "[" * 3000, "__label__a b", "a\tb",
     "a\nb", 'a"b', "'", '""', "# text = a", "-DOCSTART- O", "a" * 3000,
 ]  # fmt: skip
 scalars = st.one_of(
@@ -31,8 +32,8 @@ cells = st.one_of(
     st.sampled_from(ODD_TEXTS), st.text(max_size=20), values.map(repr), values.map(lambda value: json_text(value))
 )
 names = st.sampled_from(
-    ["text", "label", "tokens", "tags", "entities", "question", "context", "answers", "document", "summary", "source", "target", "id",
-     "start", "end", "labels", "data", "translation", "spans", "annotations", "paragraphs", "is_impossible", "x", ""]
+    ["text", "label", "tokens", "tags", "entities", "question", "context", "answers", "document", "summary", "source", "target",
+     "id", "start", "end", "labels", "data", "translation", "spans", "annotations", "paragraphs", "is_impossible", "x", ""]
 )  # fmt: skip
 records = st.lists(st.dictionaries(names, values, max_size=5), max_size=6)
 # Documents in which the known keys are nested in any way, as in exports of annotation tools.

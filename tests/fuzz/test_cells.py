@@ -24,8 +24,8 @@ PLAUSIBLE = {
     "text": ["Ada is here", "a b"], "tokens": [["Ada", "is"], "Ada is", "['Ada', 'is']"], "tags": [["B-PER", "O"], "B-PER O"],
     "entities": [[], [{"start": 0, "end": 3, "label": "PER"}], '[{"start": 0, "end": 3, "label": "PER"}]'],
     "label": ["a", "b", 0, 1, "0.5", ["a"], [0, 1], "a|b"], "question": ["Who?"], "context": ["Ada is here"],
-    "answers": ["Ada", {"text": ["Ada"], "answer_start": [0]}, {"text": "Ada", "start": 1}, "", []], "is_impossible": [True, "false"],
-    "references": [["a", "b"]],
+    "answers": ["Ada", {"text": ["Ada"], "answer_start": [0]}, {"text": "Ada", "start": 1}, "", []],
+    "is_impossible": [True, "false"], "references": [["a", "b"]],
 }  # fmt: skip
 
 

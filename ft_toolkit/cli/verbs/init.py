@@ -9,6 +9,7 @@ import typer
 
 from ft_toolkit.cli.arguments import parse_columns, print_columns
 from ft_toolkit.cli.verb import Verb
+from ft_toolkit.data.formats.csv import DELIMITER_TITLES
 
 if TYPE_CHECKING:
     from ft_toolkit.runs.first_recipe import FirstRecipe
@@ -69,8 +70,12 @@ def init(
 
 def _print_files(first: "FirstRecipe") -> None:
     """Print the files, and a table of the columns of the training rows."""
+    facts = first.training_file
+    details = [facts.format, facts.compression, facts.encoding]
+    if facts.delimiter is not None:
+        details.append(f"columns separated by {DELIMITER_TITLES.get(facts.delimiter, repr(facts.delimiter))}")
     for split, file in first.files.items():
-        print(f"{split}: {file}")
+        print(f"{split}: {file}" + (f" ({', '.join(filter(None, details))})" if split == "train" else ""))
     roles = {name: role for role, name in first.guess.columns.items()}
     rows = [["column", "used as", "values", "missing", "distinct", "example"]]
     for column in first.table.columns:

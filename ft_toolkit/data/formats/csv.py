@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.formats.base import Format, RawRows, Source
 
-_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+DELIMITER_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEPARATOR_LINE = re.compile("sep=(.)\r?\n?", re.IGNORECASE)
 # Records that decide on the delimiter; enough for texts of any kind, and fast for large files.
 _SAMPLE = 200
@@ -32,7 +32,7 @@ def read(source: Source) -> RawRows:
 def fits(source: Source) -> bool:
     """Return whether a file of unknown type has two or more columns, in the same number in each of its records."""
     text = source.text
-    return any((_widths(text, delimiter) or [0])[0] > 1 for delimiter in _TITLES) and text.count("\n") > 1
+    return any((_widths(text, delimiter) or [0])[0] > 1 for delimiter in DELIMITER_TITLES) and text.count("\n") > 1
 
 
 def _delimiter(source: Source) -> tuple[str, str]:
@@ -46,13 +46,13 @@ def _delimiter(source: Source) -> tuple[str, str]:
         return text, source.reading.delimiter
     chosen = line[1] if line else _guess(text, usual)
     if chosen != usual:
-        source.notes.append(f"columns are separated by {_TITLES.get(chosen, repr(chosen))}")
+        source.notes.append(f"columns are separated by {DELIMITER_TITLES.get(chosen, repr(chosen))}")
     return text, chosen
 
 
 def _guess(text: str, usual: str) -> str:
     """Return the delimiter that gives all records of the sample the same number of columns, two or more; else `usual`."""
-    fitting = [delimiter for delimiter in (usual, *_TITLES) if (_widths(text, delimiter) or [0])[0] > 1]
+    fitting = [delimiter for delimiter in (usual, *DELIMITER_TITLES) if (_widths(text, delimiter) or [0])[0] > 1]
     return fitting[0] if fitting else usual
 
 

