@@ -121,6 +121,7 @@ ELSEWHERE = {
     "data.reading": "tests/data/test_load_data.py",
     "model.revision": "tests/models/test_pretrained.py",
     "model.sha256": "tests/cli/test_cli.py",
+    "model.resize_embeddings": "tests/models/test_vocabulary.py",
     "evaluation.attributions": "tests/inference/test_attributions.py",
     "training.seeds": "tests/runs/test_seeds.py",
     "hub.license": "tests/report/test_card.py",

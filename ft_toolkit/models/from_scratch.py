@@ -16,11 +16,10 @@ from ft_toolkit.core.files import atomic_folder, write_json
 from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind_of, load_tokenizer
 from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
 from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
+from ft_toolkit.tasks.text.positions import input_positions
 
 # The file with the settings and texts of a folder: a resumed run reuses the folder only if they are the same.
 ORIGIN = "made_from.json"
-# Models that number positions from pad_token_id + 1.
-_POSITIONS_AFTER_PADDING = ("camembert", "longformer", "mpnet", "roberta", "roberta-prelayernorm", "xlm-roberta")
 # Config values that come from the tokenizer, and values that describe the config.json file itself.
 _TOKENIZER_VALUES = ("vocab_size", "decoder_vocab_size")
 _FILE_VALUES = ("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version", "auto_map")
@@ -46,7 +45,7 @@ def make_model_from_scratch(section: ModelSection, task: Task, rows: Rows, folde
         else load_tokenizer(find_tokenizer_folder(section.tokenizer or ""))
     )
     config = make_config(values, tokenizer)
-    if isinstance(section.tokenizer, NewTokenizer) and (limit := _max_positions(config)) is not None:
+    if isinstance(section.tokenizer, NewTokenizer) and (limit := input_positions(config)) is not None:
         tokenizer.model_max_length = limit
     with atomic_folder(folder) as fresh:
         config.save_pretrained(fresh)
@@ -179,11 +178,3 @@ def _check_keys(values: Mapping[str, Any], default: Any) -> None:
                 f"model.config.{name}: not found in the config of {default.model_type}; allowed: {shown}."
                 f"{did_you_mean(name, allowed)}"
             )
-
-
-def _max_positions(config: Any) -> int | None:
-    """Return the maximum number of tokens for the model's position embeddings; None if it has none."""
-    limit = getattr(config, "max_position_embeddings", None)
-    if limit is not None and config.model_type in _POSITIONS_AFTER_PADDING:
-        limit -= config.pad_token_id + 1
-    return limit

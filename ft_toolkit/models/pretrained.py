@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
         raise ModelError(
             f"model '{name}': config.json not found in {checkpoint.folder}; give the folder of a transformers model"
         )
+    if (method := _quantization(checkpoint.folder)) is not None:
+        raise ModelError(
+            f"model '{name}': the checkpoint is quantized ({method}), and ft_toolkit trains and runs unquantized weights only; "
+            "use the unquantized checkpoint that it was made from"
+        )
     if section.sha256 is not None:
         sha256 = file_sha256(checkpoint.folder / "model.safetensors")
         if sha256 != section.sha256:
@@ -69,6 +75,24 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
                 "download, or change model.sha256"
             )
     return checkpoint
+
+
+def _quantization(folder: Path) -> str | None:
+    """Return the name of the quantization of a checkpoint, such as gptq; None for ordinary weights. Raises ModelError.
+
+    Older checkpoints have it in a file beside config.json.
+    """
+    for name, method in (("quantize_config.json", "gptq"), ("quant_config.json", "awq")):
+        if (folder / name).is_file():
+            return method
+    try:
+        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{folder}: config.json cannot be read: {error}") from None
+    settings = values.get("quantization_config") if isinstance(values, dict) else None
+    if not settings:
+        return None
+    return str(settings.get("quant_method", "unknown method")) if isinstance(settings, dict) else "unknown method"
 
 
 def find_tokenizer_folder(name: str) -> Path:

@@ -40,10 +40,17 @@ def ignores_reference(document: Document) -> bool:
 
 
 def check_method(document: Document, method: Method | None, model: ModelSection | None) -> Iterator[Mistake]:
-    """Check that a new model is trained with the method `full`."""
-    if method is not None and not isinstance(method, FullMethod) and model is not None and model.config is not None:
+    """Check that a new model, and new embeddings, are trained with the method `full`."""
+    if method is None or isinstance(method, FullMethod) or model is None:
+        return
+    if model.config is not None:
         problem = f"{method.name} requires a pretrained model, and model.config creates a new one; use method=full"
         yield document.mistake(("method",), problem)
+    if model.resize_embeddings:
+        problem = (
+            f"{method.name} does not train the new embeddings; use method=full, or a checkpoint with all embeddings"
+        )
+        yield document.mistake(("model", "resize_embeddings"), problem)
 
 
 def check_metrics(document: Document, task: Task, settings: TaskSettings) -> Iterator[Mistake]:

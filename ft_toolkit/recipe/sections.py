@@ -43,6 +43,9 @@ class ModelSection(Section):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     # Replaces every dropout probability in the model's config. Default: the config's own values.
     dropout: Share | None = None
+    # Add an embedding for each token of the tokenizer that has none. Requires method=full, which trains the new embeddings.
+    # false: a tokenizer with more tokens than the model is refused.
+    resize_embeddings: bool = False
 
     @property
     def title(self) -> str:
@@ -62,8 +65,8 @@ class ModelSection(Section):
             )
         if self.tokenizer is None:
             return "config requires a tokenizer: model.tokenizer=NAME or model.tokenizer={train_on_text: true}"
-        if self.revision is not None or self.sha256 is not None:
-            return "revision and sha256 are only allowed with a checkpoint (model.name); remove them"
+        if self.revision is not None or self.sha256 is not None or self.resize_embeddings:
+            return "revision, sha256 and resize_embeddings are only allowed with a checkpoint (model.name); remove them"
         return None
 
 

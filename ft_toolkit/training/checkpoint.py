@@ -141,7 +141,9 @@ def training_changes(saved: dict[str, Any], now: dict[str, Any], processes: tupl
                 or name in _FREE_SETTINGS | _STEP_SETTINGS
                 or (section == "data" and key in _FREE_DATA_SETTINGS)
             )
-            if not free and before.get(key) != after.get(key):
+            # a switch that an earlier version did not have was off
+            absent = False if False in (before.get(key), after.get(key)) else None
+            if not free and before.get(key, absent) != after.get(key, absent):
                 changes.append(f"{name} was {before.get(key)!r}, now {after.get(key)!r}")
     changes += _step_changes(saved.get("training") or {}, now.get("training") or {}, processes)
     return changes

@@ -24,9 +24,11 @@ from ft_toolkit.models.pretrained import (
     load_tokenizer,
     read_pretrained,
 )
+from ft_toolkit.models.vocabulary import check_vocabulary, resize_embeddings
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.sections import Recipe, TrainingSection
 from ft_toolkit.tasks.base import Features, Pretrained, Rows, Task, applicable_metrics
+from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
 
 # The folder of a model from scratch inside the run folder. Resumed runs read it, so the name must not change.
@@ -166,6 +168,8 @@ def build_model(prepared: Prepared) -> BuiltModel:
         seed=recipe.training.seed,
         from_scratch=recipe.model.config is not None,
     )
+    if recipe.model.resize_embeddings:
+        resize_embeddings(loaded.model, prepared.tokenizer)
     heads = tuple(head_modules(loaded.model, loaded.new_modules))
     model = attach(loaded.model, recipe.method, loaded.new_modules, seed=recipe.training.seed)
     return BuiltModel(model, count_parameters(model), loaded.new_modules, heads)
@@ -247,11 +251,15 @@ def _check_limits(recipe: Recipe, pretrained: Pretrained) -> None:
             f"evaluation.attributions: {recipe.model.title} is an encoder-decoder; attributions are available for encoders "
             "and decoders only. Set evaluation.attributions=0"
         )
-    limit = min(pretrained.tokenizer.model_max_length, 10**6)
+    tokenizer_limit, positions = pretrained.tokenizer.model_max_length, input_positions(pretrained.config)
+    limit = min(tokenizer_limit, 10**6 if positions is None else positions)
     if recipe.data.max_length > limit:
+        source = "its tokenizer" if limit == tokenizer_limit else "the positions in its config.json"
         raise UsageError(
-            f"data.max_length={recipe.data.max_length}, but {recipe.model.title} reads at most {limit} tokens"
+            f"data.max_length={recipe.data.max_length}, but {recipe.model.title} reads at most {limit} tokens, by {source}. "
+            f"Set data.max_length={limit} or less"
         )
+    check_vocabulary(pretrained, recipe.model.title, resize=recipe.model.resize_embeddings)
 
 
 def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:

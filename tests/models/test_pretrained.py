@@ -169,3 +169,29 @@ def test_a_gpt2_adapter_saved_merged_or_not_predicts_the_same(
     if merge:
         plain = AutoModelForSequenceClassification.from_pretrained(model)
         assert plain.config.id2label == {0: "complaint", 1: "praise", 2: "question"}
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"config.json": {"quantization_config": {"quant_method": "bitsandbytes", "load_in_4bit": True}}},
+            "bitsandbytes",
+        ),
+        ({"config.json": {"quantization_config": {"quant_method": "awq"}}}, "awq"),
+        ({"config.json": {"quantization_config": {"bits": 4}}}, "unknown method"),
+        ({"config.json": {}, "quantize_config.json": {"bits": 4}}, "gptq"),
+        ({"config.json": {}, "quant_config.json": {"w_bit": 4}}, "awq"),
+    ],
+)
+def test_a_quantized_checkpoint_is_refused(files: dict[str, Any], message: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=rf"the checkpoint is quantized \({message}\).*use the unquantized checkpoint"):
+        find_checkpoint(ModelSection(name=str(tmp_path)))
+
+
+@pytest.mark.parametrize("config", [{}, {"quantization_config": None}, {"quantization_config": {}}])
+def test_an_unquantized_checkpoint_is_found(config: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert find_checkpoint(ModelSection(name=str(tmp_path))).folder == tmp_path

@@ -16,6 +16,7 @@ from pydantic import Field
 from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, Kind, Pretrained, TaskSettings
 from ft_toolkit.tasks.text.language_tokens import Languages, LanguageToken, find_language_token
+from ft_toolkit.tasks.text.positions import input_positions, target_positions
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Schema:
     language_token_id: int | None = None
     # mBART-25, PLBART: the token of the target language is the start token of the decoder and the last label instead.
     language_starts_decoder: bool = False
+    # The number of positions of the decoder, where an encoder-decoder has another number for it (LED).
+    max_target_positions: int | None = None
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
@@ -131,10 +134,11 @@ def find_schema(
         settings.no_repeat_ngram_size,
         settings.min_new_tokens,
         *_special_tokens(pretrained, language),
-        _max_positions(config, tokenizer),
+        _known(input_positions(config), tokenizer),
         *languages,
         None if language is None else language.token_id,
         language is not None and language.starts_decoder,
+        None if target_positions(config) == input_positions(config) else target_positions(config),
     )
 
 
@@ -162,8 +166,8 @@ def _config_value(config: Any, name: str) -> Any:
     return getattr(getattr(config, "decoder", None), name, None) if value is None else value
 
 
-def _max_positions(config: Any, tokenizer: Any) -> int | None:
-    n_positions = _config_value(config, "max_position_embeddings")
+def _known(n_positions: int | None, tokenizer: Any) -> int | None:
+    """Return the number of positions, or the smaller limit of the tokenizer."""
     return None if n_positions is None else min(n_positions, tokenizer.model_max_length)
 
 

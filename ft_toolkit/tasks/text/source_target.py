@@ -83,13 +83,16 @@ def encode(
 
 def _check_positions(schema: Schema, max_length: int) -> None:
     """Raise UsageError when source and target do not fit into the positions of the model."""
-    n_target = schema.max_target_length
-    needed = n_target + max_length if schema.kind == "decoder" else max(n_target, max_length)
-    if schema.max_positions is not None and needed > schema.max_positions:
-        raise UsageError(
-            f"data.max_length={max_length} and task.max_target_length={n_target} need {needed} positions; the model has "
-            f"{schema.max_positions}. Reduce one of them"
-        )
+    n_target, limit = schema.max_target_length, schema.max_positions
+    target_limit = limit if schema.max_target_positions is None else schema.max_target_positions
+    is_decoder = schema.kind == "decoder"  # reads source and target as one text
+    needs = [(n_target + max_length, limit)] if is_decoder else [(max_length, limit), (n_target, target_limit)]
+    for needed, available in needs:
+        if available is not None and needed > available:
+            raise UsageError(
+                f"data.max_length={max_length} and task.max_target_length={n_target} need {needed} positions; the model has "
+                f"{available}. Reduce one of them"
+            )
 
 
 def _tokenize(texts: Sequence[str], tokenizer: Any, **options: Any) -> list[list[int]]:
