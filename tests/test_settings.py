@@ -119,6 +119,8 @@ ELSEWHERE = {
     "task.source_language": "tests/tasks/test_translation.py",
     "task.target_language": "tests/tasks/test_translation.py",
     "data.reading": "tests/data/test_load_data.py",
+    "data.hub": "tests/hub/test_data_sets.py",
+    "data.hub_config": "tests/hub/test_data_sets.py",
     "model.revision": "tests/models/test_pretrained.py",
     "model.sha256": "tests/cli/test_cli.py",
     "model.resize_embeddings": "tests/models/test_vocabulary.py",

@@ -54,6 +54,15 @@ def hub_id(name: str) -> str:
     return name
 
 
+def data_set(name: str) -> str:
+    """Return the name of a data set, with or without @REVISION, unchanged. Raises ValueError for an invalid name."""
+    repo, at, revision = name.partition("@")
+    hub_id(repo)
+    if at and not _REVISION.fullmatch(revision):
+        raise ValueError(f"found {name!r}; after '@', the name of a branch or tag, or a commit is required")
+    return name
+
+
 def owned_id(name: str) -> str:
     """Return the name of a repository unchanged. Raises ValueError for an invalid name or one without owner."""
     if "/" not in hub_id(name):

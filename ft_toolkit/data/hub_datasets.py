@@ -22,6 +22,15 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
 
     Raises DataError when the data set or the split cannot be loaded.
     """
+    table, commit = load_from_hub(repo, config, revision, split)
+    return HubRows(dataset_rows(table), commit)
+
+
+def load_from_hub(repo: str, config: str | None, revision: str | None, split: str | None) -> tuple[Any, str | None]:
+    """Return one split as a `datasets.Dataset`, or all splits as a DatasetDict, and the commit (None if unknown).
+
+    Raises DataError when the data set or the split cannot be loaded.
+    """
     import datasets
     from huggingface_hub import HfApi
 
@@ -32,13 +41,19 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
     except FAILURES:
         commit = None  # the cache may still have the data set
     try:
-        table = datasets.load_dataset(repo, config, split=split, revision=commit or revision)
+        loaded = datasets.load_dataset(repo, config, split=split, revision=commit or revision)
     except FAILURES as error:
+        which = f"split {split}, " if split is not None else ""
+        if configs := re.search(r"available configs: \[(.*?)\]", str(error)):
+            raise DataError(
+                f"data set '{repo}' has several configs; set one: data.hub_config=NAME, with NAME one of {configs[1]}"
+            ) from None
         raise DataError(
-            f"data set '{repo}' (split {split}, revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
+            f"data set '{repo}' ({which}revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
             f"{explain(error)}. To work offline, use local files: data.train=FILE data.validation=FILE"
         ) from None
-    return HubRows(dataset_rows(table), commit or _cached_commit(table.info.download_checksums or {}))
+    first = loaded if split is not None else next(iter(loaded.values()))
+    return loaded, commit or _cached_commit(first.info.download_checksums or {})
 
 
 def dataset_rows(table: Any) -> RawRows:

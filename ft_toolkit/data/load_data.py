@@ -11,6 +11,7 @@ from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, ma
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_groups
 from ft_toolkit.data.hub_datasets import read_hub
+from ft_toolkit.data.hub_splits import read_data_set
 from ft_toolkit.data.label_names import name_labels
 from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
@@ -24,7 +25,7 @@ def check_sources(section: DataSection, task: Task) -> None:
     """Raise DataError when the data card or a local file is missing or of an unknown type; reads no rows."""
     if section.card is not None:
         card = load_card(section.card)
-        if section.train is None:
+        if not section.has_local_files:
             card.for_task(task.name)
     for path in _local_files(section).values():
         check_file(Path(path), section.reading)
@@ -46,11 +47,16 @@ def load_data(
     card = load_card(section.card) if section.card else None
     notes: list[str] = []
     commit = None
-    if section.train is not None:
+    origin: dict[str, str]
+    if section.hub is not None:
+        data_set = read_data_set(section)
+        card, raw, origin, commit = data_set.card, data_set.rows, data_set.origin, data_set.commit
+        notes += data_set.notes
+    elif section.train is not None:
         files = {name: read_table(Path(path), section.reading) for name, path in _local_files(section).items()}
         raw = {name: file.rows for name, file in files.items()}
         notes += [f"{name}: {note}" for name, file in files.items() for note in file.notes]
-        origin: dict[str, str] = {str(name): path for name, path in _local_files(section).items()}
+        origin = {str(name): path for name, path in _local_files(section).items()}
     else:
         assert card is not None  # DataSection requires a card or training rows
         card.for_task(task.name)
@@ -176,6 +182,8 @@ def _no_labels(origin: str, rows: RawRows, task: Task, purpose: str) -> DataErro
 
 
 def _local_files(section: DataSection) -> dict[SplitName, str]:
+    if section.hub is not None:
+        return {}
     return {name: path for name in SPLITS if (path := getattr(section, name)) is not None}
 
 

@@ -154,7 +154,7 @@ def _read_one(path: Path, reading: Reading) -> FileRows:
     if not table.rows:
         raise DataError(f"{path}: the file has no rows")
     return FileRows(
-        _with_aliases(table.rows, table.aliases, source.notes),
+        with_aliases(table.rows, table.aliases, source.notes),
         chosen.name,
         source.decoded.encoding if chosen.is_text else None,
         source.compression,
@@ -170,11 +170,11 @@ def _read_folder(path: Path, reading: Reading) -> FileRows:
     table = read_layout(chosen.read(source), source.name, source.notes)
     if not table.rows:
         raise DataError(f"{path}: the folder has no rows")
-    rows = _with_aliases(table.rows, table.aliases, source.notes)
+    rows = with_aliases(table.rows, table.aliases, source.notes)
     return FileRows(rows, chosen.name, aliases=table.aliases, notes=source.notes)
 
 
-def _with_aliases(rows: RawRows, aliases: Aliases, notes: list[str]) -> RawRows:
+def with_aliases(rows: RawRows, aliases: Aliases, notes: list[str]) -> RawRows:
     """Return the rows with the columns of tasks that other columns hold, unless a row has a column of this name."""
     added = {name: column for name, column in aliases.items() if not any(name in row for row in rows)}
     if not added:

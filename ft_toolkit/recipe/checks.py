@@ -17,6 +17,8 @@ PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassi
 # Settings that choose the rows of a run.
 _ROW_SETTINGS = {
     "card",
+    "hub",
+    "hub_config",
     "train",
     "validation",
     "test",

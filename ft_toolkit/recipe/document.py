@@ -15,6 +15,8 @@ COMMAND_LINE = "command line"
 _EXCLUSIVE: dict[KeyPath, KeyPath] = {
     ("training", "seed"): ("training", "seeds"),
     ("training", "seeds"): ("training", "seed"),
+    ("data", "hub"): ("data", "card"),
+    ("data", "card"): ("data", "hub"),
 }
 
 

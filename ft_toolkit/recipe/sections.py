@@ -71,10 +71,15 @@ class ModelSection(Section):
 
 
 class DataSection(Section):
-    """The training, validation and test rows: a data card, local files, or both."""
+    """The training, validation and test rows: a data card, local files, both, or a data set on the Hub."""
 
     # Name of a data card under data_cards/, or the path of a card's folder.
     card: Name | None = None
+    # A data set on the Hub, or in the local cache: OWNER/NAME or OWNER/NAME@REVISION. train, validation and test then name its
+    # splits; by default those called train, validation (also valid, val, dev) and test.
+    hub: Annotated[str, AfterValidator(hub_names.data_set)] | None = None
+    # Config (subset) of the data set on the Hub. Default: its only one.
+    hub_config: Name | None = None
     # Local files or folders, relative to the current folder: csv, json, parquet, conll, txt and other formats, also compressed;
     # a pattern such as train-*.parquet reads several files. They replace the card's files.
     train: Name | None = None
@@ -105,9 +110,15 @@ class DataSection(Section):
 
     def conflict(self) -> str | None:
         problems = []
-        if self.card is None and self.train is None:
-            problems.append("set a data card (data.card=NAME) or training rows (data.train=FILE)")
-        elif self.train is None and (self.validation or self.test):
+        if self.card is None and self.train is None and self.hub is None:
+            problems.append(
+                "set a data card (data.card=NAME), training rows (data.train=FILE), or a data set (data.hub=OWNER/NAME)"
+            )
+        elif self.card is not None and self.hub is not None:
+            problems.append("card and hub exclude each other; remove one, or set it to null")
+        elif self.hub is None and self.hub_config is not None:
+            problems.append("hub_config requires a data set on the Hub (data.hub=OWNER/NAME); remove it")
+        elif self.hub is None and self.train is None and (self.validation or self.test):
             problems.append("local validation or test rows require local training rows (data.train=FILE)")
         if self.validation is not None and self.validation_fraction is not None:
             problems.append("validation and validation_fraction exclude each other; remove one, or set it to null")
@@ -116,6 +127,11 @@ class DataSection(Section):
         if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
             problems.append("validation_fraction and test_fraction leave no training rows; their sum must be below 1")
         return "; ".join(problems) or None
+
+    @property
+    def has_local_files(self) -> bool:
+        """Whether the training rows are in local files."""
+        return self.train is not None and self.hub is None
 
 
 def _distinct(seeds: list[int]) -> list[int]:

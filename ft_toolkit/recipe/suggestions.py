@@ -20,7 +20,9 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "model.tokenizer": ("tokenizer_name", "tokenizer_name_or_path"),
     "model.revision": ("model_revision",),
     "model.dropout": ("hidden_dropout", "hidden_dropout_prob", "dropout_prob", "dropout_rate"),
-    "data.card": ("dataset", "dataset_name", "dataset_id", "datasets", "data_card"),
+    "data.card": ("datasets", "data_card"),
+    "data.hub": ("dataset", "dataset_name", "dataset_id", "hub_dataset", "hub_data"),
+    "data.hub_config": ("dataset_config", "dataset_config_name", "dataset_subset"),
     "data.train": ("train_file", "training_file", "train_data", "training_data", "train_path", "train_dataset", "data_path"),
     "data.validation": (
         "validation_file", "validation_data", "valid", "val", "dev", "valid_file", "val_file", "dev_file", "eval_file",

@@ -147,10 +147,11 @@ def planned_card(loaded: LoadedRecipe) -> str:
     The Hub can validate it before hours of training.
     """
     recipe, task = loaded.recipe, loaded.task
-    card = load_card(recipe.data.card) if recipe.data.card and recipe.data.train is None else None
+    card = load_card(recipe.data.card) if recipe.data.card and not recipe.data.has_local_files else None
+    data_set = card.block.source.hub if card else (recipe.data.hub or "").partition("@")[0] or None
     selection = recipe.evaluation.metric_for_best_model
     metric = selection if selection not in (None, "loss") else next(iter(task.metrics(recipe.task)))
-    kind, name = _data_set(card.block.source.hub if card else None, card.name if card else None)
+    kind, name = _data_set(data_set, card.name if card else data_set)
     score = EvalResult(
         task_type=task.pipeline_tag,
         dataset_type=kind,
@@ -163,7 +164,7 @@ def planned_card(loaded: LoadedRecipe) -> str:
         scores=[score],
         name=loaded.name,
         base_model=base if base is not None and is_hub_id(base) and not Path(base).exists() else None,
-        data_set=card.block.source.hub if card else None,
+        data_set=data_set,
         is_adapter=saves_adapter(recipe.method) and not recipe.hub.merged,
         pipeline_tag=task.pipeline_tag,
         method=recipe.method.name,

@@ -64,7 +64,7 @@ def run_results(
 ) -> RunResults:
     """Return results.json of a run. `scores` has the record of each split, `training` the section of that name."""
     recipe, metric = prepared.recipe, prepared.main_metric
-    card = prepared.data.card if recipe.data.train is None else None
+    card = None if recipe.data.has_local_files else prepared.data.card
     return RunResults(
         name=name,
         task=prepared.task.name,

@@ -26,6 +26,8 @@ _FREE_SECTIONS = {"reference", "tracking", "hub"}
 # A fingerprint checks the rows, so their source may change.
 _FREE_DATA_SETTINGS = {
     "card",
+    "hub",
+    "hub_config",
     "train",
     "validation",
     "test",

@@ -84,7 +84,9 @@ def _is_local(name: str | None) -> bool:
 
 
 def _has_hub_rows(recipe: Recipe) -> bool:
-    return recipe.data.train is None and load_card(recipe.data.card or "").block.source.hub is not None
+    if recipe.data.card is None:
+        return recipe.data.hub is not None
+    return not recipe.data.has_local_files and load_card(recipe.data.card).block.source.hub is not None
 
 
 def _sample_rows(task: Task, recipe: Recipe) -> LoadedData:

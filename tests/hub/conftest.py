@@ -41,20 +41,26 @@ def server(mode, tmp_path):
 
 
 @pytest.fixture
-def ftk(server, mode, tmp_path):
-    """Return a function that runs `ftk` against the Hub, with a cache of its own (`home`) and a token."""
+def python(server, mode, tmp_path):
+    """Return a function that runs Python against the Hub, with a cache of its own (`home`) and a token."""
 
     def run(*words, token="hf_alice", home="home", **more):
         environment = {key: value for key, value in os.environ.items() if key not in (*OFFLINE, "HF_TOKEN")}
         environment |= FIXED | {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / home)}
         environment |= {"HF_HUB_DISABLE_XET": "1"} if mode == "lfs" else {}
         environment |= {"HF_TOKEN": token} if token else {}
-        command = [sys.executable, "-m", "ft_toolkit", *map(str, words)]
+        command = [sys.executable, *map(str, words)]
         return subprocess.run(
             command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment | more, timeout=300
         )
 
     return run
+
+
+@pytest.fixture
+def ftk(python):
+    """Return a function that runs `ftk` against the Hub; see `python`."""
+    return lambda *words, **more: python("-m", "ft_toolkit", *words, **more)
 
 
 @pytest.fixture(scope="session")

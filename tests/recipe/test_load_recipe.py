@@ -480,3 +480,15 @@ def test_a_long_list_of_keys_is_cut(mistakes):
     assert problem.startswith("unknown key; allowed: seed, seeds, num_train_epochs, ")
     assert problem.endswith(" more. Did you mean 'learning_rate'?")
     assert problem.count(",") < 10
+
+
+def test_a_data_set_on_the_hub_excludes_a_card(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text("task: text_classification\nmodel: {name: x}\ndata: {card: sst2, hub: a/b@main, hub_config: c}\n")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path, ["training.examples_per_batch=2"], TASKS)
+    assert "data: card and hub exclude each other" in str(caught.value)
+    loaded = load_recipe(path, ["training.examples_per_batch=2", "data.hub=a/b@v1"], TASKS)
+    assert (loaded.recipe.data.card, loaded.recipe.data.hub) == (None, "a/b@v1")
+    with pytest.raises(RecipeError, match=r"data\.hub: found 'a/b/c'; a Hub id is required"):
+        load_recipe(path, ["training.examples_per_batch=2", "data.hub=a/b/c"], TASKS)

@@ -79,7 +79,7 @@ def test_a_top_level_key(key, expected):
         (("training", "lr"), "unknown key; use training.learning_rate"),
         (("training", "metric"), "unknown key; use evaluation.metric_for_best_model"),
         (("data", "learning_rate"), "unknown key; use training.learning_rate"),
-        (("data", "dataset"), "unknown key; use data.card"),
+        (("data", "dataset"), "unknown key; use data.hub"),
         (("training", "output_dir"), "not a setting; use the command-line option --output FOLDER"),
         (("training", "sed"), "unknown key; allowed: seed, seeds. Did you mean 'seed'?"),
         (("training", "name"), "unknown key; allowed: seed, seeds."),

@@ -30,7 +30,7 @@ def recipes(
     for name, path in shipped_recipes().items():
         recipe = load_recipe(path, [], tasks).recipe
         if task in (None, recipe.task.name):
-            data = recipe.data.card or recipe.data.train or ""
+            data = recipe.data.card or recipe.data.hub or recipe.data.train or ""
             rows.append((name, recipe.task.name, recipe.model.title, recipe.method.name, data))
     print_columns(rows)
     print("\nrun one with 'ftk run RECIPE', or copy it with 'ftk copy RECIPE PATH'")

@@ -61,7 +61,7 @@ def run(
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
     loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())
     # a launched process checks the rows together with the others, which would otherwise wait for it
-    if not is_launched(os.environ) and (not smoke or loaded.recipe.data.train is not None):
+    if not is_launched(os.environ) and (not smoke or loaded.recipe.data.has_local_files):
         check_sources(loaded.recipe.data, loaded.task)
     check_recipe_launcher(loaded, processes)
     if not dry_run:

@@ -1,0 +1,73 @@
+"""The rows of `data.hub`: any data set on the Hub, by its name."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.data.cards import Card, CardBlock, Source, SplitName
+from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.data.hub_datasets import dataset_rows, load_from_hub
+from ft_toolkit.data.layouts import read_layout
+from ft_toolkit.data.local_files import with_aliases
+from ft_toolkit.data.splits import SPLITS
+from ft_toolkit.recipe.sections import DataSection
+
+# The names of the splits in data sets, in the order in which they are tried.
+_NAMES: dict[SplitName, tuple[str, ...]] = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test",),
+}
+
+
+@dataclass(frozen=True)
+class HubDataSet:
+    """The rows of each split, their origins, the commit (None if unknown), notes, and a card that names the data set only."""
+
+    rows: dict[SplitName, RawRows]
+    origin: dict[str, str]
+    commit: str | None
+    notes: list[str]
+    card: Card
+
+
+def read_data_set(section: DataSection) -> HubDataSet:
+    """Return the splits of the data set that `data.hub` names, from the Hub or from the local cache.
+
+    Raises DataError when the data set or a split cannot be loaded.
+    """
+    repo, _, revision = (section.hub or "").partition("@")
+    tables, commit = load_from_hub(repo, section.hub_config, revision or None, None)
+    rows: dict[SplitName, RawRows] = {}
+    origin: dict[str, str] = {}
+    notes: list[str] = []
+    for split, name in _choose_splits(section, repo, list(tables)).items():
+        origin[split] = f"{repo} ({name})"
+        remarks: list[str] = []
+        table = read_layout(dataset_rows(tables[name]), origin[split], remarks)
+        rows[split] = with_aliases(table.rows, table.aliases, remarks)
+        notes += [f"{split}: {remark}" for remark in remarks]
+    source = Source(hub=repo, config=section.hub_config, revision=commit or revision or None)
+    card = Card(repo, Path(), {}, CardBlock(source=source, splits={}, tasks={}))
+    return HubDataSet(rows, origin, commit, notes, card)
+
+
+def _choose_splits(section: DataSection, repo: str, names: list[str]) -> dict[SplitName, str]:
+    """Return the name of each split in the data set: as set, else as usual. Raises DataError."""
+    chosen: dict[SplitName, str] = {}
+    for split in SPLITS:
+        wanted = getattr(section, split)
+        if wanted is not None and wanted not in names:
+            raise DataError(
+                f"data set '{repo}' has no split '{wanted}'; allowed: {one_of(names)}.{did_you_mean(wanted, names)}"
+            )
+        if split == "validation" and section.validation_fraction is not None:
+            continue
+        name = wanted or next((name for name in _NAMES[split] if name in names), None)
+        if name is not None:
+            chosen[split] = name
+    if "train" not in chosen:
+        raise DataError(
+            f"data set '{repo}' has no split 'train'; set one: data.train=NAME, with NAME one of {one_of(names)}"
+        )
+    return chosen

@@ -1,0 +1,82 @@
+"""`data.hub`: data sets of a Hub on loopback, and of the cache."""
+
+import json
+
+import pytest
+
+ROWS = [
+    {"review": f"{word} {i}", "label": label} for word, label in (("good", "pos"), ("bad", "neg")) for i in range(4)
+]
+CONFIGS = """\
+---
+configs:
+- {config_name: small, data_files: [{split: train, path: train.jsonl}, {split: dev, path: dev.jsonl}]}
+- {config_name: large, data_files: train.jsonl}
+---
+"""
+SPLITS = """\
+---
+configs:
+- config_name: default
+  data_files: [{split: train, path: train.jsonl}, {split: dev, path: dev.jsonl}, {split: extra, path: extra.jsonl}]
+---
+"""
+# Loads the rows of a `data:` section and prints them, or the error.
+LOAD = """\
+import json, sys
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.load_data import load_data
+from ft_toolkit.recipe.sections import DataSection
+from ft_toolkit.tasks import find_tasks
+columns = {"text": "review"}
+for section in json.loads(sys.argv[1]):
+    try:
+        data = load_data(DataSection(hub="alice/reviews", columns=columns, **section), find_tasks()["text_classification"])
+        sizes = {name: len(rows) for name, rows in data.splits.items()}
+        print(json.dumps([sizes, data.origin["train"], data.commit, data.card.block.source.hub]))
+    except DataError as error:
+        print(error)
+"""
+
+
+@pytest.fixture
+def put(server):
+    """Return a function that makes rows (jsonl), and a card, the data set alice/reviews, and returns the commit."""
+
+    def put(readme=None, **splits):
+        files = {f"{name}.jsonl": "".join(json.dumps(row) + "\n" for row in rows) for name, rows in splits.items()}
+        files |= {} if readme is None else {"README.md": readme}
+        return server.hub.put("dataset", "alice/reviews", {name: text.encode() for name, text in files.items()})
+
+    return put
+
+
+@pytest.fixture
+def load(python):
+    """Return a function that loads the data set with each of some settings, and returns a line for each."""
+    return lambda *sections, **more: python("-c", LOAD, json.dumps(sections), **more).stdout.strip().split("\n")
+
+
+def test_splits_by_their_usual_names_or_as_set_and_offline_from_the_cache(put, load):
+    commit = put(SPLITS, train=ROWS, dev=ROWS[2:6], extra=ROWS[:4])
+    sections = [{}, {"validation_fraction": 0.5}, {"train": "extra", "validation": "train"}, {"train": "trian"}]
+    usual, held_out, chosen, wrong = load(*sections)
+    assert json.loads(usual) == [{"train": 8, "validation": 4}, "alice/reviews (train)", commit, "alice/reviews"]
+    assert sum(json.loads(held_out)[0].values()) == 8
+    assert json.loads(chosen)[:2] == [{"train": 4, "validation": 8}, "alice/reviews (extra)"]
+    assert (
+        wrong.startswith("data set 'alice/reviews' has no split 'trian'; allowed: ") and "Did you mean 'train'" in wrong
+    )
+    (offline,) = load({}, HF_HUB_OFFLINE="1")
+    assert json.loads(offline)[:2] == json.loads(usual)[:2]
+    (missing,) = load({}, HF_HUB_OFFLINE="1", home="other")
+    assert missing.startswith("data set 'alice/reviews' (revision main) cannot be loaded from the Hub or the cache: ")
+
+
+def test_a_config_must_be_chosen_where_there_are_several(put, load):
+    put(CONFIGS, train=ROWS, dev=ROWS[2:6])
+    none, small, large = load({}, {"hub_config": "small"}, {"hub_config": "large", "validation_fraction": 0.5})
+    assert none == (
+        "data set 'alice/reviews' has several configs; set one: data.hub_config=NAME, with NAME one of 'small', 'large'"
+    )
+    assert json.loads(small)[0] == {"train": 8, "validation": 4} and sum(json.loads(large)[0].values()) == 8
