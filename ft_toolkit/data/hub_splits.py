@@ -61,7 +61,7 @@ def _choose_splits(section: DataSection, repo: str, names: list[str]) -> dict[Sp
             raise DataError(
                 f"data set '{repo}' has no split '{wanted}'; allowed: {one_of(names)}.{did_you_mean(wanted, names)}"
             )
-        if split == "validation" and section.validation_fraction is not None:
+        if split != "train" and wanted is None and getattr(section, f"{split}_fraction") is not None:
             continue
         name = wanted or next((name for name in _NAMES[split] if name in names), None)
         if name is not None:
