@@ -24,6 +24,8 @@ def find_split_files(names: Sequence[str]) -> dict[SplitName, str]:
     the same name for the other splits (reviews_train.csv: reviews_dev.csv, reviews_test.csv). A single file without a split in
     its name has the training rows. Files of one split that differ in a number become a pattern. Raises DataError.
     """
+    if not names:
+        raise DataError("no data file; name a file, several files, or a folder")
     files = [Path(name) for name in names]
     for file in files:
         check_path(file)

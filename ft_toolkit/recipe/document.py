@@ -125,6 +125,14 @@ def document_of(name: str, values: Mapping[str, Any], source: str) -> Document:
     return Document(Path(name), dict(values), dict.fromkeys([*sections, *_key_paths(values, ())], source))
 
 
+def settings_of(words: list[str]) -> dict[str, Any]:
+    """Return the values of `section.key=value` words by section and key. Raises RecipeError."""
+    document = Document(Path(COMMAND_LINE), {}, {})
+    if mistakes := document.override(words):
+        raise RecipeError(mistakes)
+    return document.values
+
+
 def _key_paths(values: Mapping[str, Any], above: KeyPath) -> Iterator[KeyPath]:
     """Yield the path of every key in nested mappings."""
     for key, value in values.items():

@@ -10,6 +10,7 @@ import typer
 from ft_toolkit.cli.arguments import parse_columns, print_columns
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.data.formats.csv import DELIMITER_TITLES
+from ft_toolkit.recipe.sections import Recipe
 
 if TYPE_CHECKING:
     from ft_toolkit.runs.first_recipe import FirstRecipe
@@ -23,8 +24,9 @@ def init(
     files: Annotated[
         list[str],
         typer.Argument(
-            metavar="FILE...",
-            help="A data file; files whose names say train, dev or test; or a folder with such files.",
+            metavar="FILE... [SECTION.KEY=VALUE]...",
+            help="A data file; files whose names say train, dev or test; or a folder with such files. Settings go into the "
+            "recipe, such as data.reading.encoding=cp1251.",
         ),
     ],
     task: Annotated[str | None, typer.Option(help="The task, such as ner. Default: the columns decide.")] = None,
@@ -50,13 +52,23 @@ def init(
     Examples:
       ftk init reviews.csv
       ftk init train.tsv dev.tsv test.tsv --output sentiment.yaml
+      ftk init survey.csv data.reading.encoding=cp1251 training.num_train_epochs=5
       ftk init messages.jsonl --task text_classification --column label=topic
     """
     from ft_toolkit.core.files import write_file
+    from ft_toolkit.recipe.document import settings_of
     from ft_toolkit.runs.first_recipe import InitRequest, plan_first_recipe
     from ft_toolkit.tasks import find_tasks
 
-    request = InitRequest(files, task, model, output, parse_columns(column))
+    settings = [word for word in files if _is_setting(word)]
+    request = InitRequest(
+        [word for word in files if word not in settings],
+        task,
+        model,
+        output,
+        parse_columns(column),
+        settings_of(settings),
+    )
     first = plan_first_recipe(request, find_tasks())
     _print_files(first)
     _print_task(first, shlex.join(files))
@@ -66,6 +78,12 @@ def init(
     write_file(first.path, first.text)
     name = shlex.quote(str(first.path))
     print(f"\nwrote {first.path}\nnext: check it with 'ftk run {name} --dry-run', and train with 'ftk run {name}'")
+
+
+def _is_setting(word: str) -> bool:
+    """Return whether a word is a setting rather than a file."""
+    section, _, key = word.partition("=")[0].partition(".")
+    return section in Recipe.model_fields and bool(key) and "=" in word
 
 
 def _print_files(first: "FirstRecipe") -> None:

@@ -33,6 +33,14 @@ def guess_entities(table: Table) -> Guess:
         )
     spans = table.named_column("entities") or _spans_column(table)
     text = table.named_column("text") or next(iter(text_columns(table)), None)
+    if (numbered := _numbered_tags(table)) is not None:
+        return Guess(
+            0,
+            (
+                f"'{numbered.name}' has a number per word, but the file does not name the numbers; name them, in order from 0: "
+                "data.reading.label_names=[O,B-PER,I-PER,...]",
+            ),
+        )
     if spans is None or text is None:
         return Guess(
             0, ("no column has a tag per word, such as B-PER, or a list of entities with start, end and label",)
@@ -55,6 +63,15 @@ def _tagged_words(table: Table) -> tuple[ColumnFacts, ColumnFacts] | None:
     candidates = [column for column in columns if column is not tags and _same_lengths(table, column, tags)]
     tokens = table.named_column("tokens") or first_named(candidates, _TOKENS) or next(iter(candidates), None)
     return None if tokens is None else (tokens, tags)
+
+
+def _numbered_tags(table: Table) -> ColumnFacts | None:
+    """Return a column with lists of numbers that are as long as the lists of words in another column."""
+    words = table.of_kind("lists of texts")
+    for column in table.of_kind("lists of numbers"):
+        if any(_same_lengths(table, tokens, column) for tokens in words):
+            return column
+    return None
 
 
 def _are_tags(column: ColumnFacts) -> bool:

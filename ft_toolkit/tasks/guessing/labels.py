@@ -87,7 +87,10 @@ def _label_score(column: ColumnFacts) -> float:
     is_number = column.kind == "numbers" or (
         column.kind == "whole numbers" and column.n_distinct > _MOST_NUMBER_CLASSES
     )
-    if column.kind in ("objects", "lists of objects", "no values", "mixed values") or column.n_distinct < 2:
+    if (
+        column.kind in ("objects", "lists of objects", "empty lists", "no values", "mixed values")
+        or column.n_distinct < 2
+    ):
         return 0.0
     if column.kind in ("lists of texts", "lists of numbers"):
         return 0.4 + named if _items_repeat(column) else 0.0

@@ -12,7 +12,7 @@ from ft_toolkit.tasks.text.cells import read_printed
 
 ValueKind = Literal[
     "text", "whole numbers", "numbers", "true or false", "lists of texts", "lists of numbers", "lists of objects",
-    "objects", "mixed values", "no values",
+    "empty lists", "objects", "mixed values", "no values",
 ]  # fmt: skip
 # Values per column that are inspected; of a longer column, values at equal distances.
 SAMPLE = 20_000
@@ -112,6 +112,9 @@ def _kind(values: Sequence[Any]) -> ValueKind:
     for value in values:
         kind = _kind_of_value(value)
         counts[kind] = counts.get(kind, 0) + 1
+    lists = {kind: n for kind, n in counts.items() if kind.startswith("lists")}
+    if lists and (n_empty := counts.pop("empty lists", 0)):
+        counts[max(lists, key=lambda kind: lists[kind])] += n_empty
     numbers = counts.get("whole numbers", 0) + counts.get("numbers", 0)
     most = max(counts, key=lambda kind: counts[kind])
     if counts[most] >= _CLEAR_SHARE * len(values):
@@ -135,6 +138,8 @@ def _kind_of_value(value: Any) -> ValueKind:
     if isinstance(value, Mapping):
         return "objects"
     if isinstance(value, (list, tuple)):
+        if not value:
+            return "empty lists"
         if all(isinstance(item, str) for item in value):
             return "lists of texts"
         if all(isinstance(item, (bool, int, float)) for item in value):

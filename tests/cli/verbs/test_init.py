@@ -98,10 +98,24 @@ def test_another_task_and_another_column_can_be_chosen(folder: Path, here: Any) 
     assert (recipe["task"]["name"], recipe["data"]["columns"]) == ("language_modelling", {"text": "en"})
 
 
+def test_settings_go_into_the_recipe_and_help_to_read_the_file(folder: Path, here: Any) -> None:
+    rows = [{"tokens": ["Ada", "is", f"here{i}"], "ner_tags": [1, 0, 0]} for i in range(30)]
+    Path("tagged.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert "name them, in order from 0: data.reading.label_names=" in here("init", "tagged.jsonl", check=False).stderr
+    here("init", "tagged.jsonl", "data.reading.label_names=[O, B-PER]", "evaluation.bootstrap_samples=200")
+    recipe = values("tagged.yaml")
+    assert (recipe["task"]["name"], recipe["data"]["reading"]["label_names"]) == ("ner", ["O", "B-PER"])
+    assert recipe["evaluation"]["bootstrap_samples"] == 200
+    wrong = here("init", "tagged.jsonl", "data.reading.labels=[O]", "--output", "b.yaml", check=False)
+    assert wrong.returncode == 2 and "data.reading" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["missing.csv"], "missing.csv: file not found"),
+        (["training.seed=1"], "no data file; name a file"),
+        (["reviews.csv", "training.sed=1"], "training.sed: unknown key"),
         (["reviews.csv", "--task", "nre"], "--task nre: unknown task"),
         (["reviews.csv", "--task", "ner"], "ner: no column has a tag per word, such as B-PER"),
         (

@@ -104,6 +104,15 @@ CASES: dict[str, tuple[Rows, str, dict[str, str], dict[str, Any]]] = {
         {"text": "message", "entities": "spans"},
         {},
     ),
+    "texts without entities have empty lists": (
+        [
+            {"text": "Ada is here now", "ents": [{"start": 0, "end": 3, "label": "PER"}] * (i % 3 == 0)}
+            for i in range(9)
+        ],
+        "ner",
+        {"text": "text", "entities": "ents"},
+        {},
+    ),
     "entities as JSON in a csv file": (
         [{"message": "Ada is here now", "spans": json.dumps([{"start": 0, "end": 3, "label": "PER"}])}] * 3,
         "ner",

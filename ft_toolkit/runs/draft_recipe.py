@@ -1,0 +1,101 @@
+"""The sections of a first recipe: the choices of `ftk init`, with the settings of the user on top."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.splits import SPLITS
+from ft_toolkit.runs.recipe_text import RecipeSection
+from ft_toolkit.tasks.base import FirstModel, Guess, Row, Rows, Task, input_texts
+
+# Values of data.max_length, and the share of the texts that must fit into it (512 tokens are the limit of many models).
+MAX_LENGTHS = (32, 64, 128, 256, 512)
+_FITTING = 0.98
+# Examples per step, the steps that small data should reach by more epochs, and the bounds of the epochs.
+_BATCH, _FEWEST_STEPS, _EPOCHS = 16, 300, (3, 10)
+
+
+@dataclass(frozen=True)
+class DraftRecipe:
+    """The choices behind a recipe. `settings` are the values of the user by section and key; they win."""
+
+    path: Path
+    task: Task
+    guess: Guess
+    model: FirstModel
+    files: Mapping[SplitName, str]
+    settings: Mapping[str, Any]
+
+    def sections(self, n_rows: int, max_length: int) -> list[RecipeSection]:
+        """Return the sections for a file with `n_rows` training rows, before rows are held out."""
+        epochs = min(max(-(-_FEWEST_STEPS * _BATCH // n_rows), _EPOCHS[0]), _EPOCHS[1])
+        data = self._data(n_rows, max_length)
+        held_out = "Held out of the training rows, by a hash of their content: the same rows in every run."
+        first_fraction = next((key for key in data if key.endswith("_fraction")), "")
+        reasons = "\n".join(map(_sentence, self.guess.reasons))
+        own = [
+            RecipeSection("task", {"name": self.task.name, **self.guess.settings}, reasons),
+            RecipeSection("model", {"name": self.model.name}, _sentence(self.model.reason)),
+            RecipeSection("data", data, "", {first_fraction: held_out}),
+            RecipeSection("method", "full"),
+            RecipeSection(
+                "training",
+                {"learning_rate": self.model.learning_rate, "num_train_epochs": epochs, "examples_per_batch": _BATCH},
+            ),
+        ]
+        names = {section.name for section in own}
+        added = [RecipeSection(name, value) for name, value in self.settings.items() if name not in names]
+        return [_with_settings(section, self.settings.get(section.name)) for section in own] + added
+
+    def _data(self, n_rows: int, max_length: int) -> dict[str, Any]:
+        share = 0.1 if n_rows >= 500 else 0.15 if n_rows >= 100 else 0.2
+        own = self.settings.get("data")
+        own_files = {split: own[split] for split in SPLITS if split in own} if isinstance(own, Mapping) else {}
+        files = {str(split): file for split, file in {**self.files, **own_files}.items()}
+        fractions = {f"{split}_fraction": share for split in ("validation", "test") if split not in files}
+        renamed = {column: name for column, name in self.guess.columns.items() if column != name}
+        return {**files, **fractions, **({"columns": renamed} if renamed else {}), "max_length": max_length}
+
+    @property
+    def heading(self) -> str:
+        """The first comment of the recipe, with the command that runs it."""
+        name = shlex.quote(str(self.path))
+        return (
+            f"Recipe for {self.task.name} with {self.files['train']}, written by 'ftk init'.    ftk run {name}\n"
+            f"'ftk run {name} --dry-run' checks the rows and measures a step; 'ftk show {name}' lists every setting."
+        )
+
+
+def _with_settings(section: RecipeSection, values: Any) -> RecipeSection:
+    """Return a section with the user's values: a mapping replaces single keys, any other value the whole section."""
+    if values is None:
+        return section
+    if isinstance(values, Mapping):
+        own = {"name": section.value} if isinstance(section.value, str) else section.value
+        return replace(section, value={**own, **values})
+    return replace(section, value=values)
+
+
+def suggest_max_length(rows: Rows, task: Task, guess: Guess) -> tuple[int, float]:
+    """Return `data.max_length`, and the estimated share of the texts that are longer; 0 if the guess has a fixed length."""
+    if guess.max_length is not None:
+        return guess.max_length, 0.0
+    lengths = sorted(_estimated_tokens(row, task) for row in rows)
+    needed = lengths[int(_FITTING * (len(lengths) - 1))]
+    limit = next((length for length in MAX_LENGTHS if length >= needed), MAX_LENGTHS[-1])
+    return limit, sum(length > limit for length in lengths) / len(lengths)
+
+
+def _estimated_tokens(row: Row, task: Task) -> float:
+    """Return the tokens of a row, estimated: 3.5 characters each, and one for each character from Thai to Hangul."""
+    texts = input_texts(row, task)
+    n_characters = sum(map(len, texts))
+    n_wide = sum(character >= "\u0e00" for text in texts for character in text)
+    return n_wide + (n_characters - n_wide) / 3.5 + 3
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

