@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from ft_toolkit.core.characters import has_lone_surrogate
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.hub_datasets import dataset_rows
@@ -79,7 +80,8 @@ def plain_rows(rows: Sequence[Mapping[str, Any]], name: str) -> RawRows:
         for column, value in row.items():
             if not isinstance(column, str):
                 raise UsageError(f"{name}: row {number}: column names must be text; found {column!r}")
-            values[column] = plain_value(value, f"{name}: row {number}: column '{column}'")
+            name_of_column = str(plain_value(column, f"{name}: row {number}: a column name"))
+            values[name_of_column] = plain_value(value, f"{name}: row {number}: column '{column}'")
         plain.append(values)
     return plain
 
@@ -91,6 +93,11 @@ def plain_value(value: Any, where: str) -> Any:
     if value is None or _is_missing(value):
         return None
     match value:
+        case str() if has_lone_surrogate(value):
+            raise UsageError(
+                f"{where} has half a character (a lone surrogate such as \\ud83d), which no model can read; remove it with "
+                "text.encode('utf-8', 'ignore').decode()"
+            )
         case str():
             return str(value)
         case float() if math.isinf(value):
@@ -106,7 +113,7 @@ def plain_value(value: Any, where: str) -> Any:
         case list() | tuple():
             return [plain_value(item, where) for item in value]
         case Mapping():
-            return {str(key): plain_value(item, where) for key, item in value.items()}
+            return {str(plain_value(str(key), where)): plain_value(item, where) for key, item in value.items()}
     raise UsageError(
         f"{where} holds {type_name(value)}; allowed: text, numbers, booleans, lists and dicts. Convert or drop the column"
     )

@@ -75,9 +75,13 @@ def _unzip(data: bytes, path: Path, member: str | None) -> tuple[bytes, str]:
     except (
         zipfile.BadZipFile,
         zlib.error,
+        lzma.LZMAError,
         NotImplementedError,
         RuntimeError,
-    ) as error:  # RuntimeError: needs a password
+        ValueError,
+        OSError,
+        EOFError,
+    ) as error:  # RuntimeError: needs a password; ValueError and below: damaged offsets and members
         raise DataError(f"{path}: the zip file cannot be read: {error}") from None
 
 

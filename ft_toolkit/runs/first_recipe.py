@@ -66,7 +66,8 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
     path = _recipe_path(request, files["train"])
     reading = _reading(request.settings, files["train"], tasks)
     training_file = read_table(Path(files["train"]), reading)
-    table = make_table(without_other_names(training_file), request.columns)
+    label_names = reading.label_names if reading is not None else None
+    table = make_table(without_other_names(training_file), request.columns, label_names or ())
     check_columns(table, files["train"])
     guesses = find_guesses(table, tasks, request.task, files["train"])
     name = max(guesses, key=lambda name: guesses[name].score)

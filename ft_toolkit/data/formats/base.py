@@ -1,17 +1,21 @@
 """The definition of a file format, and the open file that its reader gets."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ft_toolkit.core.characters import has_lone_surrogate
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.encoding import Decoded, decode
 from ft_toolkit.recipe.reading import Reading
 
 RawRows = list[dict[str, Any]]
+# Halves of characters occur in JSON files as escapes only.
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass
@@ -100,6 +104,15 @@ class FolderFormat:
     name: str
     fits: Callable[[Path], bool]
     read: Callable[[FolderSource], RawRows]
+
+
+def check_characters(value: Any, text: str, where: str) -> None:
+    """Raise DataError if a JSON value, read from `text`, has half a character, such as \\ud83d without the second half."""
+    if _SURROGATE_ESCAPE.search(text) and has_lone_surrogate(value):
+        raise DataError(
+            f"{where}: a text has half a character (a lone surrogate such as \\ud83d), which no model can read; write the file "
+            "again from its source, or remove the character"
+        )
 
 
 # A column of a task -> the column of the file that holds it under another name.

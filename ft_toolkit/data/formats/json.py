@@ -4,17 +4,19 @@ import json
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, Source
+from ft_toolkit.data.formats.base import Format, Source, check_characters
 
 
 def read(source: Source) -> Any:
     """Return the document. Raises DataError."""
     try:
-        return json.loads(source.text)
+        document = json.loads(source.text)
     except json.JSONDecodeError as error:
         raise DataError(f"{source.name}:{error.lineno}: not valid JSON: {error.msg}") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of nested lists
         raise DataError(f"{source.name}: not valid JSON: {error}") from None
+    check_characters(document, source.text, source.name)
+    return document
 
 
 def fits(source: Source) -> bool:

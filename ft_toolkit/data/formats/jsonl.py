@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, Source
+from ft_toolkit.data.formats.base import Format, Source, check_characters
 
 
 def read(source: Source) -> list[Any]:
@@ -23,6 +23,7 @@ def read(source: Source) -> list[Any]:
             raise DataError(
                 f"{source.name}:{number}: found {type(value).__name__}; every line must hold one JSON object"
             )
+        check_characters(value, line, f"{source.name}:{number}")
         values.append(value)
     return values
 

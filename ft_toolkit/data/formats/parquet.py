@@ -12,7 +12,8 @@ def read(source: Source) -> RawRows:
     try:
         rows: RawRows = pyarrow.parquet.read_table(pyarrow.BufferReader(source.data)).to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # a damaged footer is an OSError
-        raise DataError(f"{source.name}: not a readable parquet file: {error}") from None
+        problem = " ".join(str(error).split())
+        raise DataError(f"{source.name}: not a readable parquet file: {problem}") from None
     return rows
 
 

@@ -20,7 +20,8 @@ def guess_entities(table: Table) -> Guess:
     """Return the columns of tokens and tags, or of texts and entities."""
     if "entities" not in table.named and (tagged := _tagged_words(table)) is not None:
         tokens, tags = tagged
-        types = sorted({tag[2:] for value in tags.values for tag in _texts(value) if tag != "O"})
+        names = table.label_names if tags.kind == "lists of numbers" else {t for v in tags.values for t in _texts(v)}
+        types = sorted({tag[2:] for tag in names if tag != "O"})
         return Guess(
             1.0 if types else 0.0,
             (
@@ -58,6 +59,8 @@ def _tagged_words(table: Table) -> tuple[ColumnFacts, ColumnFacts] | None:
     """Return the columns of words and of tags: lists, or texts with spaces between the words."""
     columns = table.of_kind("lists of texts", "text")
     tags = table.named_column("tags") or next((column for column in columns if _are_tags(column)), None)
+    if tags is None and table.label_names:
+        tags = _numbered_tags(table)
     if tags is None:
         return None
     candidates = [column for column in columns if column is not tags and _same_lengths(table, column, tags)]

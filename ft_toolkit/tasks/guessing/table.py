@@ -58,6 +58,8 @@ class Table:
     rows: Sequence[Mapping[str, Any]] = field(repr=False)
     columns: tuple[ColumnFacts, ...]
     named: Mapping[str, str] = field(default_factory=dict)
+    # Names of labels that are integers in the file, from 0.
+    label_names: Sequence[str] = ()
 
     def column(self, name: str) -> ColumnFacts:
         """Return the column of the file with this name."""
@@ -72,10 +74,10 @@ class Table:
         return [column for column in self.columns if column.kind in kinds]
 
 
-def make_table(rows: Sequence[Mapping[str, Any]], named: Mapping[str, str]) -> Table:
-    """Return the table of rows. `named` maps columns of a task to columns of the file."""
+def make_table(rows: Sequence[Mapping[str, Any]], named: Mapping[str, str], label_names: Sequence[str] = ()) -> Table:
+    """Return the table of rows. `named` maps columns of a task to columns of the file; see `Table` for `label_names`."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return Table(rows, tuple(_facts(name, [row.get(name) for row in rows]) for name in names), named)
+    return Table(rows, tuple(_facts(name, [row.get(name) for row in rows]) for name in names), named, label_names)
 
 
 def is_missing(value: Any) -> bool:
