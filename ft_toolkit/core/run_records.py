@@ -521,6 +521,10 @@ class InferenceContract(FileRecord):
     mixed_precision: str
     tokens_per_batch: int
     base_model: BaseModelReference | None = None
+    folded_temperature: float | None = Field(
+        default=None,
+        description="The temperature that the last layer of the weights contains; schema.temperature is then 1",
+    )
 
 
 def read_contract(model_folder: Path) -> InferenceContract:

@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 
 import ft_toolkit
 from ft_toolkit.core.errors import FtkError, HubError, UsageError
-from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG, INFERENCE, MODEL
 from ft_toolkit.core.run_records import read_results
 from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
 from ft_toolkit.hub.upload_set import Files, collect_files, find_run
@@ -23,6 +23,7 @@ _REPLACED = (
     "*.bin",
     ADAPTER_CONFIG,
     "config.json",
+    f"{BASE_CONFIG}/*",
     "generation_config.json",
     "chat_template.jinja",
     "tokenizer*",
@@ -137,7 +138,9 @@ def _commit(api: HfApi, destination: Destination, files: Files, message: str) ->
     stale = [
         name
         for name in api.list_repo_files(destination.repo, revision=revision)
-        if name not in files and "/" not in name and any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
+        if name not in files
+        and ("/" not in name or name.startswith(f"{BASE_CONFIG}/"))
+        and any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
     ]
     operations: list[Any] = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in stale]

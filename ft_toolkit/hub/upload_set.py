@@ -9,7 +9,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id
-from ft_toolkit.core.run_folder import CARD, INFERENCE, MODEL, RECIPE, RESULTS, TRAINING_ROWS
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, CARD, INFERENCE, MODEL, RECIPE, RESULTS, TRAINING_ROWS
 from ft_toolkit.core.run_records import SeedsResults, read_results
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
@@ -54,7 +54,7 @@ def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     public = _without_paths(run)
     model = merged or folder / MODEL
     files: Files = {
-        path.relative_to(model).as_posix(): _content(path)
+        path.relative_to(model).as_posix(): _content(path, None if base is None else base.name)
         for path in sorted(model.rglob("*"))
         if path.is_file() and path.name not in (CARD, TRAINING_ROWS)
     }
@@ -75,12 +75,17 @@ def _check_base(name: str) -> None:
         )
 
 
-def _content(path: Path) -> Path | bytes:
-    """Return a file of the model folder, or its content without local paths that transformers recorded."""
+def _content(path: Path, base: str | None) -> Path | bytes:
+    """Return a file of the model folder, or its content without local paths that transformers and peft recorded.
+
+    `base` is the name of an adapter's base model that is valid on every machine.
+    """
     if path.suffix != ".json" or path.name == "tokenizer.json":
         return path
     value = json.loads(path.read_text(encoding="utf-8"))
     public = _without_sources(value)
+    if path.name == ADAPTER_CONFIG and base is not None:
+        public["base_model_name_or_path"] = base
     return path if public == value else _json(public)
 
 

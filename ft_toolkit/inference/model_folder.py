@@ -2,20 +2,16 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
-import ft_toolkit
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.hub_names import split_revision
 from ft_toolkit.core.quiet import quiet_libraries
-from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL, RESULTS, is_local
+from ft_toolkit.core.run_folder import INFERENCE, MODEL, RESULTS, is_local
 from ft_toolkit.core.run_records import (
     BaseModelReference,
-    EvaluationDefaults,
-    InferenceContract,
     SeedsResults,
     read_contract,
     read_results,
@@ -38,38 +34,7 @@ from ft_toolkit.models.pretrained import (
 from ft_toolkit.models.weights import load_finished, load_weights
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.tasks.base import Features, Rows
-from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.speedups.last_block import shorten_last_block
-
-
-def inference_contract(folder: Path, prepared: Prepared) -> InferenceContract:
-    """Return inference.json of a run: task, schema, length limit, precision, and the base model if `folder` is an adapter."""
-    recipe, checkpoint = prepared.recipe, prepared.checkpoint
-    needs_base = (folder / ADAPTER_CONFIG).is_file()
-    base = BaseModelReference(name=checkpoint.reference, revision=checkpoint.commit, sha256=recipe.model.sha256)
-    return InferenceContract(
-        ft_toolkit=ft_toolkit.__version__,
-        task=prepared.task.name,
-        settings=recipe.task.model_dump(mode="json"),
-        schema=asdict(prepared.schema),
-        evaluation=EvaluationDefaults(
-            columns=recipe.data.columns,
-            card_columns=_card_columns(prepared),
-            group=recipe.data.group,
-            main_metric=prepared.main_metric,
-            bootstrap_samples=recipe.evaluation.bootstrap_samples,
-            seed=recipe.training.seed,
-        ),
-        max_length=recipe.data.max_length,
-        mixed_precision=recipe.training.mixed_precision,
-        tokens_per_batch=prepared.evaluation_tokens(),
-        base_model=base if needs_base else None,
-    )
-
-
-def _card_columns(prepared: Prepared) -> dict[str, str]:
-    card = prepared.data.card
-    return card.columns_of(prepared.task.name) if card is not None else {}
 
 
 class LoadedModel:

@@ -16,7 +16,7 @@ class Usage:
     prediction_text: str
     # How texts longer than the limit are treated; None without a limit.
     limit: str | None
-    # Code for the transformers pipeline; None where there is none, or where it cannot load the model (adapters).
+    # Code for the transformers pipeline; None where there is none, or where it cannot find the base model of an adapter.
     pipeline: PipelineCode | None
     # Whether transformers has no pipeline for the task at all.
     has_no_pipeline: bool
@@ -37,13 +37,16 @@ class Usage:
         return json.dumps(dict(self.columns), ensure_ascii=False)
 
 
-def usage(run: RunFiles, max_length: int | None, *, model: str, needs_peft: bool) -> Usage:
-    """Return the usage examples for a run's model; `model` is its folder or its Hub id."""
+def usage(run: RunFiles, max_length: int | None, *, model: str, is_adapter: bool, has_base: bool) -> Usage:
+    """Return the usage examples for a run's model; `model` is its folder or its Hub id.
+
+    `has_base` says that transformers finds the base model of an adapter.
+    """
     task, schema, columns = run.task, run.schema, _example_row(run)
     example = json.dumps(next(iter(columns.values()))) if len(columns) == 1 else json.dumps(columns, ensure_ascii=False)
     pipeline = None
-    if task.pipeline is not None and schema is not None and not needs_peft:
-        pipeline = task.pipeline(schema, PipelineRequest(model, example, max_length))
+    if task.pipeline is not None and schema is not None and (has_base or not is_adapter):
+        pipeline = task.pipeline(schema, PipelineRequest(model, example, max_length, is_adapter))
     reads_windows = schema is not None and task.reads_windows(schema)
     if pipeline is not None and reads_windows and not pipeline.remark:
         pipeline = PipelineCode(pipeline.code, "it cuts or refuses texts longer than the limit of the model")

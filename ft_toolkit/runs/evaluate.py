@@ -132,10 +132,13 @@ def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSet
     """Return how to score the model: with the settings of its run, unless the request overrides them."""
     defaults = model.contract.evaluation
     metrics = applicable_metrics(model.task, model.settings, model.schema)
+    schema, classifier = model.schema, model.task.classifier(model.settings)
+    if classifier is not None and (folded := model.contract.folded_temperature) is not None:
+        schema = classifier.with_temperature(schema, folded)  # to compare with the probabilities before calibration
     return ScoringSetup(
         model.task,
         model.settings,
-        model.schema,
+        schema,
         metrics,
         defaults.main_metric if defaults.main_metric in metrics else next(iter(metrics)),
         samples=request.samples or defaults.bootstrap_samples or DEFAULT_SAMPLES,

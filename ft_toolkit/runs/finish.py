@@ -7,13 +7,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ft_toolkit.core import environment, files, fresh_process
+from ft_toolkit.core import environment, fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
-from ft_toolkit.core.run_records import ReloadCheck, read_results, write_contract, write_results
+from ft_toolkit.core.run_records import ReloadCheck, read_results, write_results
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.seen_rows import LIMIT, find_seen_rows, write_seen_rows
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.scoring import (
@@ -25,9 +22,8 @@ from ft_toolkit.evaluation.scoring import (
     scoring_setup,
 )
 from ft_toolkit.inference.attributions import explain, write_attributions
-from ft_toolkit.inference.model_folder import inference_contract
 from ft_toolkit.inference.reload_check import check_reload, rows_to_check
-from ft_toolkit.models import adapters
+from ft_toolkit.inference.write_model_folder import write_model_folder
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.report.run_files import read_run
@@ -72,7 +68,7 @@ def _save_and_score(
     expected = predict_rows(predictor, prepared, rows)
     with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
         importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the weights are written
-        _save_model(folder / MODEL, prepared, predictor.model)
+        write_model_folder(folder / MODEL, prepared, predictor.model)
         reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
         importing.result()
         setup, splits = scoring_setup(prepared), prepared.data.splits
@@ -87,15 +83,6 @@ def _save_and_score(
             for name, predictions in decoded.items()
         }
         return scored, reload_check.result()
-
-
-def _save_model(folder: Path, prepared: Prepared, model: torch.nn.Module) -> None:
-    """Write the model folder: weights, tokenizer, inference.json and the hashes of the training rows."""
-    with files.atomic_folder(folder) as new:
-        adapters.save_model(model, prepared.recipe.method, prepared.checkpoint, new)
-        prepared.tokenizer.save_pretrained(new)
-        write_contract(new, inference_contract(new, prepared))
-        write_seen_rows(new, find_seen_rows(prepared.data.splits["train"], prepared.task, LIMIT))
 
 
 def _write_attributions(folder: Path, prepared: Prepared, predictor: Predictor, limit: int) -> None:

@@ -171,8 +171,10 @@ class Classifier:
 
     # (predictions, schema) -> probabilities, shape (n, labels), in the order of `Task.labels`.
     probabilities: Callable[[Sequence[Prediction], Any], np.ndarray]
-    # schema -> the temperature that the logits were divided by.
+    # schema -> the temperature that the logits are divided by.
     temperature: Callable[[Any], float]
+    # (schema, temperature) -> the schema with another temperature, such as 1 where the weights contain it.
+    with_temperature: Callable[[Any, float], Any]
     # record -> the label whose logit attributions explain. None when attributions do not work with these settings.
     explained_label: Callable[[Mapping[str, Any]], str] | None
 
@@ -215,12 +217,13 @@ class Comparability:
 class PipelineRequest:
     """Arguments for the code of a transformers pipeline: name of the model, example input, length limit in tokens.
 
-    `example` is Python code: a string, or a dict of columns.
+    `example` is Python code: a string, or a dict of columns. `is_adapter` says that the model is an adapter, which needs peft.
     """
 
     model: str
     example: str
     max_length: int | None
+    is_adapter: bool = False
 
 
 @dataclass(frozen=True)

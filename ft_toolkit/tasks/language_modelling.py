@@ -40,6 +40,7 @@ from ft_toolkit.tasks.base import (
     Task,
     TaskSettings,
 )
+from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.guessing.texts import guess_texts
 from ft_toolkit.tasks.text.blocks import apart, choose_masked, joined, mask_tokens
@@ -382,13 +383,12 @@ def pipeline_tag_of(schema: Schema) -> str:
 
 def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
     """Return the code of the fill-mask or text-generation pipeline."""
-    variable, call = ("write", 'write("A text that begins", max_new_tokens=40)')
+    variable, call, auto_class = ("write", 'write("A text that begins", max_new_tokens=40)', "AutoModelForCausalLM")
     if schema.objective == "masked":
         variable, call = ("fill", 'fill(f"A text with a {fill.tokenizer.mask_token}.")')
+        auto_class = "AutoModelForMaskedLM"
     tag = pipeline_tag_of(schema)
-    return PipelineCode(
-        f'from transformers import pipeline\n\n{variable} = pipeline("{tag}", model="{request.model}")\n{call}'
-    )
+    return PipelineCode(pipeline_code(request, tag=tag, auto_class=auto_class, variable=variable, call=call))
 
 
 _SAMPLES = (

@@ -28,6 +28,7 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.entities import wrong_entities
+from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
@@ -305,11 +306,15 @@ ROBUSTNESS = Robustness(("text",), EVERY_CHANGE, move_entities, same_entities)
 
 def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
     """Return the code of the token-classification pipeline."""
-    return PipelineCode(
-        "from transformers import pipeline\n\n"
-        f'find = pipeline("token-classification", model="{request.model}", aggregation_strategy="simple")\n'
-        f"find({request.example})"
+    code = pipeline_code(
+        request,
+        tag="token-classification",
+        auto_class="AutoModelForTokenClassification",
+        variable="find",
+        call=f"find({request.example})",
+        options='aggregation_strategy="simple"',
     )
+    return PipelineCode(code)
 
 
 # Entities are in brackets, after their type.

@@ -33,6 +33,7 @@ from ft_toolkit.tasks.base import (
     input_texts,
 )
 from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wrong_labels
+from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
 from ft_toolkit.tasks.text import baselines
@@ -357,7 +358,12 @@ def classifier(settings: Settings) -> Classifier | None:
     if settings.problem_type == "regression":
         return None
     explained = None if settings.long_texts == "windows" else explained_label
-    return Classifier(probabilities, lambda schema: schema.temperature, explained)
+    return Classifier(
+        probabilities,
+        lambda schema: schema.temperature,
+        lambda schema, temperature: replace(schema, temperature=temperature),
+        explained,
+    )
 
 
 def probabilities(predictions: Sequence[Mapping[str, Any]], schema: Schema) -> np.ndarray:
@@ -429,10 +435,12 @@ def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
         remark = f"take the labels that score at least {schema.threshold:g}"
     elif schema.problem_type == "regression":
         arguments.append('function_to_apply="none"')
-    code = (
-        "from transformers import pipeline\n\n"
-        f'classify = pipeline("text-classification", model="{request.model}")\n'
-        f"classify({', '.join(arguments)})"
+    code = pipeline_code(
+        request,
+        tag="text-classification",
+        auto_class="AutoModelForSequenceClassification",
+        variable="classify",
+        call=f"classify({', '.join(arguments)})",
     )
     return PipelineCode(code, remark)
 

@@ -119,12 +119,20 @@ def test_merged_weights_take_the_place_of_what_was_there(ftk, server, lora_run, 
     refused = ftk("push", lora_run, "alice/demo")
     assert refused.returncode == 2 and "Push merged weights with --merged" in refused.stderr
     assert server.hub.repos == {}
-    server.hub.put(
-        "model", "alice/demo", {"adapter_config.json": b"{}", "adapter_model.safetensors": b"x", "a.txt": b"1"}
-    )
+    old = {
+        "adapter_config.json": b"{}",
+        "adapter_model.safetensors": b"x",
+        "base_config/config.json": b"{}",
+        "a.txt": b"1",
+    }
+    server.hub.put("model", "alice/demo", old)
     assert ftk("push", lora_run, "alice/demo", "--merged").returncode == 0
     files = server.hub.repos["model", "alice/demo"].files()
-    assert "model.safetensors" in files and "a.txt" in files and not any("adapter" in name for name in files)
+    assert (
+        "model.safetensors" in files
+        and "a.txt" in files
+        and not any("adapter" in name or "base_config" in name for name in files)
+    )
     assert json.loads(server.hub.content("alice/demo", "inference.json"))["base_model"] is None
     card = ModelCard(server.hub.content("alice/demo", "README.md").decode())
     assert card.data.library_name == "transformers" and "The adapter is merged into the weights" in card.text

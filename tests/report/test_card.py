@@ -80,7 +80,10 @@ def test_an_adapter_belongs_to_peft_and_names_its_base_model(make_run):
     assert card.data.tags == ["ft_toolkit", "lora"]
     assert "needs the base model `distilbert/distilbert-base-uncased`" in card.text
     assert "lora: 3 of 1,000 weights (0.3%)" in card.text
-    assert "from transformers import pipeline" not in card.text
+    code = card.text.partition("With a transformers pipeline and peft:")[2]
+    assert 'config = AutoConfig.from_pretrained("MODEL", subfolder="base_config")' in code
+    assert 'model = AutoModelForSequenceClassification.from_pretrained("MODEL", config=config)' in code
+    assert "`MODEL` is the model folder, which contains `inference.json`" in card.text
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,15 @@ def _build(run: RunFiles, split: str) -> dict[str, Any] | None:
     }
 
 
+def _where_it_is(run: RunFiles) -> str:
+    """Return a sentence on the programs that apply the temperature; empty for a folder without a model."""
+    if run.contract is None:
+        return ""
+    if run.contract.folded_temperature is not None:
+        return " The last layer of the saved model contains it, so transformers alone gives the same probabilities."
+    return " It is in inference.json only: transformers alone gives the probabilities without it."
+
+
 def calibration_sentences(run: RunFiles, split: str) -> list[str]:
     """Return sentences on the temperature and on the calibration error; none without calibration."""
     scores = run.results.scores[split]
@@ -46,7 +55,7 @@ def calibration_sentences(run: RunFiles, split: str) -> list[str]:
         finding = "underconfident" if temperature < 1 else "overconfident"
         sentences.append(
             f"Logits are divided by a temperature of {temperature:.3g}, chosen on the validation rows, where the model was "
-            f"{finding}. The temperature changes probabilities, not the predicted label."
+            f"{finding}. The temperature changes probabilities, not the predicted label.{_where_it_is(run)}"
         )
     if calibration.fitted_here:
         sentences.append("The temperature was chosen on these rows, so these calibration scores are optimistic.")

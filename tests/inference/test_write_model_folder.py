@@ -1,0 +1,50 @@
+"""A saved classifier gives the same probabilities in ft_toolkit and in transformers alone."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+import ft_toolkit
+from ft_toolkit.inference.write_model_folder import write_model_folder
+from ft_toolkit.recipe.load_recipe import load_recipe
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.prepare import build_model, prepare
+
+TEXT = "good the lamp fine 3"
+
+
+@pytest.mark.parametrize("method", [{"name": "full"}, {"name": "lora"}, {"name": "lora", "merge": True}])
+def test_probabilities_with_a_temperature_are_those_of_transformers(
+    method: dict[str, Any], write_recipe: Any, tmp_path: Path
+) -> None:
+    """They were 0.661 in transformers and 0.975 in ft_toolkit: the temperature was not in the weights."""
+    loaded = load_recipe(write_recipe(method=method), ["training.mixed_precision=no"], find_tasks())
+    prepared = prepare(loaded, work_folder=tmp_path)
+    prepared = replace(prepared, schema=replace(prepared.schema, temperature=0.2))
+    model = build_model(prepared).model
+    with torch.no_grad():  # random weights of a tiny model give nearly equal probabilities
+        for name, parameter in model.named_parameters():
+            if "classifier" in name:
+                parameter.mul_(20)
+    folder = tmp_path / "model"
+    write_model_folder(folder, prepared, model)
+    contract = json.loads((folder / "inference.json").read_text())
+    assert (contract["schema"]["temperature"], contract["folded_temperature"]) == (1.0, 0.2)
+    ours = ft_toolkit.load(folder)(TEXT)
+    is_adapter = (folder / "adapter_config.json").exists()
+    assert (
+        is_adapter == (method["name"] == "lora" and not method.get("merge", False)) != (folder / "config.json").exists()
+    )
+    config = AutoConfig.from_pretrained(folder, subfolder="base_config" if is_adapter else "")
+    plain = AutoModelForSequenceClassification.from_pretrained(folder, config=config)
+    classify = pipeline(
+        "text-classification", model=plain, tokenizer=AutoTokenizer.from_pretrained(folder), device="cpu"
+    )
+    scores = {entry["label"]: entry["score"] for entry in classify(TEXT, top_k=None)}
+    assert scores == pytest.approx(ours["probabilities"], abs=1e-5)
+    assert max(scores.values()) > 0.5
