@@ -54,6 +54,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "data.train_fraction": ([], ["data.train_fraction=0.5"]),
     "data.group": (["data.validation=null", "data.validation_fraction=0.2"], ["data.group=label"]),
     "data.columns": ([], ["data.columns.text=id"]),
+    "data.label_separator": (["task.problem_type=multi_label_classification"], ["data.label_separator=e"]),
     "data.max_length": ([], ["data.max_length=8"]),
     "method.name": ([], ["method=lora"]),
     "method.r": (LORA, ["method.r=2"]),

@@ -52,8 +52,8 @@ Columns = Annotated[
     list[str] | None,
     typer.Option(
         metavar="COLUMN=NAME",
-        help="A column of the task and its name in the file, such as text=review; repeatable. Default: the names of "
-        "the training run.",
+        help="A column of the task and its name in the file, such as text=review, or label=billing,delivery for one 0/1 column "
+        "per label; repeatable. Default: the names of the training run.",
     ),
 ]
 ReadingOption = Annotated[

@@ -493,7 +493,8 @@ def write_environment(folder: Path, environment: RunEnvironment) -> None:
 class EvaluationDefaults(Record):
     """How the run named its columns and scored itself: the defaults of `ftk evaluate`."""
 
-    columns: dict[str, str] = Field(default_factory=dict)
+    columns: dict[str, str | list[str]] = Field(default_factory=dict)
+    label_separator: str = "|"
     card_columns: dict[str, str] = Field(default_factory=dict)
     group: str | None = Field(default=None, description="The column of `data.group`")
     main_metric: str | None = None

@@ -8,17 +8,21 @@ from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.tasks.base import Row, Task, TaskSettings
 
+# The name of a column in a file, or, for labels, the names of one 0/1 column per label.
+FileColumns = str | Sequence[str]
+
 
 @dataclass(frozen=True)
 class ColumnNames:
     """Names that a file may use for the columns of a task.
 
     `explicit`: task column -> name that the user gave; the file must have it. `candidates`: task column -> names to try in
-    order, for the other columns.
+    order, for the other columns. `several`: task column -> one column of the file per label.
     """
 
     explicit: Mapping[str, str]
     candidates: Mapping[str, Sequence[str]]
+    several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def of(self, column: str) -> Sequence[str]:
         """Return the names to try for a column of the task, in order."""
@@ -32,12 +36,12 @@ class TrainedColumns:
     Both map columns of the task to columns of the rows. During training `recipe` is empty: its names are in `explicit`.
     """
 
-    recipe: Mapping[str, str] = field(default_factory=dict)
+    recipe: Mapping[str, FileColumns] = field(default_factory=dict)
     card: Mapping[str, str] = field(default_factory=dict)
 
 
 def column_names(
-    task: Task, settings: TaskSettings | None, explicit: Mapping[str, str], trained: TrainedColumns
+    task: Task, settings: TaskSettings | None, explicit: Mapping[str, FileColumns], trained: TrainedColumns
 ) -> ColumnNames:
     """Return the names to try for each column of `task`.
 
@@ -53,8 +57,36 @@ def column_names(
     for name, column in task.columns.items():
         setting = getattr(settings, column.named_by, None) if column.named_by else None
         names = (trained.recipe.get(name), name, trained.card.get(name, setting))
-        candidates[name] = list(dict.fromkeys(candidate for candidate in names if candidate is not None))
-    return ColumnNames(explicit, candidates)
+        candidates[name] = list(dict.fromkeys(candidate for candidate in names if isinstance(candidate, str)))
+    single = {name: value for name, value in explicit.items() if isinstance(value, str)}
+    several = {
+        name: tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else tuple(value)
+        for name, value in {**trained.recipe, **explicit}.items()
+        if task.columns[name].several and (not isinstance(value, str) or "," in value)
+    }
+    return ColumnNames(single, candidates, several)
+
+
+def label_columns(present: Sequence[str], names: ColumnNames) -> dict[str, tuple[str, ...]]:
+    """Return task column -> the columns of the file with one label each, for those columns of the task that have them.
+
+    `present` are the columns of the file. On the command line the columns have commas between them. Raises DataError for a
+    column that is missing, unless all are and the file has the labels in one column.
+    """
+    matched: dict[str, tuple[str, ...]] = {}
+    for column, parts in names.several.items():
+        if names.explicit.get(column) in present:
+            continue  # a column whose name has a comma
+        missing = [part for part in parts if part not in present]
+        is_optional = column not in names.explicit and any(name in present for name in names.candidates[column])
+        if missing and not (is_optional and len(missing) == len(parts)):
+            raise DataError(
+                f"no column '{missing[0]}' of the {len(parts)} columns for '{column}' ({one_of(parts)}); columns found: "
+                f"{one_of(present)}.{did_you_mean(missing[0], present)}"
+            )
+        if not missing:
+            matched[column] = parts
+    return matched
 
 
 def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[str], task: Task) -> dict[str, str]:
@@ -69,9 +101,12 @@ def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[
         match = next((name for name in tried if name in present), None)
         if match is None and (task.columns[column].required or column in names.explicit):
             quoted = "' or '".join(tried)
+            remedy = set_name(column)
+            if task.columns[column].several:
+                remedy += f". For one 0/1 column per label: data.columns.{column}=[NAME, NAME]"
             raise DataError(
                 f"no column '{quoted}' for {task.name}'s '{column}' ({task.columns[column].meaning}); columns found: "
-                f"{one_of(present)}.{did_you_mean(tried[-1], present)} {set_name(column)}"
+                f"{one_of(present)}.{did_you_mean(tried[-1], present)} {remedy}"
             )
         other = next((other for other, name in matched.items() if name == match), None)
         if match is not None and other is not None and not {column, other} <= set(names.explicit):
@@ -94,7 +129,8 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
     """
     present = columns_of(rows)
     try:
-        matched = match_columns(present, names, list(task.columns), task)
+        several = label_columns(present, names)
+        matched = match_columns(present, names, [name for name in task.columns if name not in several], task)
     except DataError as error:
         raise DataError(f"{where}: {error}{_header_hint(rows, present)}") from None
     for name in keep:
@@ -108,9 +144,19 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
     if len(set(ids)) < len(rows):
         ids = [str(number) for number in range(1, len(rows) + 1)]
     return [
-        {"id": row_id, **{column: row.get(name) for column, name in matched.items()}}
+        {
+            "id": row_id,
+            **{column: row.get(name) for column, name in matched.items()},
+            **{column: _values(row, parts) for column, parts in several.items()},
+        }
         for row_id, row in zip(ids, rows, strict=True)
     ]
+
+
+def _values(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any] | None:
+    """Return the values of several columns by name; None for a row that has none of them."""
+    values = {name: row.get(name) for name in columns}
+    return None if all(value is None or value == "" for value in values.values()) else values
 
 
 def _header_hint(rows: RawRows, present: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Read data sets from the Hugging Face Hub or its local cache, and the class labels of `datasets` features."""
+"""Read data sets from the Hugging Face Hub or its local cache."""
 
 import re
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.class_labels import label_names
 from ft_toolkit.data.formats.base import RawRows
 
 
@@ -58,7 +59,8 @@ def load_from_hub(repo: str, config: str | None, revision: str | None, split: st
 
 def dataset_rows(table: Any) -> RawRows:
     """Return the rows of a `datasets.Dataset` as dicts, with class labels as names."""
-    return [{name: label_names(value, table.features[name]) for name, value in row.items()} for row in table]
+    features = table.features.to_dict()
+    return [{name: label_names(value, features[name]) for name, value in row.items()} for row in table]
 
 
 def _cached_commit(urls: Iterable[str]) -> str | None:
@@ -66,16 +68,3 @@ def _cached_commit(urls: Iterable[str]) -> str | None:
     pattern = re.compile(r"^hf://datasets/[^@]+@([0-9a-f]{40})/")
     commits = {match[1] for match in map(pattern.match, urls) if match}
     return commits.pop() if len(commits) == 1 else None
-
-
-def label_names(value: Any, feature: Any) -> Any:
-    """Return the name of a ClassLabel, or the names of a list of them; other values unchanged.
-
-    The Hub marks hidden labels with -1; they become None.
-    """
-    if isinstance(value, list):
-        inner = getattr(feature, "feature", None)
-        return [label_names(item, inner) for item in value] if hasattr(inner, "names") else value
-    if not hasattr(feature, "names"):
-        return value
-    return feature.names[value] if value is not None and value >= 0 else None

@@ -11,12 +11,17 @@ from ft_toolkit.tasks.base import Row, Task
 def name_labels(rows: list[Row], reading: Reading | None, task: Task, where: str) -> list[Row]:
     """Return the rows with names instead of integers in the answer columns; unchanged without `label_names`.
 
-    Integers may be written as text, and in lists. -1 marks a row without a label, as on the Hub. Raises DataError, with
-    `where` and the row, for an integer without a name.
+    Integers may be written as text, and in lists. -1 marks a row without a label, as on the Hub. Lists with a 0 or 1 per label
+    stay, because the task reads them. Raises DataError, with `where` and the row, for an integer without a name.
     """
     if reading is None or reading.label_names is None:
         return rows
-    answers = [name for name, column in task.columns.items() if column.is_answer]
+    n_names = len(reading.label_names)
+    answers = [
+        name
+        for name, column in task.columns.items()
+        if column.is_answer and not (column.several and _are_zeros_and_ones([row.get(name) for row in rows], n_names))
+    ]
     named: list[Row] = []
     for number, row in enumerate(rows, 1):
         values = {
@@ -26,6 +31,13 @@ def name_labels(rows: list[Row], reading: Reading | None, task: Task, where: str
         }
         named.append({**row, **values})
     return named
+
+
+def _are_zeros_and_ones(values: Sequence[Any], n_names: int) -> bool:
+    """Return whether values are lists with a 0 or 1 per name, not lists of the names 0 and 1: some list repeats a number."""
+    lists = [value for value in values if isinstance(value, (list, tuple))]
+    fits = all(len(value) == n_names and all(item in (0, 1) for item in value) for value in lists)
+    return fits and any(len(set(value)) < n_names for value in lists)
 
 
 def _name(value: Any, names: Sequence[str], where: str) -> Any:

@@ -1,24 +1,53 @@
 """`load_data` and `load_split`: read the rows of every split, map the columns and check them against the data card."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.bad_rows import BadRow, NumberedRows, Read, read_good_rows
 from ft_toolkit.data.cards import Card, SplitName, load_card
-from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, map_columns, set_name
+from ft_toolkit.data.columns import FileColumns, TrainedColumns, column_names, columns_of, map_columns, set_name
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_groups
 from ft_toolkit.data.hub_datasets import read_hub
 from ft_toolkit.data.hub_splits import read_data_set
 from ft_toolkit.data.label_names import name_labels
-from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
+from ft_toolkit.data.label_order import (
+    check_answers,
+    defined_labels,
+    names_of_numbers,
+    read_labelled,
+    rows_with_labels,
+)
+from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, read_file, read_table
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
-from ft_toolkit.tasks.base import Rows, Task, TaskSettings, is_labelled
+from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Rows, Task, TaskSettings, is_labelled
+
+
+@dataclass(frozen=True)
+class SplitColumns:
+    """How the columns of rows to score are found and read.
+
+    explicit          columns of the task -> columns of the file
+    trained           column names of the run that trained the model
+    labels            labels of the model, if something defined their order
+    label_separator   text between the labels of a cell
+    keep              extra columns that the rows keep under their own names
+    group             the column that says which rows belong together
+    reading           how to read the file
+    """
+
+    explicit: Mapping[str, FileColumns]
+    trained: TrainedColumns
+    labels: DefinedLabels | None = None
+    label_separator: str = "|"
+    keep: Sequence[str] = ()
+    group: GroupColumn = DEFAULT_GROUP
+    reading: Reading | None = None
 
 
 def check_sources(section: DataSection, task: Task) -> None:
@@ -48,6 +77,7 @@ def load_data(
     notes: list[str] = []
     commit = None
     origin: dict[str, str]
+    files: dict[SplitName, FileRows] = {}
     if section.hub is not None:
         data_set = read_data_set(section)
         card, raw, origin, commit = data_set.card, data_set.rows, data_set.origin, data_set.commit
@@ -65,10 +95,13 @@ def load_data(
     trained = TrainedColumns(card=card.columns_of(task.name) if card is not None else {})
     names = column_names(task, settings, section.columns, trained)
     kept = tuple(dict.fromkeys(name for name in keep if name not in task.columns))
+    labels = defined_labels(section, card, task, names, files.get("train"))
     splits: dict[SplitName, Rows] = {}
     groups: dict[SplitName, Groups] = {}
     skipped: list[BadRow] = []
     for name, rows in raw.items():
+        if name in files and name != "train":
+            check_answers(rows, name, origin[name], task, names)
         mapped = map_columns(rows, origin[name], task, names, kept)
         mapped = name_labels(mapped, section.reading, task, origin[name])
         column = GroupColumn(section.group, is_required=name == "train")
@@ -76,9 +109,9 @@ def load_data(
             groups[name] = found
         labelled = labelled_rows(mapped, task, name, notes)
         if labelled:
-            read = read_good_rows(
-                _numbered(mapped, task, origin[name], name), _reader(task, settings), section.on_bad_rows
-            )
+            source = LabelSource(origin[name], labels, section.label_separator, names_of_numbers(section.reading))
+            reader = _reader(task, settings, source)
+            read = read_good_rows(_numbered(mapped, task, origin[name], name), reader, section.on_bad_rows)
             splits[name] = read.rows
             skipped += read.skipped
             notes += [f"{name}: {note}" for note in read.notes]
@@ -87,7 +120,6 @@ def load_data(
     if "validation" not in splits and section.validation_fraction is None:
         raise _no_validation_rows()
     selector = Selector(task, settings, groups.get("train"), kept, selection)
-    all_rows, label_rows = splits["train"], None
     fractions: dict[HeldOut, float | None] = {"validation": section.validation_fraction, "test": section.test_fraction}
     for split, fraction in fractions.items():
         if fraction is None:
@@ -98,10 +130,10 @@ def load_data(
         origin[split] = f"held out of {origin['train']}"
         if "train" in groups:
             groups[split] = groups["train"]
-        # Without strata, a rare label may occur in held-out rows only.
-        label_rows = all_rows if selector.strata_column is None else None
     ordered = {name: splits[name] for name in SPLITS if name in splits}
-    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows, skipped)
+    held_out = [split for split, fraction in fractions.items() if fraction is not None]
+    label_rows = rows_with_labels(splits, held_out, task, settings, notes)
+    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows, skipped, labels)
 
 
 def load_split(
@@ -109,22 +141,17 @@ def load_split(
     split: SplitName,
     task: Task,
     settings: TaskSettings,
-    explicit: Mapping[str, str],
-    trained: TrainedColumns,
-    *,
-    keep: Sequence[str] = (),
-    group: GroupColumn = DEFAULT_GROUP,
-    reading: Reading | None = None,
+    columns: SplitColumns,
 ) -> LoadedData:
     """Read the labelled rows of a file, or of one split of a data card, in the same way as a run; name them `split`.
 
-    `explicit` maps columns of the task to columns of the file; `trained` are the column names of the model's run. The same
-    rows with the same names have the same fingerprint as in a run. Raises DataError.
+    The same rows with the same names have the same fingerprint as in a run. Raises DataError.
     """
+    trained = columns.trained
     card, commit = None if is_file_name(source) else load_card(source), None
     notes: list[str] = []
     if card is None:
-        file = read_table(Path(source), reading)
+        file = read_table(Path(source), columns.reading)
         rows, origin = file.rows, source
         notes += [f"{split}: {note}" for note in file.notes]
     else:
@@ -133,17 +160,18 @@ def load_split(
         raw, origins, commit = _read_card(card, only=split)
         _check_against_card(card, raw)
         rows, origin = raw[split], origins[split]
-    kept = tuple(name for name in keep if name not in task.columns)
-    mapped = map_columns(rows, origin, task, column_names(task, settings, explicit, trained), kept)
-    mapped = name_labels(mapped, reading, task, origin)
-    groups = find_groups(rows, mapped, task, group, origin, notes)
+    kept = tuple(name for name in columns.keep if name not in task.columns)
+    mapped = map_columns(rows, origin, task, column_names(task, settings, columns.explicit, trained), kept)
+    mapped = name_labels(mapped, columns.reading, task, origin)
+    groups = find_groups(rows, mapped, task, columns.group, origin, notes)
     labelled = labelled_rows(mapped, task, split, notes)
     if not labelled:
         raise _no_labels(origin, rows, task, "to score")
-    read = read_good_rows(_numbered(mapped, task, origin, split), _reader(task, settings))
+    cells = LabelSource(origin, columns.labels, columns.label_separator, names_of_numbers(columns.reading))
+    read = read_good_rows(_numbered(mapped, task, origin, split), _reader(task, settings, cells))
     notes += [f"{split}: {note}" for note in read.notes]
     found = {} if groups is None else {split: groups}
-    return LoadedData({split: read.rows}, {split: origin}, commit, card, notes, kept, found)
+    return LoadedData({split: read.rows}, {split: origin}, commit, card, notes, kept, found, labels=columns.labels)
 
 
 def _numbered(mapped: Rows, task: Task, origin: str, split: SplitName) -> NumberedRows:
@@ -152,8 +180,8 @@ def _numbered(mapped: Rows, task: Task, origin: str, split: SplitName) -> Number
     return NumberedRows([row for row, _ in labelled], [number for _, number in labelled], origin, split)
 
 
-def _reader(task: Task, settings: TaskSettings | None) -> Read:
-    return lambda rows, where: task.read_rows(rows, settings, where)
+def _reader(task: Task, settings: TaskSettings | None, source: LabelSource) -> Read:
+    return lambda rows, where: read_labelled(rows, task, settings, replace(source, where=where))
 
 
 def check_split(card: Card, split: SplitName) -> None:

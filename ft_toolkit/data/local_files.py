@@ -7,7 +7,8 @@ The formats are in `data/formats/`, the layouts in `data/layouts/`. Errors name 
 
 import difflib
 import glob
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
@@ -39,7 +40,7 @@ class FileRows:
     `format` is the name of the format, `encoding` of the text encoding and `compression` of the compression, where there is
     one; `delimiter` separates the columns of a csv file. `aliases` maps columns of tasks to the columns of the file that hold
     them under another name; the rows have both. `notes` say what was chosen where the content does not follow the name of the
-    file, or allows more than one reading.
+    file, or allows more than one reading. `class_names` are the names of class labels that the file stores, by column.
     """
 
     rows: RawRows
@@ -49,6 +50,7 @@ class FileRows:
     delimiter: str | None = None
     aliases: Aliases = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def is_file_name(source: str) -> bool:
@@ -161,6 +163,7 @@ def _read_one(path: Path, reading: Reading) -> FileRows:
         source.delimiter,
         table.aliases,
         source.notes,
+        source.class_names,
     )
 
 
@@ -193,7 +196,7 @@ def _joined(pattern: Path, files: list[Path], tables: list[FileRows]) -> FileRow
     notes = [f"{len(files)} files: {one_of([file.name for file in files], limit=4)}"]
     notes += dict.fromkeys(note for table in tables for note in table.notes)
     rows = [row for table in tables for row in table.rows]
-    return FileRows(rows, first.format, first.encoding, first.compression, first.delimiter, first.aliases, notes)
+    return replace(first, rows=rows, notes=notes)
 
 
 def _is_pattern(path: Path) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
-from ft_toolkit.tasks.base import Row, Rows, Task, is_labelled
+from ft_toolkit.tasks.base import DefinedLabels, Row, Rows, Task, is_labelled
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
@@ -23,7 +23,8 @@ class LoadedData:
     own id if all ids differ, else the row number. `origin` is the source of each split, `commit` the Hub commit, `notes`
     list rows that were dropped or changed, and `card` is the data card, if the recipe names one. `kept` names extra
     columns, for scores per value; they are not part of a fingerprint. `groups` has the groups of the splits whose rows are not
-    independent. `label_rows` define the label names; None takes the training rows. `skipped` are the rows that cannot be read.
+    independent. `label_rows` define the label names; None takes the training rows. `labels` are the label
+    names, if the data defines their order. `skipped` are the rows that cannot be read.
     """
 
     splits: dict[SplitName, Rows]
@@ -35,6 +36,7 @@ class LoadedData:
     groups: Mapping[SplitName, Groups] = field(default_factory=dict)
     label_rows: Rows | None = None
     skipped: Sequence[BadRow] = ()
+    labels: DefinedLabels | None = None
 
     @cached_property
     def split_fingerprints(self) -> dict[SplitName, str]:

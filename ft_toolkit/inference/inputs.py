@@ -8,7 +8,7 @@ import numpy as np
 
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.data.bad_rows import NumberedRows, read_good_rows
-from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, match_columns
+from ft_toolkit.data.columns import FileColumns, TrainedColumns, column_names, columns_of, match_columns
 from ft_toolkit.data.in_memory import is_dataset, is_frame, is_series, plain_value, rows_of, type_name
 from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings
 
@@ -26,12 +26,15 @@ class InputColumns:
     task: Task
     settings: TaskSettings
     trained: TrainedColumns
-    explicit: Mapping[str, str] = field(default_factory=dict)
+    explicit: Mapping[str, FileColumns] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Rows to predict, with the task's columns; `notes` say which column was used where several fit."""
+    """Rows to predict, with the task's columns.
+
+    `notes` say which column was used where several fit, and how cells with several values were read.
+    """
 
     rows: Rows
     notes: list[str]
@@ -66,7 +69,8 @@ def read_inputs(data: Any, columns: InputColumns) -> Inputs:
     rows = [_row(item, matched, task) for item in items]
     checked = _checked(rows, matched, task)
     numbered = NumberedRows(checked, range(1, len(checked) + 1), "input", "test")
-    return Inputs(read_good_rows(numbered, lambda rows, where: task.read_rows(rows, None, where)).rows, notes)
+    read = read_good_rows(numbered, lambda rows, where: task.read_rows(rows, None, where))
+    return Inputs(read.rows, [*notes, *read.notes])
 
 
 def _row(item: Any, matched: Mapping[str, str], task: Task) -> dict[str, Any]:
@@ -99,7 +103,8 @@ def _match(records: Sequence[Row], columns: InputColumns) -> tuple[dict[str, str
         ignored = [name for name in names.of(column) if name in present and name not in matched.values()]
         if ignored:
             notes.append(
-                f"input column '{used}' is used as '{column}', as in the training run; '{one_of(ignored)}' is ignored"
+                f"input column '{used}' is used as '{column}', as in the training run; '{one_of(ignored)}' is ignored "
+                "(--column, columns= choose another)"
             )
     return matched, notes
 

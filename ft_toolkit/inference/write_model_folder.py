@@ -62,7 +62,8 @@ def inference_contract(folder: Path, prepared: Prepared) -> InferenceContract:
         settings=recipe.task.model_dump(mode="json"),
         schema=asdict(prepared.schema),
         evaluation=EvaluationDefaults(
-            columns=recipe.data.columns,
+            columns=dict(recipe.data.columns),
+            label_separator=recipe.data.label_separator,
             card_columns=_card_columns(prepared),
             group=recipe.data.group,
             main_metric=prepared.main_metric,

@@ -21,6 +21,7 @@ from transformers.models.auto.modeling_auto import (
 from ft_toolkit.core.errors import ModelError, one_of
 from ft_toolkit.core.hub_errors import FAILURES, explain
 from ft_toolkit.core.run_folder import BASE_CONFIG
+from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
 from ft_toolkit.models.weights import PAIR, POOLER, load_weights
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
@@ -213,7 +214,10 @@ def load_model(
     seed: int,
     from_scratch: bool = False,
 ) -> LoadedModel:
-    """Load a checkpoint for a task. `seed` determines the weights of a new head; with `from_scratch`, all weights."""
+    """Load a checkpoint for a task. `seed` determines the weights of a new head; with `from_scratch`, all weights.
+
+    A head with other labels is replaced by a new one.
+    """
     config, kind = load_config(folder, task, schema, tokenizer, dropout)
     auto_class = task.auto_class[kind]
     if auto_class == PAIR:
@@ -224,6 +228,9 @@ def load_model(
         model = _model_from_scratch(auto_class, config)
     else:
         model, missing = load_weights(folder, auto_class, config)
+        labels = task.model_kwargs(schema).get("id2label", {})
+        if not missing and has_other_labels(_config(folder), labels, task.defined_labels(None, schema)):
+            missing = renew_output_layer(model, auto_class, config, seed)
     for (
         name,
         module,

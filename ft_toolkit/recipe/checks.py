@@ -125,3 +125,11 @@ def check_columns(document: Document, task: Task) -> Iterator[Mistake]:
         if column not in task.columns:
             problem = f"{task.name} has no column '{column}'; allowed: {one_of(task.columns)}."
             yield document.mistake(("data", "columns", column), problem + did_you_mean(column, task.columns))
+        elif isinstance(columns[column], list):
+            names = [str(name) for name in columns[column]]
+            if not task.columns[column].several:
+                yield document.mistake(
+                    ("data", "columns", column), f"found a list; {task.name} reads '{column}' from one column"
+                )
+            elif len(set(names)) < len(names):
+                yield document.mistake(("data", "columns", column), f"contains a column twice: {one_of(names)}")

@@ -101,7 +101,10 @@ class DataSection(Section):
     # Rows that cannot be read: error, or skip, which leaves out at most 10% of the rows and lists them in skipped_rows.jsonl.
     on_bad_rows: Literal["error", "skip"] = "error"
     # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
-    columns: dict[str, str] = Field(default_factory=dict)
+    # With several labels per row, label may list one 0/1 column per label: {label: [billing, delivery]}.
+    columns: dict[str, str | Annotated[list[Name], Field(min_length=2)]] = Field(default_factory=dict)
+    # Text between the labels of a cell, for task.problem_type=multi_label_classification. A space separates at any white space.
+    label_separator: Annotated[str, Field(min_length=1)] = "|"
     # How to read the files, where their content and names do not say enough: format, encoding, delimiter, quotes, column_names,
     # token_column, tag_column, sheet, label_names (ft_toolkit/recipe/reading.py). Default: found from the files.
     reading: Reading | None = None

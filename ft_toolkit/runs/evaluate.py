@@ -12,9 +12,9 @@ from ft_toolkit.core.run_folder import PREDICTIONS, claim
 from ft_toolkit.core.run_records import EvaluationResults, read_results, write_results
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.columns import TrainedColumns
+from ft_toolkit.data.columns import FileColumns, TrainedColumns
 from ft_toolkit.data.groups import GroupColumn
-from ft_toolkit.data.load_data import load_split
+from ft_toolkit.data.load_data import SplitColumns, load_split
 from ft_toolkit.data.seen_rows import read_seen_rows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
@@ -48,12 +48,13 @@ class EvaluationRequest:
     robustness      whether to run the robustness check
     samples         bootstrap resamples for the intervals; None uses the number of the model's run
     command         the command line, for results.json
+    label_separator the text between the labels of a cell; None uses the separator of the model's run
     """
 
     model: str
     source: str
     split: SplitName
-    columns: Mapping[str, str]
+    columns: Mapping[str, FileColumns]
     group: str | None
     slices: Sequence[str]
     output: Path | None
@@ -61,6 +62,7 @@ class EvaluationRequest:
     samples: int | None
     command: str
     reading: Reading | None = None
+    label_separator: str | None = None
 
 
 def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, Any]:
@@ -77,7 +79,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     display.say(f"model      {request.model}: {model.task.name}")
     display.say(f"data       {len(rows):,} examples of {origin}")
     started = time.perf_counter()
-    predictions, features = _predict(model, rows, origin)
+    predictions, features = _predict(model, rows, f"{origin} ({split})")
     seconds = time.perf_counter() - started
     scored = score_split(predictions, rows, setup, {}, fitted_here=False)
     record = scored.record
@@ -113,19 +115,17 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
 def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
     """Load the rows to score, with the column names of the request or of the model's run."""
     defaults = model.contract.evaluation
-    trained_columns = TrainedColumns(defaults.columns, defaults.card_columns)
     group = GroupColumn(request.group or defaults.group, is_required=request.group is not None)
-    return load_split(
-        request.source,
-        request.split,
-        model.task,
-        model.settings,
+    columns = SplitColumns(
         request.columns,
-        trained_columns,
-        keep=request.slices,
-        reading=request.reading,
-        group=group,
+        TrainedColumns(defaults.columns, defaults.card_columns),
+        model.task.defined_labels(model.settings, model.schema),
+        request.label_separator or defaults.label_separator,
+        request.slices,
+        group,
+        request.reading,
     )
+    return load_split(request.source, request.split, model.task, model.settings, columns)
 
 
 def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSetup:
@@ -163,13 +163,11 @@ def _model_facts(model: LoadedModel, setup: ScoringSetup) -> dict[str, Any]:
 
 
 def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Features]:
-    """Predict rows. Raises DataError, with the name of the file, for a label that the model was not trained on."""
+    """Predict rows. Raises DataError, with the file and the split, for a label that the model was not trained on."""
     try:
         return model.predict_split(rows)
     except DataError as error:
-        raise DataError(
-            f"{origin}: {error}. The model was trained without this label and cannot be scored on it"
-        ) from None
+        raise DataError(f"{origin}: {error}") from None
 
 
 def _check_robustness(

@@ -62,6 +62,8 @@ class Column:
     is_answer: bool = False
     # The setting whose value is another name of the column (translation: source_language names the column en).
     named_by: str | None = None
+    # Whether a file may have one column per label instead: data.columns.NAME is then a list, and a value a dict by column.
+    several: bool = False
     # A short value for the usage examples of the model card; None leaves an optional column out of them.
     example: str | None = None
 
@@ -101,6 +103,33 @@ class Guess:
     max_length: int | None = None
     # Sentences on other readings of the same columns, and how to choose them.
     alternatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class DefinedLabels:
+    """Label names in an order that something defines, so that numbers and 0/1 lists in files can stand for them.
+
+    `by` names it for messages: "task.labels", "data card 'x'" ...
+    """
+
+    names: tuple[str, ...]
+    by: str
+
+
+@dataclass(frozen=True)
+class LabelSource:
+    """Where label cells come from, and how they are read.
+
+    where       file for messages
+    defined     the label names, if something defines their order
+    separator   the text between the labels of a cell (data.label_separator)
+    numbers     the names for the numbers of these files (data.reading.label_names), which come before task.labels
+    """
+
+    where: str
+    defined: DefinedLabels | None = None
+    separator: str = "|"
+    numbers: DefinedLabels | None = None
 
 
 @dataclass(frozen=True)
@@ -258,6 +287,9 @@ class Task:
     # functions below expect, notes on changes). Raises DataError for the first invalid row, with a message that begins with
     # "{where}: row {number}"; the caller reads each row alone to find the others.
     read_rows: Callable[[Rows, Any, str], tuple[Rows, list[str]]]
+    # (labelled rows, settings, source of the cells) -> (rows with labels in the form that `read_rows` expects, notes). Called
+    # before `read_rows`; None for a task without labels. Raises DataError for a label that can be read in two ways.
+    read_labels: Callable[[Rows, Any, LabelSource], tuple[Rows, list[str]]] | None = None
     # settings -> a few rows for `--smoke`, the contract test and the documentation.
     sample_rows: Callable[[Any], Rows]
     # The column that a plain text fills (`ftk predict MODEL "a text"`); None when a text alone is not a row.
@@ -273,13 +305,16 @@ class Task:
     group_columns: tuple[str, ...] = ()
 
     # ---- Schema: facts from the training rows and the checkpoint that the model needs ------------------------------------
-    # (settings, training rows, label names of the data card or None, checkpoint) -> a frozen dataclass of plain values. It is
-    # saved in inference.json.
-    find_schema: Callable[[Any, Rows, Sequence[str] | None, Pretrained], Any]
+    # (settings, training rows, label names that the data defines or None, checkpoint) -> a frozen dataclass of plain values. It
+    # is saved in inference.json.
+    find_schema: Callable[[Any, Rows, DefinedLabels | None, Pretrained], Any]
     # The inverse of dataclasses.asdict for the schema, after a round trip through JSON.
     load_schema: Callable[[Mapping[str, Any]], Any]
     # schema -> label names; empty for a task without labels.
     labels: Callable[[Any], tuple[str, ...]] = lambda schema: ()
+    # (settings or None, schema) -> the label names, if something defined their order; None for names that were sorted. Schemas
+    # of earlier versions do not have all that the settings have.
+    defined_labels: Callable[[Any, Any], DefinedLabels | None] = lambda settings, schema: None
 
     # ---- Model -----------------------------------------------------------------------------------------------------------
     # The transformers Auto class per kind of checkpoint. Other kinds are refused.
@@ -372,6 +407,12 @@ class Task:
     prediction_text: Callable[[Any], str] = lambda schema: ""
     # schema -> whether texts longer than max_length are read in windows; otherwise they are cut.
     reads_windows: Callable[[Any], bool] = lambda schema: False
+
+
+def row_name(row: Row, number: int) -> str:
+    """Return a row's name for messages: its number from 1 and, if that is another one, its id."""
+    row_id = row.get("id", number)
+    return f"row {number}" if str(row_id) == str(number) else f"row {number} (id {row_id})"
 
 
 def is_labelled(row: Row, task: Task) -> bool:

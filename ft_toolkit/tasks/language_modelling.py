@@ -30,6 +30,7 @@ from ft_toolkit.tasks.base import (
     Batch,
     Column,
     Comparability,
+    DefinedLabels,
     Features,
     PipelineCode,
     PipelineRequest,
@@ -124,7 +125,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     return kept, [f"{n_blank} of {len(rows)} rows are blank and were skipped"] if n_blank else []
 
 
-def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
+def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:
     """Choose the objective by the kind of checkpoint, and find the tokens it needs.
 
     Raises UsageError for a setting of the other objective, ModelError for a tokenizer without a required token.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -17,7 +17,9 @@ from ft_toolkit.tasks.base import (
     Baseline,
     Batch,
     Column,
+    DefinedLabels,
     Features,
+    LabelSource,
     PipelineCode,
     PipelineRequest,
     Pretrained,
@@ -32,7 +34,9 @@ from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
+from ft_toolkit.tasks.text.labels import label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
+from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 from ft_toolkit.tasks.text.windows import content_span, cut_window
@@ -61,6 +65,8 @@ class Schema:
     stride: int
     # The token of a word that carries its tag. A decoder sees the whole word only at its last token.
     tagged_token: Literal["first", "last"]
+    # What defines the order of the types, such as "task.labels"; None for the sorted types of the training rows.
+    label_order: str | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -70,7 +76,7 @@ class Schema:
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
     """Rebuild a schema from its JSON form."""
-    return Schema(tuple(values["labels"]), values["stride"], values["tagged_token"])
+    return Schema(tuple(values["labels"]), values["stride"], values["tagged_token"], values.get("label_order"))
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
@@ -78,25 +84,50 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     return read_entity_rows(rows, where)
 
 
-def find_schema(
-    settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
-) -> Schema:
-    """Find the entity types: of the recipe, else of the card, else the sorted types of the rows. Raises DataError.
+def read_labels(rows: Rows, settings: Settings, source: LabelSource) -> tuple[Rows, list[str]]:
+    """Convert the tags of each row to a list of names; see `read_tag_column`."""
+    types = chosen_types(settings, source.defined)
+    tags = source.numbers
+    if tags is None and types is not None:
+        tags = DefinedLabels(Schema(types.names, 0, "first").tags, types.by)
+    return read_tag_column(rows, tags, source)
 
-    If the checkpoint's head has the same types, their order is used, so that the head is kept.
+
+def chosen_types(settings: Settings, defined: DefinedLabels | None) -> DefinedLabels | None:
+    """Return the entity types of the recipe, else those that the data defines, in NFC. Raises DataError for tags."""
+    if settings.labels is not None:
+        defined = DefinedLabels(tuple(settings.labels), "task.labels")
+        if types_of_tags(defined.names) != defined.names:
+            raise DataError(
+                f"task.labels must list entity types, not tags: task.labels=[{one_of(types_of_tags(defined.names))}]"
+            )
+    return None if defined is None else replace(defined, names=tuple(map(label_name, types_of_tags(defined.names))))
+
+
+def defined_labels(settings: Settings | None, schema: Schema) -> DefinedLabels | None:
+    """Return the entity types of a model, if something defined their order."""
+    order = "task.labels" if settings is not None and settings.labels is not None else schema.label_order
+    return None if order is None else DefinedLabels(schema.labels, f"the training run ({order})")
+
+
+def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
+    """Find the entity types: of the recipe, else those that the data defines, else the sorted types of the rows.
+
+    If the checkpoint's head has the same types, their order is used, so that the head is kept. Raises DataError.
     """
     types = sorted({entity["label"] for row in rows for entity in row["entities"]})
-    labels = tuple(settings.labels or card_labels or types)
+    chosen = chosen_types(settings, defined)
+    labels, order = (chosen.names, chosen.by) if chosen is not None else (tuple(types), None)
     head_labels = _types_of_head(pretrained)
-    if settings.labels is None and sorted(head_labels) == sorted(labels):
-        labels = head_labels
+    if settings.labels is None and labels and sorted(head_labels) == sorted(labels):
+        labels, order = head_labels, order if head_labels == labels and order else "id2label of the checkpoint"
     if not labels:
         raise DataError("the training rows contain no entities; at least one is required")
     if len(set(labels)) < len(labels):
         raise DataError(f"task.labels contains a type twice: {one_of(labels)}")
     is_decoder = pretrained is not None and pretrained.kind == "decoder"
-    schema = Schema(labels, settings.stride, "last" if is_decoder else "first")
-    _check_types(rows, schema, "training row")
+    schema = Schema(labels, settings.stride, "last" if is_decoder else "first", order)
+    _check_types(rows, schema)
     return schema
 
 
@@ -108,13 +139,14 @@ def _types_of_head(pretrained: Pretrained | None) -> tuple[str, ...]:
     return labels if tags == Schema(labels, 0, "first").tags else ()
 
 
-def _check_types(rows: Rows, schema: Schema, where: str) -> None:
+def _check_types(rows: Rows, schema: Schema) -> None:
     for number, row in enumerate(rows, 1):
         for entity in row.get("entities", ()):
             if (label := entity["label"]) not in schema.labels:
                 raise DataError(
-                    f"{where} {row.get('id', number)}: unknown entity type {label!r}; known: {one_of(schema.labels)}."
-                    f"{did_you_mean(label, schema.labels)} Add it to task.labels to count its entities as missed"
+                    f"row {row.get('id', number)}: unknown entity type {label!r}; known: {one_of(schema.labels)}."
+                    f"{did_you_mean(label, schema.labels)} Correct the row, add a training row with this type, or add the type "
+                    "to task.labels, which counts its entities as missed"
                 )
 
 
@@ -128,7 +160,7 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     """
     if not tokenizer.is_fast:
         raise ModelError("ner requires a fast tokenizer (tokenizer.json), which gives the characters of each token")
-    _check_types(rows, schema, "row")
+    _check_types(rows, schema)
     if not rows:
         return Features({"input_ids": []}, [], [], [])
     encoded = tokenizer(
@@ -360,10 +392,12 @@ TASK = Task(
         "tags": Column("the tag of each token, such as B-PER", required=False, is_answer=True),
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),
     },
+    read_labels=read_labels,
     read_rows=read_rows,
     guess=guess_entities,
     labels_of=lambda row, settings: [entity["label"] for entity in row["entities"]],
     group_columns=("document",),
+    defined_labels=defined_labels,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

@@ -17,6 +17,7 @@ from ft_toolkit.tasks.base import (
     Baseline,
     Batch,
     Column,
+    DefinedLabels,
     Features,
     Pretrained,
     Robustness,
@@ -132,9 +133,7 @@ def _is_impossible(value: Any, where: str) -> bool | None:
     return is_impossible
 
 
-def find_schema(
-    settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
-) -> Schema:
+def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
     """Find whether some questions have no answer. Raises ModelError for a tokenizer without offsets."""
     if pretrained is not None and not getattr(pretrained.tokenizer, "is_fast", False):
         raise ModelError(

@@ -14,6 +14,7 @@ from ft_toolkit.tasks.base import (
     Baseline,
     Column,
     Comparability,
+    DefinedLabels,
     Features,
     Pretrained,
     Row,
@@ -59,7 +60,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     return read, [note] if n_hidden else []
 
 
-def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
+def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:
     """Find the special tokens and the text around a document; see `generation.find_schema`."""
     prefix = T5_PREFIX if pretrained.config.model_type == "t5" else ""
     for name in ("source_language", "target_language"):

@@ -19,7 +19,9 @@ from ft_toolkit.tasks.base import (
     Classifier,
     Column,
     Comparability,
+    DefinedLabels,
     Features,
+    LabelSource,
     Package,
     PipelineCode,
     PipelineRequest,
@@ -38,8 +40,17 @@ from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
 from ft_toolkit.tasks.text import baselines
 from ft_toolkit.tasks.text.edits import EditsByColumn
+from ft_toolkit.tasks.text.label_cells import read_label_column
 from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
-from ft_toolkit.tasks.text.labels import ProblemType, check_labels, index_of, names_of, sorted_names, target_of
+from ft_toolkit.tasks.text.labels import (
+    ProblemType,
+    check_labels,
+    distinct_names,
+    index_of,
+    label_name,
+    names_of,
+    target_of,
+)
 from ft_toolkit.tasks.text.windows import content_span, cut_window, windows
 
 if TYPE_CHECKING:
@@ -52,8 +63,9 @@ class Settings(TaskSettings):
     name: Literal["text_classification"] = "text_classification"
     # One label per text, a list of labels per text, or a number.
     problem_type: ProblemType = "single_label_classification"
-    # Label names in the order of the model's outputs. Default: those of the data card, else the sorted names of the training
-    # rows. With two labels, the last one is the positive class of the binary metrics.
+    # Label names in the order of the model's outputs. Default: those of the data card, of a ClassLabel column or of the 0/1
+    # columns, else the sorted names of the training rows. With two labels, the last one is the positive class of the binary
+    # metrics. Numbers in the label column are read as positions in this list.
     labels: Annotated[list[str], Field(min_length=2)] | None = None
     # balanced: the weight of a class is rows / (classes * rows of the class), as in scikit-learn.
     class_weights: Literal["balanced"] | None = None
@@ -74,6 +86,8 @@ class Schema:
     long_texts: Literal["cut", "windows"] = "cut"
     # The divisor of the logits before softmax or sigmoid; `tune` chooses it on the validation rows.
     temperature: float = 1.0
+    # What defines the order of the labels, such as "task.labels"; None for the sorted names of the training rows.
+    label_order: str | None = None
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
@@ -86,24 +100,43 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
         values["threshold"],
         values["long_texts"],
         values.get("temperature", 1.0),
+        values.get("label_order"),
     )
 
 
+def read_labels(rows: Rows, settings: Settings, source: LabelSource) -> tuple[Rows, list[str]]:
+    """Convert the label column to names, lists of names or numbers; see `read_label_column`."""
+    return read_label_column(
+        rows, settings.problem_type, replace(source, defined=chosen_labels(settings, source.defined))
+    )
+
+
+def chosen_labels(settings: Settings, defined: DefinedLabels | None) -> DefinedLabels | None:
+    """Return the labels of the recipe, else those that the data defines, in NFC and without outer white space."""
+    if settings.labels is not None:
+        defined = DefinedLabels(tuple(settings.labels), "task.labels")
+    return None if defined is None else replace(defined, names=tuple(map(label_name, defined.names)))
+
+
+def defined_labels(settings: Settings | None, schema: Schema) -> DefinedLabels | None:
+    """Return the labels of a model, if something defined their order."""
+    order = "task.labels" if settings is not None and settings.labels is not None else schema.label_order
+    if order is None or schema.problem_type == "regression":
+        return None
+    return DefinedLabels(schema.labels, f"the training run ({order})")
+
+
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
-    """Check that texts are texts and that no label is empty. Raises DataError."""
+    """Check that texts are texts. Raises DataError."""
     for number, row in enumerate(rows, 1):
         for column in ("text", "text_pair"):
             if column in row and not isinstance(row[column], str):
                 raise DataError(f"{where}: row {number}: column '{column}' must be text; found {row[column]!r}")
-        if isinstance(label := row.get("label"), str) and not label.strip():
-            raise DataError(f"{where}: row {number}: column 'label' is empty; every row needs a label")
     return rows, []
 
 
-def find_schema(
-    settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained | None
-) -> Schema:
-    """Find the label names (of the recipe, else of the card, else the sorted names of the rows) and the class weights.
+def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
+    """Find the label names (of the recipe, else those that the data defines, else of the rows) and the class weights.
 
     Raises DataError for labels that do not fit the problem type.
     """
@@ -111,25 +144,38 @@ def find_schema(
     if problem_type == "regression":
         if settings.class_weights:
             raise DataError("task.class_weights is not supported with task.problem_type=regression; remove it")
-        for number, row in enumerate(rows, 1):
-            target_of(row["label"], problem_type, (), f"training row {number}")
+        for where, row in _numbered(rows):
+            target_of(row["label"], problem_type, (), where)
         return Schema(problem_type, ("score",), None, settings.threshold, settings.long_texts)
     if problem_type == "single_label_classification" and any(isinstance(row["label"], (list, tuple)) for row in rows):
         raise DataError("the training rows have lists of labels; set task.problem_type=multi_label_classification")
-    chosen = settings.labels or card_labels
+    chosen = chosen_labels(settings, defined)
     names = [name for row in rows for name in names_of(row["label"], problem_type)]
-    labels = tuple(chosen) if chosen else tuple(sorted_names(set(names)))
+    labels = distinct_names(names) if chosen is None else chosen.names
     check_labels(labels, len(rows), problem_type, is_chosen=chosen is not None)
-    for number, row in enumerate(rows, 1):
-        target_of(row["label"], problem_type, labels, f"training row {number}")
+    order = chosen.by if chosen is not None else _order_of_head(labels, pretrained)
+    for where, row in _numbered(rows):
+        target_of(row["label"], problem_type, labels, where, order=order)
     weights = None
     if settings.class_weights == "balanced":
-        counts = Counter(index_of(name, labels, "") for name in names)
+        counts = Counter(index_of(name, labels, order, "") for name in names)
         if missing := [label for index, label in enumerate(labels) if not counts[index]]:
             raise DataError(f"task.class_weights=balanced: no training row has the label {missing[0]!r}")
         total = sum(counts.values())
         weights = tuple(total / (len(labels) * counts[index]) for index in range(len(labels)))
-    return Schema(problem_type, labels, weights, settings.threshold, settings.long_texts)
+    return Schema(problem_type, labels, weights, settings.threshold, settings.long_texts, label_order=order)
+
+
+def _order_of_head(labels: tuple[str, ...], pretrained: Pretrained | None) -> str | None:
+    """Return the name of the order if the checkpoint's id2label has these labels in this order, otherwise None."""
+    id2label = dict(pretrained.config.id2label or {}) if pretrained is not None else {}
+    has_order = tuple(str(id2label[index]) for index in sorted(id2label)) == labels
+    return "id2label of the checkpoint" if has_order else None
+
+
+def _numbered(rows: Rows) -> list[tuple[str, Row]]:
+    """Return each row with its name for messages: "row ID", or its number from 1."""
+    return [(f"row {row.get('id', number)}", row) for number, row in enumerate(rows, 1)]
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
@@ -163,10 +209,11 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
 
 
 def _targets(rows: Rows, schema: Schema) -> list[Any]:
-    return [
-        target_of(row["label"], schema.problem_type, schema.labels, f"row {number}") if "label" in row else None
-        for number, row in enumerate(rows, 1)
-    ]
+    return [_target(row, schema, where) if "label" in row else None for where, row in _numbered(rows)]
+
+
+def _target(row: Row, schema: Schema, where: str) -> Any:
+    return target_of(row["label"], schema.problem_type, schema.labels, where, order=schema.label_order)
 
 
 def _encode_windows(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
@@ -289,7 +336,7 @@ def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) 
 
 def reference_answer(row: Row, schema: Schema) -> Any:
     """Return the true label, the list of true labels, or the true number."""
-    target = target_of(row["label"], schema.problem_type, schema.labels, f"row {row.get('id')}")
+    target = _target(row, schema, f"row {row.get('id')}")
     if schema.problem_type == "regression":
         return target
     if schema.problem_type == "multi_label_classification":
@@ -488,11 +535,17 @@ TASK = Task(
     columns={
         "text": Column("the text", example="A text."),
         "text_pair": Column("a second text, for tasks on pairs", required=False, example="Its partner."),
-        "label": Column("the label, a list of labels (in text files separated by '|'), or a number", is_answer=True),
+        "label": Column(
+            "the label, a list of labels (in text files separated by data.label_separator), or a number",
+            is_answer=True,
+            several=True,
+        ),
     },
+    read_labels=read_labels,
     read_rows=read_rows,
     guess=guess_labels,
     labels_of=labels_of,
+    defined_labels=defined_labels,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

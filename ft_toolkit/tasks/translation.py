@@ -14,6 +14,7 @@ from ft_toolkit.tasks.base import (
     Baseline,
     Column,
     Comparability,
+    DefinedLabels,
     Features,
     FirstModel,
     Pretrained,
@@ -107,7 +108,7 @@ def first_model(source: str | None, target: str | None) -> FirstModel:
     return FirstModel("google/mt5-small", 5e-4, "a small model for texts in 101 languages")
 
 
-def find_schema(settings: Settings, rows: Rows, card_labels: Sequence[str] | None, pretrained: Pretrained) -> Schema:
+def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:
     """Find the special tokens and the text around a source; see `generation.find_schema`."""
     languages = (settings.source_language, settings.target_language)
     is_t5 = pretrained.config.model_type == "t5"

@@ -205,14 +205,16 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
     tokenizer = load_tokenizer(checkpoint.folder)
     pretrained = read_pretrained(checkpoint.folder, tokenizer)
     _check_limits(recipe, pretrained)
-    card_labels = data.card.for_task(task.name).labels if data.card and task.name in data.card.block.tasks else None
-    schema = task.find_schema(recipe.task, run_input.label_rows, card_labels, pretrained)
+    try:
+        schema = task.find_schema(recipe.task, run_input.label_rows, data.labels, pretrained)
+    except DataError as error:
+        raise DataError(f"{data.origin['train']} (train): {error}") from None
     features: dict[SplitName, Features] = {}
     for name, rows in data.splits.items():
         try:
             features[name] = task.encode(rows, tokenizer, schema, recipe.data.max_length)
         except DataError as error:
-            raise DataError(f"{data.origin[name]}: {error}") from None
+            raise DataError(f"{data.origin[name]} ({name}): {error}") from None
     recipe = recipe.model_copy(update={"training": _with_precision(recipe.training, pretrained.config)})
     metrics = applicable_metrics(task, recipe.task, schema)
     selection = recipe.evaluation.metric_for_best_model

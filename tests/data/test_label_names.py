@@ -35,3 +35,10 @@ def test_without_names_nothing_changes_and_an_integer_without_a_name_is_refused(
     assert name_labels(rows, None, task, "a.csv") == name_labels(rows, Reading(encoding="utf-8"), task, "a.csv") == rows
     with pytest.raises(DataError, match=r"a\.csv: row 2: column 'label': 2 has no name; .* 2 names, for 0 to 1"):
         name_labels(rows, Reading(label_names=["neg", "pos"]), task, "a.csv")
+
+
+def test_zeros_and_ones_of_several_labels_stay():
+    reading, task = Reading(label_names=["a", "b", "c"]), TASKS["text_classification"]
+    rows = [{"text": "x", "label": [1, 0, 0]}, {"text": "y", "label": [0, 1, 1]}]
+    assert name_labels(rows, reading, task, "a.jsonl") == rows
+    assert name_labels([{"label": [0, 1, 2]}, {"label": [2]}], reading, task, "a.jsonl")[0]["label"] == ["a", "b", "c"]

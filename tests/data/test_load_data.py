@@ -50,9 +50,9 @@ def write(tmp_path):
 def load(write):
     """Load given rows as the training rows, with two validation rows beside them."""
 
-    def load(rows, **section):
+    def load(rows, settings=None, **section):
         section = {"validation": write("validation.jsonl", rows_of(2)), **section}
-        return load_data(DataSection(train=write("train.jsonl", rows), **section), TASK)
+        return load_data(DataSection(train=write("train.jsonl", rows), **section), TASK, settings)
 
     return load
 
@@ -127,7 +127,7 @@ def test_an_empty_label_is_refused_with_its_row(load, label):
     rows = rows_of(3)
     rows[2]["label"] = label
     with pytest.raises(DataError, match=r"train\.jsonl: row 3: column 'label' is empty; every row needs a label"):
-        load(rows)
+        load(rows, TASK.settings())
 
 
 @pytest.mark.parametrize("label", [["a", "b"], [], 3, 2.5, "x", False])
@@ -289,7 +289,7 @@ def test_the_support_inbox_loads_as_its_card_says():
     data = load_data(DataSection(card="support_inbox"), TASK)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 200, "validation": 50, "test": 50}
     assert data.notes == []
-    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.card.for_task(TASK.name).labels, None)
+    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.labels, None)
     assert len(schema.labels) == 6
 
 
@@ -302,7 +302,7 @@ def test_sst2_as_it_circulates():
     files = {name: str(folder / f"{name}.tsv") for name in ("train", "validation", "test")}
     data = load_data(DataSection(card="sst2", **files), TASK)
     assert {name: len(rows) for name, rows in data.splits.items()} == {"train": 6920, "validation": 872, "test": 1821}
-    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.card.for_task(TASK.name).labels, None)
+    schema = TASK.find_schema(TASK.settings(), data.splits["train"], data.labels, None)
     assert schema.labels == ("negative", "positive")
     lines = (folder / "train.tsv").read_text(encoding="utf-8").splitlines()[1:]
     assert [row["text"] for row in data.splits["train"]] == [line.split("\t")[0] for line in lines]

@@ -15,7 +15,7 @@ from ft_toolkit.core.errors import DataError, ModelError
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.models.pretrained import load_config, load_tokenizer
 from ft_toolkit.recipe.sections import DataSection
-from ft_toolkit.tasks.base import Features, Pretrained, without_answers
+from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, without_answers
 from ft_toolkit.tasks.ner import IGNORED, TASK, Schema, Settings
 from ft_toolkit.tasks.text.entities import read_entity_rows
 
@@ -138,8 +138,9 @@ def test_invalid_rows_are_refused(row, message):
 def test_types_come_from_recipe_then_card_then_rows():
     rows = [FORM]
     assert TASK.find_schema(Settings(), rows, None, None).labels == TYPES
-    assert TASK.find_schema(Settings(), rows, ["PER", "LOC"], None).tags == ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-    assert TASK.find_schema(Settings(labels=["X", *TYPES]), rows, ["PER", "LOC"], None).labels == ("X", *TYPES)
+    card = DefinedLabels(("PER", "LOC"), "the data card 'x'")
+    assert TASK.find_schema(Settings(), rows, card, None).tags == ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
+    assert TASK.find_schema(Settings(labels=["X", *TYPES]), rows, card, None).labels == ("X", *TYPES)
     with pytest.raises(DataError, match="contain no entities"):
         TASK.find_schema(Settings(), [{"text": "x", "entities": []}], None, None)
     with pytest.raises(DataError, match="contains a type twice"):
@@ -154,7 +155,9 @@ def test_the_order_of_a_head_for_the_same_types_is_kept(tiny_bert):
         return TASK.find_schema(Settings(**settings), [FORM], card, Pretrained("encoder", config, None)).labels
 
     assert (
-        found("O B-PER I-PER B-LOC I-LOC") == found("O B-PER I-PER B-LOC I-LOC", card=["LOC", "PER"]) == ("PER", "LOC")
+        found("O B-PER I-PER B-LOC I-LOC")
+        == found("O B-PER I-PER B-LOC I-LOC", card=DefinedLabels(("LOC", "PER"), "the card"))
+        == ("PER", "LOC")
     )
     assert found("O B-PER I-PER B-LOC I-LOC", labels=["LOC", "PER"]) == ("LOC", "PER")
     for other in ("O B-PER B-LOC I-PER I-LOC", "O B-PER I-PER B-ORG I-ORG", "LABEL_0 LABEL_1", "O"):

@@ -9,7 +9,7 @@ import pytest
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.models.pretrained import load_tokenizer
-from ft_toolkit.tasks.base import Features
+from ft_toolkit.tasks.base import DefinedLabels, Features
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
 
 SINGLE, MULTI, NUMBER = "single_label_classification", "multi_label_classification", "regression"
@@ -20,7 +20,8 @@ def rows_of(*labels):
 
 
 def find(*labels, card=None, **settings):
-    return TASK.find_schema(Settings(**settings), rows_of(*labels), card, None)
+    defined = None if card is None else DefinedLabels(tuple(card), "the data card 'x'")
+    return TASK.find_schema(Settings(**settings), rows_of(*labels), defined, None)
 
 
 def targets(schema, *labels):
@@ -76,9 +77,9 @@ def test_numbers_that_are_names_are_not_taken_for_positions():
     ("labels", "settings", "message"),
     [
         (["a", "a"], {}, r"only one label \(a\); a classifier requires at least two"),
-        (["a", "c"], {"labels": ["a", "b"]}, "training row 2: unknown label 'c'; known: a, b"),
+        (["a", "c"], {"labels": ["a", "b"]}, "row 2: unknown label 'c'; known: a, b"),
         (["good", "baad"], {"labels": ["good", "bad"]}, "Did you mean 'bad'"),
-        (["a", "2"], {"labels": ["a", "b"]}, "training row 2: unknown label '2'; known"),
+        (["a", "2"], {"labels": ["a", "b"]}, "row 2: unknown label '2'; known"),
         (["a", "-1"], {"labels": ["a", "b"]}, "unknown label '-1'; known: a, b"),
         (["a", "b"], {"labels": ["a", "b", "a"]}, "contains a label twice"),
         (
@@ -88,9 +89,9 @@ def test_numbers_that_are_names_are_not_taken_for_positions():
         ),
         ([["a", "b"], ["a"]], {}, "lists of labels; set task.problem_type=multi_label_classification"),
         ([{"a": 1}, {"b": 2}], {}, "is an object; it must be text or a number"),
-        (["a", "b"], {"problem_type": NUMBER}, "training row 1: label 'a' is not a number"),
-        ([1, "nan"], {"problem_type": NUMBER}, "training row 2: label 'nan' is not a finite number"),
-        ([1, [2]], {"problem_type": NUMBER}, r"training row 2: label \[2\] is not a number"),
+        (["a", "b"], {"problem_type": NUMBER}, "row 1: label 'a' is not a number"),
+        ([1, "nan"], {"problem_type": NUMBER}, "row 2: label 'nan' is not a finite number"),
+        ([1, [2]], {"problem_type": NUMBER}, r"row 2: label \[2\] is not a number"),
         (
             [1, 2],
             {"problem_type": NUMBER, "class_weights": "balanced"},
@@ -98,11 +99,11 @@ def test_numbers_that_are_names_are_not_taken_for_positions():
         ),
         ([3, 4], {"problem_type": MULTI}, "no labels; .* requires lists of labels"),
         ([[], []], {"problem_type": MULTI}, "no labels"),
-        ([["a"], 3], {"problem_type": MULTI}, "training row 2: label 3 is not a list of labels"),
+        ([["a"], 3], {"problem_type": MULTI}, "row 2: label 3 is not a list of labels"),
         (
             [["a"], ["b", "z"]],
             {"problem_type": MULTI, "labels": ["a", "b"]},
-            "training row 2: unknown label 'z'; known",
+            "row 2: unknown label 'z'; known",
         ),
         (["a", "b"], {"labels": ["a", "b", "c"], "class_weights": "balanced"}, "no training row has the label 'c'"),
     ],

@@ -40,6 +40,10 @@ def evaluate(
             help="Column that says which rows belong together; the intervals account for it. Default: as in the training run.",
         ),
     ] = None,
+    label_separator: Annotated[
+        str | None,
+        typer.Option(metavar="TEXT", help="Text between several labels of a cell. Default: as in the training run."),
+    ] = None,
     slices: Annotated[
         list[str] | None,
         typer.Option("--slice", metavar="COLUMN", help="Also show the scores per value of this column; repeatable."),
@@ -102,6 +106,7 @@ def evaluate(
         robustness=robustness,
         samples=samples,
         command=shlex.join(["ftk", *sys.argv[1:]]),
+        label_separator=label_separator,
     )
     print_results(evaluate_model(request, Display(Console(), enabled=True, verbosity=verbosity)), Console())
 

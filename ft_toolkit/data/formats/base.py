@@ -24,7 +24,7 @@ class Source:
 
     `name` is the file in messages, `suffix` its lower-case suffix without that of a compression, and `reading` the user's
     settings. A reader appends to `notes` where it made a choice that the user should know, and sets `delimiter` where columns
-    have one.
+    have one. `class_names` are the names of class labels that the file stores, in order, by column.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Source:
     notes: list[str] = field(default_factory=list)
     compression: str | None = None
     delimiter: str | None = None
+    class_names: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @cached_property
     def decoded(self) -> Decoded:

@@ -1,20 +1,41 @@
-"""Apache Parquet, read with pyarrow."""
+"""Apache Parquet, read with pyarrow.
+
+`datasets` stores the features of a data set in the metadata of the file. Class labels are read as their names, as from the Hub.
+"""
+
+import json
+from typing import Any
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.class_labels import label_names, names_of_classes
 from ft_toolkit.data.formats.base import Format, RawRows, Source
 
 
 def read(source: Source) -> RawRows:
-    """Return one row per record, with lists and nulls as Python values. Raises DataError."""
+    """Return one row per record, with lists and nulls as Python values and class labels as names. Raises DataError."""
     import pyarrow
     import pyarrow.parquet
 
     try:
-        rows: RawRows = pyarrow.parquet.read_table(pyarrow.BufferReader(source.data)).to_pylist()
+        table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.data))
+        rows: RawRows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # a damaged footer is an OSError
         problem = " ".join(str(error).split())
         raise DataError(f"{source.name}: not a readable parquet file: {problem}") from None
-    return rows
+    features = _features(table.schema)
+    source.class_names = {name: names for name, feature in features.items() if (names := names_of_classes(feature))}
+    if not source.class_names:
+        return rows
+    return [{name: label_names(value, features.get(name)) for name, value in row.items()} for row in rows]
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """Return the features that `datasets` stored in the metadata of a schema, by column; empty without them."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    return features if isinstance(features, dict) else {}
 
 
 def fits(source: Source) -> bool:

@@ -1,6 +1,6 @@
 """Rows of named entities: tokens with tags, or a text with spans, checked and converted to one form."""
 
-import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,7 +9,10 @@ from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics.spans import TAG, find_scheme, read_tags
 from ft_toolkit.tasks.base import Row, Rows
+from ft_toolkit.tasks.text.cells import Printed, form_notes, read_printed
 from ft_toolkit.tasks.text.entity_offsets import offset_notes
+from ft_toolkit.tasks.text.labels import case_note, label_name
+from ft_toolkit.tasks.text.tag_cells import read_list_cell
 from ft_toolkit.tasks.text.windows import Span
 from ft_toolkit.tasks.text.words import place_words
 
@@ -29,9 +32,10 @@ def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
     Each row gets `text` (its own text, which must contain the tokens in order, or the tokens joined by spaces), `tokens` if it
     has any, and `entities` if it is labelled: a list of {start, end, label} in characters of the text, ascending, without
     overlap. Tags may follow IOB1, IOB2, BIOES or BILOU; the scheme that fits all rows best is used. In text files, tokens and
-    tags are separated by spaces, and entities are JSON. Raises DataError.
+    tags are printed lists or separated by spaces, and entities are printed lists. Raises DataError.
     """
-    read = [_read_words(row, f"{where}: row {number}") for number, row in enumerate(rows, 1)]
+    printed: dict[str, list[Printed]] = defaultdict(list)
+    read = [_read_words(row, f"{where}: row {number}", printed) for number, row in enumerate(rows, 1)]
     tagged = [row["tags"] for row in read if row.get("tags") is not None]
     scheme = find_scheme(tagged)
     n_illegal = n_stripped = 0
@@ -46,10 +50,12 @@ def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
             words = words_of(row)
             row["entities"] = [{"start": words[a][0], "end": words[b - 1][1], "label": n} for a, b, n in spans]
         elif entities is not None:
-            row["entities"], n = _read_entities(entities, row["text"], f"{where}: row {number}")
+            row["entities"], n = _read_entities(entities, row["text"], f"{where}: row {number}", printed)
             n_stripped += n
         rows_read.append(row)
-    notes = []
+    notes = [note for column, cells in printed.items() for note in form_notes(column, cells)]
+    if note := case_note(entity["label"] for row in rows_read for entity in row.get("entities", ())):
+        notes.append(note)
     if tagged and scheme != "IOB2":
         notes.append(f"tags follow {scheme}; the model learns IOB2")
     if n_illegal:
@@ -61,12 +67,13 @@ def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
     return rows_read, [*notes, *offset_notes(rows_read)]
 
 
-def _read_words(row: Row, where: str) -> dict[str, Any]:
-    """Return a row with its text, and with tokens and tags as lists. Raises DataError."""
+def _read_words(row: Row, where: str, printed: dict[str, list[Printed]]) -> dict[str, Any]:
+    """Return a row with its text, and with tokens and tags as lists; append to `printed`, by column. Raises DataError."""
     checked = {key: value for key, value in row.items() if value is not None}
     for column in ("tokens", "tags"):
         if column in checked:
-            checked[column] = _strings(checked[column], f"{where}: column '{column}'")
+            checked[column], cell = _strings(checked[column], f"{where}: column '{column}'")
+            printed[column] += [cell] if cell is not None else []
     tokens, tags, text = checked.get("tokens"), checked.get("tags"), checked.get("text")
     if text is None and tokens is None:
         raise DataError(
@@ -93,25 +100,25 @@ def _read_words(row: Row, where: str) -> dict[str, Any]:
     return checked
 
 
-def _strings(value: Any, where: str) -> list[str]:
-    if isinstance(value, str):
-        return value.split()
-    if not isinstance(value, (list, tuple)):
-        raise DataError(f"{where} must be a list of texts, or a text with spaces between them; found {value!r}")
-    for item in value:
+def _strings(value: Any, where: str) -> tuple[list[str], Printed | None]:
+    items, printed = read_list_cell(value, where)
+    for item in items:
         if not isinstance(item, str):
             hint = "; replace numbers by the names of the tags, such as B-PER" if isinstance(item, int) else ""
             raise DataError(f"{where} must contain texts only; found {item!r}{hint}")
-    return list(value)
+    return items, printed
 
 
-def _read_entities(value: Any, text: str, where: str) -> tuple[list[dict[str, Any]], int]:
-    """Return the entities in order, and the number of those with white space at their ends."""
+def _read_entities(
+    value: Any, text: str, where: str, printed: dict[str, list[Printed]]
+) -> tuple[list[dict[str, Any]], int]:
+    """Return the entities in order, and the number of those with white space at their ends; append to `printed`."""
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            raise DataError(f"{where}: column 'entities' must be JSON; found {value!r}") from None
+        cell = read_printed(value)
+        if cell is None:
+            raise DataError(f"{where}: column 'entities' must be a list as JSON or Python print it; found {value!r}")
+        printed["entities"].append(cell)
+        value = cell.value
     if not isinstance(value, (list, tuple)):
         raise DataError(f"{where}: column 'entities' must be a list of {{start, end, label}}; found {value!r}")
     spans = sorted((_read_entity(entity, text, where) for entity in value), key=lambda span: (span[0], span[1]))
@@ -149,7 +156,7 @@ def _read_entity(entity: Any, text: str, where: str) -> tuple[int, int, str]:
             f"{where}: the text from {start} to {end} is {text[start:end]!r}, but the entity has {entity['text']!r}; count "
             "characters, not bytes or UTF-16 units"
         )
-    return start, end, label
+    return start, end, label_name(label)
 
 
 def entity_spans(entities: Sequence[Mapping[str, Any]]) -> list[tuple[int, int, str]]:
