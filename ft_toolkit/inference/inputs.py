@@ -33,11 +33,12 @@ class InputColumns:
 class Inputs:
     """Rows to predict, with the task's columns.
 
-    `notes` say which column was used where several fit, and how cells with several values were read.
+    `notes` say which column was used where several fit, `remarks` how cells with several values were read.
     """
 
     rows: Rows
     notes: list[str]
+    remarks: list[str] = field(default_factory=list)
 
 
 def is_single(data: Any) -> bool:
@@ -70,7 +71,7 @@ def read_inputs(data: Any, columns: InputColumns) -> Inputs:
     checked = _checked(rows, matched, task)
     numbered = NumberedRows(checked, range(1, len(checked) + 1), "input", "test")
     read = read_good_rows(numbered, lambda rows, where: task.read_rows(rows, None, where))
-    return Inputs(read.rows, [*notes, *read.notes])
+    return Inputs(read.rows, notes, read.notes)
 
 
 def _row(item: Any, matched: Mapping[str, str], task: Task) -> dict[str, Any]:
@@ -103,8 +104,7 @@ def _match(records: Sequence[Row], columns: InputColumns) -> tuple[dict[str, str
         ignored = [name for name in names.of(column) if name in present and name not in matched.values()]
         if ignored:
             notes.append(
-                f"input column '{used}' is used as '{column}', as in the training run; '{one_of(ignored)}' is ignored "
-                "(--column, columns= choose another)"
+                f"input column '{used}' is used as '{column}', as in the training run; '{one_of(ignored)}' is ignored"
             )
     return matched, notes
 

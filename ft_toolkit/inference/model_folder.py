@@ -101,7 +101,7 @@ class LoadedModel:
             model(frame, columns={"text": "review"})
         """
         inputs = self.read(data, columns)
-        for note in inputs.notes:
+        for note in (*inputs.notes, *inputs.remarks):
             warnings.warn(note, UserWarning, stacklevel=2)
         with quiet_libraries():
             predictions = [prediction for chunk in self.stream(inputs) for prediction in chunk]

@@ -57,7 +57,9 @@ def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: 
     loaded = LoadedModel(model)
     inputs = loaded.read(rows, columns)
     for note in inputs.notes:
-        sys.stderr.write(f"note: {note}\n")
+        sys.stderr.write(f"note: {note}; use --column to choose another\n")
+    for remark in inputs.remarks:
+        sys.stderr.write(f"note: {remark}\n")
     chunks = loaded.stream(inputs)
     if output is None:
         _write_jsonl(rows, chunks, sys.stdout)

@@ -106,9 +106,8 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
 
 def read_labels(rows: Rows, settings: Settings, source: LabelSource) -> tuple[Rows, list[str]]:
     """Convert the label column to names, lists of names or numbers; see `read_label_column`."""
-    return read_label_column(
-        rows, settings.problem_type, replace(source, defined=chosen_labels(settings, source.defined))
-    )
+    defined = source.numbers or chosen_labels(settings, source.defined)
+    return read_label_column(rows, settings.problem_type, replace(source, defined=defined))
 
 
 def chosen_labels(settings: Settings, defined: DefinedLabels | None) -> DefinedLabels | None:
