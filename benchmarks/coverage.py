@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta
+from scipy.stats import beta, norm
 
 from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.evaluation.breakdown.calibration import calibration
@@ -28,6 +28,7 @@ from ft_toolkit.evaluation.compare.examples import ScoredExamples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun
 from ft_toolkit.evaluation.compare.gate_checks import Drop, check_drop
 from ft_toolkit.evaluation.scoring import score_split
+from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
 from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
 from ft_toolkit.metrics import calibration as calibration_metrics
 from ft_toolkit.metrics.bootstrap import resample
@@ -335,6 +336,43 @@ def group_gaps_null(repetitions: int) -> Iterator[Rate]:
         yield Rate("interval of the widest group gap excludes 0", f"{groups} groups of 60", "<=", 0.05, wrong, trials)
 
 
+def macro_scores(repetitions: int) -> Iterator[Rate]:
+    """Simulate the 95% interval of macro F1 with many classes and few rows of each."""
+    rng, trials = np.random.default_rng(12), max(20, repetitions // 5)
+    metric = METRICS["f1_macro"]
+    for classes, n in ((4, 100), (20, 200), (77, 200), (77, 1000)):
+        truth = metric.fn(*_labels(rng, 1_000_000, classes, 0.8))
+
+        def draw(n: int = n, classes: int = classes) -> tuple[np.ndarray, np.ndarray]:
+            return _labels(rng, n, classes, 0.8)
+
+        yield _coverage("interval of macro F1", f"{classes} classes, n = {n}", metric, truth, draw, trials)
+
+
+def learning_curve_gain(repetitions: int) -> Iterator[Rate]:
+    """Simulate the 95% interval of the gain from twice the rows: four shares scored on the same examples."""
+    trials, shares = max(20, repetitions // 5), np.array([0.125, 0.25, 0.5, 1.0])
+    metric = METRICS["accuracy"]
+    for exponent, floor, n in ((0.3, 0.0, 300), (0.6, 0.0, 300), (0.6, 0.0, 1500), (0.6, 0.05, 300)):
+        rng, covered = np.random.default_rng(13), 0
+        errors = 0.12 * shares**-exponent + floor
+        gain = 0.12 - 0.12 * 2.0**-exponent
+        for _ in range(trials):
+            # An example is as difficult for each share: the errors correlate (0.7 on the scale of the latent variable).
+            latent = math.sqrt(0.7) * rng.standard_normal((n, 1)) + math.sqrt(0.3) * rng.standard_normal((n, 4))
+            right = (latent >= norm.ppf(errors)).astype(int)
+            truth = np.ones(n, int)
+            points, draws = [], []
+            for share, predictions in zip(shares, right.T, strict=True):
+                score = score_interval({"m": metric}, predictions, truth, 100)["m"]
+                points.append({"rows": int(2000 * share), **point_record([score], metric, n)})
+                draws.append(resample({"m": metric.fn}, predictions, truth, samples=300, seed=0)["m"])
+            fit = fit_record(points, metric, draws)
+            covered += fit is not None and contains(fit["twice"]["change"], gain)
+        cell = f"4 shares, n = {n}, exponent {exponent}, floor {floor}"
+        yield Rate("learning curve: gain from twice the rows", cell, "=", 0.95, covered, trials)
+
+
 CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
     fn.__name__: fn
     for fn in (
@@ -348,6 +386,8 @@ CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
         calibration_claims,
         temperatures,
         group_gaps_null,
+        macro_scores,
+        learning_curve_gain,
     )
 }
 

@@ -17,6 +17,8 @@ from ft_toolkit.report.wording import plain_name
 # The colours of the curves; with more models than colours they repeat.
 _STYLES = ("strong", "warm", "plain")
 _CHART_HEIGHT = 380
+# Standard errors that were multiplied by more than this mean that the law does not describe the points.
+_BAD_FIT = 2
 
 
 def print_learning_curve(record: LearningCurve, folder: Path, console: Console) -> None:
@@ -78,8 +80,10 @@ def gain_sentence(record: LearningCurve, fit: CurveFit) -> str:
     else:
         negligible, name = abs(twice.value) / 1000, f"a thousandth of the {plain_name(record.metric)}"
     if min(sign * end for end in (change.low, change.high)) < negligible:
-        return sentence + f"a gain is not certain, because the interval includes a gain of less than {name}."
-    return sentence + "a gain is expected."
+        sentence += f"a gain is not certain, because the interval includes a gain of less than {name}."
+    else:
+        sentence += "a gain is expected."
+    return sentence + (" Do not rely on it: the points fit the curve badly." if fit.widened > _BAD_FIT else "")
 
 
 def notes(record: LearningCurve, fit: CurveFit) -> list[str]:
@@ -99,10 +103,9 @@ def notes(record: LearningCurve, fit: CurveFit) -> list[str]:
             "includes curves that level off."
         )
     if fit.widened > 1:
-        doubt = " They fit the curve badly: do not rely on the prediction." if fit.widened > 2 else ""
         lines.append(
             "The points scatter around the curve more than their standard errors explain, so the standard errors were "
-            f"multiplied by {fit.widened:.2f}.{doubt}"
+            f"multiplied by {fit.widened:.2f}."
         )
     return lines
 

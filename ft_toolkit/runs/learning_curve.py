@@ -7,12 +7,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from accelerate import PartialState
 
 from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.run_folder import resume_command
 from ft_toolkit.core.run_records import LearningCurve, read_run_results, write_learning_curve
+from ft_toolkit.evaluation.compare.examples import read_examples
 from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
+from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.learning_curve import print_learning_curve, write_learning_curve_page
 from ft_toolkit.runs.learning_curve_plan import (
@@ -29,6 +32,9 @@ from ft_toolkit.runs.setup import claim_folder
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import Prepared, prepare
 from ft_toolkit.training.tracking import Display
+
+_RESAMPLES = 1000
+_RESAMPLING_SEED = 0
 
 
 def run_learning_curve(request: CurveRequest, options: RunOptions) -> dict[str, Any]:
@@ -86,6 +92,7 @@ def summarize(request: CurveRequest, first: Prepared, planned: Sequence[CurveRun
     metric, split = first.metrics[metric_name], request.split
     n, fingerprint = len(first.data.splits[split]), first.data.split_fingerprints[split]
     curves: dict[str, list[dict[str, Any]]] = {}
+    resampled: dict[str, list[np.ndarray]] = {}
     for (model, share), group in groupby(planned, key=lambda curve_run: (curve_run.model, curve_run.share)):
         folders = [curve_run.folder for curve_run in group]
         results = [read_run_results(folder / name) for name in folders]
@@ -103,6 +110,7 @@ def summarize(request: CurveRequest, first: Prepared, planned: Sequence[CurveRun
             "folders": folders,
         }
         curves.setdefault(model, []).append(point)
+        resampled.setdefault(model, []).append(_resampled_mean([folder / name for name in folders], split, metric_name))
     training = first.recipe.training
     return {
         "task": first.task.name,
@@ -117,7 +125,22 @@ def summarize(request: CurveRequest, first: Prepared, planned: Sequence[CurveRun
         "minimum_steps": MINIMUM_STEPS,
         "seeds": len(next(iter(curves.values()))[0]["folders"]),
         "models": [
-            {"model": model, "points": points, "fit": fit_record(points, metric)} for model, points in curves.items()
+            {"model": model, "points": points, "fit": fit_record(points, metric, resampled[model])}
+            for model, points in curves.items()
         ],
         "seconds": round(sum(point["seconds"] for points in curves.values() for point in points), 2),
     }
+
+
+def _resampled_mean(folders: Sequence[Path], split: str, metric: str) -> np.ndarray:
+    """Return the mean score of finished runs on resamples of their examples, shape (resamples,).
+
+    The resamples depend only on the number of examples: runs on the same examples have the same resamples.
+    """
+    scores = []
+    for folder in folders:
+        examples = read_examples(folder, split)
+        fn = {metric: examples.metrics[metric].fn}
+        drawn = resample(fn, examples.predictions, examples.references, samples=_RESAMPLES, seed=_RESAMPLING_SEED)
+        scores.append(drawn[metric])
+    return np.asarray(np.mean(scores, axis=0))
