@@ -207,11 +207,13 @@ def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tm
 
 
 def test_the_sentence_states_a_gain_only_if_the_interval_excludes_none(tmp_path: Path) -> None:
-    def sentence(low: float, value: float, high: float, **changes: Any) -> str:
+    def sentence(low: float, value: float, high: float, widened: float = 1.0, **changes: Any) -> str:
         facts = {"metric": "accuracy", "greater_is_better": True, "best": 1.0, "n": 400, **changes}
         change = {"value": value, "low": low, "high": high}
         twice = TwiceTheRows.model_validate({"rows": 3200, "value": 40.0, "low": 39.0, "high": 41.0, "change": change})
-        return gain_sentence(LearningCurve.model_construct(**facts), CurveFit.model_construct(twice=twice))
+        return gain_sentence(
+            LearningCurve.model_construct(**facts), CurveFit.model_construct(twice=twice, widened=widened)
+        )
 
     begin = "Predicted for twice the rows (3,200): "
     uncertain = "a gain is not certain, because the interval includes 0."
@@ -232,6 +234,7 @@ def test_the_sentence_states_a_gain_only_if_the_interval_excludes_none(tmp_path:
         "the interval includes a gain of less than a thousandth of the perplexity."
     )
     assert sentence(-5, -3.1, 1.2, **lower).endswith(uncertain)
+    assert sentence(0.005, 0.008, 0.02, widened=2.5).endswith("Do not rely on it: the points fit the curve badly.")
     bleu = {"metric": "bleu", "best": 100.0}
     assert "+0.8 bleu (95% interval +0.5 to +2.0)" in sentence(0.5, 0.81, 2, **bleu)
 

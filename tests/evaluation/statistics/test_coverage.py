@@ -37,3 +37,9 @@ def test_paired_shares_are_wrong_at_most_at_about_the_stated_rate(coverage):
 def test_headline_interval_and_table_agree(coverage):
     for rate in coverage.contradictions(10, trials=3):
         assert rate.hits == 0, rate
+
+
+def test_the_gain_of_a_learning_curve_is_covered(coverage):
+    """Before, 0.79 for an exponent of 0.6 without a floor (n = 300)."""
+    rates = list(coverage.learning_curve_gain(100))
+    assert sum(rate.hits for rate in rates) >= 0.9 * sum(rate.trials for rate in rates)

@@ -84,6 +84,16 @@ def test_excess_scatter_widens_the_intervals() -> None:
     assert other.drop()["high"] - other.drop()["low"] > 3 * (one.drop()["high"] - one.drop()["low"])
 
 
+def test_points_on_the_same_examples_give_a_narrower_interval_of_the_gain() -> None:
+    rng, points = np.random.default_rng(3), exact(law(0.12, 0.35, 0.0), spread=0.02)
+    shared = 0.02 * rng.standard_normal((1000, 1)) + 0.002 * rng.standard_normal((1000, 5))
+    draws = np.array([point.error for point in points]) + shared
+    together, alone = fit_power_law(points, draws=draws).drop(), fit_power_law(points).drop()
+    assert together["high"] - together["low"] < 0.5 * (alone["high"] - alone["low"])
+    # the order of the points does not matter
+    assert fit_power_law(points[::-1], draws=draws[:, ::-1]).drop() == together
+
+
 def test_perfect_scores_and_the_same_seed() -> None:
     perfect = [ErrorPoint(rows, 0.0, 0.01) for rows in ladder(4)]
     assert fit_power_law(perfect).error(3200)["value"] == 0
