@@ -2,6 +2,7 @@
 #   make demo   install, fine-tune a real BERT on the embedded data, print the scores and the path of the report
 #   make test   install, then lint, type check and test
 # For development:
+#   make fuzz     20,000 random inputs for the readers, the cells and the inputs of a loaded model
 #   make fast     the tests that train no model, about three minutes on 2 cores
 #   make fix      format the code and fix what ruff can fix
 #   make schemas  write the JSON Schemas of the run folder's files into docs/schemas
@@ -14,13 +15,16 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PYTEST = $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
-.PHONY: demo test fast all lint fix schemas docs wheel clean
+.PHONY: demo test fuzz fast all lint fix schemas docs wheel clean
 
 demo: $(VENV)/.demo
 	$(BIN)/ftk run demo
 
 test: $(VENV)/.test lint
 	$(PYTEST) -m "not slow"
+
+fuzz: $(VENV)/.test
+	FT_TOOLKIT_FUZZ_CASES=1500 $(PYTEST) tests/fuzz
 
 fast: $(VENV)/.test
 	$(PYTEST) -m "not slow and not processes and not hub and not trains"

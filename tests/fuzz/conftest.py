@@ -10,8 +10,8 @@ _EVERY = {
     "database": None,
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large],
 }
-settings.register_profile("few", max_examples=25, derandomize=True, **_EVERY)
+settings.register_profile("few", max_examples=15, derandomize=True, **_EVERY)
 settings.register_profile(
-    "many", max_examples=int(os.environ.get("FT_TOOLKIT_FUZZ_CASES", "25")), print_blob=True, **_EVERY
+    "many", max_examples=int(os.environ.get("FT_TOOLKIT_FUZZ_CASES", "15")), print_blob=True, **_EVERY
 )
 settings.load_profile("many" if "FT_TOOLKIT_FUZZ_CASES" in os.environ else "few")

@@ -22,8 +22,11 @@ def read(source: FolderSource) -> RawRows:
 
     try:
         return dataset_rows(datasets.load_from_disk(str(source.path)).with_format(None))
-    except (OSError, ValueError, KeyError, TypeError, pyarrow.ArrowException) as error:
-        raise DataError(f"{source.path}: not a readable folder of save_to_disk: {error}") from None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, pyarrow.ArrowException) as error:
+        # datasets does not check the form of its JSON files
+        raise DataError(
+            f"{source.path}: not a readable folder of save_to_disk: {' '.join(str(error).split())}"
+        ) from None
 
 
 def fits(path: Path) -> bool:
