@@ -40,7 +40,7 @@ def check_rows(
 ) -> list[str]:
     """Return sentences on repeated and empty texts, rare labels, imbalance, and columns that leak or never change.
 
-    `table` is the file with the training rows; `columns` maps columns of the task to columns of the file.
+    `table` is the file with the training rows; `columns` maps columns of the file to columns of the task.
     """
     counts = label_counts(data, task, settings)
     return [
@@ -111,17 +111,16 @@ def _column_warnings(
     """Return warnings on columns that are nearly constant, and on unused columns whose values determine the label."""
     warnings = []
     for column in table.columns:
-        if column.kind != "no values" and (share := _share_of_first(column)) >= _CONSTANT and len(column.values) > 1:
-            used = [name for name, own in columns.items() if own == column.name]
-            if used:
-                warnings.append(f"column '{column.name}' ({used[0]}) has the same value in {share:.0%} of the rows")
-    label = task.stratify_by(settings)
-    if label is None or label not in columns:
+        if column.name in columns and len(column.values) > 1 and (share := _share_of_first(column)) >= _CONSTANT:
+            used_as = columns[column.name]
+            warnings.append(f"column '{column.name}' ({used_as}) has the same value in {share:.0%} of the rows")
+    label = next((name for name, role in columns.items() if role == task.stratify_by(settings)), None)
+    if label is None:
         return warnings
     for column in table.columns:
-        if column.name in columns.values() or not _can_group(column, len(table.rows)):
+        if column.name in columns or not _can_group(column, len(table.rows)):
             continue
-        determined, majority = _determined(table.rows, column.name, columns[label])
+        determined, majority = _determined(table.rows, column.name, label)
         if determined >= _DETERMINED and (1 - determined) <= 0.5 * (1 - majority):
             warnings.append(
                 f"column '{column.name}' determines the label of {determined:.0%} of the rows. The model does not see it, but "

@@ -56,8 +56,13 @@ class DraftRecipe:
         own_files = {split: own[split] for split in SPLITS if split in own} if isinstance(own, Mapping) else {}
         files = {str(split): file for split, file in {**self.files, **own_files}.items()}
         fractions = {f"{split}_fraction": share for split in ("validation", "test") if split not in files}
-        renamed = {column: name for column, name in self.guess.columns.items() if column != name}
-        return {**files, **fractions, **({"columns": renamed} if renamed else {}), "max_length": max_length}
+        renamed = {
+            column: name if isinstance(name, str) else list(name)
+            for column, name in self.guess.columns.items()
+            if column != name
+        }
+        columns = {"columns": renamed} if renamed else {}
+        return {**files, **fractions, **columns, **self.guess.data_settings, "max_length": max_length}
 
     @property
     def heading(self) -> str:

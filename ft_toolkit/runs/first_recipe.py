@@ -80,7 +80,7 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
     max_length, share = suggest_max_length(data.splits["train"], task, guess)
     sections = draft.sections(n_rows, max_length)
     recipe = load_values(path.stem, recipe_values(sections), tasks, str(path)).recipe
-    warnings = [*dropped, *data.notes, *check_rows(data, task, recipe.task, table, guess.columns)]
+    warnings = [*dropped, *data.notes, *check_rows(data, task, recipe.task, table, guess.file_columns)]
     if share >= 0.01 and recipe.data.max_length == max_length:
         warnings.append(
             f"about {share:.0%} of the texts are longer than max_length={max_length} (an estimate from their characters; "
@@ -134,7 +134,7 @@ def _with_answers(
     files: Mapping[SplitName, str], task: Task, guess: Guess, reading: Reading | None
 ) -> tuple[dict[SplitName, str], list[str]]:
     """Return the files whose rows have answers, and a sentence on each other one."""
-    answers = [name for column, name in guess.columns.items() if task.columns[column].is_answer]
+    answers = [name for name, column in guess.file_columns.items() if task.columns[column].is_answer]
     kept, dropped = {}, []
     for split, file in files.items():
         rows = [] if split == "train" or not answers else read_table(Path(file), reading).rows

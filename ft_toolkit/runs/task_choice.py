@@ -22,10 +22,12 @@ def without_other_names(file: FileRows) -> RawRows:
 def check_columns(table: Table, where: str) -> None:
     """Raise DataError if a column that the user named is not in the file."""
     present = [column.name for column in table.columns]
-    for role, name in table.named.items():
-        if name not in present:
+    for role, names in table.named.items():
+        missing = [name for name in (part.strip() for part in names.split(",")) if name not in present]
+        if names not in present and missing:
+            name = missing[0]
             raise DataError(
-                f"--column {role}={name}: {where} has no column '{name}'; columns found: {one_of(present)}."
+                f"--column {role}={names}: {where} has no column '{name}'; columns found: {one_of(present)}."
                 f"{did_you_mean(name, present)}"
             )
 

@@ -95,14 +95,22 @@ class Guess:
     # Short sentences: why the rows fit or, with a score of 0, why they do not.
     reasons: tuple[str, ...]
     # Columns of the task -> columns of the file, as in `data.columns`.
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     # Values for the `task:` section that differ from its defaults.
     settings: Mapping[str, Any] = field(default_factory=dict)
+    # Values for the `data:` section, such as label_separator.
+    data_settings: Mapping[str, Any] = field(default_factory=dict)
     model: FirstModel | None = None
     # Tokens per example; None: long enough for nearly all texts.
     max_length: int | None = None
     # Sentences on other readings of the same columns, and how to choose them.
     alternatives: tuple[str, ...] = ()
+
+    @property
+    def file_columns(self) -> dict[str, str]:
+        """Return the columns of the file that are used -> the column of the task."""
+        pairs = ((names, role) for role, names in self.columns.items())
+        return {name: role for names, role in pairs for name in ([names] if isinstance(names, str) else names)}
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ inputs = st.one_of(
     st.lists(st.fixed_dictionaries({"text": st.one_of(scalars, values)}), max_size=3),
     st.lists(cells, max_size=3).map(tuple),
     st.lists(cells, max_size=3).map(iter),
-    st.lists(cells, max_size=3).map(lambda texts: pandas.DataFrame({"text": texts})),
+    st.lists(cells, max_size=3).map(lambda texts: pandas.DataFrame({"text": texts}, dtype=object)),
     st.lists(scalars, max_size=3).map(lambda texts: pandas.Series(texts, dtype=object)),
     st.lists(st.text(max_size=5), max_size=3).map(np.array),
     st.binary(max_size=4),

@@ -111,4 +111,4 @@ def test_every_task_guesses_about_any_rows(rows: list[dict[str, Any]]) -> None:
         guess = task.guess(table)
         assert 0 <= guess.score <= 1 and guess.reasons
         assert set(guess.columns) <= set(task.columns)
-        assert set(guess.columns.values()) <= {column.name for column in table.columns}
+        assert set(guess.file_columns) <= {column.name for column in table.columns}

@@ -94,7 +94,7 @@ def _print_files(first: "FirstRecipe") -> None:
         details.append(f"columns separated by {DELIMITER_TITLES.get(facts.delimiter, repr(facts.delimiter))}")
     for split, file in first.files.items():
         print(f"{split}: {file}" + (f" ({', '.join(filter(None, details))})" if split == "train" else ""))
-    roles = {name: role for role, name in first.guess.columns.items()}
+    roles = first.guess.file_columns
     rows = [["column", "used as", "values", "missing", "distinct", "example"]]
     for column in first.table.columns:
         example = " ".join(str(column.values[0]).split()) if column.values else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from ft_toolkit.tasks.base import Guess
@@ -10,6 +11,7 @@ from ft_toolkit.tasks.guessing.columns import describe, encoder_for, is_identifi
 from ft_toolkit.tasks.guessing.languages import language_of
 from ft_toolkit.tasks.guessing.table import ColumnFacts, Table
 from ft_toolkit.tasks.text.cells import read_printed
+from ft_toolkit.tasks.text.label_cells import find_separator
 
 _LABELS = (
     "label", "labels", "class", "category", "categories", "target", "sentiment", "intent", "topic", "y", "gold",
@@ -41,6 +43,9 @@ def guess_labels(table: Table) -> Guess:
     if second is not None:
         columns["text_pair"] = second.name
         reasons.append(f"'{second.name}' is the second text of each pair")
+    flags = _flag_columns(table, set(columns.values()))
+    if flags:
+        return _several_columns(text, columns, tuple(reasons), flags)
     chosen = table.named_column("label")
     candidates = _candidates(table, set(columns.values()))
     label = chosen or next(iter(candidates), None)
@@ -48,6 +53,7 @@ def guess_labels(table: Table) -> Guess:
         return Guess(0, ("no column has labels: 2 or more values that repeat in many rows",))
     columns["label"] = label.name
     problem_type, reason, alternative = _problem_type(label)
+    separator = _separator(label) if problem_type == "multi_label_classification" else None
     reasons.append(f"'{label.name}' {reason}")
     others = [column.name for column in candidates if column is not label][:3]
     alternatives = [alternative] if alternative else []
@@ -60,6 +66,7 @@ def guess_labels(table: Table) -> Guess:
         tuple(reasons),
         columns,
         settings,
+        {"label_separator": separator} if separator not in (None, "|") else {},
         encoder_for(language_of(text.values), cased=False),
         alternatives=tuple(alternatives),
     )
@@ -97,7 +104,7 @@ def _label_score(column: ColumnFacts) -> float:
     if is_number:
         return named if column.match(_NUMBERS) and n >= 2 else 0.0
     repeats = column.n_distinct <= max(2, _MOST_DISTINCT * n) or (named == 1 and column.n_distinct <= 20)
-    is_list = _separated_share(column) > 0.2
+    is_list = _separator(column) is not None
     if (column.mean_words > 6 or not repeats) and not (is_list and named):
         return 0.0
     penalty = 0.6 if is_identifier(column) and not named else 0.0
@@ -113,23 +120,48 @@ def _items_repeat(column: ColumnFacts) -> bool:
     return len(items) <= _MOST_DISTINCT * items.total()
 
 
-def _separated_share(column: ColumnFacts) -> float:
-    """Return the share of the values that hold several labels, separated by '|', if their parts repeat."""
-    values = [value for value in column.values if isinstance(value, str)]
-    parts = [[part.strip() for part in value.split("|")] for value in values]
-    several = sum(len(names) > 1 for names in parts)
-    names = Counter(name for row in parts for name in row)
-    if not several or len(names) > _MOST_DISTINCT * names.total():
-        return 0.0
-    return several / len(values)
+def _separator(column: ColumnFacts) -> str | None:
+    """Return the text between the labels of a cell, if the parts of cells are labels of other cells."""
+    found = find_separator({value.strip() for value in column.values if isinstance(value, str)}, None)
+    return None if found is None else found[1]
+
+
+def _flag_columns(table: Table, taken: set[str]) -> tuple[str, ...]:
+    """Return the names of 0/1 columns with one label each: those that the user named, or two and more beside no other label."""
+    named = table.named.get("label", "")
+    if named and named not in {column.name for column in table.columns}:
+        return tuple(part.strip() for part in named.split(","))
+    free = [column for column in table.columns if column.name not in taken]
+    flags = tuple(column.name for column in free if _is_flag(column))
+    others = [column for column in free if column.name not in flags and column.match(_LABELS) and _label_score(column)]
+    return flags if len(flags) > 1 and not others and not named else ()
+
+
+def _is_flag(column: ColumnFacts) -> bool:
+    values = {str(value).strip().lower() for value in column.values}
+    return not is_identifier(column) and len(values) == 2 and values <= {"0", "1", "true", "false", "0.0", "1.0"}
+
+
+def _several_columns(
+    text: ColumnFacts, columns: Mapping[str, str], reasons: tuple[str, ...], flags: tuple[str, ...]
+) -> Guess:
+    """Return the guess for a file with one 0/1 column per label."""
+    return Guess(
+        0.8,
+        (*reasons, f"{len(flags)} columns have 0 or 1 in each row, one label each: {', '.join(flags[:8])}"),
+        {**columns, "label": flags},
+        {"problem_type": "multi_label_classification"},
+        model=encoder_for(language_of(text.values), cased=False),
+        alternatives=(f"to predict one of these columns only: --column label={flags[0]}",),
+    )
 
 
 def _problem_type(label: ColumnFacts) -> tuple[str, str, str]:
     """Return the problem type, the reason, and the advice for another reading."""
     if label.kind in ("lists of texts", "lists of numbers"):
         return "multi_label_classification", "has a list of labels per row", ""
-    if _separated_share(label) > 0.05:
-        return "multi_label_classification", "has several labels per row, separated by '|'", ""
+    if label.kind == "text" and (separator := _separator(label)) is not None:
+        return "multi_label_classification", f"has several labels per row, with {separator!r} between them", ""
     if label.kind == "numbers":
         return "regression", f"has {describe(label)}: a number to predict", ""
     if label.kind == "whole numbers" and label.n_distinct > _MOST_NUMBER_CLASSES:

@@ -70,7 +70,7 @@ def guess_summary(table: Table) -> Guess:
         ),
         {"document": document.name, "summary": summary.name},
         {"max_target_length": _target_length(summary), "num_beams": 4},
-        _SUMMARIZERS.get(language_of(document.values)) or _SUMMARIZERS[None],
+        model=_SUMMARIZERS.get(language_of(document.values)) or _SUMMARIZERS[None],
     )
 
 
@@ -121,7 +121,7 @@ def _translation(
         (reason, f"the languages are {source or 'unknown'} and {target or 'unknown'}, in the order of the columns"),
         columns,
         {name: value for name, value in settings.items() if value is not None},
-        model_for(source, target),
+        model=model_for(source, target),
         alternatives=() if columns["source"] == columns["target"] else (reverse,),
     )
 

@@ -82,7 +82,7 @@ def _one_name(
             f"column 'label': {n:,} labels had white space around them or another Unicode form than NFC; both ignored"
         )
     texts = {name: None for name in new if isinstance(name, str)}
-    if len(texts) > 2 and (found := _find_separator(texts, defined)):
+    if len(texts) > 2 and (found := find_separator(texts, defined)):
         notes.append(
             f"column 'label': label {_short(found[0])} seems to be several labels with {found[1]!r} between them, but is read "
             f"as one; for several labels per row set task.problem_type={_MULTI} and data.label_separator={found[1]!r}"
@@ -116,7 +116,7 @@ def _several_names(
     elif (flags := _flag_lists(cells, source)) is not None:
         return _named(flags, source)
     texts = {cell.value.strip(): cell.where for cell in cells if isinstance(cell.value, str)}
-    if not any(source.separator in text for text in texts) and (found := _find_separator(texts, source.defined)):
+    if not any(source.separator in text for text in texts) and (found := find_separator(texts, source.defined)):
         text, separator = found
         raise DataError(
             f"{texts[text]}: label {_short(text)} seems to be several labels with {separator!r} between them; set "
@@ -223,7 +223,7 @@ def _named(flags: Sequence[Sequence[bool]], source: LabelSource) -> tuple[list[l
     return names, [f"column 'label': 0/1 lists, read in the order of {defined.by}: {one_of(defined.names)}"]
 
 
-def _find_separator(texts: Collection[str], defined: DefinedLabels | None) -> tuple[str, str] | None:
+def find_separator(texts: Collection[str], defined: DefinedLabels | None) -> tuple[str, str] | None:
     """Return a label that seems to be several labels, and the separator in it; None if there is none.
 
     Labels have a separator between them if its parts are labels of other cells in at least half of the labels that contain it.

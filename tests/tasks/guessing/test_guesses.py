@@ -27,7 +27,7 @@ def guesses(rows: Rows, **named: str) -> dict[str, Guess]:
     return dict(sorted(((n, g) for n, g in found.items() if g.score > 0), key=lambda item: -item[1].score))
 
 
-def best(rows: Rows, **named: str) -> tuple[str, dict[str, str], dict[str, Any]]:
+def best(rows: Rows, **named: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
     name, guess = next(iter(guesses(rows, **named).items()))
     return name, dict(guess.columns), dict(guess.settings)
 
@@ -40,7 +40,7 @@ def texts(n: int) -> list[str]:
     return [f"{COMPLAINTS[i % 6]} Order {i}." for i in range(n)]
 
 
-CASES: dict[str, tuple[Rows, str, dict[str, str], dict[str, Any]]] = {
+CASES: dict[str, tuple[Rows, str, dict[str, Any], dict[str, Any]]] = {
     "label by values, not by name": (
         [{"nr": str(i), "Kunde schrieb": text, "x": "abc"[i % 3]} for i, text in enumerate(texts(24))],
         "text_classification",
@@ -75,6 +75,18 @@ CASES: dict[str, tuple[Rows, str, dict[str, str], dict[str, Any]]] = {
         [{"body": text, "tags": ["a|b", "b", "a"][i % 3]} for i, text in enumerate(texts(24))],
         "text_classification",
         {"text": "body", "label": "tags"},
+        {"problem_type": "multi_label_classification"},
+    ),
+    "labels between commas": (
+        [{"body": text, "topics": ["a,b", "b", "a"][i % 3]} for i, text in enumerate(texts(24))],
+        "text_classification",
+        {"text": "body", "label": "topics"},
+        {"problem_type": "multi_label_classification"},
+    ),
+    "one 0/1 column per label": (
+        [{"id": i, "body": text, "billing": i % 2, "delivery": i % 3 % 2} for i, text in enumerate(texts(24))],
+        "text_classification",
+        {"text": "body", "label": ("billing", "delivery")},
         {"problem_type": "multi_label_classification"},
     ),
     "a pair of texts": (
@@ -169,6 +181,21 @@ def test_a_named_column_wins() -> None:
     assert best(rows, label="topic")[1] == {"text": "text", "label": "topic"}
     alternatives = guesses(rows)["text_classification"].alternatives
     assert alternatives == ("'topic' could be the label too: --column label=topic",)
+
+
+def test_the_separator_goes_into_the_recipe() -> None:
+    rows = [{"body": text, "topics": ["a;b", "b", "a"][i % 3]} for i, text in enumerate(texts(24))]
+    assert guesses(rows)["text_classification"].data_settings == {"label_separator": ";"}
+    rows = [{"body": text, "topics": ["a|b", "b", "a"][i % 3]} for i, text in enumerate(texts(24))]
+    assert guesses(rows)["text_classification"].data_settings == {}
+
+
+def test_one_of_several_flag_columns_can_be_named() -> None:
+    rows = [{"body": text, "billing": i % 2, "delivery": i % 3 % 2} for i, text in enumerate(texts(24))]
+    assert best(rows, label="billing") == ("text_classification", {"text": "body", "label": "billing"}, {})
+    assert best(rows, label="delivery,billing")[1] == {"text": "body", "label": ("delivery", "billing")}
+    with_label = [{**row, "category": "xyz"[i % 3]} for i, row in enumerate(rows)]
+    assert best(with_label)[1] == {"text": "body", "label": "category"}
 
 
 def test_an_identifier_is_no_label_and_references_are_no_labels() -> None:
