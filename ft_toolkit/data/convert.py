@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ft_toolkit.core.errors import DataError, UsageError
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_file
 from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, map_columns, match_columns
 from ft_toolkit.data.formats.base import RawRows
@@ -45,11 +45,7 @@ def convert(
     notes = list(table.notes)
     rows = _without_aliased(table) if task is None else _task_rows(table, task, columns, reading, str(source), notes)
     rows = plain_rows(rows, str(source))
-    try:
-        text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{source}: a text holds half a surrogate pair, which is no character: {error}") from None
+    text = "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows)
     write_file(target, text)
     return Converted(rows, table, notes)
 

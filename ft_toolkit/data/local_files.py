@@ -29,6 +29,7 @@ _FOREIGN_FILES = {
     b"\x80\x05": "a pickle, which is not safe to load; save the rows as .jsonl or .parquet",
     b"version https://git-lfs": "a pointer of Git LFS, not the file itself; run 'git lfs pull'",
     b"<!DOCTYPE html": "a web page, perhaps of a failed download; download the file again",
+    b"<table": "a web page; save the table as .xlsx or .csv",
     b"<html": "a web page, perhaps of a failed download; download the file again",
 }
 
@@ -124,6 +125,8 @@ def choose_format(source: Source) -> Format:
     named = by_suffix.get(source.suffix)
     if named is not None and (not named.is_text or not source.data):
         return named
+    if source.data[257:262] == b"ustar":
+        raise DataError(f"{source.name}: is a tar archive; unpack it")
     for magic, meaning in _FOREIGN_FILES.items():
         if source.data.startswith(magic) and not any(
             _fits(item, source) for item in file_formats() if not item.is_text

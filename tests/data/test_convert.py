@@ -74,6 +74,6 @@ def test_refusals(tmp_path, write_file):
     with pytest.raises(DataError, match=r"a\.csv: no column 'question'"):
         convert(path, tmp_path / "new.jsonl", task=TASKS["question_answering"], columns={})
     half = write_file("b.jsonl", '{"text": "\\ud800"}\n')
-    with pytest.raises(UsageError, match="half a surrogate pair"):
+    with pytest.raises(UsageError, match="half a character"):
         convert(half, tmp_path / "new.jsonl", task=None, columns={})
     assert not (tmp_path / "new.jsonl").exists()

@@ -34,8 +34,8 @@ def test_byte_order_marks_line_ends_and_capital_suffixes_do_not_matter(write_fil
             "a.csv:2: not valid UTF-8; save the file as UTF-8, or set",
         ),
         ("a.csv", "text,label\ncafé,a\n".encode() + b"caf\xe9,b\n", "a.csv:3: not valid UTF-8"),
-        ("a.text", "x", "a.text: unknown file type '.text'; allowed: .conll"),
-        ("a", "x", "a: unknown file type ''; allowed: .conll"),
+        ("a.text", "x", "a.text: unknown file type '.text'; allowed: .arrow"),
+        ("a", "x", "a: unknown file type ''; allowed: .arrow"),
     ],
 )
 def test_unknown_types_and_encodings_are_refused(write_file, error_of, name, content, message):

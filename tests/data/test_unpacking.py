@@ -4,6 +4,7 @@ import bz2
 import gzip
 import io
 import lzma
+import tarfile
 import zipfile
 
 import pytest
@@ -72,3 +73,11 @@ def test_a_zip_file_with_several_files_needs_a_name(write_file):
 )
 def test_damaged_files_are_refused(write_file, error_of, name, content):
     assert "damaged" in (message := error_of(write_file(name, content))) or "cannot be read" in message
+
+
+def test_a_tar_archive_is_refused(tmp_path):
+    (tmp_path / "a.csv").write_bytes(CSV)
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "a.csv", "a.csv")
+    with pytest.raises(DataError, match=r"a\.tar\.gz: is a tar archive; unpack it"):
+        read_file(tmp_path / "a.tar.gz")

@@ -121,16 +121,17 @@ def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iter
     n_skipped = source.text.count("\n", 0, len(source.text) - len(text))  # the `sep=` line
     n_repeated = 0
     try:
-        header = source.reading.column_names or next((fields for fields in reader if fields), None)
-        if not header:
+        first = source.reading.column_names or next((fields for fields in reader if fields), None)
+        if not first:
             raise DataError(f"{name}: the file is empty; the first line must hold the column names")
+        header = _named(first, source)
         if len(set(header)) < len(header):
             raise DataError(f"{name}:1: duplicate column name in the header: {one_of(header)}; {NO_HEADER}")
         start = reader.line_num + 1  # a quoted field may span lines: report the line where the record starts
         for fields in reader:
             if fields and len(fields) != len(header):
                 raise DataError(_wrong_width(f"{name}:{start + n_skipped}", fields, header, delimiter, quotes=quotes))
-            if fields == header:
+            if fields == first:
                 n_repeated += 1
             elif fields:
                 yield dict(zip(header, fields, strict=True))
@@ -141,9 +142,24 @@ def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iter
         source.notes.append(f"lines that repeat the header were left out: {n_repeated}")
 
 
+def _named(fields: list[str], source: Source) -> list[str]:
+    """Return the names of the columns without white space around them; several columns without a name are numbered."""
+    header = [field.strip() for field in fields]
+    if header.count("") < 2:
+        return header
+    numbered = [name or f"column_{number}" for number, name in enumerate(header, 1)]
+    unnamed = [name for name, found in zip(numbered, header, strict=True) if not found]
+    source.notes.append(f"columns without a name are called {one_of(unnamed)}")
+    return numbered
+
+
 def _wrong_width(where: str, fields: list[str], header: list[str], delimiter: str, *, quotes: bool) -> str:
     title = {",": "a comma", "\t": "a tab", ";": "a semicolon"}.get(delimiter, repr(delimiter))
     remedy = f"put fields that contain {title} in quotes" if quotes else f"a field must not contain {title}"
+    if len(header) == 1:
+        remedy += ". For a file with one column, set data.reading.delimiter=tab"
+    elif len(fields) == len(header) + 1:
+        remedy += ", or, if the first field of each line is a row name, as R writes it, add a name for it to the header"
     return f"{where}: {len(fields)} fields, but the header has {len(header)} ({one_of(header)}); {remedy}"
 
 

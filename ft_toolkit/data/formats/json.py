@@ -1,26 +1,51 @@
 """A JSON document. `data/layouts/` says which rows it holds."""
 
 import json
+import re
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.formats.base import Format, Source, check_characters
 
+_GAP = re.compile(r"\s*")
+
 
 def read(source: Source) -> Any:
-    """Return the document. Raises DataError."""
+    """Return the document, or the list of its values where several follow each other. Raises DataError."""
+    if not source.text.strip():
+        return []
     try:
         document = json.loads(source.text)
     except json.JSONDecodeError as error:
-        raise DataError(f"{source.name}:{error.lineno}: not valid JSON: {error.msg}") from None
+        values = _values(source.text)
+        if values is None:
+            raise DataError(f"{source.name}:{error.lineno}: not valid JSON: {error.msg}") from None
+        source.notes.append(f"the file holds {len(values)} JSON values, one after the other; each is a row")
+        document = values
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of nested lists
         raise DataError(f"{source.name}: not valid JSON: {error}") from None
     check_characters(document, source.text, source.name)
     return document
 
 
+def _values(text: str) -> list[Any] | None:
+    """Return the JSON objects of a text without a list around them, such as indented JSON lines; None if there is another."""
+    decoder, values, position = json.JSONDecoder(), [], 0
+    text = text.strip()
+    while position < len(text):
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(value, dict):
+            return None
+        values.append(value)
+        position = _GAP.match(text, position).end()  # type: ignore[union-attr] # the pattern matches everywhere
+    return values
+
+
 def fits(source: Source) -> bool:
-    """Return whether the text is a JSON list or object."""
+    """Return whether the text is a JSON list or object, or several objects."""
     text = source.text.strip()
     if (text[:1], text[-1:]) not in (("[", "]"), ("{", "}")):
         return False
@@ -28,6 +53,8 @@ def fits(source: Source) -> bool:
         return True  # its errors are reported by `read`
     try:
         json.loads(text)
+    except json.JSONDecodeError:
+        return text.startswith("{") and _values(text) is not None
     except (ValueError, RecursionError):
         return False
     return True

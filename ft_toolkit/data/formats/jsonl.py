@@ -16,7 +16,12 @@ def read(source: Source) -> list[Any]:
         try:
             value = json.loads(line)
         except json.JSONDecodeError as error:
-            raise DataError(f"{source.name}:{number}: not valid JSON: {error.msg}") from None
+            hint = (
+                "; it looks like a printed Python dict, write it with json.dumps"
+                if line.lstrip().startswith("{'")
+                else ""
+            )
+            raise DataError(f"{source.name}:{number}: not valid JSON: {error.msg}{hint}") from None
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of nested lists
             raise DataError(f"{source.name}:{number}: not valid JSON: {error}") from None
         if not is_record(value):

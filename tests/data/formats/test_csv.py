@@ -146,3 +146,23 @@ def test_settings_override_what_the_file_says(write_file):
     path = write_file("a.csv", 'text,label\n"x",a\n')
     assert read_file(write_file("b.csv", "text,label\nx,a\n"), Reading(delimiter=";")) == [{"text,label": "x,a"}]
     assert read_file(path, Reading(quotes=False)) == [{"text": '"x"', "label": "a"}]
+
+
+def test_the_sms_spam_collection_on_kaggle(write_file):
+    """Windows-1252, with three columns that have no name."""
+    content = 'v1,v2,,,\r\nham,"Go until jurong point, crazy..",,,\r\nspam,Win \u00a31000,,,\r\n'
+    table = read_table(write_file("spam.csv", content.encode("cp1252")))
+    assert [row["v2"] for row in table.rows] == ["Go until jurong point, crazy..", "Win \u00a31000"]
+    assert "columns without a name are called column_3, column_4, column_5" in table.notes
+
+
+def test_white_space_around_the_names_of_columns_is_removed(write_file):
+    assert read_file(write_file("a.csv", "text, label\nx,a\n")) == [{"text": "x", "label": "a"}]
+
+
+def test_the_error_names_likely_causes(write_file, error_of):
+    assert error_of(write_file("a.csv", "text\nhello, world\n")).endswith(
+        "with one column, set data.reading.delimiter=tab"
+    )
+    assert "as R writes it" in error_of(write_file("a.tsv", "text\tlabel\n1\tx\ta\n"))
+    assert read_file(write_file("b.csv", "text\nhello, world\n"), Reading(delimiter="\t")) == [{"text": "hello, world"}]

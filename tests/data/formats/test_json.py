@@ -20,6 +20,12 @@ def test_a_list_or_an_object_with_data(write_file):
     assert read_file(write_file("under.json", json.dumps({"version": 1, "data": ROWS}))) == ROWS
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
+@pytest.mark.parametrize("content", ['{"a": 1}{"a": 2}', '{\n "a": 1\n}\n{\n "a": 2\n}\n', '{"a": 1} {"a": 2}'])
+def test_objects_that_follow_each_other_are_rows(write_file, name, content):
+    assert read_file(write_file(name, content)) == [{"a": 1}, {"a": 2}]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -28,6 +34,9 @@ def test_a_list_or_an_object_with_data(write_file):
         ('{"rows": []}', "a.json: the file must hold a list of objects"),
         ("[1, 2]", "a.json: the file must hold a list of objects"),
         ("[]", "a.json: the file has no rows"),
+        (" \n", "a.json: the file has no rows"),
+        ('{"a": 1}{"a": ', "a.json:1: not valid JSON: Extra data"),
+        ('{"a": 1}[2]', "a.json:1: not valid JSON: Extra data"),
         ('[{"paragraphs": []}]', "a.json: the file has no rows"),
     ],
 )

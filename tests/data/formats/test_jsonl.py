@@ -25,6 +25,10 @@ def test_json_lines_are_read_under_any_suffix(write_file, name):
         ('{"text": "x"}\n\n{"text": "y"\n{"text": "z"}\n', "a.jsonl:3: not valid JSON"),
         ('{"text": "x"}\n["y"]\n', "a.jsonl:2: found list; every line must hold one JSON object"),
         ("\n\n", "a.jsonl: the file has no rows"),
+        (
+            "{'text': None}\n",
+            "a.jsonl:1: not valid JSON: Expecting property name enclosed in double quotes; it looks like a printed",
+        ),
     ],
 )
 def test_invalid_files_are_refused_with_the_line(write_file, error_of, content, message):
