@@ -7,7 +7,15 @@ from pathlib import Path
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.bad_rows import BadRow, NumberedRows, Read, read_good_rows
 from ft_toolkit.data.cards import Card, SplitName, load_card
-from ft_toolkit.data.columns import FileColumns, TrainedColumns, column_names, columns_of, map_columns, set_name
+from ft_toolkit.data.columns import (
+    ColumnNames,
+    FileColumns,
+    TrainedColumns,
+    column_names,
+    columns_of,
+    map_columns,
+    set_name,
+)
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups, find_groups
 from ft_toolkit.data.hub_datasets import read_hub
@@ -20,12 +28,12 @@ from ft_toolkit.data.label_order import (
     read_labelled,
     rows_with_labels,
 )
-from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, read_file, read_table
+from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, notes_of_splits, read_file, read_table
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.splits import SPLITS, LoadedData, fingerprint, labelled_rows
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
-from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Rows, Task, TaskSettings, is_labelled
+from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, TaskSettings, is_labelled
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,7 @@ def load_data(
     elif section.train is not None:
         files = {name: read_table(Path(path), section.reading) for name, path in _local_files(section).items()}
         raw = {name: file.rows for name, file in files.items()}
-        notes += [f"{name}: {note}" for name, file in files.items() for note in file.notes]
+        notes += notes_of_splits(files)
         origin = {str(name): path for name, path in _local_files(section).items()}
     else:
         assert card is not None  # DataSection requires a card or training rows
@@ -102,7 +110,7 @@ def load_data(
     for name, rows in raw.items():
         if name in files and name != "train":
             check_answers(rows, name, origin[name], task, names)
-        mapped = map_columns(rows, origin[name], task, names, kept)
+        mapped = _map_file(rows, origin[name], task, names, kept, files.get(name))
         mapped = name_labels(mapped, section.reading, task, origin[name])
         column = GroupColumn(section.group, is_required=name == "train")
         if (found := find_groups(rows, mapped, task, column, origin[name], notes)) is not None:
@@ -116,7 +124,7 @@ def load_data(
             skipped += read.skipped
             notes += [f"{name}: {note}" for note in read.notes]
     if "train" not in splits:
-        raise _no_labels(origin.get("train", "train"), raw.get("train", []), task, "to train on")
+        raise _no_labels(origin.get("train", "train"), raw.get("train", []), task, "to train on", files.get("train"))
     if "validation" not in splits and section.validation_fraction is None:
         raise _no_validation_rows()
     selector = Selector(task, settings, groups.get("train"), kept, selection)
@@ -153,7 +161,7 @@ def load_split(
     if card is None:
         file = read_table(Path(source), columns.reading)
         rows, origin = file.rows, source
-        notes += [f"{split}: {note}" for note in file.notes]
+        notes += notes_of_splits({split: file})
     else:
         trained = replace(trained, card=card.for_task(task.name).columns)
         check_split(card, split)
@@ -199,13 +207,28 @@ def _no_validation_rows() -> DataError:
     )
 
 
-def _no_labels(origin: str, rows: RawRows, task: Task, purpose: str) -> DataError:
+def _map_file(
+    rows: RawRows, where: str, task: Task, names: ColumnNames, kept: Sequence[str], file: FileRows | None
+) -> list[Row]:
+    """Return the rows with the task's columns. Raises DataError, with the notes on how the file was read."""
+    try:
+        return map_columns(rows, where, task, names, kept)
+    except DataError as error:
+        raise DataError(f"{error}{_how_it_was_read(file)}") from None
+
+
+def _how_it_was_read(file: FileRows | None) -> str:
+    """Return the notes on how a file was read as the end of an error, which may be due to them."""
+    return f". Note on the file: {'; '.join(file.notes)}" if file is not None and file.notes else ""
+
+
+def _no_labels(origin: str, rows: RawRows, task: Task, purpose: str, file: FileRows | None = None) -> DataError:
     """Return the error for rows without any label."""
     answers = [name for name, column in task.columns.items() if column.is_answer]
     remedy = f" {set_name(answers[0])}" if answers else ""
     return DataError(
         f"{origin}: no labelled rows {purpose}; {task.name} needs the column {' or '.join(answers)}; columns found: "
-        f"{one_of(columns_of(rows))}.{remedy}"
+        f"{one_of(columns_of(rows))}.{remedy}{_how_it_was_read(file)}"
     )
 
 

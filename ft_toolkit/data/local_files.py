@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.formats import file_formats, find_formats, folder_formats
 from ft_toolkit.data.formats.base import Aliases, FolderFormat, FolderSource, Format, RawRows, Source
 from ft_toolkit.data.layouts import read_layout
@@ -97,6 +98,15 @@ def read_table(path: Path, reading: Reading | None = None) -> FileRows:
     if len(tables) == 1:
         return tables[0]
     return _joined(path, files, tables)
+
+
+def notes_of_splits(files: Mapping[SplitName, FileRows]) -> list[str]:
+    """Return the notes on the files of a run, each with the splits that it is about."""
+    splits: dict[str, list[str]] = {}
+    for split, file in files.items():
+        for note in file.notes:
+            splits.setdefault(note, []).append(split)
+    return [f"{', '.join(names)}: {note}" for note, names in splits.items()]
 
 
 def open_source(path: Path, reading: Reading) -> Source:

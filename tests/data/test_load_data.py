@@ -371,14 +371,12 @@ def test_data_reading_says_how_to_read_a_file_and_the_notes_say_how_it_was_read(
     path = str(tmp_path / "a.csv")
     data = load_data(DataSection(train=path, validation=path), TASK)
     assert data.splits["train"][0]["text"] == "caf\u00e9"
-    assert data.notes[0].startswith("train: not UTF-8; read as Windows-1252 (such as caf\u00e9)")
-    assert "validation: columns are separated by semicolons" in data.notes
+    assert data.notes[0].startswith("train, validation: not UTF-8; read as Windows-1252 (such as caf\u00e9)")
+    assert "train, validation: columns are separated by semicolons" in data.notes
     reading = {"encoding": "latin-1", "delimiter": ";", "column_names": ["text", "label"]}
     chosen = load_data(DataSection(train=path, validation=path, reading=reading), TASK)
     assert [row["label"] for row in chosen.splits["train"]] == ["a", "b"]
-    assert chosen.notes == [
-        f"{name}: lines that repeat the header were left out: 1" for name in ("train", "validation")
-    ]
+    assert chosen.notes == ["train, validation: lines that repeat the header were left out: 1"]
 
 
 def test_line_separators_inside_a_text_do_not_split_it(tmp_path):
@@ -403,3 +401,14 @@ def test_integer_tags_get_given_names(tmp_path, write):
     assert load_data(section, find_tasks()["ner"]).splits["train"][0]["entities"] == [
         {"start": 0, "end": 4, "label": "PER"}
     ]
+
+
+def test_an_error_about_columns_says_how_the_file_was_read(tmp_path):
+    (tmp_path / "a.txt").write_text("x\ta\ny\tb\n", encoding="utf-8")
+    path = str(tmp_path / "a.txt")
+    with pytest.raises(DataError, match=r"no column .label..* Note on the file: every line is read as one text"):
+        load_data(DataSection(train=path, validation=path), TASK)
+    (tmp_path / "b.csv").write_text("a;b\nx;y\n", encoding="utf-8")
+    path = str(tmp_path / "b.csv")
+    with pytest.raises(DataError, match=r"no column 'text'.* Note on the file: columns are separated by semicolons"):
+        load_data(DataSection(train=path, validation=path), TASK)
