@@ -179,7 +179,11 @@ class GroupGaps(Record):
     """The gaps per label, and the permutation test of the largest one."""
 
     p_value: float
-    shown: bool
+    corrected: float | None = Field(
+        default=None, description="p_value, corrected for all columns and kinds of gap of the split (Holm)"
+    )
+    tests: int | None = Field(default=None, description="The number of these tests")
+    shown: bool = Field(description="Whether the gap is significant")
     labels: list[LabelGap]
 
 

@@ -8,12 +8,14 @@ import numpy as np
 
 from ft_toolkit.evaluation.breakdown.slices import MIN_ROWS, column_values, most_frequent
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval
+from ft_toolkit.evaluation.statistics.significance import holm
 from ft_toolkit.tasks.base import Rows
 
 Array = np.ndarray
 # Permutations of the test, and bootstrap resamples for the intervals.
 SAMPLES = 500
 LEVEL = 0.05
+GAP_KINDS = ("demographic_parity", "equal_opportunity")
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ def group_gaps(rows: Rows, predictions: Array, references: Array, setup: Scoring
 
     `demographic_parity` compares the share of the rows of a group that are predicted to have a label. `equal_opportunity`
     compares the share among the rows that truly have it (Hardt et al. 2016, arXiv:1610.02413). With two labels only the last
-    one, the positive label, is compared. Groups with fewer than MIN_ROWS rows are not compared; for `equal_opportunity`,
-    MIN_ROWS rows must truly have the label.
+    one, the positive label, is compared. The p-values are corrected for the number of columns and kinds (Holm 1979). Groups
+    with fewer than MIN_ROWS rows are not compared; for `equal_opportunity`, MIN_ROWS rows must truly have the label.
     """
     labels = setup.task.labels(setup.schema)
     predicted, true = _label_matrix(predictions, len(labels)), _label_matrix(references, len(labels))
@@ -48,7 +50,11 @@ def group_gaps(rows: Rows, predictions: Array, references: Array, setup: Scoring
     truth = np.unique(references.reshape(len(references), -1), axis=0, return_inverse=True)[1].ravel()
     answers = _Answers(labels, predicted, true, truth)
     samples = min(setup.samples, SAMPLES)
-    return [_compare_groups(column, rows, answers, samples, setup.seed) for column in setup.groups]
+    tables = [_compare_groups(column, rows, answers, samples, setup.seed) for column in setup.groups]
+    gaps = [table[kind] for table in tables for kind in GAP_KINDS if table[kind] is not None]
+    for gap, corrected in zip(gaps, holm([gap["p_value"] for gap in gaps]), strict=True):
+        gap |= {"corrected": corrected, "tests": len(gaps), "shown": corrected < LEVEL}
+    return tables
 
 
 def _label_matrix(answers: Array, n_labels: int) -> Array:
@@ -140,7 +146,7 @@ def _gaps(
         difference = interval(np.array([]) if is_selected else resampled[:, high, i] - resampled[:, low, i])
         table.append({"label": label, "gap": float(gaps[i]), **difference, **ends, "rates": defined})
     table.sort(key=lambda row: row["gap"], reverse=True)
-    return {"p_value": p_value, "shown": p_value < LEVEL, "labels": table}
+    return {"p_value": p_value, "labels": table}
 
 
 def _rates(predicted: Array, counted: Array, member: Array) -> Array:

@@ -6,7 +6,7 @@ with a probability of 95%.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Literal
@@ -110,6 +110,15 @@ def bootstrap_p(resampled: np.ndarray) -> float:
     """
     tail = min(int((resampled <= TOLERANCE).sum()), int((resampled >= -TOLERANCE).sum()))
     return min(1.0, 2 * (tail + 1) / (len(resampled) + 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return the p-values of tests that are made together, corrected for their number (Holm 1979), in the same order."""
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
 
 
 def enough_resamples(samples: int, comparisons: int) -> int:

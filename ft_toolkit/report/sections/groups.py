@@ -58,7 +58,12 @@ def gap_sentence(table: GroupTable, key: str, n: int | None = None) -> str:
     # The two most different of several groups have no interval: they were selected by their difference.
     text += f"; 95% interval of the difference {interval(largest, n)}). " if largest.low is not None else "). "
     verdict = "significant" if gaps.shown else "not significant"
-    return f"{text}The gap is {verdict}: {gaps.p_value:.1%} of random permutations of the groups have a gap at least as large."
+    text += (
+        f"The gap is {verdict}: {gaps.p_value:.1%} of random permutations of the groups have a gap at least as large"
+    )
+    if gaps.corrected is not None and (gaps.tests or 1) > 1:
+        text += f" (p = {gaps.corrected:.2g} after Holm's correction for {gaps.tests} tests)"
+    return f"{text}."
 
 
 def gap_sentences(run: RunFiles, split: str) -> list[str]:

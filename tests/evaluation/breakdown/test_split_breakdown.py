@@ -186,6 +186,20 @@ def test_random_groups_have_a_significant_gap_at_the_rate_of_the_level() -> None
     assert shown <= 6  # 40 at 5% expect 2, and 7 or more have a probability of 0.3%
 
 
+def test_the_significance_is_corrected_for_columns_and_kinds_of_gap() -> None:
+    rng = np.random.default_rng(2)
+    references = rng.integers(0, 2, 400)
+    predictions = np.where(rng.random(400) < 0.9, references, 1 - references)
+    columns = {f"c{i}": rng.choice(["x", "y"], 400).tolist() for i in range(4)}
+    rows = [{"text": "a", **{name: values[i] for name, values in columns.items()}} for i in range(400)]
+    tables = group_gaps(rows, predictions, references, setup_of(groups=tuple(columns)))
+    gaps = [table[kind] for table in tables for kind in ("demographic_parity", "equal_opportunity")]
+    smallest = min(gaps, key=lambda gap: gap["p_value"])
+    assert all(gap["tests"] == 8 and gap["corrected"] >= gap["p_value"] for gap in gaps)
+    assert smallest["corrected"] == pytest.approx(min(1.0, 8 * smallest["p_value"]))
+    assert [gap["shown"] for gap in gaps] == [gap["corrected"] < 0.05 for gap in gaps]
+
+
 def test_small_groups_are_listed_but_not_compared() -> None:
     found = gaps_of(["x"] * 30 + ["y"] * 9, [0, 1, 1] * 13, [0, 1, 0] * 13)
     assert [one["compared"] for one in found["groups"]] == [True, False]

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.proportion import confint_proportions_2indep
 
 from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, score_test_p, tango, wilson
 from ft_toolkit.metrics.metric import Metric
@@ -67,3 +69,17 @@ def test_only_a_share_of_right_examples_has_right_examples():
     assert right_examples(fraction, np.array([1.0, 0.5]), np.ones(2)) is None
     percent = Metric(lambda p, r: float(100 * p.mean()), best=100.0, is_mean=True)
     assert right_examples(percent, np.array([1.0, 0.0]), np.ones(2)).tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("hits", "n"), [((56, 48), (70, 80)), ((9, 3), (10, 12)), ((150, 141), (200, 190)), ((0, 5), (20, 30))]
+)
+def test_newcombe_is_that_of_statsmodels(hits, n):
+    expected = confint_proportions_2indep(hits[0], n[0], hits[1], n[1], method="newcomb", compare="diff")
+    assert newcombe(hits, n) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("only_one", "only_other"), [(10, 3), (1, 9), (25, 25), (40, 22)])
+def test_the_test_of_paired_shares_is_mcnemars_in_statsmodels(only_one, only_other):
+    expected = mcnemar([[50, only_one], [only_other, 50]], exact=False, correction=False).pvalue
+    assert score_test_p(only_one, only_other) == pytest.approx(expected)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest, bootstrap, norm, pearsonr
+from statsmodels.stats.multitest import multipletests
 
 from ft_toolkit.evaluation.statistics.scores import Scores, score_interval
 from ft_toolkit.evaluation.statistics.significance import (
@@ -11,6 +12,7 @@ from ft_toolkit.evaluation.statistics.significance import (
     detectable_difference,
     difference_interval,
     enough_resamples,
+    holm,
     judge_interval,
     pair_scores,
     smallest_detectable_difference,
@@ -136,7 +138,7 @@ def test_fewer_right_examples_never_have_a_higher_lower_end():
 
 
 def test_other_scores_have_percentiles_and_none_if_they_cannot_vary():
-    metric, arrays = Metric(np.mean), (np.linspace(0, 1, 60), np.ones(60))
+    metric, arrays = Metric(lambda p, r: float(p.mean())), (np.linspace(0, 1, 60), np.ones(60))
     assert score_interval(metric, *arrays, np.ones(100)) == {"low": None, "high": None}
     assert score_interval(metric, *arrays, np.full(100, np.nan)) == {"low": None, "high": None}
     assert score_interval(metric, *arrays, np.linspace(0, 1, 101)) == pytest.approx({"low": 0.025, "high": 0.975})
@@ -153,7 +155,9 @@ def test_few_examples_have_the_bca_interval_of_scipy():
     percentiles = np.quantile(resamples, [0.025, 0.975])
     assert interval["high"] > percentiles[1] * 1.05
     more = np.concatenate([values, values])
-    assert score_interval(metric, more, more, resamples) == {"low": percentiles[0], "high": percentiles[1]}
+    shifted = percentiles + 2 * (more.std() - resamples.mean())
+    interval = score_interval(metric, more, more, resamples)
+    assert (interval["low"], interval["high"]) == pytest.approx(tuple(shifted))
 
 
 def test_a_correlation_has_the_fisher_interval_of_scipy():
@@ -164,3 +168,9 @@ def test_a_correlation_has_the_fisher_interval_of_scipy():
     interval = score_interval(label_metrics("regression")["pearson"], x, y, np.zeros(9))
     assert (interval["low"], interval["high"]) == pytest.approx((expected.low, expected.high), abs=1e-9)
     assert score_interval(label_metrics("regression")["pearson"], x, x, np.zeros(9)) == {"low": None, "high": None}
+
+
+@pytest.mark.parametrize("p_values", [[0.01, 0.04, 0.03], [0.5, 0.001], [0.02], [0.03, 0.03, 0.9, 0.012, 0.2], []])
+def test_holm_is_that_of_statsmodels(p_values):
+    expected = multipletests(p_values, method="holm")[1] if p_values else []
+    assert holm(p_values) == pytest.approx(list(expected))
