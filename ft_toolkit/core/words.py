@@ -68,9 +68,14 @@ class ScriptCounts:
     other: int = 0
 
     @property
+    def without_spaces(self) -> int:
+        """The number of letters of scripts without spaces."""
+        return self.han + self.kana + self.southeast
+
+    @property
     def total(self) -> int:
         """The number of words."""
-        return self.han + self.kana + self.southeast + self.hangul + self.ascii + self.other
+        return self.without_spaces + self.hangul + self.ascii + self.other
 
 
 def count_scripts(texts: Iterable[str]) -> ScriptCounts:

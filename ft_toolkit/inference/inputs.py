@@ -33,7 +33,8 @@ class InputColumns:
 class Inputs:
     """Rows to predict, with the task's columns.
 
-    `notes` say which column was used where several fit, `remarks` how cells with several values were read.
+    `notes` say which column was used where several fit, `remarks` how cells with several values were read and which texts the
+    prefix or prompt changes.
     """
 
     rows: Rows

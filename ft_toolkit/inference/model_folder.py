@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
@@ -31,6 +32,7 @@ from ft_toolkit.models.pretrained import (
     load_tokenizer,
     read_pretrained,
 )
+from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.weights import load_finished, load_weights
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.tasks.base import Features, Rows
@@ -111,7 +113,14 @@ class LoadedModel:
         """Return the rows of `data` with the task's columns. Raises UsageError."""
         defaults = self.contract.evaluation
         trained = TrainedColumns(defaults.columns, defaults.card_columns)
-        return read_inputs(data, InputColumns(self.task, self.settings, trained, columns or {}))
+        inputs = read_inputs(data, InputColumns(self.task, self.settings, trained, columns or {}))
+        changes = self.task.notes(inputs.rows, None, self.tokenizer, self.schema)
+        return replace(inputs, remarks=[*inputs.remarks, *changes])
+
+    def notes(self, rows: Rows, features: Features) -> list[str]:
+        """Return notes on labelled rows whose texts the prefix, the prompt or the tokenizer changes."""
+        unknown = unknown_token_notes(features.inputs["input_ids"], self.tokenizer)
+        return unknown + self.task.notes(rows, features, self.tokenizer, self.schema)
 
     def stream(self, inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
         """Yield lists of predictions, in order, as they are computed: thousands of rows each, or 64 for generated texts."""

@@ -34,10 +34,10 @@ _EARLIER = {"zh": "zh", "ja": "char", "ko": "char", "th": "char"}
 def choose_tokenizer(texts: Iterable[str]) -> str:
     """Return the name of sacrebleu's tokenizer for the scripts of reference texts: 13a, zh or char."""
     counts = count_scripts(texts)
-    without_spaces = counts.han + counts.kana + counts.southeast + counts.hangul
-    if 10 * counts.han >= 9 * without_spaces and 10 * counts.han > counts.total:
+    cut_into_letters = counts.without_spaces + counts.hangul
+    if 10 * counts.han >= 9 * cut_into_letters and 10 * counts.han > counts.total:
         return "zh"  # cuts words of other scripts as 13a does, so a tenth of the words is enough
-    return "char" if 2 * without_spaces > counts.total else "13a"
+    return "char" if 2 * cut_into_letters > counts.total else "13a"
 
 
 def tokenizer_of(statistics: Array, target_language: str | None) -> str:

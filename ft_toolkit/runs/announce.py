@@ -2,6 +2,7 @@
 
 from ft_toolkit.core.errors import one_of
 from ft_toolkit.core.run_scores import says_nothing
+from ft_toolkit.models.tokenizer_changes import describe_normalization
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState
@@ -25,7 +26,10 @@ def announce_training(context: RunContext, trained: TrainedModel) -> None:
     """Print the model, method, precision and number of steps and, with verbose output, the speed-ups."""
     display, recipe, count = context.display, context.recipe, trained.count
     model = f"{recipe.model.title}{_at_commit(context.prepared.checkpoint.commit)}"
-    display.say(f"model      {model}{_describe_new_modules(trained.new_modules)}")
+    changes = describe_normalization(context.prepared.tokenizer)
+    display.say(
+        f"model      {model}{_describe_new_modules(trained.new_modules)}{f'; its tokenizer {changes}' if changes else ''}"
+    )
     trainable = f"{count.trainable:,} of {count.total:,} parameters are trainable ({count.share:.1%})"
     display.say(f"method     {recipe.method.name}: {trainable}")
     display.say(f"precision  {_describe_precision(context)}")
@@ -82,8 +86,9 @@ def _describe_data(context: RunContext) -> str:
     data = context.prepared.data
     sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in data.splits.items())
     if data.card is None or data.commit is None:
-        return f"{sizes} examples"
-    return f"{sizes} examples of {data.card.block.source.hub}{_at_commit(data.commit)}"
+        return f"{sizes} examples{context.prepared.input_description}"
+    source = f" of {data.card.block.source.hub}{_at_commit(data.commit)}"
+    return f"{sizes} examples{source}{context.prepared.input_description}"
 
 
 def _describe_new_modules(names: tuple[str, ...]) -> str:

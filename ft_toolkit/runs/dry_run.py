@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core import environment
+from ft_toolkit.models.tokenizer_changes import describe_normalization
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.sections.data import answer_cuts
 from ft_toolkit.training.batching import MicroBatch
@@ -61,7 +62,9 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
     lines = {
         "labels": _describe_labels(labels),
         "main metric": prepared.main_metric,
+        "input": prepared.input_description.removeprefix("; "),
         "seeds": f"{', '.join(map(str, seeds))} (steps and time below are per seed)" if seeds else "",
+        "tokenizer": describe_normalization(prepared.tokenizer),
         "parameters": f"{count.trainable:,} of {count.total:,} are trainable ({count.share:.1%})",
         "new modules": ", ".join(built.new_modules) or "none",
         "steps": f"{steps:,} of {describe_step(recipe.training, accelerator.num_processes)}",

@@ -341,6 +341,13 @@ class Task:
         Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
     ) = None
 
+    # (training rows, their features, schema) -> a phrase on what is learned from them ("15.0% of the tokens are masked"), for
+    # the line on the data at the start of a run; empty for none.
+    describe_features: Callable[[Rows, Features, Any], str] = lambda rows, features, schema: ""
+    # (rows, their features or None when predicting, tokenizer, schema) -> sentences on facts that a user may not expect, such
+    # as a change of the texts before the model reads them.
+    notes: Callable[[Rows, Features | None, Any, Any], list[str]] = lambda rows, features, tokenizer, schema: []
+
     # ---- Loss ------------------------------------------------------------------------------------------------------------
     # (targets of a batch, padded width of the inputs or of the decoder's inputs, schema) -> tensor, (features, ...).
     pad_targets: Callable[[Sequence[Any], int, Any], torch.Tensor]

@@ -17,12 +17,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
+from ft_toolkit.core.words import count_scripts
 from ft_toolkit.metrics import language
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
@@ -44,7 +46,8 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.guessing.texts import guess_texts
-from ft_toolkit.tasks.text.blocks import apart, choose_masked, joined, mask_tokens
+from ft_toolkit.tasks.text.blocks import apart, joined
+from ft_toolkit.tasks.text.masking import choose_masked, mask_tokens, measured_share, number_words
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions, count_targets, flat_positions, pad_targets
 
 if TYPE_CHECKING:
@@ -67,7 +70,8 @@ class Settings(TaskSettings):
     documents: Literal["apart", "joined"] = "apart"
     # Encoders: the share of the tokens of a row that is masked.
     mask_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    # Encoders: mask all tokens of a word together.
+    # Encoders: mask all tokens of a word together. In scripts without spaces, each letter is a word; a token with several
+    # letters is masked alone.
     whole_words: bool = True
 
 
@@ -185,14 +189,47 @@ def _masked_features(texts: list[str], tokenizer: Any, schema: MaskedSchema, max
         return_overflowing_tokens=True,
         return_attention_mask=False,
         return_token_type_ids=False,
+        return_offsets_mapping=True,
     )
-    special, notes = set(schema.special_ids), []
-    for number, ids in enumerate(encoded["input_ids"]):
-        # a special token that is part of the text has a word number, but is not masked either
-        words = encoded.word_ids(number) if schema.whole_words else range(len(ids))
-        notes.append([-1 if w is None or i in special else int(w) for i, w in zip(ids, words, strict=True)])
     rows = [int(row) for row in encoded["overflow_to_sample_mapping"]]
+    special, notes = set(schema.special_ids), []
+    for row, windows in groupby(range(len(rows)), key=rows.__getitem__):
+        blocks = list(windows)
+        ids = [encoded["input_ids"][block] for block in blocks]
+        words: list[Sequence[int]] = [range(len(tokens)) for tokens in ids]
+        if schema.whole_words:
+            words = list(number_words(texts[row], [encoded["offset_mapping"][block] for block in blocks]))
+        for tokens, numbers in zip(ids, words, strict=True):  # special tokens in the text are not masked either
+            notes.append([-1 if token in special else word for token, word in zip(tokens, numbers, strict=True)])
     return Features({"input_ids": list(encoded["input_ids"])}, [None] * len(rows), rows, [0] * len(texts), notes=notes)
+
+
+def describe_features(rows: Rows, features: Features, schema: Schema) -> str:
+    """Return the share of the tokens that is masked, and the units; empty for a decoder."""
+    if isinstance(schema, CausalSchema):
+        return ""
+    share = measured_share(features.notes, schema.mask_share)
+    text = f"{share:.1%} of the tokens are masked"
+    if not schema.whole_words:
+        return text
+    scripts = count_scripts(_text(row, schema) for row in rows)
+    if not scripts.without_spaces:
+        return f"{text}, in whole words"
+    part = scripts.without_spaces / scripts.total
+    return f"{text}, in whole words, or in letters or tokens where the script has no spaces ({part:.0%} of the words)"
+
+
+def notes(rows: Rows, features: Features | None, tokenizer: Any, schema: Schema) -> list[str]:
+    """Return a note if the masked share differs from the setting by more than two points, as it does for short texts."""
+    if features is None or isinstance(schema, CausalSchema):
+        return []
+    share = measured_share(features.notes, schema.mask_share)
+    if abs(share - schema.mask_share) <= 0.02:
+        return []
+    return [
+        f"{share:.1%} of the tokens are masked instead of task.mask_share={schema.mask_share}, because at least one token of "
+        "each text is masked and many texts are short"
+    ]
 
 
 def corrupt(
@@ -445,5 +482,7 @@ TASK = Task(
     sample_rows=sample_rows,
     text_column="text",
     corrupt=corrupt,
+    describe_features=describe_features,
+    notes=notes,
     logit_positions=logit_positions,
 )

@@ -27,6 +27,7 @@ from ft_toolkit.tasks.guessing.pairs import guess_summary
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.language_tokens import has_language_tokens
+from ft_toolkit.tasks.text.text_notes import source_notes, target_notes
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
 # The prefix that T5 was trained with, and the prompt that makes GPT-2 summarize (Radford et al. 2019).
@@ -77,6 +78,14 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     summaries = [str(row["summary"]) for row in rows] if rows and "summary" in rows[0] else None
     documents = [str(row["document"]) for row in rows]
     return source_target.encode(documents, summaries, tokenizer, schema, max_length, "summary tokens")
+
+
+def notes(rows: Rows, features: Features | None, tokenizer: Any, schema: Schema) -> list[str]:
+    """Return notes on texts that the prefix, the prompt or the tokenizer changes."""
+    found = source_notes([str(row["document"]) for row in rows], schema)
+    if features is None:
+        return found
+    return found + target_notes([str(row["summary"]) for row in rows], tokenizer, schema)
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
@@ -190,6 +199,7 @@ TASK = Task(
     find_schema=find_schema,
     load_schema=generation.load_schema,
     encode=encode,
+    notes=notes,
     auto_class=generation.AUTO_CLASS,
     model_kwargs=generation.model_kwargs,
     pad_targets=pad_targets,

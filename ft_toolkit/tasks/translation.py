@@ -28,6 +28,7 @@ from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.language_tokens import target_code
+from ft_toolkit.tasks.text.text_notes import source_notes, target_notes
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
 
 # Language names for prefixes and prompts; T5 was trained on the first four. Other codes are used unchanged.
@@ -150,6 +151,14 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     return source_target.encode(sources, targets, tokenizer, schema, max_length, "target tokens")
 
 
+def notes(rows: Rows, features: Features | None, tokenizer: Any, schema: Schema) -> list[str]:
+    """Return notes on texts that the prefix, the prompt or the tokenizer changes."""
+    found = source_notes([str(row["source"]) for row in rows], schema)
+    if features is None:
+        return found
+    return found + target_notes([str(row["target"]) for row in rows], tokenizer, schema)
+
+
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
     """Return {"translation"} per row."""
     return [{"translation": text} for text in values]
@@ -241,6 +250,7 @@ TASK = Task(
     find_schema=find_schema,
     load_schema=generation.load_schema,
     encode=encode,
+    notes=notes,
     auto_class=generation.AUTO_CLASS,
     model_kwargs=generation.model_kwargs,
     pad_targets=pad_targets,

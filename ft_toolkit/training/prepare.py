@@ -24,6 +24,7 @@ from ft_toolkit.models.pretrained import (
     load_tokenizer,
     read_pretrained,
 )
+from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.vocabulary import check_vocabulary, resize_embeddings
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.sections import Recipe, TrainingSection
@@ -99,6 +100,12 @@ class Prepared:
         """The names of the baselines that the score is compared with."""
         names = self.recipe.evaluation.baselines
         return list(self.task.baselines)[:1] if names is None else names
+
+    @property
+    def input_description(self) -> str:
+        """A phrase of the task on its training input, after a semicolon; empty for none."""
+        text = self.task.describe_features(self.data.splits["train"], self.features["train"], self.schema)
+        return f"; {text}" if text else ""
 
     def training_ids(self) -> set[int] | None:
         """Return the token ids of the training rows and of padding; None if the task's corruption adds random tokens."""
@@ -223,6 +230,10 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
             f"evaluation.metric_for_best_model={selection} requires two labels; these rows have {len(task.labels(schema))}"
         )
     facts = audit(data, features, task, recipe.data.max_length)
+    for name, rows in data.splits.items():
+        notes = unknown_token_notes(features[name].inputs["input_ids"], tokenizer)
+        notes += task.notes(rows, features[name], tokenizer, schema)
+        facts["warnings"] += [f"{name}: {note}" for note in notes]
     return Prepared(
         recipe, task, data, checkpoint, tokenizer, schema, features, metrics, facts, run_input.substitutions
     )

@@ -1,4 +1,4 @@
-"""Blocks of tokens for language models, and the choice of masked tokens. No torch.
+"""Blocks of tokens for causal language models. No torch.
 
     row 0: A B C        [s] A B C [e]                one piece per row, between a start token and an end token
     row 1: D E F G H    [s] D E F G | G H [e]        a long row is cut; the next piece starts with the last token before the cut
@@ -9,7 +9,6 @@ Every token of a piece except the first is predicted from those before it, so ea
 
 import itertools
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -85,50 +84,3 @@ def joined(rows: Sequence[list[int]], start_id: int, size: int) -> tuple[dict[st
         edges = [0, *(np.flatnonzero(np.diff(rows_of_block)) + 1).tolist(), len(rows_of_block)]
         spans.append([(int(rows_of_block[a]), a + 1, b + 1) for a, b in itertools.pairwise(edges)])
     return {"input_ids": [stream[start:end] for start, end in pieces]}, spans
-
-
-def choose_masked(words: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
-    """Return the positions to mask: random whole words up to a share of the tokens, at least one word.
-
-    `words[i]` is the word number of token i, -1 for a token that is never masked. A word that would exceed the share is
-    skipped, as in BERT's training data.
-    """
-    positions: dict[int, list[int]] = {}
-    for position, word in enumerate(words):
-        if word >= 0:
-            positions.setdefault(word, []).append(position)
-    n_masked = max(1, round(share * sum(map(len, positions.values()))))
-    chosen: list[int] = []
-    groups = list(positions.values())
-    for index in rng.permutation(len(groups)):
-        if not chosen or len(chosen) + len(groups[index]) <= n_masked:
-            chosen += groups[index]
-    return sorted(chosen)
-
-
-class Masking(Protocol):
-    """What masking needs to know: the mask token, the size of the vocabulary, and the special tokens."""
-
-    @property
-    def mask_id(self) -> int: ...
-    @property
-    def vocabulary(self) -> int: ...
-    @property
-    def special_ids(self) -> Sequence[int]: ...
-
-
-def mask_tokens(ids: Sequence[int], chosen: Sequence[int], masking: Masking, rng: np.random.Generator) -> list[int]:
-    """Return the tokens with the chosen positions replaced: 80% by the mask, 10% by a random ordinary token, 10% kept.
-
-    Devlin et al. 2019, arXiv:1810.04805.
-    """
-    masked, special = list(ids), set(masking.special_ids)
-    for position, draw in zip(chosen, rng.random(len(chosen)), strict=True):
-        if draw < 0.8:
-            masked[position] = masking.mask_id
-        elif draw < 0.9:
-            token = int(rng.integers(masking.vocabulary))
-            while token in special:
-                token = int(rng.integers(masking.vocabulary))
-            masked[position] = token
-    return masked

@@ -64,7 +64,7 @@ def encode(
     rows = list(range(len(sources)))
     if targets is None:
         return Features({"input_ids": inputs}, [None] * len(sources), rows, n_cut)
-    full = _target_ids(targets, tokenizer, schema)
+    full = target_ids(targets, tokenizer, schema)
     kept = [tokens[: schema.max_target_length] for tokens in full]
     n_after_end = int(
         schema.language_starts_decoder
@@ -142,8 +142,8 @@ def _prompts(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int)
     return prompts, n_cut
 
 
-def _target_ids(targets: Sequence[str], tokenizer: Any, schema: Schema) -> list[list[int]]:
-    """Return the target tokens with end token and language token, without the decoder's start token."""
+def target_ids(targets: Sequence[str], tokenizer: Any, schema: Schema) -> list[list[int]]:
+    """Return the tokens of targets with end token and language token, without the start token of the decoder."""
     if schema.kind == "decoder" or schema.language_token_id is not None:
         texts = [target.strip() for target in targets] if schema.kind == "decoder" else targets
         tokens = _tokenize(texts, tokenizer, add_special_tokens=False)

@@ -1,10 +1,9 @@
-"""Cutting, packing and masking: every token once, nothing too long."""
+"""Cutting and packing: every token once, nothing too long."""
 
 import numpy as np
 import pytest
 
-from ft_toolkit.tasks.language_modelling import MaskedSchema
-from ft_toolkit.tasks.text.blocks import apart, choose_masked, cut, joined, mask_tokens, pack
+from ft_toolkit.tasks.text.blocks import apart, cut, joined, pack
 
 
 @pytest.mark.parametrize("length", [1, 2, 7, 8, 9, 15, 16, 100])
@@ -47,32 +46,3 @@ def test_joined_rows_are_one_text():
         [[(0, 1, 4), (1, 4, 6)], [(1, 1, 4)]],
     )
     assert joined([[]], 100, 6) == ({"input_ids": [[100]]}, [[(0, 1, 1)]])
-
-
-def test_words_are_masked_whole_about_the_share_and_never_special_tokens():
-    rng = np.random.default_rng(2)
-    words = [-1, *[word for word in range(60) for _ in range(1 + word % 3)], -1]
-    sizes = []
-    for _ in range(200):
-        chosen = choose_masked(words, 0.15, rng)
-        assert 0 not in chosen and len(words) - 1 not in chosen
-        masked = {words[place] for place in chosen}
-        assert chosen == [place for place, word in enumerate(words) if word in masked]
-        sizes.append(len(chosen))
-    assert set(sizes) == {18}
-
-
-def test_every_row_with_a_word_has_a_masked_token():
-    rng = np.random.default_rng(3)
-    assert choose_masked([-1, 0, 0, 0, -1], 0.15, rng) == [1, 2, 3]
-    assert choose_masked([-1, -1], 0.15, rng) == []
-
-
-def test_eighty_ten_ten():
-    rng = np.random.default_rng(4)
-    ids = [7] * 20_000
-    masked = np.array(mask_tokens(ids, range(len(ids)), MaskedSchema(0.15, True, 4, 50, (0, 1, 2, 3, 4)), rng))
-    assert abs((masked == 4).mean() - 0.8) < 0.01
-    assert abs((masked == 7).mean() - 0.1 - 0.1 / 45) < 0.01
-    assert not np.isin(masked, [0, 1, 2, 3]).any()
-    assert mask_tokens([5, 6], [], MaskedSchema(0.15, True, 4, 50, ()), rng) == [5, 6]

@@ -1,0 +1,98 @@
+"""Words of tokens, and the choice of masked tokens for masked language models. No torch.
+
+The words are those of the text (`find_words`), not the pre-tokens of the tokenizer. A pre-token of XLM-R is everything between
+two spaces: in Chinese or Thai a whole sentence.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from ft_toolkit.core.words import find_words
+
+# The blocks that `measured_share` draws masks for.
+_MEASURED_BLOCKS = 1000
+
+
+def number_words(text: str, offsets: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:
+    """Return a word number for each token of each window of a text; `offsets` are those of the tokens, in characters.
+
+    A token belongs to the first word that it overlaps, so that a token with several letters of a script without spaces is a
+    unit of its own. A token without any word, such as white space, is one too.
+    """
+    words = find_words(text)
+    owner = [len(words)] * len(text)
+    for number, (start, end) in enumerate(words):
+        owner[start:end] = [number] * (end - start)
+    numbers = []
+    for window in offsets:
+        first = [min(owner[start:end], default=len(words)) for start, end in window]
+        numbers.append([word if word < len(words) else len(words) + i for i, word in enumerate(first)])
+    return numbers
+
+
+def choose_masked(words: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
+    """Return the positions to mask: random whole words with a share of the tokens in the mean, at least one token.
+
+    `words[i]` is the word number of token i, -1 for a token that is never masked. The last word often exceeds the share. It is
+    masked with the probability that gives the share in the mean; if no word is masked then, a single token of a word is.
+    (Without these words, the share is too small and short words are masked too often.)
+    """
+    positions: dict[int, list[int]] = {}
+    for position, word in enumerate(words):
+        if word >= 0:
+            positions.setdefault(word, []).append(position)
+    groups = list(positions.values())
+    if not groups:
+        return []
+    budget = max(1, int(share * sum(map(len, groups)) + rng.random()))
+    chosen: list[int] = []
+    for index in rng.permutation(len(groups)):
+        group, free = groups[index], budget - len(chosen)
+        if len(group) > free:
+            # without a masked word so far, a single token is masked otherwise: p * size + (1 - p) = budget
+            probability = free / len(group) if chosen else (budget - 1) / (len(group) - 1)
+            if rng.random() < probability:
+                chosen += group
+            elif not chosen:
+                chosen.append(group[int(rng.integers(len(group)))])
+            break
+        chosen += group
+    return sorted(chosen)
+
+
+def measured_share(blocks: Sequence[Sequence[int]], share: float) -> float:
+    """Return the share of the tokens that is masked in the first blocks of word numbers, as drawn by `choose_masked`."""
+    rng = np.random.default_rng(0)
+    measured = blocks[:_MEASURED_BLOCKS]
+    n_tokens = sum(word >= 0 for words in measured for word in words)
+    return sum(len(choose_masked(words, share, rng)) for words in measured) / max(n_tokens, 1)
+
+
+class Masking(Protocol):
+    """What masking needs to know: the mask token, the size of the vocabulary, and the special tokens."""
+
+    @property
+    def mask_id(self) -> int: ...
+    @property
+    def vocabulary(self) -> int: ...
+    @property
+    def special_ids(self) -> Sequence[int]: ...
+
+
+def mask_tokens(ids: Sequence[int], chosen: Sequence[int], masking: Masking, rng: np.random.Generator) -> list[int]:
+    """Return the tokens with the chosen positions replaced: 80% by the mask, 10% by a random ordinary token, 10% kept.
+
+    Devlin et al. 2019, arXiv:1810.04805.
+    """
+    masked, special = list(ids), set(masking.special_ids)
+    for position, draw in zip(chosen, rng.random(len(chosen)), strict=True):
+        if draw < 0.8:
+            masked[position] = masking.mask_id
+        elif draw < 0.9:
+            token = int(rng.integers(masking.vocabulary))
+            while token in special:
+                token = int(rng.integers(masking.vocabulary))
+            masked[position] = token
+    return masked
