@@ -6,6 +6,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.data.json_values import is_stored, json_value
 from ft_toolkit.tasks.base import Row, Task, TaskSettings
 
 # The name of a column in a file, or, for labels, the names of one 0/1 column per label.
@@ -143,13 +144,21 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
     ids = [str(row.get("id", number)) for number, row in enumerate(rows, 1)]
     if len(set(ids)) < len(rows):
         ids = [str(number) for number in range(1, len(rows) + 1)]
+    kept = set(keep)
+
+    def read(number: int, row: Mapping[str, Any], column: str) -> Any:
+        value, is_kept = row.get(matched[column]), column in kept
+        if is_stored(value, is_kept=is_kept):
+            return value
+        return json_value(value, f"{where}: row {number}: column '{matched[column]}'", is_kept=is_kept)
+
     return [
         {
             "id": row_id,
-            **{column: row.get(name) for column, name in matched.items()},
+            **{column: read(number, row, column) for column in matched},
             **{column: _values(row, parts) for column, parts in several.items()},
         }
-        for row_id, row in zip(ids, rows, strict=True)
+        for number, (row_id, row) in enumerate(zip(ids, rows, strict=True), 1)
     ]
 
 

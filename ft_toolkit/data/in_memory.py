@@ -19,6 +19,7 @@ from ft_toolkit.core.characters import has_lone_surrogate
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.hub_datasets import dataset_rows
+from ft_toolkit.data.json_values import check_size
 
 SUPPORTED = "a pandas DataFrame, a datasets.Dataset, a list of dicts, or the path of a data file"
 
@@ -86,8 +87,13 @@ def plain_rows(rows: Sequence[Mapping[str, Any]], name: str) -> RawRows:
     return plain
 
 
-def plain_value(value: Any, where: str) -> Any:
-    """Return a value that JSON can hold; see `plain_rows`. `where` names the location in errors. Raises UsageError."""
+def plain_value(value: Any, where: str, depth: int = 0) -> Any:
+    """Return a value that JSON can hold; see `plain_rows`. `where` names the location in errors. Raises UsageError.
+
+    `depth` counts the lists and dicts around the value.
+    """
+    if (problem := check_size(value, where, depth)) is not None:
+        raise UsageError(problem)
     if isinstance(value, np.generic):
         value = str(value) if isinstance(value, np.datetime64) and not np.isnat(value) else value.item()
     if value is None or _is_missing(value):
@@ -109,11 +115,13 @@ def plain_value(value: Any, where: str) -> Any:
         case decimal.Decimal() | uuid.UUID() | os.PathLike():
             return str(value)
         case np.ndarray():
-            return plain_value(value.tolist(), where)
+            return plain_value(value.tolist(), where, depth)
         case list() | tuple():
-            return [plain_value(item, where) for item in value]
+            return [plain_value(item, where, depth + 1) for item in value]
         case Mapping():
-            return {str(plain_value(str(key), where)): plain_value(item, where) for key, item in value.items()}
+            return {
+                str(plain_value(str(key), where)): plain_value(item, where, depth + 1) for key, item in value.items()
+            }
     raise UsageError(
         f"{where} holds {type_name(value)}; allowed: text, numbers, booleans, lists and dicts. Convert or drop the column"
     )

@@ -12,6 +12,7 @@ from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.core.files import atomic_file, write_file
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.encoding import decode
+from ft_toolkit.data.json_values import json_value
 from ft_toolkit.data.local_files import read_table
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks.base import Row, Task
@@ -77,7 +78,7 @@ def _write_jsonl(rows: list[Row | str], chunks: Iterable[list[dict[str, Any]]], 
     for chunk in chunks:
         for prediction in chunk:
             row = next(remaining)
-            row_id = {"id": row["id"]} if not isinstance(row, str) and "id" in row else {}
+            row_id = {} if isinstance(row, str) or "id" not in row else {"id": _plain(row["id"])}
             file.write(json.dumps({**row_id, **prediction}, ensure_ascii=False) + "\n")
         file.flush()
 
@@ -101,6 +102,12 @@ def _csv(rows: list[Row | str], records: list[dict[str, Any]], task: Task) -> st
 
 def _cell(value: Any) -> Any:
     """Return the text of a cell: a list of plain values joined by '|', nested values as JSON."""
+    value = _plain(value)
     if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
         return "|".join(map(str, value))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a row that JSON can hold: a date as text."""
+    return value if isinstance(value, float) else json_value(value, "input", is_kept=True)
