@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,11 @@ from ft_toolkit.evaluation.compare.gate_checks import Drop, check_drop
 from ft_toolkit.evaluation.scoring import score_split
 from ft_toolkit.evaluation.statistics.power_law import fit_record, point_record
 from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
+from ft_toolkit.evaluation.statistics.scores import score_interval as interval_of_score
+from ft_toolkit.evaluation.statistics.significance import difference_interval, pair_scores
 from ft_toolkit.metrics import calibration as calibration_metrics
 from ft_toolkit.metrics.bootstrap import resample
+from ft_toolkit.metrics.clusters import find_clusters
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.text.label_scores import label_metrics
 from ft_toolkit.tasks.text_classification import TASK, Schema
@@ -373,6 +376,42 @@ def learning_curve_gain(repetitions: int) -> Iterator[Rate]:
         yield Rate("learning curve: gain from twice the rows", cell, "=", 0.95, covered, trials)
 
 
+def _clustered(rng: np.random.Generator, sizes: np.ndarray, share: float, correlation: float) -> np.ndarray:
+    """Return which rows are right, shape (n,): documents differ in their share (beta distribution), rows of one correlate."""
+    a, b = (part * (1 - correlation) / correlation for part in (share, 1 - share))
+    return (rng.random(sizes.sum()) < np.repeat(rng.beta(a, b, len(sizes)), sizes)).astype(int)
+
+
+# Documents, rows per document, intraclass correlation.
+CLUSTER_CELLS = ((8, 25, 0.1), (12, 20, 0.3), (20, 12, 0.2), (40, 5, 0.3), (100, 20, 0.3))
+
+
+def clustered_rows(repetitions: int, cells: Sequence[tuple[int, int, float]] = CLUSTER_CELLS) -> Iterator[Rate]:
+    """Simulate rows that share a document: the interval of an accuracy, and false differences of two equal models."""
+    trials = max(20, repetitions)
+    for documents, rows, correlation in cells:
+        rng, sizes = np.random.default_rng(12), np.full(documents, rows)
+        clusters = find_clusters("document", np.repeat(np.arange(documents), sizes))
+        cell = f"{documents} documents of {rows} rows, correlation {correlation}"
+        covered = {"rows as independent": 0, "documents resampled": 0}
+        differences = dict.fromkeys(covered, 0)
+        for _ in range(trials):
+            first, second = (_clustered(rng, sizes, 0.8, correlation) for _ in range(2))
+            ones = np.ones(len(first), int)
+            for method, each in zip(covered, (None, clusters), strict=True):
+                drawn = partial(resample, {"": ACCURACY["accuracy"].fn}, samples=300, seed=0, clusters=each)
+                one, other = (drawn(right, ones)[""] for right in (first, second))
+                covered[method] += contains(interval_of_score(ACCURACY["accuracy"], first, ones, one, each), 0.8)
+                pair = pair_scores(
+                    ACCURACY["accuracy"], (first, ones), (second, ones), partial(np.subtract, one, other), each
+                )
+                ends = difference_interval(pair)
+                differences[method] += not contains({"low": ends.low, "high": ends.high}, 0.0)
+        for method in covered:
+            yield Rate(f"interval of an accuracy, {method}", cell, "=", 0.95, covered[method], trials)
+            yield Rate(f"false difference of two models, {method}", cell, "=", 0.05, differences[method], trials)
+
+
 CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
     fn.__name__: fn
     for fn in (
@@ -388,6 +427,7 @@ CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
         group_gaps_null,
         macro_scores,
         learning_curve_gain,
+        clustered_rows,
     )
 }
 
@@ -397,7 +437,8 @@ def as_markdown(rates: list[Rate], repetitions: int, seconds: float) -> str:
     lines = [
         "# Simulated rates",
         "",
-        f"`python benchmarks/coverage.py --repetitions {repetitions}`, {seconds:.0f} s. All cells have independent rows.",
+        f"`python benchmarks/coverage.py --repetitions {repetitions}`, {seconds:.0f} s. Rows are independent, "
+        "except in the cells with documents.",
         "",
         "| claim | cell | nominal | observed | 95% interval | repetitions |",
         "|---|---|---|---|---|---|",

@@ -228,11 +228,19 @@ class RobustnessCheck(Record):
     examples: list[ChangedAnswer]
 
 
+class ClusterFacts(Record):
+    """The groups of rows that the intervals resample: the column of `data.group` and the number of groups."""
+
+    column: str
+    n: int
+
+
 class SplitScores(Record):
     """The scores of a run or of an evaluation on one split. Other keys are tables of the task."""
 
     n: int
     resamples: int | None = Field(default=None, description="Bootstrap resamples that were drawn")
+    clusters: ClusterFacts | None = Field(default=None, description="What was resampled, null for single rows")
     metrics: dict[str, MetricScore]
     baselines: dict[str, dict[str, BaselineScore]] = Field(default_factory=dict)
     per_class: list[ClassScores] | None = None

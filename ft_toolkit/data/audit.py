@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.groups import SHARED_SHARE
 from ft_toolkit.data.seen_rows import SeenRows, find_seen_rows
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.metrics.clusters import FEW_CLUSTERS
 from ft_toolkit.tasks.base import Features, Row, Task, input_texts
 
 
@@ -43,9 +45,39 @@ def audit(
             **{f"{answers}_cut": sum(numbers) for answers, numbers in encoded.answers_cut.items()},
         }
         report["splits"][name] = counts
+        report["warnings"] += _dependence_warnings(name, data, task)
         report["warnings"] += _overlap_warnings(name, counts, data, is_estimate=seen is not None and seen.is_sample)
         report["warnings"] += _warnings(name, counts, list(encoded.answers_cut), max_length, task.effect_of_cut_answers)
     return report
+
+
+def _dependence_warnings(split: SplitName, data: LoadedData, task: Task) -> list[str]:
+    """Return sentences on the evaluated rows of a split that are not independent: few groups, or inputs that rows share."""
+    rows = data.splits[split]
+    if split == "train":
+        return []
+    if split in data.groups:
+        clusters = data.clusters(split)
+        if clusters is None:
+            return []
+        few = clusters.n < FEW_CLUSTERS
+        return [
+            f"{split}: only {clusters.n} groups by '{clusters.column}', so the intervals are wide and approximate"
+        ] * few
+    warnings = []
+    for name, column in task.columns.items():
+        if column.is_answer or any(name not in row for row in rows):
+            continue
+        # Rows with equal inputs are repeated texts, not several rows on one text.
+        distinct = {(str(row[name]), _texts(row, task)) for row in rows}
+        counts = Counter(value for value, _ in distinct)
+        n_shared = sum(counts[value] > 1 for value, _ in distinct)
+        if n_shared > SHARED_SHARE * len(rows):
+            warnings.append(
+                f"{split}: {n_shared} of {len(rows)} rows share their '{name}' with another row, so they are not independent "
+                f"and the intervals are too narrow; set data.group={name}"
+            )
+    return warnings
 
 
 def _overlap_warnings(split: SplitName, counts: Mapping[str, Any], data: LoadedData, *, is_estimate: bool) -> list[str]:

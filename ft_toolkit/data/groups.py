@@ -3,6 +3,8 @@
 Rows of a group are not independent: a hold-out keeps a group on one side, and intervals resample groups.
 """
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,13 @@ from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.columns import columns_of
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.tasks.base import Row, Rows, Task
+
+# More rows than this share with the value of another row are not independent.
+SHARED_SHARE = 0.1
+_GROUP_NAME = re.compile(
+    "(title|article|doc|document|paragraph|passage|thread|conversation|dialog|dialogue|session|speaker|author|user|customer|"
+    "patient)([_ -]?(id|no|nr|number|name))?"
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +93,22 @@ def find_groups(
         }
         if len(set(by_id.values())) < len(by_id):
             return Groups(name, by_id)
+    likely = _likely_column(rows, present) if column.name is None else None
+    if likely is not None:
+        notes.append(
+            f"{origin}: rows share the values of '{likely}', so they may not be independent: data.group={likely} keeps such "
+            "rows together and accounts for them in the intervals"
+        )
+    return None
+
+
+def _likely_column(rows: RawRows, present: Sequence[str]) -> str | None:
+    """Return a column with the name of a group whose values over SHARED_SHARE of the rows share with another row."""
+    for name in present:
+        if _GROUP_NAME.fullmatch(name.lower()):
+            counts = Counter(str(row.get(name)) for row in rows if not _is_missing(row.get(name)))
+            if len(counts) > 1 and sum(n for n in counts.values() if n > 1) > SHARED_SHARE * len(rows):
+                return name
     return None
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
+from ft_toolkit.metrics.clusters import Clusters, find_clusters
 from ft_toolkit.tasks.base import DefinedLabels, Row, Rows, Task, is_labelled
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -48,6 +49,11 @@ class LoadedData:
             for name in SPLITS
             if name in self.splits
         }
+
+    def clusters(self, split: SplitName) -> Clusters | None:
+        """Return the clusters of the rows of a split, None if the rows are independent."""
+        groups = self.groups.get(split)
+        return None if groups is None else find_clusters(groups.column, groups.numbers(self.splits[split]))
 
     @property
     def fingerprint(self) -> str:

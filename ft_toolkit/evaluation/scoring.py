@@ -105,10 +105,12 @@ def score_split(
         baseline = full_scores(predicted, rows, lead_setup)
         lead = compared.lead_over(baseline, setup.main_metric, len(baselines))
         baseline_records[name] = {key: {**score, "lead": lead[key]} for key, score in baseline.metrics().items()}
+    clusters = None if setup.clusters is None else {"column": setup.clusters.column, "n": setup.clusters.n}
     breakdown = break_down_split(decoded, rows, scores, setup, fitted_here=fitted_here)
     record = {
         "n": scores.n,
         "resamples": setup.samples,
+        "clusters": clusters,
         "metrics": scores.metrics(),
         **scores.details,
         **breakdown,

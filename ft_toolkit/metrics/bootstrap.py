@@ -5,22 +5,30 @@ from statistics import NormalDist
 
 import numpy as np
 
+from ft_toolkit.metrics.clusters import Clusters, draw_examples
+
 MetricFn = Callable[[np.ndarray, np.ndarray], float]
 
 
 def resample(
-    metrics: Mapping[str, MetricFn], predictions: np.ndarray, references: np.ndarray, *, samples: int, seed: int
+    metrics: Mapping[str, MetricFn],
+    predictions: np.ndarray,
+    references: np.ndarray,
+    *,
+    samples: int,
+    seed: int,
+    clusters: Clusters | None = None,
 ) -> dict[str, np.ndarray]:
-    """Return each metric's value on `samples` resamples of the examples (the first axis of both arrays).
+    """Return each metric's value on `samples` resamples of the examples (the first axis of both arrays), or of the clusters.
 
-    The resamples depend only on (number of examples, samples, seed), so the values of two models on the same examples are
-    paired.
+    The resamples depend only on (number of examples, clusters, samples, seed), so the values of two models on the same examples
+    are paired.
     """
     rng = np.random.default_rng(seed)
     n = len(references)
     values: dict[str, list[float]] = {name: [] for name in metrics}
     for _ in range(samples):
-        chosen = rng.integers(0, n, n)
+        chosen = draw_examples(rng, n, clusters)
         sampled_predictions, sampled_references = predictions[chosen], references[chosen]
         for name, fn in metrics.items():
             values[name].append(fn(sampled_predictions, sampled_references))

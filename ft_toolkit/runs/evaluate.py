@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.errors import DataError
@@ -74,7 +76,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     if request.robustness:
         robustness_of(model.task, model.settings)
     data = _load_rows(request, model)
-    setup = _scoring_setup(request, model)
+    setup = replace(_scoring_setup(request, model), clusters=data.clusters(split))
     rows, origin = data.splits[split], data.origin[split]
     display.say(f"model      {request.model}: {model.task.name}")
     display.say(f"data       {len(rows):,} examples of {origin}")
@@ -107,7 +109,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
         },
     }
     results_file.write_predictions(folder / PREDICTIONS, data, model.task, model.schema, {split: predictions})
-    write_examples(folder, {split: (scored.predictions, scored.references)})
+    write_examples(folder, {split: (scored.predictions, scored.references)}, {split: setup.clusters})
     write_results(folder, EvaluationResults.model_validate(results))
     write_page(folder)
     return {**read_results(folder).as_json(), "folder": str(folder)}
@@ -188,7 +190,7 @@ def _check_robustness(
     for kind in robustness.changes:
         changes = {i: change for i, row in enumerate(rows) if (change := perturb(kind, row, robustness, setup.seed))}
         display.say(f"robustness {kind}: {len(changes):,} of {len(rows):,} texts changed")
-        trials = []
+        trials, positions = [], []
         if changes:
             changed_predictions, changed_features = model.predict_split([change.row for change in changes.values()])
             changed_ids = _token_ids(changed_features, len(changes))
@@ -197,7 +199,9 @@ def _check_robustness(
                 for (i, change), ids, prediction in zip(changes.items(), changed_ids, changed_predictions, strict=True)
                 if ids != original_ids[i]
             ]
-        records.append(judge(kind, trials, len(changes), robustness, setup))
+            positions = [i for i, ids in zip(changes, changed_ids, strict=True) if ids != original_ids[i]]
+        clusters = setup.clusters.of(np.array(positions, int)) if setup.clusters is not None and positions else None
+        records.append(judge(kind, trials, len(changes), robustness, replace(setup, clusters=clusters)))
     return records
 
 

@@ -50,7 +50,8 @@ def finish(
     records = {name: split.record for name, split in scored.items()}
     results = results_file.run_results(context.loaded.name, prepared, records, training, reload_check, context.command)
     results_file.write_predictions(folder / PREDICTIONS, prepared.data, prepared.task, prepared.schema, decoded)
-    write_examples(folder, {name: (split.predictions, split.references) for name, split in scored.items()})
+    arrays = {name: (split.predictions, split.references) for name, split in scored.items()}
+    write_examples(folder, arrays, {name: prepared.data.clusters(name) for name in scored})
     write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
         _write_attributions(folder, prepared, predictor, limit)
@@ -76,7 +77,7 @@ def _save_and_score(
             name: score_split(
                 predictions,
                 splits[name],
-                setup,
+                replace(setup, clusters=prepared.data.clusters(name)),
                 predict_baselines(prepared, name),
                 fitted_here=name == "validation",
             )

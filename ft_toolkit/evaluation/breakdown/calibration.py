@@ -8,6 +8,7 @@ import numpy as np
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval
 from ft_toolkit.evaluation.statistics.shares import wilson
 from ft_toolkit.metrics import calibration as c
+from ft_toolkit.metrics.clusters import draw_examples
 
 Array = np.ndarray
 # Bootstrap resamples for the intervals, and simulations of a calibrated model.
@@ -33,7 +34,8 @@ def calibration(
     temperature, after = classifier.temperature(setup.schema), classifier.probabilities(decoded, setup.schema)
     before = c.at_temperature_1(after, temperature, multi_label=truth.ndim == 2)
     samples = min(setup.samples, SAMPLES)
-    drawn = np.random.default_rng(setup.seed).integers(0, len(truth), (samples, len(truth)))
+    rng = np.random.default_rng(setup.seed)
+    drawn = [draw_examples(rng, len(truth), setup.clusters) for _ in range(samples)]
     sides = {
         "before": _CalibrationScores(before, truth, drawn, setup.seed),
         "after": _CalibrationScores(after, truth, drawn, setup.seed),
@@ -56,10 +58,10 @@ def calibration(
 class _CalibrationScores:
     """Calibration scores of one set of probabilities, shape (n, labels), with intervals from the resamples `drawn`.
 
-    `drawn` holds the positions of the examples of each resample, shape (samples, n).
+    `drawn` holds the positions of the examples of each resample.
     """
 
-    def __init__(self, probabilities: Array, truth: Array, drawn: Array, seed: int) -> None:
+    def __init__(self, probabilities: Array, truth: Array, drawn: Sequence[Array], seed: int) -> None:
         self.claimed, self.true = c.claims(probabilities, truth)
         losses = {"brier": c.brier_scores(probabilities, truth), "nll": c.log_losses(probabilities, truth)}
         self.resamples = {name: np.array([loss[rows].mean() for rows in drawn]) for name, loss in losses.items()}
@@ -110,7 +112,7 @@ def _confidence(probabilities: Array, answers: Array, truth: Array) -> tuple[Arr
     return decisions.prod(axis=1), (answers == truth).all(axis=1).astype(float)
 
 
-def _abstaining(confidence: Array, correct: Array, drawn: Array) -> dict[str, Any]:
+def _abstaining(confidence: Array, correct: Array, drawn: Sequence[Array]) -> dict[str, Any]:
     """Return the risk-coverage curve, the area under it, and the gain in accuracy from abstaining on a share of the examples.
 
     The area (AURC) is the mean error over all coverages (Geifman and El-Yaniv 2017, arXiv:1705.08500; Geifman et al. 2019,
@@ -118,7 +120,9 @@ def _abstaining(confidence: Array, correct: Array, drawn: Array) -> dict[str, An
     area for a confidence that ranks every error below every correct prediction.
     """
     risks = c.selective_errors(confidence, correct)
-    resampled = np.array([c.selective_errors(confidence[rows], correct[rows]) for rows in drawn])
+    resampled = [
+        c.selective_errors(confidence[rows], correct[rows]) for rows in drawn
+    ]  # of different lengths with clusters
     n = len(correct)
     points = np.unique(np.linspace(1, n, min(n, _CURVE_POINTS)).round().astype(int))
     perfect = float(c.selective_errors(correct, correct).mean())
@@ -127,7 +131,7 @@ def _abstaining(confidence: Array, correct: Array, drawn: Array) -> dict[str, An
         answered = max(1, round(n * (1 - share)))
         accuracy, accuracy_on_all = 1 - float(risks[answered - 1]), 1 - float(risks[-1])
         low, high = wilson(accuracy * answered, answered)
-        gain = interval(resampled[:, -1] - resampled[:, answered - 1])
+        gain = interval(np.array([risk[-1] - risk[max(1, round(len(risk) * (1 - share))) - 1] for risk in resampled]))
         gains.append(
             {
                 "share": share,
@@ -136,7 +140,7 @@ def _abstaining(confidence: Array, correct: Array, drawn: Array) -> dict[str, An
                 "gain": {"value": accuracy - accuracy_on_all, **gain},
             }
         )
-    area = {"value": float(risks.mean()), **interval(resampled.mean(axis=1))}
+    area = {"value": float(risks.mean()), **interval(np.array([risk.mean() for risk in resampled]))}
     return {
         "aurc": {**area, "unordered": float(risks[-1]), "perfect": perfect},
         "risk_coverage": [[k / n, float(risks[k - 1])] for k in points.tolist()],

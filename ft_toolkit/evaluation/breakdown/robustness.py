@@ -45,10 +45,11 @@ def judge(
 ) -> dict[str, Any]:
     """Return the record of one kind of change for results.json.
 
-    `trials` are the rows whose tokens changed, `n_rewritten` counts the rows whose text changed. The record is {kind,
-    rewritten, changed, flipped, flip_rate: {value, low, high}, metric: {plain, value, low, high, difference: {low, high}},
-    examples}. `flip_rate` has Wilson's 95% interval. `metric` is the main metric on the changed rows, `plain` before and
-    `value` after the change; `difference` is the paired 95% interval of after minus before.
+    `trials` are the rows whose tokens changed, with their clusters in `setup`; `n_rewritten` counts the rows whose
+    text changed. The record is {kind, rewritten, changed, flipped, flip_rate: {value, low, high}, metric: {plain, value,
+    low, high, difference: {low, high}}, examples}. `flip_rate` has Wilson's 95% interval. `metric` is the main metric on
+    the changed rows, `plain` before and `value` after the change; `difference` is the paired 95% interval of after minus
+    before.
     """
     record: dict[str, Any] = {"kind": kind, "rewritten": n_rewritten, "changed": len(trials), "flipped": 0}
     undefined = {"value": None, "low": None, "high": None}
@@ -74,13 +75,14 @@ def _score_change(trials: Sequence[Trial], setup: ScoringSetup) -> dict[str, Any
     plain, value = (None if math.isnan(score := metric.fn(*arrays)) else score for arrays in (before, after))
     # the same seed draws the same examples for both, so that the values are paired
     plain_samples, samples = (
-        resample({"": metric.fn}, *arrays, samples=setup.samples, seed=setup.seed)[""] for arrays in (before, after)
+        resample({"": metric.fn}, *arrays, samples=setup.samples, seed=setup.seed, clusters=setup.clusters)[""]
+        for arrays in (before, after)
     )
-    change = difference_interval(pair_scores(metric, after, before, lambda: samples - plain_samples))
+    change = difference_interval(pair_scores(metric, after, before, lambda: samples - plain_samples, setup.clusters))
     return {
         "plain": plain,
         "value": value,
-        **score_interval(metric, *after, samples),
+        **score_interval(metric, *after, samples, setup.clusters),
         "difference": {"low": change.low, "high": change.high},
     }
 

@@ -6,9 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from ft_toolkit.evaluation.statistics.scores import ScoringSetup, finite, interval, varying_interval
+from ft_toolkit.evaluation.statistics.scores import (
+    ScoringSetup,
+    clipped,
+    finite,
+    interval,
+    jackknife_interval,
+    varying_interval,
+)
 from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, wilson
-from ft_toolkit.metrics.bootstrap import resample, varies
+from ft_toolkit.metrics.bootstrap import central_95, resample, varies
+from ft_toolkit.metrics.clusters import Jackknife
+from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.metrics.squad import has_unspaced
 from ft_toolkit.tasks.base import Rows, Task, input_texts
 
@@ -28,8 +37,9 @@ def score_slices(
 
     Each entry of `values` has value, n, score, low and high, and `difference`: {low, high}, the 95% interval of its score minus
     the score of the other rows of the split. Shares of right examples have the intervals of Wilson and Newcombe. For other
-    metrics, the slice and the other rows are resampled independently. Intervals are None for slices of fewer than MIN_ROWS rows
-    and where all resamples are equal. `left_out` counts the values beyond MAX_VALUES.
+    metrics, the slice and the other rows are resampled independently; on clusters, whole clusters are resampled. Intervals are
+    None for slices of fewer than MIN_ROWS rows and where all resamples are equal. `left_out` counts the values beyond
+    MAX_VALUES.
     """
     columns = [(column, column_values(rows, column)) for column in setup.slices]
     slicings = [(column, values, *most_frequent(values)) for column, values in columns]
@@ -102,6 +112,8 @@ def _score_slice(
     score = {"n": n, "score": finite(metric.fn(predictions[inside], references[inside]))}
     if n < MIN_ROWS:
         return {**score, **undefined, "difference": undefined}
+    if setup.clusters is not None:
+        return score | _clustered_intervals(inside, arrays, metric, setup)
     if right is not None:
         return score | _share_intervals(right[inside], right[~inside], metric.best)
 
@@ -114,6 +126,32 @@ def _score_slice(
     scores, others = resampled(inside, setup.seed), resampled(~inside, setup.seed + 1)
     difference = interval(scores - others) if varies(scores) and varies(others) else undefined
     return {**score, **varying_interval(scores), "difference": difference}
+
+
+def _clustered_intervals(
+    inside: np.ndarray, arrays: tuple[np.ndarray, np.ndarray], metric: Metric, setup: ScoringSetup
+) -> dict[str, Any]:
+    """Return low, high and `difference` of a slice of clustered rows; the clusters of all rows are resampled together."""
+    clusters, (predictions, references) = setup.clusters, arrays
+    assert clusters is not None, "the caller checks it"
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        parts = rows[inside[rows]], rows[~inside[rows]]
+        own, others = (metric.fn(predictions[part], references[part]) if len(part) else np.nan for part in parts)
+        return np.array([own, own - others])
+
+    own, difference = scores(np.arange(len(inside)))
+    if clusters.are_few:
+        left_out = clusters.left_out(scores)
+        own_jackknife, jackknife = Jackknife(own, left_out[:, 0]), Jackknife(difference, left_out[:, 1])
+        ends = [jackknife_interval(metric, own_jackknife), jackknife.interval(0.025)]
+    else:
+        rng = np.random.default_rng(setup.seed)
+        drawn = np.array([scores(clusters.draw(rng)) for _ in range(min(setup.samples, SAMPLES))])
+        ends = [central_95(values) if varies(values) else None for values in drawn.T]
+    low, high = ends[1] or (None, None)
+    own_interval = clipped(metric, *ends[0]) if ends[0] is not None else {"low": None, "high": None}
+    return own_interval | {"difference": {"low": low, "high": high}}
 
 
 def _share_intervals(inside: np.ndarray, others: np.ndarray, best: float) -> dict[str, Any]:

@@ -16,9 +16,16 @@ from ft_toolkit.evaluation.compare.differences import (
 )
 from ft_toolkit.evaluation.compare.disagreements import Disagreement, find_disagreements
 from ft_toolkit.evaluation.compare.example_slices import MIN_ROWS, slice_examples
-from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric, common_metrics
+from ft_toolkit.evaluation.compare.finished_runs import (
+    FinishedRun,
+    check_comparable,
+    choose_metric,
+    clusters_of,
+    common_metrics,
+)
 from ft_toolkit.evaluation.compare.recipe_differences import SettingDifference, recipe_differences
 from ft_toolkit.evaluation.statistics.significance import LEVEL
+from ft_toolkit.metrics.clusters import describe
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,9 @@ def _notes(runs: Sequence[FinishedRun]) -> list[str]:
         notes.append(
             f"A multi-seed run is represented by its best seed on validation ({best}). The tests do not cover other seeds."
         )
+    if (clusters := clusters_of(runs)) is not None:
+        text = describe(clusters.column, clusters.n)
+        notes.append(f"{text[0].upper()}{text[1:]}.")
     if runs[0].examples.split == "validation":
         notes.append("All scores are optimistic: these validation rows also selected the checkpoints.")
     return notes

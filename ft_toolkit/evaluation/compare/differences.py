@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ft_toolkit.evaluation.compare.examples import ScoredExamples
-from ft_toolkit.evaluation.compare.finished_runs import FinishedRun
+from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, clusters_of
 from ft_toolkit.evaluation.statistics.scores import finite, score_interval, varying_interval
 from ft_toolkit.evaluation.statistics.significance import (
     Outcome,
@@ -16,8 +17,10 @@ from ft_toolkit.evaluation.statistics.significance import (
     difference_interval,
     enough_resamples,
     judge_interval,
+    pair_clustered,
     paired_counts,
 )
+from ft_toolkit.metrics.clusters import Clusters, draw_examples
 
 SAMPLES = 2000
 SEED = 13
@@ -145,27 +148,32 @@ def _measure(
     *,
     exploratory: bool = True,
 ) -> list[ComparedScore]:
-    """Score every run on the examples at `positions` and on the same bootstrap resamples of them."""
+    """Score every run on the examples at `positions` and on the same bootstrap resamples of them, or of their clusters."""
     base, comparisons = runs[0], 1 if exploratory else len(runs) - 1
+    all_clusters = clusters_of(runs)
+    clusters = None if all_clusters is None else all_clusters.of(positions)
     values = {run.label: score(run.examples, positions) for run in runs}
-    resamples = _resample(runs, score, positions, samples_drawn(len(runs)))
+    resamples = _resample(runs, score, positions, clusters)
     measured = []
     for k, row in enumerate(rows):
         scores = {
             run.label: {
                 "value": finite(values[run.label][k]),
-                **_interval(run.examples, row.metric, positions, resamples[run.label][:, k]),
+                **_interval(run.examples, row.metric, positions, resamples[run.label][:, k], clusters),
             }
             for run in runs
         }
         differences = {}
         for run in runs[1:]:
-            pair = PairedScores(
-                values[run.label][k] - values[base.label][k],
-                resamples[run.label][:, k] - resamples[base.label][:, k],
-                _paired_counts(run, base, row.metric, positions),
-                1.0 if row.metric is None else base.examples.metrics[row.metric].best,
-            )
+            difference = values[run.label][k] - values[base.label][k]
+            resampled = resamples[run.label][:, k] - resamples[base.label][:, k]
+            counts = _paired_counts(run, base, row.metric, positions)
+            best = 1.0 if row.metric is None else base.examples.metrics[row.metric].best
+            if clusters is None:
+                pair = PairedScores(difference, resampled, counts, best)
+            else:
+                without = partial(_score_difference, score, run, base, positions, k)
+                pair = pair_clustered(difference, resampled, counts, best, clusters, without)
             differences[run.label] = _difference(pair, comparisons, row, exploratory=exploratory)
         measured.append(ComparedScore(row.name, row.n, row.greater_is_better, scores, differences))
     return measured
@@ -177,25 +185,36 @@ def samples_drawn(runs: int) -> int:
 
 
 def _resample(
-    runs: Sequence[FinishedRun], score: ScoreRows, positions: np.ndarray, samples: int
+    runs: Sequence[FinishedRun], score: ScoreRows, positions: np.ndarray, clusters: Clusters | None
 ) -> dict[str, np.ndarray]:
     """Return the scores on resamples by the label of the run, shape (samples, rows of the table)."""
     rng = np.random.default_rng(SEED)
     draws: dict[str, list[np.ndarray]] = {run.label: [] for run in runs}
-    for _ in range(samples):
-        drawn = positions[rng.integers(0, len(positions), len(positions))]
+    for _ in range(samples_drawn(len(runs))):
+        drawn = positions[draw_examples(rng, len(positions), clusters)]
         for run in runs:
             draws[run.label].append(score(run.examples, drawn))
     return {label: np.array(scores) for label, scores in draws.items()}
 
 
+def _score_difference(
+    score: ScoreRows, run: FinishedRun, base: FinishedRun, positions: np.ndarray, k: int, rows: np.ndarray
+) -> float:
+    """Return the difference of row k of the table on some of the examples at `positions`."""
+    return float(score(run.examples, positions[rows])[k] - score(base.examples, positions[rows])[k])
+
+
 def _interval(
-    examples: ScoredExamples, metric: str | None, positions: np.ndarray, resamples: np.ndarray
+    examples: ScoredExamples,
+    metric: str | None,
+    positions: np.ndarray,
+    resamples: np.ndarray,
+    clusters: Clusters | None,
 ) -> dict[str, float | None]:
     if metric is None:
         return varying_interval(resamples)
     arrays = examples.predictions[positions], examples.references[positions]
-    return score_interval(examples.metrics[metric], *arrays, resamples)
+    return score_interval(examples.metrics[metric], *arrays, resamples, clusters)
 
 
 def _paired_counts(

@@ -18,13 +18,16 @@ from ft_toolkit.core.files import atomic_binary_file
 from ft_toolkit.core.json_records import damaged, read_objects
 from ft_toolkit.core.run_folder import EXAMPLES, PREDICTIONS, RESULTS
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_results
+from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.saved_task import load_saved_task
+from ft_toolkit.metrics.clusters import Clusters, find_clusters
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Task, applicable_metrics
 
 # Predictions and references of a split, as the metrics of its task take them.
 Arrays = tuple[np.ndarray, np.ndarray]
 _KINDS = ("predictions", "references")
+_CLUSTERS = "clusters"
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class ScoredExamples:
     """The evaluated examples of one split of a finished run or evaluation.
 
     `records` are the lines of predictions.jsonl, in the order of the first axis of `predictions` and `references`.
-    `fingerprint` is that of the rows of the split: runs with the same fingerprint were scored on the same rows.
+    `fingerprint` is that of the rows of the split: runs with the same fingerprint were scored on the same rows. `clusters` are
+    the groups of examples that are not independent.
     """
 
     results: RunResults | EvaluationResults
@@ -45,6 +49,7 @@ class ScoredExamples:
     records: list[dict[str, Any]]
     predictions: np.ndarray
     references: np.ndarray
+    clusters: Clusters | None = None
 
     @cached_property
     def metrics(self) -> dict[str, Metric]:
@@ -52,11 +57,14 @@ class ScoredExamples:
         return applicable_metrics(self.task, self.settings, self.schema)
 
 
-def write_examples(folder: Path, splits: Mapping[str, Arrays]) -> None:
-    """Write the arrays of each split to examples.npz in the run folder, atomically."""
+def write_examples(
+    folder: Path, splits: Mapping[SplitName, Arrays], clusters: Mapping[SplitName, Clusters | None] | None = None
+) -> None:
+    """Write the arrays of each split, and the numbers of their clusters, to examples.npz in the run folder, atomically."""
     arrays: dict[str, Any] = {
         f"{split}_{kind}": array for split, pair in splits.items() for kind, array in zip(_KINDS, pair, strict=True)
     }
+    arrays |= {f"{split}_{_CLUSTERS}": each.numbers for split, each in (clusters or {}).items() if each is not None}
     with atomic_binary_file(folder / EXAMPLES) as file:
         np.savez_compressed(file, **arrays)
 
@@ -79,6 +87,8 @@ def read_examples(folder: Path, split: str | None = None) -> ScoredExamples:
     if chosen not in results.data.split_fingerprints:
         raise damaged(folder / RESULTS, f"key 'data.split_fingerprints.{chosen}' is missing")
     arrays = _read_arrays(folder / EXAMPLES, chosen)
+    facts = results.scores[chosen].clusters
+    clusters = None if facts is None else _read_clusters(folder / EXAMPLES, chosen, facts.column, len(arrays[0]))
     records = [record for record in read_objects(folder / PREDICTIONS) if record.get("split") == chosen]
     if len(records) != len(arrays[0]):
         raise UsageError(
@@ -96,7 +106,20 @@ def read_examples(folder: Path, split: str | None = None) -> ScoredExamples:
         saved.schema,
         records,
         *arrays,
+        clusters,
     )
+
+
+def _read_clusters(path: Path, split: str, column: str, n: int) -> Clusters | None:
+    """Return the clusters of a split with n examples. Raises RunFolderError when the file has none."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            numbers = archive[f"{split}_{_CLUSTERS}"]
+    except KeyError:
+        raise damaged(path, f"the clusters of split '{split}' are missing") from None
+    if numbers.shape != (n,):
+        raise damaged(path, f"the clusters of split '{split}' have the shape {numbers.shape}; expected ({n},)")
+    return find_clusters(column, numbers)
 
 
 def _read_arrays(path: Path, split: str) -> Arrays:

@@ -21,6 +21,7 @@ from ft_toolkit.core.run_records import (
 from ft_toolkit.evaluation.compare.examples import ScoredExamples, read_examples
 from ft_toolkit.evaluation.compare.metric_names import find_metric
 from ft_toolkit.evaluation.statistics.shares import right_examples
+from ft_toolkit.metrics.clusters import Clusters
 from ft_toolkit.tasks.base import Comparability, ScoredRun
 
 
@@ -110,6 +111,14 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
             )
         if (refusal := _comparability(base, run).refusal) is not None:
             raise UsageError(f"{base.path} and {run.path} cannot be compared: {refusal}")
+
+
+def clusters_of(runs: Sequence[FinishedRun]) -> Clusters | None:
+    """Return the clusters of the examples, which all runs share: those of the first run that has them.
+
+    A run of an older version, or with other settings, may have none.
+    """
+    return next((run.examples.clusters for run in runs if run.examples.clusters is not None), None)
 
 
 def _comparability(base: FinishedRun, run: FinishedRun) -> Comparability:

@@ -13,6 +13,7 @@ from ft_toolkit.core.run_records import EvaluationResults, ReloadCheck, RunResul
 from ft_toolkit.evaluation.compare.example_slices import slice_examples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, base_model_of, model_megabytes
 from ft_toolkit.evaluation.compare.gate_checks import Bound, Check, Drop, check_bound, check_drop, resolve_bound
+from ft_toolkit.metrics.clusters import describe
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ def _notes(run: FinishedRun) -> list[str]:
         notes.append("a smoke run: its scores mean nothing; the reload check, the training time and the size are valid")
     if run.seeds is not None:
         notes.append(f"the best of {len(run.seeds.seeds)} seeds on validation is checked: seed {run.seeds.best.seed}")
+    if (clusters := run.examples.clusters) is not None:
+        notes.append(describe(clusters.column, clusters.n))
     if isinstance(run.results, EvaluationResults):
         notes.append("an evaluation of a saved model has no reload check")
     return notes

@@ -7,11 +7,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError, one_of
-from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric
+from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric, clusters_of
 from ft_toolkit.evaluation.compare.metric_names import find_metric
 from ft_toolkit.evaluation.statistics.scores import finite, score_interval
 from ft_toolkit.evaluation.statistics.significance import TOLERANCE, difference_interval, pair_scores
 from ft_toolkit.metrics.bootstrap import resample
+from ft_toolkit.metrics.clusters import Clusters
 
 SAMPLES = 2000
 SEED = 13
@@ -82,8 +83,9 @@ def check_bound(bound: Bound, run: FinishedRun, positions: np.ndarray, suffix: s
     metric = run.examples.metrics[bound.metric]
     predictions, references = run.examples.predictions[positions], run.examples.references[positions]
     value = metric.fn(predictions, references)
-    resamples = resample({"": metric.fn}, predictions, references, samples=SAMPLES, seed=SEED)[""]
-    interval = score_interval(metric, predictions, references, resamples)
+    clusters = None if run.examples.clusters is None else run.examples.clusters.of(positions)
+    resamples = resample({"": metric.fn}, predictions, references, samples=SAMPLES, seed=SEED, clusters=clusters)[""]
+    interval = score_interval(metric, predictions, references, resamples, clusters)
     checked = interval["low"] if bound.kind == "min-low" else value
     figures = {"value": finite(value), **interval, "bound": bound.value, "n": len(positions)}
     if smoke:
@@ -118,12 +120,13 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
     before, after = (_score(one, metric) for one in both)
     better, worse = (drop.baseline, run) if sign > 0 else (run, drop.baseline)
     # Both tails need some resamples, also where alpha is small.
-    samples = max(SAMPLES, math.ceil(5 / drop.alpha))
+    samples, clusters = max(SAMPLES, math.ceil(5 / drop.alpha)), clusters_of([run, drop.baseline])
     pair = pair_scores(
         run.examples.metrics[metric],
         (better.examples.predictions, better.examples.references),
         (worse.examples.predictions, worse.examples.references),
-        lambda: _resampled(better, metric, samples) - _resampled(worse, metric, samples),
+        lambda: _resampled(better, metric, samples, clusters) - _resampled(worse, metric, samples, clusters),
+        clusters,
     )
     bounds = difference_interval(pair, tail=drop.alpha)
     value, low, high = pair.difference, bounds.low, bounds.high
@@ -150,10 +153,11 @@ def _score(run: FinishedRun, metric: str) -> float:
     return run.examples.metrics[metric].fn(run.examples.predictions, run.examples.references)
 
 
-def _resampled(run: FinishedRun, metric: str, samples: int) -> np.ndarray:
+def _resampled(run: FinishedRun, metric: str, samples: int, clusters: Clusters | None) -> np.ndarray:
     """Return the metric on bootstrap resamples, shape (samples,); runs on the same examples use the same resamples."""
     fn = run.examples.metrics[metric].fn
-    return resample({"": fn}, run.examples.predictions, run.examples.references, samples=samples, seed=SEED)[""]
+    arrays = run.examples.predictions, run.examples.references
+    return resample({"": fn}, *arrays, samples=samples, seed=SEED, clusters=clusters)[""]
 
 
 def _span(low: float | None, high: float | None) -> str:

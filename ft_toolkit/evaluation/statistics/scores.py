@@ -16,6 +16,7 @@ from ft_toolkit.evaluation.statistics.significance import (
     smallest_detectable_difference,
 )
 from ft_toolkit.metrics.bootstrap import bca_95, central_95, resample, shifted_95, varies
+from ft_toolkit.metrics.clusters import Clusters, Jackknife
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Rows, Task
 
@@ -28,6 +29,7 @@ class ScoringSetup:
     """The task with its settings, schema and metrics, and how predictions are scored.
 
     `samples` bootstrap resamples are drawn with `seed`. `slices` and `groups` are columns of the rows (see `break_down_split`).
+    `clusters` are those of the rows of the scored split, None if the rows are independent.
     """
 
     task: Task
@@ -39,6 +41,7 @@ class ScoringSetup:
     seed: int
     slices: Sequence[str] = ()
     groups: Sequence[str] = ()
+    clusters: Clusters | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Scores:
     details: dict[str, Any]
     predictions: np.ndarray
     references: np.ndarray
+    clusters: Clusters | None = None
 
     def metrics(self) -> dict[str, dict[str, float | None]]:
         """Return {metric: {value, low, high, detectable}}: the value and its 95% interval, None where undefined.
@@ -66,7 +70,9 @@ class Scores:
         return {
             name: {
                 "value": finite(value),
-                **score_interval(self.definitions[name], self.predictions, self.references, self.resamples[name]),
+                **score_interval(
+                    self.definitions[name], self.predictions, self.references, self.resamples[name], self.clusters
+                ),
                 "detectable": smallest_detectable_difference(self.resamples[name], scores=2),
             }
             for name, value in self.values.items()
@@ -85,6 +91,7 @@ class Scores:
                 (self.predictions, self.references),
                 (other.predictions, other.references),
                 partial(np.subtract, self.resamples[name], other.resamples[name]),
+                self.clusters,
             )
             lead = difference_interval(pair, comparisons=comparisons if name == main_metric else 1)
             leads[name] = {"low": lead.low, "high": lead.high, "level": lead.level}
@@ -103,13 +110,19 @@ def interval(resamples: np.ndarray) -> dict[str, float | None]:
 
 
 def score_interval(
-    metric: Metric, predictions: np.ndarray, references: np.ndarray, resamples: np.ndarray
+    metric: Metric,
+    predictions: np.ndarray,
+    references: np.ndarray,
+    resamples: np.ndarray,
+    clusters: Clusters | None = None,
 ) -> dict[str, float | None]:
     """Return {low, high}: the 95% interval of a score on examples, given its bootstrap resamples.
 
     A share of right examples has Wilson's interval and a Pearson correlation Fisher's. Other metrics have the interval of
     `shifted_95`, on up to FEW_EXAMPLES examples that of `bca_95`. Both ends are None if all resamples are equal or undefined.
     """
+    if clusters is not None:
+        return _clustered_interval(metric, (predictions, references), resamples, clusters)
     right = right_examples(metric, predictions, references)
     if right is not None:
         low, high = wilson(int(right.sum()), len(right))
@@ -126,8 +139,45 @@ def score_interval(
     ends = ends or shifted_95(resamples, score)
     if ends is None:
         return {"low": None, "high": None}
-    low, high = ends
-    return _with_width(max(low, 0.0), min(high, metric.best)) if metric.is_share else _with_width(low, high)
+    return clipped(metric, *ends)
+
+
+def _clustered_interval(
+    metric: Metric, arrays: tuple[np.ndarray, np.ndarray], resamples: np.ndarray, clusters: Clusters
+) -> dict[str, float | None]:
+    """Return {low, high} of a score on clusters of examples: of resampled clusters, on few clusters of the jackknife.
+
+    A share of right examples that is equal in all clusters, such as 1, has Wilson's interval with one example per cluster.
+    """
+    score = metric.fn(*arrays)
+    if clusters.are_few:
+        left_out = clusters.left_out(lambda rows: metric.fn(arrays[0][rows], arrays[1][rows]))
+        ends = jackknife_interval(metric, Jackknife(score, left_out))
+    else:
+        ends = shifted_95(resamples, score) if varies(resamples) else None
+    if ends is None:
+        right = right_examples(metric, *arrays)
+        if right is None:
+            return {"low": None, "high": None}
+        low, high = wilson(float(right.mean()) * clusters.n, clusters.n)
+        ends = low * metric.best, high * metric.best
+    return clipped(metric, *ends)
+
+
+def jackknife_interval(metric: Metric, jackknife: Jackknife) -> tuple[float, float] | None:
+    """Return the ends of the 95% interval of a score on few clusters, None if it is undefined or has no width."""
+    if metric.is_share or metric.is_mean:
+        return jackknife.share_interval(0.025, metric.best)
+    return jackknife.interval(0.025)
+
+
+def clipped(metric: Metric, low: float, high: float) -> dict[str, float | None]:
+    """Return {low, high} within the possible values of a metric, both None for an interval of width 0."""
+    return (
+        _with_width(max(low, 0.0), min(high, metric.best))
+        if metric.is_share or metric.is_mean
+        else _with_width(low, high)
+    )
 
 
 def _fisher_interval(correlation: float, n: int) -> dict[str, float | None]:
@@ -166,6 +216,6 @@ def full_scores(decoded: Sequence[dict[str, Any]], rows: Rows, setup: ScoringSet
     predictions, references = setup.task.to_arrays(decoded, rows, setup.schema)
     values = compute(setup.metrics, predictions, references)
     fns = {name: metric.fn for name, metric in setup.metrics.items()}
-    resamples = resample(fns, predictions, references, samples=setup.samples, seed=setup.seed)
+    resamples = resample(fns, predictions, references, samples=setup.samples, seed=setup.seed, clusters=setup.clusters)
     details = setup.task.details(predictions, references, setup.schema)
-    return Scores(len(references), setup.metrics, values, resamples, details, predictions, references)
+    return Scores(len(references), setup.metrics, values, resamples, details, predictions, references, setup.clusters)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ft_toolkit.evaluation.statistics.shares import right_examples, score_test_p, tango
 from ft_toolkit.metrics.bootstrap import varies
+from ft_toolkit.metrics.clusters import Clusters, Jackknife
 from ft_toolkit.metrics.metric import Metric
 
 LEVEL = 0.05
@@ -23,6 +24,8 @@ POWER = 0.8
 TOLERANCE = 1e-9
 SHARE_TEST = "score test for paired shares"
 BOOTSTRAP = "paired bootstrap"
+CLUSTER_BOOTSTRAP = "paired bootstrap of groups"
+JACKKNIFE = "paired jackknife of groups with Student's t"
 
 Outcome = Literal["better", "worse", "no significant difference", "unknown"]
 # Predictions and references of the same examples, shape (n, ...).
@@ -35,13 +38,21 @@ class PairedScores:
 
     `resampled` holds the difference on bootstrap resamples that both models share, shape (samples,). For a share of right
     examples, `counts` holds the number of examples that only the model and only the base has right, and the number of
-    examples; it is None for other metrics. `best` is the best value of the metric.
+    examples; it is None for other metrics. `best` is the best value of the metric. With clusters, whole clusters are resampled
+    and there are no counts; on few clusters, `left_out` holds the difference without each cluster, shape (clusters,).
     """
 
     difference: float
     resampled: np.ndarray
     counts: tuple[int, int, int] | None = None
     best: float = 1.0
+    is_clustered: bool = False
+    left_out: np.ndarray | None = None
+
+    @property
+    def jackknife(self) -> Jackknife | None:
+        """The jackknife over clusters, None if the bootstrap or counts are used."""
+        return None if self.left_out is None else Jackknife(self.difference, self.left_out)
 
 
 @dataclass(frozen=True)
@@ -60,14 +71,47 @@ class DifferenceInterval:
     corrected: float | None
 
 
-def pair_scores(metric: Metric, model: Arrays, base: Arrays, resample: Callable[[], np.ndarray]) -> PairedScores:
+def pair_scores(
+    metric: Metric,
+    model: Arrays,
+    base: Arrays,
+    resample: Callable[[], np.ndarray],
+    clusters: Clusters | None = None,
+) -> PairedScores:
     """Return the difference of two scores; both pairs of arrays hold the same examples in the same order.
 
-    `resample` returns the difference on bootstrap resamples. It is not called for a share of right examples.
+    `resample` returns the difference on bootstrap resamples, of the clusters if there are any. It is not called for a share of
+    right examples without clusters.
     """
     difference = metric.fn(*model) - metric.fn(*base)
     counts = paired_counts(right_examples(metric, *model), right_examples(metric, *base))
-    return PairedScores(difference, resample() if counts is None else np.array([]), counts, metric.best)
+    if clusters is None:
+        return PairedScores(difference, resample() if counts is None else np.array([]), counts, metric.best)
+
+    def without(rows: np.ndarray) -> float:
+        model_score, base_score = (metric.fn(arrays[0][rows], arrays[1][rows]) for arrays in (model, base))
+        return model_score - base_score
+
+    return pair_clustered(difference, resample(), counts, metric.best, clusters, without)
+
+
+def pair_clustered(
+    difference: float,
+    resampled: np.ndarray,
+    counts: tuple[int, int, int] | None,
+    best: float,
+    clusters: Clusters,
+    without: Callable[[np.ndarray], float],
+) -> PairedScores:
+    """Return the difference of two scores on clusters. `without` returns it on some examples, given by their positions.
+
+    If two shares of right examples agree on every example, the clusters are counted instead of the examples: neither resamples
+    nor the jackknife vary, but the difference is not certain.
+    """
+    if counts is not None and counts[:2] == (0, 0):
+        return PairedScores(difference, np.array([]), (0, 0, clusters.n), best)
+    left_out = clusters.left_out(without) if clusters.are_few else None
+    return PairedScores(difference, resampled, None, best, is_clustered=True, left_out=left_out)
 
 
 def paired_counts(model: np.ndarray | None, base: np.ndarray | None) -> tuple[int, int, int] | None:
@@ -85,7 +129,8 @@ def difference_interval(pair: PairedScores, *, comparisons: int = 1, tail: float
 
     `tail` is the probability that all true differences are above, or below, their intervals; it is divided by the number of
     comparisons. A share of right examples has Tango's score interval, any other metric the percentile interval of the paired
-    bootstrap. Both agree with their p-values.
+    bootstrap. On clusters, all metrics have the bootstrap of the clusters or, if there are few, the jackknife's t interval. All
+    agree with their p-values.
     """
     tail_of_one = tail / comparisons
     level = 1 - 2 * tail_of_one
@@ -93,14 +138,20 @@ def difference_interval(pair: PairedScores, *, comparisons: int = 1, tail: float
         low, high = (pair.best * end for end in tango(*pair.counts, tail=tail_of_one))
         p = score_test_p(*pair.counts[:2])
         return DifferenceInterval(low, high, level, SHARE_TEST, p, min(1.0, comparisons * p))
+    if (jackknife := pair.jackknife) is not None:
+        ends = jackknife.interval(tail_of_one)
+        if ends is None:
+            return DifferenceInterval(None, None, level, JACKKNIFE, None, None)
+        return DifferenceInterval(*ends, level, JACKKNIFE, jackknife.p, min(1.0, comparisons * jackknife.p))
+    test = CLUSTER_BOOTSTRAP if pair.is_clustered else BOOTSTRAP
     resampled = np.sort(pair.resampled[~np.isnan(pair.resampled)])
     if not len(resampled) or math.isnan(pair.difference):
-        return DifferenceInterval(None, None, level, BOOTSTRAP, None, None)
+        return DifferenceInterval(None, None, level, test, None, None)
     # Order statistics instead of interpolated quantiles: the interval then excludes 0 exactly when p is small enough.
     rank = max(1, math.floor(tail_of_one * (len(resampled) + 1) + TOLERANCE))
     low, high = float(resampled[rank - 1]), float(resampled[-rank])
     p = bootstrap_p(resampled)
-    return DifferenceInterval(low, high, level, BOOTSTRAP, p, min(1.0, comparisons * p))
+    return DifferenceInterval(low, high, level, test, p, min(1.0, comparisons * p))
 
 
 def bootstrap_p(resampled: np.ndarray) -> float:
@@ -143,6 +194,8 @@ def detectable_difference(pair: PairedScores, comparisons: int = 1) -> float | N
 
     Returns None if the two models agree on all examples or resamples.
     """
+    if (jackknife := pair.jackknife) is not None:
+        return _in_standard_errors(comparisons) * jackknife.error if jackknife.error > 0 else None
     if pair.counts is None:
         return smallest_detectable_difference(pair.resampled, comparisons=comparisons)
     only_model, only_base, n = pair.counts

@@ -5,6 +5,7 @@ from typing import Any
 
 from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.core.run_scores import Score
+from ft_toolkit.metrics.clusters import describe
 from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
 from ft_toolkit.report.numbers import interval, is_share, number
 from ft_toolkit.report.run_files import RunFiles
@@ -27,6 +28,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
     results, first = run.results, run.splits[0]
     findings = [abstention_sentence(run, first), *shown_gaps(run, first)]
     few_rows = [(split, few_rows_per_class(results.scores[split], run.metrics)) for split in run.splits]
+    clusters = [(split, results.scores[split].clusters) for split in run.splits]
     return {
         "cards": cards,
         "has_reference": any(card["has_reference"] for card in cards),
@@ -37,6 +39,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
             *([selection_line(results, run.selection_metric)] if isinstance(results, RunResults) else []),
             *(f"On {first}: {text}" for text in findings if text),
             *(f"On {split}, {text}." for split, text in few_rows if text),
+            *(f"On {split}, {describe(each.column, each.n)}." for split, each in clusters if each is not None),
         ],
         "resamples": results.bootstrap_samples,
     }

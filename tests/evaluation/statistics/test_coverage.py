@@ -26,6 +26,14 @@ def test_95_percent_intervals_cover_at_about_that_rate(coverage, claim):
         assert 0.90 <= rate.value <= 0.99, rate
 
 
+def test_rows_of_one_document_are_covered_by_intervals_that_resample_documents(coverage):
+    """With rows as independent, 0.69 of the intervals covered the score, and 0.33 of the differences were false."""
+    rates = {rate.claim: rate.value for rate in coverage.clustered_rows(40, coverage.CLUSTER_CELLS[:1])}
+    assert rates["interval of an accuracy, documents resampled"] >= 0.85
+    assert rates["interval of an accuracy, rows as independent"] <= 0.85
+    assert rates["false difference of two models, documents resampled"] <= 0.15
+
+
 def test_paired_shares_are_wrong_at_most_at_about_the_stated_rate(coverage):
     """Before, the strict gate passed 15% (n = 50) and 60% (n = 10) of runs with exactly the allowed drop too much."""
     rates = list(coverage.gate_errors(100, sizes=coverage.GATE_CELLS[:2]))
