@@ -85,6 +85,11 @@ def _label_warnings(
         return []
     totals = {name: sum(splits.values()) for name, splits in counts.items()}
     warnings = []
+    if unknown := [name for name, splits in counts.items() if not splits["train"]]:
+        warnings.append(
+            f"{_count(len(unknown), 'label')} without a training row: {one_of(unknown, limit=5)}. 'ftk run' refuses such rows "
+            "unless task.labels names the labels"
+        )
     if rare := [name for name, total in totals.items() if total < FEW_ROWS]:
         warnings.append(
             f"{_count(len(rare), 'label')} with fewer than {FEW_ROWS} examples, too few to learn and to score them: "

@@ -20,6 +20,10 @@ HeldOut = Literal["validation", "test"]
 SELECTION = 2
 
 
+class EmptySplitError(DataError):
+    """A hold-out leaves no rows on one side."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """Rows that stay together, by their positions. `order` is a hash from 0 to 1, `stratum` the most frequent label."""
@@ -94,7 +98,7 @@ def hold_out(
         # If every label is rare, such as with numbers as labels, the labels are ignored; `find_schema` checks them later.
         held = _held_out_units(units, fraction, strata) or _held_out_units(units, fraction, [""] * len(rows))
     if not held or len(held) == len(rows):
-        raise DataError(_empty_side(rows, fraction, len(held), selector.groups, split))
+        raise EmptySplitError(_empty_side(rows, fraction, len(held), selector.groups, split))
     train = [row for i, row in enumerate(rows) if i not in held]
     held_rows = [row for i, row in enumerate(rows) if i in held]
     notes += _describe(train, held_rows, fraction, selector, split)

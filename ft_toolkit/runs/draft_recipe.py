@@ -28,11 +28,13 @@ class DraftRecipe:
     model: FirstModel
     files: Mapping[SplitName, str]
     settings: Mapping[str, Any]
+    # Share of the training rows for each split that has no file.
+    held_out: float = 0.1
 
     def sections(self, n_rows: int, max_length: int) -> list[RecipeSection]:
         """Return the sections for a file with `n_rows` training rows, before rows are held out."""
         epochs = min(max(-(-_FEWEST_STEPS * _BATCH // n_rows), _EPOCHS[0]), _EPOCHS[1])
-        data = self._data(n_rows, max_length)
+        data = self._data(max_length)
         held_out = "Held out of the training rows, by a hash of their content: the same rows in every run."
         first_fraction = next((key for key in data if key.endswith("_fraction")), "")
         reasons = "\n".join(map(_sentence, self.guess.reasons))
@@ -50,12 +52,11 @@ class DraftRecipe:
         added = [RecipeSection(name, value) for name, value in self.settings.items() if name not in names]
         return [_with_settings(section, self.settings.get(section.name)) for section in own] + added
 
-    def _data(self, n_rows: int, max_length: int) -> dict[str, Any]:
-        share = 0.1 if n_rows >= 500 else 0.15 if n_rows >= 100 else 0.2
+    def _data(self, max_length: int) -> dict[str, Any]:
         own = self.settings.get("data")
         own_files = {split: own[split] for split in SPLITS if split in own} if isinstance(own, Mapping) else {}
         files = {str(split): file for split, file in {**self.files, **own_files}.items()}
-        fractions = {f"{split}_fraction": share for split in ("validation", "test") if split not in files}
+        fractions = {f"{split}_fraction": self.held_out for split in ("validation", "test") if split not in files}
         renamed = {
             column: name if isinstance(name, str) else list(name)
             for column, name in self.guess.columns.items()
@@ -72,6 +73,11 @@ class DraftRecipe:
             f"Recipe for {self.task.name} with {self.files['train']}, written by 'ftk init'.    ftk run {name}\n"
             f"'ftk run {name} --dry-run' checks the rows and measures a step; 'ftk show {name}' lists every setting."
         )
+
+
+def held_out_shares(n_rows: int) -> tuple[float, ...]:
+    """Return shares of the rows to hold out, the best one first. A small share of a few rows may be no row."""
+    return (0.1,) if n_rows >= 500 else (0.15,) if n_rows >= 100 else (0.2, 0.3, 0.4)
 
 
 def _with_settings(section: RecipeSection, values: Any) -> RecipeSection:

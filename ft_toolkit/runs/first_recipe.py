@@ -1,20 +1,21 @@
 """`ftk init`: the first recipe for a data file. The columns decide the task; nothing is trained and no model is loaded."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core.errors import UsageError, one_of
+from ft_toolkit.core.errors import DataError, UsageError, one_of
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.local_files import FileRows, read_table
 from ft_toolkit.data.row_checks import check_rows, label_counts
+from ft_toolkit.data.selection import EmptySplitError
 from ft_toolkit.data.split_files import find_split_files, split_of
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.recipe.load_recipe import load_values
 from ft_toolkit.recipe.reading import Reading
-from ft_toolkit.runs.draft_recipe import MAX_LENGTHS, DraftRecipe, suggest_max_length
+from ft_toolkit.runs.draft_recipe import MAX_LENGTHS, DraftRecipe, held_out_shares, suggest_max_length
 from ft_toolkit.runs.first_model import choose_model
 from ft_toolkit.runs.recipe_text import recipe_text, recipe_values
 from ft_toolkit.runs.task_choice import check_columns, find_guesses, without_other_names
@@ -75,8 +76,7 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
     files, dropped = _with_answers(files, task, guess, reading)
     draft = DraftRecipe(path, task, guess, choose_model(guess, request.model), files, request.settings)
     n_rows = len(table.rows)
-    recipe = load_values(path.stem, recipe_values(draft.sections(n_rows, MAX_LENGTHS[-1])), tasks, str(path)).recipe
-    data = load_data(recipe.data, task, recipe.task)
+    draft, data = _load(draft, n_rows, tasks)
     max_length, share = suggest_max_length(data.splits["train"], task, guess)
     sections = draft.sections(n_rows, max_length)
     recipe = load_values(path.stem, recipe_values(sections), tasks, str(path)).recipe
@@ -111,6 +111,22 @@ def _reading(settings: Mapping[str, Any], train: str, tasks: Mapping[str, Task])
     return load_values(
         "init", {**values, "training": {"examples_per_batch": 1}}, tasks, "command line"
     ).recipe.data.reading
+
+
+def _load(draft: DraftRecipe, n_rows: int, tasks: Mapping[str, Task]) -> tuple[DraftRecipe, LoadedData]:
+    """Return the draft with a share of held-out rows that leaves rows in every split, and the rows. Raises DataError."""
+    for held_out in held_out_shares(n_rows):
+        draft = replace(draft, held_out=held_out)
+        values = recipe_values(draft.sections(n_rows, MAX_LENGTHS[-1]))
+        recipe = load_values(draft.path.stem, values, tasks, str(draft.path)).recipe
+        try:
+            return draft, load_data(recipe.data, draft.task, recipe.task)
+        except EmptySplitError:
+            continue
+    raise DataError(
+        f"{draft.files['train']}: {n_rows} rows are too few to hold out validation and test rows; collect more rows, or name "
+        "files for the splits: ftk init TRAIN VALIDATION TEST"
+    )
 
 
 def _recipe_path(request: InitRequest, train: str) -> Path:

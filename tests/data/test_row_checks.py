@@ -56,6 +56,11 @@ def test_rare_and_unequal_labels(tmp_path: Path) -> None:
     assert majority.startswith("95% of the rows have the label 'a'")
 
 
+def test_labels_without_a_training_row(tmp_path: Path) -> None:
+    first, *_ = warnings(tmp_path, rows(40), test=[{"text": "new", "label": "c"}])
+    assert first == "1 label without a training row: c. 'ftk run' refuses such rows unless task.labels names the labels"
+
+
 def test_columns_that_leak_or_never_change(tmp_path: Path) -> None:
     leaking = [{**row, "user": f"user {row['label']}{i % 3}", "day": i % 7} for i, row in enumerate(rows(42))]
     (warning,) = warnings(tmp_path, leaking)

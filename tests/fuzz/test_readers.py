@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fuzz_values import damaged, documents, encoded, json_text, records, text_files, texts
+from fuzz_values import damaged, documents, encoded, json_text, names, records, text_files, texts, values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,7 +104,10 @@ def test_a_recipe_with_any_file(folder: Path, text: str, suffix: str, task: str)
     assert data.splits["train"] and data.splits["validation"] and data.fingerprint
 
 
-@given(rows=records)
+other_values = st.one_of(values, st.dates(), st.datetimes(), st.binary(max_size=3), st.decimals())
+
+
+@given(rows=st.one_of(records, st.lists(st.dictionaries(names, other_values, max_size=4), max_size=5)))
 def test_every_task_guesses_about_any_rows(rows: list[dict[str, Any]]) -> None:
     table = make_table(rows, {})
     for task in find_tasks().values():

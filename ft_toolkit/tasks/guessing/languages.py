@@ -43,7 +43,7 @@ def language_of(texts: Sequence[str]) -> str | None:
 
     Plain Latin letters without frequent words of any language count as English.
     """
-    sample = [text[:500] for text in texts[:: -(-len(texts) // _SAMPLE) or 1]]
+    sample = [str(text)[:500] for text in texts[:: -(-len(texts) // _SAMPLE) or 1]]
     joined = " ".join(sample).lower()
     letters = Counter(letter for letter in joined if letter.isalpha())
     total = letters.total()

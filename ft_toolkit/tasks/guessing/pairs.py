@@ -24,10 +24,10 @@ _DOCUMENTS = (
     "story",
     "maintext",
 )
-_SUMMARIES = (
-    "summary", "summaries", "highlights", "abstract", "headline", "tldr", "zusammenfassung", "resume", "resumen", "title",
-)  # fmt: skip
-_SOURCES, _TARGETS = ("source", "src", "input", "original"), ("target", "tgt", "translation", "output", "reference")
+# A column with one of these names is a summary; with one of the others, if its words occur in a longer text beside it.
+_CLEAR_SUMMARIES = ("summary", "summaries", "highlights", "tldr", "zusammenfassung")
+_SUMMARIES = ("abstract", "headline", "resume", "resumen", "title")
+_SOURCES, _TARGETS = ("source", "src"), ("target", "tgt", "translation")
 # Two-letter codes; tokens of NLLB and mBART such as eng_Latn and en_XX.
 _CODE = re.compile(r"([a-z]{2})(?:[-_][A-Z]{2})?|([a-z]{3})_[A-Z][a-z]{3}")
 # A summary has at most this share of the words of its document, and most of its words occur there.
@@ -43,10 +43,13 @@ _SUMMARIZERS = {
 def guess_summary(table: Table) -> Guess:
     """Return the columns of documents and summaries."""
     texts = text_columns(table)
-    summary = table.named_column("summary") or _first(texts, _SUMMARIES)
+    any_text = table.of_kind("text")
+    summary = table.named_column("summary") or _first(any_text, _CLEAR_SUMMARIES) or _first(texts, _SUMMARIES)
     documents = [column for column in texts if column is not summary]
-    document = table.named_column("document") or _first(documents, _DOCUMENTS)
-    by_name = summary is not None and document is not None
+    document = table.named_column("document") or _first(
+        [column for column in any_text if column is not summary], _DOCUMENTS
+    )
+    has_clear_name = summary is not None and summary.match(_CLEAR_SUMMARIES) == 1
     if summary is None:
         document = document or max(texts, key=lambda column: column.mean_words, default=None)
         shorter = [column for column in texts if column is not document]
@@ -54,16 +57,15 @@ def guess_summary(table: Table) -> Guess:
     document = document or next(iter(documents), None)
     if document is None or summary is None or document is summary:
         return Guess(0, ("no two columns with texts",))
-    is_named = {"document", "summary"} <= set(table.named)
+    is_named = {"document", "summary"} <= set(table.named) or has_clear_name
     ratio = _size(summary) / max(_size(document), 1)
     shared = _shared_words(table, document, summary)
     if not is_named and (ratio > _SUMMARY_SHARE or not reads_like_text(summary)):
         return Guess(0, (f"'{summary.name}' is not a short text beside '{document.name}'",))
     if not is_named and shared < _SHARED_WORDS:
         return Guess(0, (f"only {shared:.0%} of the words of '{summary.name}' occur in '{document.name}'",))
-    known = ("summary", "summaries", "highlights", "abstract", "tldr")
     return Guess(
-        0.95 if is_named or (by_name and summary.match(known)) else 0.6,
+        0.95 if is_named else 0.6,
         (
             f"'{document.name}' has {describe(document)}",
             f"'{summary.name}' has {describe(summary)}; {shared:.0%} of its words occur in '{document.name}'",
@@ -86,9 +88,13 @@ def guess_translation(table: Table, model_for: Callable[[str | None, str | None]
         return _translation(0.95, codes[0], codes[1], columns, f"'{dicts[0].name}' has a text per language", model_for)
     texts = [column for column in table.of_kind("text") if reads_like_text(column)]
     coded = [column for column in texts if _CODE.fullmatch(column.name) and column.name != "id"]
-    first = table.named_column("source") or _first(texts, _SOURCES)
-    second = table.named_column("target") or _first([column for column in texts if column is not first], _TARGETS)
-    score = 0.85 if first is not None and second is not None else 0.7
+    any_text = table.of_kind("text")
+    first = table.named_column("source") or _first(any_text, _SOURCES)
+    second = table.named_column("target") or _first([column for column in any_text if column is not first], _TARGETS)
+    is_named = first is not None and second is not None
+    score = 0.7
+    if first is not None and second is not None:
+        score = 0.95 if _size(second) >= 2 else 0.6  # single words may be labels
     if len(coded) == 2 and not table.named:
         (first, second), score = coded, 0.95
     if (first is None or second is None) and len(texts) == 2:
@@ -97,10 +103,11 @@ def guess_translation(table: Table, model_for: Callable[[str | None, str | None]
         return Guess(0, ("no two columns with texts in two languages",))
     source, target = (column.name if column in coded else language_of(column.values) for column in (first, second))
     ratio = _size(second) / max(_size(first), 1)
-    if source == target or not 0.4 <= ratio <= 2.5:
+    if not is_named and (source == target or not 0.4 <= ratio <= 2.5):
         return Guess(0, (f"'{first.name}' and '{second.name}' are not texts of similar length in two languages",))
     columns = {"source": first.name, "target": second.name}
-    reason = f"'{first.name}' and '{second.name}' have texts of similar length in two languages"
+    found = "the names of a source and a target" if is_named else "texts of similar length in two languages"
+    reason = f"'{first.name}' and '{second.name}' have {found}"
     return _translation(score, source, target, columns, reason, model_for)
 
 

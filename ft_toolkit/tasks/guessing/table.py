@@ -92,7 +92,7 @@ def name_parts(name: str) -> list[str]:
 
 def _facts(name: str, cells: Sequence[Any]) -> ColumnFacts:
     present = [cell for cell in cells if not is_missing(cell)]
-    sample = present[:: -(-len(present) // SAMPLE) or 1]
+    sample = [_plain(cell) for cell in present[:: -(-len(present) // SAMPLE) or 1]]
     texts = [value if isinstance(value, str) else json.dumps(value, default=str) for value in sample]
     n = max(len(sample), 1)
     return ColumnFacts(
@@ -104,6 +104,11 @@ def _facts(name: str, cells: Sequence[Any]) -> ColumnFacts:
         sum(map(len, texts)) / n,
         sum(len(text.split()) for text in texts) / n,
     )
+
+
+def _plain(cell: Any) -> Any:
+    """Return a cell; dates, bytes and other values that are neither text, number, list nor object as text."""
+    return cell if isinstance(cell, (str, int, float, list, tuple, Mapping)) else str(cell)
 
 
 def _kind(values: Sequence[Any]) -> ValueKind:
@@ -123,7 +128,7 @@ def _kind(values: Sequence[Any]) -> ValueKind:
         return most
     if numbers >= _CLEAR_SHARE * len(values):
         return "numbers"
-    if all(isinstance(value, (str, int, float)) for value in values):
+    if counts.get("text") and all(isinstance(value, (str, int, float)) for value in values):
         return "text"
     return "mixed values"
 

@@ -87,6 +87,25 @@ def test_a_test_file_without_answers_is_not_used(folder: Path, here: Any) -> Non
     assert values("mine.yaml")["data"]["test"] is None
 
 
+def test_a_few_rows_get_a_larger_share_of_held_out_rows(folder: Path, here: Any) -> None:
+    rows = [{"document": f"{'The lamp is red. ' * 9}{i}", "summary": f"The lamp {i} is red."} for i in range(6)]
+    Path("few.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    here("init", "few.jsonl")
+    assert values("few.yaml")["data"]["test_fraction"] in (0.2, 0.3, 0.4)
+
+
+def test_dates_and_other_values_are_no_obstacle(folder: Path, here: Any) -> None:
+    import datetime
+
+    import pyarrow
+    import pyarrow.parquet
+
+    day = datetime.date(2024, 1, 1)
+    rows = [{"text": f"text number {i}", "label": "ab"[i % 2], "day": day, "raw": b"x"} for i in range(40)]
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), "dated.parquet")
+    assert "day" in here("init", "dated.parquet").stdout
+
+
 def test_another_task_and_another_column_can_be_chosen(folder: Path, here: Any) -> None:
     pairs = [{"en": f"The lamp {i} is red.", "de": f"Die Lampe {i} ist rot."} for i in range(40)]
     Path("pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in pairs), encoding="utf-8")

@@ -149,6 +149,18 @@ CASES: dict[str, tuple[Rows, str, dict[str, Any], dict[str, Any]]] = {
         {"source": "translation", "target": "translation"},
         {"source_language": "en", "target_language": "de"},
     ),
+    "source and target by name": (
+        [{"source": text, "target": ["Ein Wort.", "Ein Haus am See."][i % 2]} for i, text in enumerate(texts(24))],
+        "translation",
+        {"source": "source", "target": "target"},
+        {"source_language": "en", "target_language": "de"},
+    ),
+    "summaries in a language without spaces": (
+        [{"document": f"灯坏了请尽快回复{i}号。" * 9, "summary": f"灯{i}坏了。"} for i in range(9)],
+        "summarization",
+        {"document": "document", "summary": "summary"},
+        {"max_target_length": 32, "num_beams": 4},
+    ),
     "two languages without telling names": (
         [{"a": f"The lamp {i} is red and it is old.", "b": f"Die Lampe {i} ist rot und alt."} for i in range(8)],
         "translation",
