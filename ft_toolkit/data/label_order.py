@@ -41,10 +41,11 @@ def check_answers(rows: RawRows, split: SplitName, origin: str, task: Task, name
     """Raise DataError if a validation or test file has no column for the answers."""
     answers = [name for name, column in task.columns.items() if column.is_answer]
     present = columns_of(rows)
-    if not answers or label_columns(present, names) or any(name in present for a in answers for name in names.of(a)):
+    tried = list(dict.fromkeys(name for answer in answers for name in names.of(answer)))
+    if not answers or label_columns(present, names) or any(name in present for name in tried):
         return
     raise DataError(
-        f"{origin}: data.{split} needs answers, but has no column {' or '.join(answers)}; columns found: {one_of(present)}. "
+        f"{origin}: data.{split} needs answers, but has no column {' or '.join(tried)}; columns found: {one_of(present)}. "
         f"{set_name(answers[0])}. To predict rows without answers after the run: ftk predict RUN --input {origin}"
     )
 

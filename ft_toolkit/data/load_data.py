@@ -108,7 +108,7 @@ def load_data(
     groups: dict[SplitName, Groups] = {}
     skipped: list[BadRow] = []
     for name, rows in raw.items():
-        if name in files and name != "train":
+        if name in files and "train" in splits:
             check_answers(rows, name, origin[name], task, names)
         mapped = _map_file(rows, origin[name], task, names, kept, files.get(name))
         mapped = name_labels(mapped, section.reading, task, origin[name])

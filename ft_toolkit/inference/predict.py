@@ -101,9 +101,9 @@ def _csv(rows: list[Row | str], records: list[dict[str, Any]], task: Task) -> st
 
 
 def _cell(value: Any) -> Any:
-    """Return the text of a cell: a list of plain values joined by '|', nested values as JSON."""
+    """Return the text of a cell: a list of plain values joined by '|', nested values and values with '|' as JSON."""
     value = _plain(value)
-    if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+    if isinstance(value, list) and not any(isinstance(item, (dict, list)) or "|" in str(item) for item in value):
         return "|".join(map(str, value))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 

@@ -145,8 +145,8 @@ def _check_types(rows: Rows, schema: Schema) -> None:
             if (label := entity["label"]) not in schema.labels:
                 raise DataError(
                     f"row {row.get('id', number)}: unknown entity type {label!r}; known: {one_of(schema.labels)}."
-                    f"{did_you_mean(label, schema.labels)} Correct the row, add a training row with this type, or add the type "
-                    "to task.labels, which counts its entities as missed"
+                    f"{did_you_mean(label, schema.labels)} Add it to task.labels to count its entities "
+                    "as missed, or correct the row"
                 )
 
 

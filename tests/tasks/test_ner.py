@@ -114,7 +114,7 @@ def test_the_tagging_scheme_fits_all_rows():
         ({"text": "a", "tags": ["O"]}, "tags without tokens"),
         ({"text": "a b", "tokens": ["b", "a"]}, "the text does not contain the tokens in this order"),
         ({**FORM, "tags": ["O"] * 5}, "both 'tags' and 'entities'"),
-        ({"text": "a", "entities": "["}, "must be JSON"),
+        ({"text": "a", "entities": "["}, "must be a list as JSON or Python print it"),
         ({"text": "a", "entities": 3}, "column 'entities' must be a list of {start, end, label}"),
         ({"text": "a", "entities": [{"start": 0}]}, "an entity must have start, end and label"),
         ({"text": "ab", "entities": [{"start": 0, "end": 3, "label": "X"}]}, "from 0 to 3 in a text of 2 characters"),
