@@ -136,7 +136,7 @@ def test_a_label_without_training_rows_is_refused_with_its_file(tmp_path: Path, 
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith(
-        "error: test.csv: row 2: unknown label 'c'; known: a, b. Correct the row, or add the label"
+        "error: test.csv (test): row 2: unknown label 'c'; known: a, b. Correct the row, or add the label"
     )
 
 

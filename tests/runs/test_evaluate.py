@@ -154,7 +154,9 @@ def test_the_column_names_and_settings_of_the_run_are_the_defaults(classifier: P
 def test_rows_that_do_not_fit_are_refused_with_the_reason(classifier: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"review": "fine", "stars": "prase", "body": "x"}\n')
-    with pytest.raises(DataError, match=r"rows.jsonl: row 1: unknown label 'prase'; known.*Did you mean 'praise'"):
+    with pytest.raises(
+        DataError, match=r"rows.jsonl \(test\): row 1: unknown label 'prase'; known.*Did you mean 'praise'"
+    ):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e")
     with pytest.raises(DataError, match=r"no column 'bdy' .*Did you mean 'body'.* Set its name: .*--column text=NAME"):
         evaluate(classifier / "run", str(rows), output=tmp_path / "e", columns={"text": "bdy"})
