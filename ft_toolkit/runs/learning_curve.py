@@ -135,12 +135,18 @@ def summarize(request: CurveRequest, first: Prepared, planned: Sequence[CurveRun
 def _resampled_mean(folders: Sequence[Path], split: str, metric: str) -> np.ndarray:
     """Return the mean score of finished runs on resamples of their examples, shape (resamples,).
 
-    The resamples depend only on the number of examples: runs on the same examples have the same resamples.
+    The resamples depend only on the number of examples and their groups: runs on the same examples have the same resamples.
     """
     scores = []
     for folder in folders:
         examples = read_examples(folder, split)
-        fn = {metric: examples.metrics[metric].fn}
-        drawn = resample(fn, examples.predictions, examples.references, samples=_RESAMPLES, seed=_RESAMPLING_SEED)
+        drawn = resample(
+            {metric: examples.metrics[metric].fn},
+            examples.predictions,
+            examples.references,
+            samples=_RESAMPLES,
+            seed=_RESAMPLING_SEED,
+            clusters=examples.clusters,
+        )
         scores.append(drawn[metric])
     return np.asarray(np.mean(scores, axis=0))
