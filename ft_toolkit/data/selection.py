@@ -157,8 +157,8 @@ def _describe(train: Rows, held: Rows, fraction: float, selector: Selector, spli
         single = [name for name in only if sum(name in {in_training[i] for i in unit.rows} for unit in units) == 1]
         if single:
             notes.append(
-                f"{split}: {len(single)} values of '{column}' have a single {whole}, which stays in training, so no "
-                f"{split} row has them: {one_of(single)}"
+                f"{split}: values of '{column}' with a single {whole} stay in training, so no {split} row has them: "
+                f"{one_of(single)}"
             )
     return notes
 
