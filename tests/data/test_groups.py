@@ -150,8 +150,8 @@ def test_a_class_of_one_row_or_group_stays_in_training(load, group, whole):
     data = load("text_classification", rows, group=group, validation_fraction=0.3)
     assert values(data, "validation", "label") == {"good", "bad"}
     assert data.notes[-1] == (
-        f"validation: values of 'label' with a single {whole} stay in training, so no validation row has them: refund0, refund1, "
-        "refund2, refund3, thanks"
+        f"validation: values of 'label' with a single {whole} stay in training, so no validation row has them: refund0, "
+        "refund1, refund2, refund3, thanks"
     )
 
 
