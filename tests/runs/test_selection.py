@@ -45,6 +45,7 @@ def test_the_loss_selects_when_the_correlation_is_undefined(finished: tuple[Path
     assert losses == sorted(losses, reverse=True) and run.training.best_step == 3
     note = f"note: validation {run.main_metric} is undefined at every evaluation, so the loss selected the checkpoint of step 3"
     assert note in output
+    assert "; its tokenizer lowercases texts and removes accents" in output
     assert f"(by loss, because {run.main_metric} was 0 or undefined)" in selection_line(run, None)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
+from ft_toolkit.core.errors import ModelError, UsageError, did_you_mean, one_of
 
 Languages = tuple[str | None, str | None]
 
@@ -43,7 +43,7 @@ def find_language_token(tokenizer: Any, languages: Languages) -> LanguageToken |
     """Set the languages of the tokenizer and return the token of the target language; None without language tokens.
 
     `languages` are the names of source and target in the tokenizer's own spelling: `en` for M2M-100, `en_XX` for mBART. Raises
-    UsageError if one is missing or unknown.
+    UsageError if one is missing or unknown, ModelError for another layout.
     """
     if not has_language_tokens(tokenizer):
         return None
@@ -58,11 +58,17 @@ def find_language_token(tokenizer: Any, languages: Languages) -> LanguageToken |
             raise _unknown_language(f"task.{side}_language={language}", language, tokenizer)
     set_languages(tokenizer, source, target)
     labels = list(tokenizer(text_target="")["input_ids"])
-    special = {tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.sep_token_id, tokenizer.cls_token_id}
-    (token_id,) = set(labels) - special
+    end = tokenizer.eos_token_id
+    if len(labels) != 2 or end not in labels:
+        layout = " ".join(tokenizer.convert_ids_to_tokens(labels))
+        raise ModelError(
+            f"the tokenizer of this checkpoint puts the tokens {layout!r} around a target; supported are a language token and "
+            "an end token"
+        )
     # The legacy layout of NLLB has the language after the end token, but NLLB's decoder was trained with the language first.
     is_legacy = getattr(tokenizer, "legacy_behaviour", False)
-    return LanguageToken(int(token_id), starts_decoder=labels[-1] == token_id and not is_legacy)
+    token_id = labels[0] if labels[1] == end else labels[1]
+    return LanguageToken(int(token_id), starts_decoder=labels[0] == end and not is_legacy)
 
 
 def set_languages(tokenizer: Any, source: str | None, target: str | None) -> None:

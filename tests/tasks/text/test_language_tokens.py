@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from tokenizers import processors
 
-from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.metrics import translation
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import make_tiny_model
@@ -239,6 +240,30 @@ def test_an_added_language_is_a_language() -> None:
     assert language_names(tokenizer) == ["eng_Latn", "gsw_Latn"]
     token = find_language_token(tokenizer, ("eng_Latn", "gsw_Latn"))
     assert token is not None and token.token_id == tokenizer.convert_tokens_to_ids("gsw_Latn")
+
+
+def test_another_layout_is_refused() -> None:
+    """SeamlessM4T reads </s> LANG X </s>."""
+    vocab = {token: i for i, token in enumerate([*SPECIAL, "a"])}
+
+    class Other(transformers.NllbTokenizer):
+        def set_tgt_lang_special_tokens(self, lang: str) -> None:
+            tokens = [self.eos_token, lang]
+            ids = [(token, self.convert_tokens_to_ids(token)) for token in tokens]
+            self._tokenizer.post_processor = processors.TemplateProcessing(
+                single=[*tokens, "$A", self.eos_token], special_tokens=ids
+            )
+
+    with pytest.raises(ModelError, match="puts the tokens '</s> zho_Hans </s>' around a target"):
+        find_language_token(Other(vocab=vocab, merges=[]), ("eng_Latn", "zho_Hans"))
+
+
+def test_a_checkpoint_without_a_start_token_needs_none_when_the_language_starts_the_decoder(folder_of: Any) -> None:
+    tokenizer = load_tokenizer(folder_of("mbart"))
+    settings = TASK.settings(source_language="en_XX", target_language="ro_RO")
+    config = transformers.MBartConfig(decoder_start_token_id=None)
+    schema = TASK.find_schema(settings, [], None, Pretrained("encoder-decoder", config, tokenizer))
+    assert schema.decoder_start_token_id == schema.language_token_id == tokenizer.convert_tokens_to_ids("ro_RO")
 
 
 def test_summarization_takes_a_language_for_documents_and_summaries(folder_of: Any) -> None:

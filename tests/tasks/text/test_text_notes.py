@@ -1,10 +1,14 @@
 """Notes on texts that the prefix, the prompt or the tokenizer changes."""
 
+import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ft_toolkit.api import load
 from ft_toolkit.models.pretrained import load_tokenizer, read_pretrained
 from ft_toolkit.tasks import find_tasks
 
@@ -74,3 +78,22 @@ def test_targets_that_the_tokenizer_changes(tiny: Any) -> None:
     )
     assert "'The Lamp is broken' becomes 'the lamp is broken'" in note
     assert notes("summarization", tiny("t5"), pairs, max_target_length=20) == []
+
+
+def test_a_loaded_model_warns_of_a_doubled_prefix(tiny: Any, tmp_path: Path) -> None:
+    folder, task = tmp_path / "model", TASKS["summarization"]
+    shutil.copytree(tiny("t5"), folder)
+    settings = task.settings(max_target_length=4)
+    schema = task.find_schema(settings, [], None, read_pretrained(folder, load_tokenizer(folder)))
+    contract = {
+        "task": "summarization",
+        "schema": asdict(schema),
+        "settings": {"name": "summarization"},
+        "max_length": 32,
+    }
+    contract |= {"mixed_precision": "no", "tokens_per_batch": 512, "base_model": None}
+    (folder / "inference.json").write_text(json.dumps(contract), encoding="utf-8")
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 texts begin with 'summarize:' already, and task.prefix adds it again"
+    ):
+        assert len(load(folder)(["summarize: the lamp", "the lamp"])) == 2
