@@ -124,8 +124,9 @@ def _load(draft: DraftRecipe, n_rows: int, tasks: Mapping[str, Task]) -> tuple[D
         except EmptySplitError:
             continue
     raise DataError(
-        f"{draft.files['train']}: {n_rows} rows are too few to hold out validation and test rows; collect more rows, or name "
-        "files for the splits: ftk init TRAIN VALIDATION TEST"
+        f"{draft.files['train']}: {n_rows:,} row{'' if n_rows == 1 else 's'}, too few to hold out validation and test rows "
+        "(equal rows and rows of a group stay in one split). Collect more rows, or name files for the splits: "
+        "ftk init TRAIN VALIDATION TEST"
     )
 
 
