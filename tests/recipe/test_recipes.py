@@ -1,6 +1,8 @@
 """Every shipped recipe loads, names its command, and runs in smoke mode without the network."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -12,6 +14,16 @@ from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 
 RECIPES = sorted(shipped("recipes").rglob("*.yaml"))
+
+
+def smoke_parameters() -> Iterator[Any]:
+    """Yield every recipe; all but the first one of each task and method are slow tests."""
+    covered: set[tuple[str, str]] = set()
+    for path in RECIPES:
+        loaded = load_recipe(path, [], find_tasks())
+        key = (loaded.task.name, loaded.recipe.method.name)
+        yield pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if key in covered else [])
+        covered.add(key)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -28,7 +40,8 @@ def test_it_loads_and_its_card_serves_the_task(path: Path) -> None:
     load_card(loaded.recipe.data.card).for_task(loaded.task.name)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.trains
+@pytest.mark.parametrize("path", list(smoke_parameters()))
 def test_smoke_run(path: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["run", str(path), "--smoke", "--output", str(tmp_path / "run")])
     assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
