@@ -146,6 +146,10 @@ class Calibration(Record):
     """Calibration of a classifier's probabilities and the value of its confidence."""
 
     temperature: float
+    temperature_low: float | None = Field(
+        default=None, description="Lower end of the temperature's 95% interval; only for the rows that chose it"
+    )
+    temperature_high: float | None = Field(default=None, description="Upper end of this interval")
     fitted_here: bool = Field(description="Whether the temperature was chosen on these rows")
     claims: str
     ece: CalibrationErrorChange

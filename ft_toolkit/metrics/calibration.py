@@ -22,6 +22,9 @@ _NEAREST = 1e-6
 # The smallest probability before taking a logarithm.
 _TINY = 1e-300
 _GOLDEN = (math.sqrt(5) - 1) / 2
+# Half the 95% point of the chi-square distribution with 1 degree of freedom.
+_HALF_CHI_SQUARE_95 = 1.9207
+_BISECTIONS = 40
 
 
 def probabilities_of(logits: Array, *, multi_label: bool, temperature: float = 1.0) -> Array:
@@ -33,12 +36,18 @@ def probabilities_of(logits: Array, *, multi_label: bool, temperature: float = 1
     return np.asarray(exponents / exponents.sum(axis=1, keepdims=True))
 
 
-def at_temperature_1(probabilities: Array, temperature: float, *, multi_label: bool) -> Array:
-    """Return the probabilities without temperature scaling: the inverse of the division in `probabilities_of`."""
+def logits_of(probabilities: Array, *, multi_label: bool) -> Array:
+    """Return logits with these probabilities: the inverse of `probabilities_of` at temperature 1."""
     if multi_label:
         inside = np.clip(probabilities, _NEAREST, 1 - _NEAREST)
-        return probabilities_of(np.log(inside / (1 - inside)) * temperature, multi_label=True)
-    return probabilities_of(np.log(np.maximum(probabilities, _TINY)) * temperature, multi_label=False)
+        return np.asarray(np.log(inside / (1 - inside)))
+    return np.asarray(np.log(np.maximum(probabilities, _TINY)))
+
+
+def at_temperature_1(probabilities: Array, temperature: float, *, multi_label: bool) -> Array:
+    """Return the probabilities without temperature scaling: the inverse of the division in `probabilities_of`."""
+    logits = logits_of(probabilities, multi_label=multi_label) * temperature
+    return probabilities_of(logits, multi_label=multi_label)
 
 
 def fit_temperature(logits: Array, truth: Array) -> float:
@@ -51,10 +60,39 @@ def fit_temperature(logits: Array, truth: Array) -> float:
     """
     if len(truth) < MINIMUM_ROWS:
         return 1.0
-    multi_label = truth.ndim == 2
+    cost = _temperature_cost(logits, truth)
+    low, high = map(math.log, TEMPERATURES)
+    # The cost may have several minima: a grid finds the lowest valley, a golden-section search its minimum.
+    grid = np.linspace(low, high, 61).tolist()
+    best = min(range(len(grid)), key=lambda i: cost(grid[i]))
+    return round(math.exp(_minimum(cost, grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])), 4)
+
+
+def temperature_interval(logits: Array, truth: Array, temperature: float) -> tuple[float, float]:
+    """Return the 95% likelihood-ratio interval of a temperature that `fit_temperature` found on these examples (Wilks 1938).
+
+    It holds the temperatures whose cost is at most 1.92 above the minimum, and is cut off at the ends of TEMPERATURES.
+    """
+    cost, fitted = _temperature_cost(logits, truth), math.log(temperature)
+    most = cost(fitted) + _HALF_CHI_SQUARE_95
+    ends = []
+    for limit in map(math.log, TEMPERATURES):
+        inside, outside = fitted, limit
+        if cost(limit) <= most:
+            inside = limit
+        for _ in range(_BISECTIONS):
+            middle = (inside + outside) / 2
+            inside, outside = (middle, outside) if cost(middle) <= most else (inside, middle)
+        ends.append(math.exp(inside))
+    return ends[0], ends[1]
+
+
+def _temperature_cost(logits: Array, truth: Array) -> Callable[[float], float]:
+    """Return the negative log-likelihood with the prior, as a function of the logarithm of the temperature."""
+    logits, multi_label = logits.astype(np.float64), truth.ndim == 2
 
     def cost(logarithm: float) -> float:
-        scaled = logits.astype(np.float64) / math.exp(logarithm)
+        scaled = logits / math.exp(logarithm)
         if multi_label:
             loss = float(np.logaddexp(0, np.where(truth == 1, -scaled, scaled)).sum())
         else:
@@ -63,11 +101,7 @@ def fit_temperature(logits: Array, truth: Array) -> float:
             loss = float((log_sum - scaled[np.arange(len(truth)), truth]).sum())
         return loss + logarithm**2 / 2
 
-    low, high = map(math.log, TEMPERATURES)
-    # The cost may have several minima: a grid finds the lowest valley, a golden-section search its minimum.
-    grid = np.linspace(low, high, 61).tolist()
-    best = min(range(len(grid)), key=lambda i: cost(grid[i]))
-    return round(math.exp(_minimum(cost, grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)])), 4)
+    return cost
 
 
 def _minimum(cost: Callable[[float], float], low: float, high: float) -> float:

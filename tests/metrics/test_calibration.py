@@ -40,6 +40,28 @@ def test_the_temperature_is_where_the_likelihood_with_its_prior_is_highest(sever
     assert c.fit_temperature(logits, truth) == pytest.approx(np.exp(best.x), abs=2e-3)
 
 
+@pytest.mark.parametrize("several", [False, True])
+def test_the_interval_of_the_temperature_is_that_of_the_likelihood_ratio(several):
+    logits, truth = sample(several, n=300, sharpness=2.0)
+    fitted = c.fit_temperature(logits, truth)
+
+    def cost(temperature):
+        probabilities = c.probabilities_of(logits, multi_label=several, temperature=temperature)
+        losses = c.log_losses(probabilities, truth).sum() * (logits.shape[1] if several else 1)
+        return losses + np.log(temperature) ** 2 / 2
+
+    low, high = c.temperature_interval(logits, truth, fitted)
+    assert low < fitted < high and low < 2.0 < high
+    for end in (low, high):
+        assert cost(end) - cost(fitted) == pytest.approx(1.9207, abs=1e-3)
+
+
+def test_the_interval_of_the_temperature_ends_at_the_range_of_the_temperature():
+    logits, truth = np.tile([[9.0, 0.0]], (5000, 1)), np.ones(5000, int)
+    low, high = c.temperature_interval(logits, truth, c.fit_temperature(logits, truth))
+    assert high == pytest.approx(c.TEMPERATURES[1], rel=1e-3) and 1 < low < high
+
+
 def test_a_model_that_is_always_right_is_not_made_certain():
     logits = np.tile([[2.0, 0.0]], (100, 1))
     temperature = c.fit_temperature(logits, np.zeros(100, int))

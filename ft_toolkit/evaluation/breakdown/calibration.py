@@ -42,6 +42,7 @@ def calibration(
     }
     record: dict[str, Any] = {
         "temperature": temperature,
+        **_temperature_ends(before, truth, temperature, fitted_here=fitted_here),
         "fitted_here": fitted_here,
         "claims": "decisions on a label" if truth.ndim == 2 else "predictions",
     }
@@ -53,6 +54,15 @@ def calibration(
     confidence, correct = _confidence(after, answers, truth)
     record["bins"] = {side: side_scores.bins() for side, side_scores in sides.items()}
     return record | _abstaining(confidence, correct, drawn)
+
+
+def _temperature_ends(before: Array, truth: Array, temperature: float, *, fitted_here: bool) -> dict[str, float | None]:
+    """Return the 95% interval of a temperature that was fitted to these rows; no interval (None) for any other one."""
+    if not fitted_here or len(truth) < c.MINIMUM_ROWS:
+        return {"temperature_low": None, "temperature_high": None}
+    logits = c.logits_of(before, multi_label=truth.ndim == 2)
+    low, high = c.temperature_interval(logits, truth, temperature)
+    return {"temperature_low": low, "temperature_high": high}
 
 
 class _CalibrationScores:

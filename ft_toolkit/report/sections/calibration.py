@@ -43,6 +43,21 @@ def _where_it_is(run: RunFiles) -> str:
     return " It is in inference.json only: transformers alone gives the probabilities without it."
 
 
+def _temperature_sentence(run: RunFiles, temperature: float) -> str:
+    """Return a sentence on the temperature with its interval, if a split of the run chose it, and on what it shows."""
+    low = high = None
+    for scores in run.results.scores.values():
+        if scores.calibration is not None and scores.calibration.temperature_low is not None:
+            low, high = scores.calibration.temperature_low, scores.calibration.temperature_high
+    finding = "underconfident" if temperature < 1 else "overconfident"
+    text = f"Logits are divided by a temperature of {temperature:.3g}"
+    if low is not None and high is not None:
+        text += f" (95% interval {low:.3g} to {high:.3g})"
+        if low <= 1 <= high:
+            finding = f"not significantly {finding}"
+    return f"{text}, chosen on the validation rows, where the model was {finding}."
+
+
 def calibration_sentences(run: RunFiles, split: str) -> list[str]:
     """Return sentences on the temperature and on the calibration error; none without calibration."""
     scores = run.results.scores[split]
@@ -52,10 +67,9 @@ def calibration_sentences(run: RunFiles, split: str) -> list[str]:
     temperature, error = calibration.temperature, calibration.ece.after
     sentences = []
     if abs(temperature - 1) >= _TEMPERATURE_TOLERANCE:
-        finding = "underconfident" if temperature < 1 else "overconfident"
         sentences.append(
-            f"Logits are divided by a temperature of {temperature:.3g}, chosen on the validation rows, where the model was "
-            f"{finding}. The temperature changes probabilities, not the predicted label.{_where_it_is(run)}"
+            f"{_temperature_sentence(run, temperature)} The temperature changes probabilities, not the predicted label."
+            f"{_where_it_is(run)}"
         )
     if calibration.fitted_here:
         sentences.append("The temperature was chosen on these rows, so these calibration scores are optimistic.")
