@@ -20,6 +20,10 @@ _EXCLUSIVE: dict[KeyPath, KeyPath] = {
 }
 
 
+# Names of columns may hold any character, such as '#1 String', which is a comment in YAML.
+_COLUMNS: KeyPath = ("data", "columns")
+
+
 @dataclass
 class Document:
     """The unchecked values of a recipe file and of the command line."""
@@ -78,7 +82,7 @@ class Document:
         """Set one key to a YAML value; return the mistake if the value or a key above it does not allow this."""
         dotted = ".".join(keys)
         try:
-            value = parse_value(text)
+            value = _parse_column(text) if keys[:-1] == _COLUMNS else parse_value(text)
         except YamlError as error:
             return [Mistake(COMMAND_LINE, dotted, f"'{text}' is not a YAML value: {error.problem}")]
         parent = self.values
@@ -100,6 +104,16 @@ class Document:
         self.sources[keys] = COMMAND_LINE
         self.overridden.append(keys)
         return []
+
+
+def _parse_column(text: str) -> Any:
+    """Return the name of a column, or a list of names. What is no YAML text or list is the name as it is written."""
+    try:
+        value = parse_value(text)
+    except YamlError:
+        return text
+    is_value = isinstance(value, (str, list)) or text.strip() in ("null", "")
+    return value if is_value else text
 
 
 def read_document(path: Path) -> Document:

@@ -492,3 +492,23 @@ def test_a_data_set_on_the_hub_excludes_a_card(tmp_path):
     assert (loaded.recipe.data.card, loaded.recipe.data.hub) == (None, "a/b@v1")
     with pytest.raises(RecipeError, match=r"data\.hub: found 'a/b/c'; a Hub id is required"):
         load_recipe(path, ["training.examples_per_batch=2", "data.hub=a/b/c"], TASKS)
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("#1 String", "#1 String"),
+        ("2", "2"),
+        ("a: b", "a: b"),
+        ("@x", "@x"),
+        ("yes", "yes"),
+        ("'#1'", "#1"),
+        ("[a, b]", ["a", "b"]),
+        ("Text (en)", "Text (en)"),
+    ],
+)
+def test_the_name_of_a_column_on_the_command_line_may_hold_any_character(tmp_path, text, column):
+    path = tmp_path / "r.yaml"
+    path.write_text("task: text_classification\nmodel: {name: x}\ndata: {train: x.csv, validation: x.csv}\n")
+    loaded = load_recipe(path, ["training.examples_per_batch=2", f"data.columns.label={text}"], TASKS)
+    assert loaded.recipe.data.columns == {"label": column}
