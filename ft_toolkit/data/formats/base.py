@@ -1,14 +1,14 @@
 """The definition of a file format, and the open file that its reader gets."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.characters import has_lone_surrogate
-from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.encoding import Decoded, decode
 from ft_toolkit.recipe.reading import Reading
@@ -118,3 +118,14 @@ def check_characters(value: Any, text: str, where: str) -> None:
 
 # A column of a task -> the column of the file that holds it under another name.
 Aliases = Mapping[str, str]
+
+
+def named_columns(fields: Sequence[str], source: Source) -> list[str]:
+    """Return the names of the columns of a table, without white space around them; columns without a name are numbered."""
+    header = [field.strip() for field in fields]
+    if header.count("") < 2:
+        return header
+    numbered = [name or f"column_{number}" for number, name in enumerate(header, 1)]
+    unnamed = [name for name, found in zip(numbered, header, strict=True) if not found]
+    source.notes.append(f"columns without a name are called {one_of(unnamed)}")
+    return numbered

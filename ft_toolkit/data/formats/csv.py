@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from ft_toolkit.core.errors import DataError, one_of
-from ft_toolkit.data.formats.base import Format, RawRows, Source
+from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
 
 DELIMITER_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEPARATOR_LINE = re.compile("sep=(.)\r?\n?", re.IGNORECASE)
@@ -124,7 +124,7 @@ def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iter
         first = source.reading.column_names or next((fields for fields in reader if fields), None)
         if not first:
             raise DataError(f"{name}: the file is empty; the first line must hold the column names")
-        header = _named(first, source)
+        header = named_columns(first, source)
         if len(set(header)) < len(header):
             raise DataError(f"{name}:1: duplicate column name in the header: {one_of(header)}; {NO_HEADER}")
         start = reader.line_num + 1  # a quoted field may span lines: report the line where the record starts
@@ -140,17 +140,6 @@ def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iter
         raise DataError(f"{name}:{reader.line_num + n_skipped}: {error}") from None
     if n_repeated:
         source.notes.append(f"lines that repeat the header were left out: {n_repeated}")
-
-
-def _named(fields: list[str], source: Source) -> list[str]:
-    """Return the names of the columns without white space around them; several columns without a name are numbered."""
-    header = [field.strip() for field in fields]
-    if header.count("") < 2:
-        return header
-    numbered = [name or f"column_{number}" for number, name in enumerate(header, 1)]
-    unnamed = [name for name, found in zip(numbered, header, strict=True) if not found]
-    source.notes.append(f"columns without a name are called {one_of(unnamed)}")
-    return numbered
 
 
 def _wrong_width(where: str, fields: list[str], header: list[str], delimiter: str, *, quotes: bool) -> str:

@@ -3,10 +3,18 @@
 import datetime
 import io
 import zipfile
+import zlib
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
-from ft_toolkit.data.formats.base import Format, RawRows, Source
+from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
+
+# What openpyxl raises for damaged files.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, OSError, EOFError,
+    NotImplementedError, RuntimeError,
+)  # fmt: skip
 
 
 def read(source: Source) -> RawRows:
@@ -23,9 +31,18 @@ def read(source: Source) -> RawRows:
         ) from None
     try:
         book = openpyxl.load_workbook(io.BytesIO(source.data), read_only=True, data_only=True)
-    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
-        raise DataError(f"{source.name}: not a readable Excel file: {error}") from None
+        cells = _cells(book, source)
+    except (InvalidFileException, *_DAMAGE) as error:
+        problem = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"{source.name}: not a readable Excel file: {problem}") from None
+    return _rows([row for row in cells if any(value is not None for value in row)], source)
+
+
+def _cells(book: Any, source: Source) -> list[list[Any]]:
+    """Return the values of the chosen sheet. Raises DataError, and an error of `_DAMAGE` for a damaged file."""
     names = book.sheetnames
+    if not names:
+        raise DataError(f"{source.name}: the workbook has no sheet")
     name = source.reading.sheet or names[0]
     if name not in names:
         raise DataError(f"{source.name}: no sheet '{name}'; it has {one_of(names)}.{did_you_mean(name, names)}")
@@ -35,7 +52,7 @@ def read(source: Source) -> RawRows:
         )
     cells = [list(row) for row in book[name].iter_rows(values_only=True)]
     book.close()
-    return _rows([row for row in cells if any(value is not None for value in row)], source)
+    return cells
 
 
 def _rows(cells: list[list[Any]], source: Source) -> RawRows:
@@ -43,11 +60,11 @@ def _rows(cells: list[list[Any]], source: Source) -> RawRows:
         return []
     width = max(len(row) - next((i for i, value in enumerate(reversed(row)) if value is not None), 0) for row in cells)
     names = source.reading.column_names
-    header = names or [str(value) if value is not None else "" for value in cells[0][:width]]
+    header = names or named_columns([str(value) if value is not None else "" for value in cells[0][:width]], source)
     if len(set(header)) < len(header):
         raise DataError(
-            f"{source.name}:1: duplicate or empty names of columns: {one_of(header)}; name every column, or if the sheet "
-            "has no names, set data.reading.column_names=[NAME, ...]"
+            f"{source.name}:1: duplicate names of columns: {one_of(header)}; rename them, or if the sheet has no names, "
+            "set data.reading.column_names=[NAME, ...]"
         )
     if width > len(header):
         raise DataError(f"{source.name}: a row has {width} cells, but there are {len(header)} names of columns")

@@ -47,7 +47,7 @@ def read_spans(value: Any) -> list[dict[str, Any]] | None:
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
     if isinstance(value, Mapping):
         value = _rows_of_lists(value)

@@ -21,3 +21,8 @@ def test_several_choices_are_a_list_and_a_text_may_be_annotated_twice(write_file
     table = read_table(write_file("a.json", json.dumps(rows)))
     assert [row["label"] for row in table.rows] == [["a", "b"], "a"]
     assert any("1 rows annotate a text that another row" in note for note in table.notes)
+
+
+def test_a_text_that_begins_like_nested_json_is_a_text(write_file):
+    text = "[" * 100_000
+    assert read_table(write_file("a.csv", f"text,label\n{text},a\n")).rows == [{"text": text, "label": "a"}]
