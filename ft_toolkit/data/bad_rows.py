@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ _SHOWN_KINDS = 5
 # A name of a file that occurs in no message.
 _ONE_ROW = "\0"
 _LOCATION = re.compile(rf"{_ONE_ROW}: row 1(?: \(id .*?\))?:? ")
+_ROW_NAME = re.compile(r"^row \S+: ")
 
 # (rows, location for messages) -> (rows in the form of the task, notes). Raises DataError; a message about a row begins with
 # "LOCATION: row N".
@@ -30,12 +31,16 @@ Policy = Literal["error", "skip"]
 
 @dataclass(frozen=True)
 class NumberedRows:
-    """Rows of a split, their numbers in the file from 1, and the file."""
+    """Rows of a split, their numbers in the file from 1 (or their ids), and the file."""
 
     rows: Rows
-    numbers: Sequence[int]
+    numbers: Sequence[int | str]
     origin: str
     split: SplitName
+
+    def part(self, part: slice) -> "NumberedRows":
+        """Return some of the rows."""
+        return replace(self, rows=self.rows[part], numbers=self.numbers[part])
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ class BadRow:
     """A row that the task cannot read, its number in the file, and the problem."""
 
     split: SplitName
-    number: int
+    number: int | str
     row: Row
     problem: str
 
@@ -86,17 +91,36 @@ def read_good_rows(rows: NumberedRows, read: Read, policy: Policy | None = None)
     return ReadRows(read_rows, [note, *notes], bad)
 
 
-def _find_bad_rows(rows: NumberedRows, read: Read) -> list[BadRow]:
-    """Return the rows that cannot be read alone. Other errors are about all rows together."""
-    bad = []
-    for row, number in zip(rows.rows, rows.numbers, strict=True):
-        try:
-            read([row], _ONE_ROW)
-        except DataError as error:
-            problem, n_locations = _LOCATION.subn("", str(error), count=1)
-            if n_locations:
-                bad.append(BadRow(rows.split, number, row, problem))
-    return bad
+def refuse_rows(
+    rows: Rows, check: Callable[[Rows], object], origin: str, split: SplitName, error: DataError
+) -> DataError:
+    """Return the error for rows that `check` refuses: `error` for one row, otherwise one that names all of them.
+
+    `check` raises DataError with a message that begins with "row NAME: ". Rows are named by their ids.
+    """
+    numbered = NumberedRows(rows, [row.get("id", number) for number, row in enumerate(rows, 1)], origin, split)
+    bad = _find_bad_rows(numbered, lambda part, where: check(part), _ROW_NAME)
+    return DataError(_describe(bad, numbered, None) if len(bad) > 1 else f"{origin}: {error}")
+
+
+def _find_bad_rows(
+    rows: NumberedRows, read: Callable[[Rows, str], object], location: re.Pattern[str] = _LOCATION
+) -> list[BadRow]:
+    """Return the rows that cannot be read alone. Other errors are about all rows together.
+
+    Parts of the rows that can be read are not searched: the time grows with the number of bad rows.
+    """
+    try:
+        read(rows.rows, _ONE_ROW)
+    except DataError as error:
+        if len(rows.rows) > 1:
+            middle = len(rows.rows) // 2
+            parts = (slice(None, middle), slice(middle, None))
+            return [bad for part in parts for bad in _find_bad_rows(rows.part(part), read, location)]
+        problem, n_locations = location.subn("", str(error), count=1)
+        if n_locations:
+            return [BadRow(rows.split, rows.numbers[0], rows.rows[0], problem)]
+    return []
 
 
 def _describe(bad: Sequence[BadRow], rows: NumberedRows, policy: Policy | None) -> str:

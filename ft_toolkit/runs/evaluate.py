@@ -13,6 +13,7 @@ from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.run_folder import PREDICTIONS, claim
 from ft_toolkit.core.run_records import EvaluationResults, read_results, write_results
 from ft_toolkit.data.audit import audit
+from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import FileColumns, TrainedColumns
 from ft_toolkit.data.groups import GroupColumn
@@ -170,7 +171,13 @@ def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Feat
     try:
         return model.predict_split(rows)
     except DataError as error:
-        raise DataError(f"{origin}: {error}") from None
+        raise refuse_rows(
+            rows,
+            lambda part: model.task.encode(part, model.tokenizer, model.schema, model.max_length),
+            origin,
+            "test",
+            error,
+        ) from None
 
 
 def _check_robustness(

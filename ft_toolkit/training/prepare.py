@@ -8,6 +8,7 @@ from typing import Any
 from ft_toolkit.core.environment import multiplies_bfloat16, use_cpu
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data.audit import audit
+from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.selection import SELECTION, Selector
@@ -221,7 +222,10 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
         try:
             features[name] = task.encode(rows, tokenizer, schema, recipe.data.max_length)
         except DataError as error:
-            raise DataError(f"{data.origin[name]} ({name}): {error}") from None
+            origin = f"{data.origin[name]} ({name})"
+            raise refuse_rows(
+                rows, lambda part: task.encode(part, tokenizer, schema, recipe.data.max_length), origin, name, error
+            ) from None
     recipe = recipe.model_copy(update={"training": _with_precision(recipe.training, pretrained.config)})
     metrics = applicable_metrics(task, recipe.task, schema)
     selection = recipe.evaluation.metric_for_best_model

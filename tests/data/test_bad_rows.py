@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.bad_rows import write_skipped_rows
+from ft_toolkit.data.bad_rows import refuse_rows, write_skipped_rows
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
@@ -128,3 +128,25 @@ def test_blank_texts_are_no_bad_rows_beside_others(load):
 def test_a_problem_of_the_whole_file_is_reported_as_it_is(load):
     with pytest.raises(DataError, match="all rows are blank"):
         load("language_modelling", [{"text": " "}] * 20, on_bad_rows="skip")
+
+
+def test_rows_that_a_later_check_refuses_are_named_together_by_their_ids():
+    rows = [{"id": f"q{i}", "label": "abc"[i % 3]} for i in range(40)]
+    calls = 0
+
+    def check(part):
+        nonlocal calls
+        calls += 1
+        for number, row in enumerate(part, 1):
+            if row["id"] in ("q7", "q9", "q30"):
+                raise DataError(f"row {number}: unknown label {row['label']!r}; known: x")
+
+    error = refuse_rows(rows, check, "test.csv (test)", "test", DataError("row 8: unknown label 'b'; known: x"))
+    assert str(error).splitlines() == [
+        "test.csv (test): 3 of 40 rows cannot be read, rows q7, q9, q30",
+        "  3 rows, such as row q7: unknown label 'b'; known: x",
+        "Correct them",
+    ]
+    assert calls < 45
+    one = refuse_rows(rows[:8], check, "test.csv (test)", "test", DataError("row 8: unknown label 'b'; known: x"))
+    assert str(one) == "test.csv (test): row 8: unknown label 'b'; known: x"
