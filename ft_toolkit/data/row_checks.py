@@ -45,7 +45,7 @@ def check_rows(
     counts = label_counts(data, task, settings)
     return [
         *_text_warnings(data, task, has_labels=bool(counts)),
-        *_label_warnings(counts, task, settings, sum(map(len, data.splits.values()))),
+        *_label_warnings(counts, data, task, settings),
         *_column_warnings(data, task, settings, table, columns),
     ]
 
@@ -79,13 +79,15 @@ def _text_warnings(data: LoadedData, task: Task, *, has_labels: bool) -> list[st
 
 
 def _label_warnings(
-    counts: Mapping[str, Mapping[str, int]], task: Task, settings: TaskSettings, n_rows: int
+    counts: Mapping[str, Mapping[str, int]], data: LoadedData, task: Task, settings: TaskSettings
 ) -> list[str]:
     if not counts:
         return []
+    n_rows = sum(map(len, data.splits.values()))
+    held_out = {name for row in data.label_rows or () for name in task.labels_of(row, settings)}  # load_data notes them
     totals = {name: sum(splits.values()) for name, splits in counts.items()}
     warnings = []
-    if unknown := [name for name, splits in counts.items() if not splits["train"]]:
+    if unknown := [name for name, splits in counts.items() if not splits["train"] and name not in held_out]:
         warnings.append(
             f"{_count(len(unknown), 'label')} without a training row: {one_of(unknown, limit=5)}. 'ftk run' refuses such rows "
             "unless task.labels names the labels"

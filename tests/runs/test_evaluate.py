@@ -151,6 +151,26 @@ def test_the_column_names_and_settings_of_the_run_are_the_defaults(classifier: P
         evaluate(classifier / "run", str(classifier / "test.jsonl"), output=tmp_path / "e")
 
 
+def test_numbers_for_names_that_nothing_orders_are_refused(classifier: Path, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"review": "fine", "stars": 1}\n')
+    with pytest.raises(
+        DataError, match=r"rows.jsonl \(test\): row 1: label '1' is a number, but the labels are the names"
+    ):
+        evaluate(classifier / "run", str(rows), output=tmp_path / "e")
+    model = tmp_path / "model"
+    shutil.copytree(classifier / "run" / "model", model)
+    contract = json.loads((model / "inference.json").read_text())
+    contract["settings"]["labels"] = contract["schema"]["labels"]  # as if the run had set task.labels
+    (model / "inference.json").write_text(json.dumps(contract))
+    display = evaluate(model, str(rows), output=tmp_path / "f")
+    assert any(
+        "numbers are positions in the training run (task.labels): 0 = " in n for n in display["data"]["warnings"]
+    )
+    records = [json.loads(line) for line in (tmp_path / "f" / "predictions.jsonl").read_text().splitlines()]
+    assert records[0]["gold"] == contract["schema"]["labels"][1]
+
+
 def test_rows_that_do_not_fit_are_refused_with_the_reason(classifier: Path, tmp_path: Path) -> None:
     rows = tmp_path / "rows.jsonl"
     rows.write_text('{"review": "fine", "stars": "prase", "body": "x"}\n')
