@@ -229,7 +229,7 @@ def load_model(
     else:
         model, missing = load_weights(folder, auto_class, config)
         labels = task.model_kwargs(schema).get("id2label", {})
-        if not missing and has_other_labels(_config(folder), labels, task.defined_labels(None, schema)):
+        if not missing and has_other_labels(_config(folder), labels, task.defined_labels(schema)):
             missing = renew_output_layer(model, auto_class, config, seed)
     for (
         name,

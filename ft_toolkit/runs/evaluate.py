@@ -123,7 +123,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
     columns = SplitColumns(
         request.columns,
         TrainedColumns(defaults.columns, defaults.card_columns),
-        model.task.defined_labels(model.settings, model.schema),
+        model.task.defined_labels(model.schema),
         request.label_separator or defaults.label_separator,
         request.slices,
         group,

@@ -320,9 +320,8 @@ class Task:
     load_schema: Callable[[Mapping[str, Any]], Any]
     # schema -> label names; empty for a task without labels.
     labels: Callable[[Any], tuple[str, ...]] = lambda schema: ()
-    # (settings or None, schema) -> the label names, if something defined their order; None for names that were sorted. Schemas
-    # of earlier versions do not have all that the settings have.
-    defined_labels: Callable[[Any, Any], DefinedLabels | None] = lambda settings, schema: None
+    # schema -> the label names, if something defined their order; None for names that were sorted.
+    defined_labels: Callable[[Any], DefinedLabels | None] = lambda schema: None
 
     # ---- Model -----------------------------------------------------------------------------------------------------------
     # The transformers Auto class per kind of checkpoint. Other kinds are refused.

@@ -34,7 +34,7 @@ from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
-from ft_toolkit.tasks.text.labels import label_name
+from ft_toolkit.tasks.text.labels import EARLIER_ORDER, label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
 from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
@@ -76,7 +76,9 @@ class Schema:
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
     """Rebuild a schema from its JSON form."""
-    return Schema(tuple(values["labels"]), values["stride"], values["tagged_token"], values.get("label_order"))
+    return Schema(
+        tuple(values["labels"]), values["stride"], values["tagged_token"], values.get("label_order", EARLIER_ORDER)
+    )
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:
@@ -104,10 +106,11 @@ def chosen_types(settings: Settings, defined: DefinedLabels | None) -> DefinedLa
     return None if defined is None else replace(defined, names=tuple(map(label_name, types_of_tags(defined.names))))
 
 
-def defined_labels(settings: Settings | None, schema: Schema) -> DefinedLabels | None:
+def defined_labels(schema: Schema) -> DefinedLabels | None:
     """Return the entity types of a model, if something defined their order."""
-    order = "task.labels" if settings is not None and settings.labels is not None else schema.label_order
-    return None if order is None else DefinedLabels(schema.labels, f"the training run ({order})")
+    if schema.label_order is None:
+        return None
+    return DefinedLabels(schema.labels, f"the training run ({schema.label_order})")
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:

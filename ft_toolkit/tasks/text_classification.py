@@ -43,6 +43,7 @@ from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_cells import read_label_column
 from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
 from ft_toolkit.tasks.text.labels import (
+    EARLIER_ORDER,
     ProblemType,
     check_labels,
     distinct_names,
@@ -100,7 +101,7 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
         values["threshold"],
         values["long_texts"],
         values.get("temperature", 1.0),
-        values.get("label_order"),
+        values.get("label_order", EARLIER_ORDER),
     )
 
 
@@ -117,12 +118,11 @@ def chosen_labels(settings: Settings, defined: DefinedLabels | None) -> DefinedL
     return None if defined is None else replace(defined, names=tuple(map(label_name, defined.names)))
 
 
-def defined_labels(settings: Settings | None, schema: Schema) -> DefinedLabels | None:
+def defined_labels(schema: Schema) -> DefinedLabels | None:
     """Return the labels of a model, if something defined their order."""
-    order = "task.labels" if settings is not None and settings.labels is not None else schema.label_order
-    if order is None or schema.problem_type == "regression":
+    if schema.label_order is None or schema.problem_type == "regression":
         return None
-    return DefinedLabels(schema.labels, f"the training run ({order})")
+    return DefinedLabels(schema.labels, f"the training run ({schema.label_order})")
 
 
 def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, list[str]]:

@@ -161,7 +161,7 @@ def test_numbers_for_names_that_nothing_orders_are_refused(classifier: Path, tmp
     model = tmp_path / "model"
     shutil.copytree(classifier / "run" / "model", model)
     contract = json.loads((model / "inference.json").read_text())
-    contract["settings"]["labels"] = contract["schema"]["labels"]  # as if the run had set task.labels
+    contract["schema"]["label_order"] = "task.labels"  # as if the run had set them
     (model / "inference.json").write_text(json.dumps(contract))
     display = evaluate(model, str(rows), output=tmp_path / "f")
     assert any(

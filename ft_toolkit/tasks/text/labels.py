@@ -18,6 +18,8 @@ import numpy as np
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 
+# The order of labels in model folders that do not say what defines it: earlier versions read numbers in this order.
+EARLIER_ORDER = "the order of the model's labels"
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 _INVISIBLE = "\ufeff\u200b\u2060"
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
