@@ -95,10 +95,11 @@ def fine_tune(
     return FineTunedRun(folder)
 
 
-def load(path: str | os.PathLike[str]) -> "LoadedModel":
+def load(path: str | os.PathLike[str], *, base: str | os.PathLike[str] | None = None) -> "LoadedModel":
     """Load a finished model to predict.
 
-    `path` is a run folder, a model folder, or a model on the Hub: owner/name or owner/name@revision. Raises ModelError, or
+    `path` is a run folder, a model folder, or a model on the Hub: owner/name or owner/name@revision. `base` is the folder of
+    an adapter's base model, if it was moved after the training. Raises ModelError, or
     RunFolderError for a damaged folder.
 
         model = ft_toolkit.load("runs/demo")
@@ -108,7 +109,7 @@ def load(path: str | os.PathLike[str]) -> "LoadedModel":
     with quiet_libraries():
         from ft_toolkit.inference.model_folder import LoadedModel  # imports torch
 
-        return LoadedModel(str(path))
+        return LoadedModel(str(path), None if base is None else str(base))
 
 
 class FineTunedRun:

@@ -64,6 +64,10 @@ ReadingOption = Annotated[
         help="How to read the file, such as encoding=cp1251 or delimiter=';' (the settings of data.reading); repeatable.",
     ),
 ]
+BaseOption = Annotated[
+    str | None,
+    typer.Option("--base", metavar="FOLDER", help="The base model of an adapter, if it was moved after the training."),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the results to this file as JSON.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more, such as the speed-ups in use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and results.")]

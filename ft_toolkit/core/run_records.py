@@ -508,6 +508,9 @@ class BaseModelReference(Record):
     name: str
     revision: str | None = None
     sha256: str | None = None
+    weights_sha256: str | None = Field(
+        default=None, description="sha256 of the base model's model.safetensors, to recognize it in another place"
+    )
 
 
 class InferenceContract(FileRecord):

@@ -7,15 +7,13 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
-from ft_toolkit.core.errors import ModelError
+from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.core.hub_names import split_revision
+from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.quiet import quiet_libraries
-from ft_toolkit.core.run_folder import INFERENCE, MODEL, RESULTS, is_local
+from ft_toolkit.core.run_folder import INFERENCE, is_local
 from ft_toolkit.core.run_records import (
-    BaseModelReference,
-    SeedsResults,
     read_contract,
-    read_results,
     write_contract,
 )
 from ft_toolkit.data.columns import TrainedColumns
@@ -23,18 +21,15 @@ from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
 from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.inference.inputs import InputColumns, Inputs, is_single, read_inputs
-from ft_toolkit.models.adapters import carried_modules, load_adapter
+from ft_toolkit.models.adapter_runs import load_adapted
 from ft_toolkit.models.pretrained import (
     download,
-    find_checkpoint,
     kind_of,
     load_saved_config,
     load_tokenizer,
-    read_pretrained,
 )
 from ft_toolkit.models.tokenizer_changes import unknown_token_notes
-from ft_toolkit.models.weights import load_finished, load_weights
-from ft_toolkit.recipe.sections import ModelSection
+from ft_toolkit.models.weights import load_finished
 from ft_toolkit.tasks.base import Features, Rows
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
@@ -49,10 +44,11 @@ class LoadedModel:
         model("Where is my parcel?")
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, base: str | None = None) -> None:
         """Load a run folder, a model folder, or a model on the Hub (owner/name or owner/name@revision).
 
-        Raises ModelError, or RunFolderError for a damaged inference.json.
+        `base` is the place of an adapter's base model, if it was moved after the training. Raises ModelError, or RunFolderError
+        for a damaged inference.json.
         """
         self.folder = folder = model_folder(name)
         self.contract = contract = read_contract(folder)
@@ -61,23 +57,24 @@ class LoadedModel:
         self.max_length = contract.max_length
         self.tokenizer = load_tokenizer(folder)
         processes = inference_device(contract.mixed_precision)
-        self.model = self._load_model(folder, contract.base_model).to(processes.device)
+        self.model = self._load_model(base).to(processes.device)
         shorten_last_block(self.model)
         self._predictor = Predictor(
             processes, self.model, self.task, self.schema, self.tokenizer, contract.tokens_per_batch
         )
 
-    def _load_model(self, folder: Path, base: BaseModelReference | None) -> Any:
-        config = load_saved_config(folder)
-        if base is None:
-            model = load_finished(folder, self.task.auto_class[kind_of(config)], config)
+    def _load_model(self, base: str | None) -> Any:
+        reference = self.contract.base_model
+        if reference is not None:
+            model = load_adapted(self.folder, reference, self.task, base)
+        elif base is not None:
+            raise UsageError(f"{self.folder} is a complete model, which has no base model; remove --base (base=)")
         else:
-            source = find_checkpoint(ModelSection(name=base.name, revision=base.revision, sha256=base.sha256)).folder
-            kind = read_pretrained(source, self.tokenizer).kind  # an encoder may have become an encoder-decoder
-            model, _ = load_weights(source, self.task.auto_class[kind], config, carried=carried_modules(folder))
+            config = load_saved_config(self.folder)
+            model = load_finished(self.folder, self.task.auto_class[kind_of(config)], config)
         if self.task.configure is not None:
-            self.task.configure(model, self.schema)
-        return model if base is None else load_adapter(model, folder)
+            self.task.configure(model if reference is None else model.get_base_model(), self.schema)
+        return model
 
     @overload
     def __call__(
@@ -160,12 +157,7 @@ def model_folder(name: str) -> Path:
                 f"ftk run RECIPE model.name={repo}"
             )
         return folder
-    folder = Path(name)
-    candidates = [folder, folder / MODEL]
-    if (folder / RESULTS).is_file():
-        results = read_results(folder)
-        candidates += [folder / results.best.model] if isinstance(results, SeedsResults) else []
-    for path in candidates:
-        if (path / INFERENCE).is_file():
-            return path
-    raise ModelError(f"{folder}: not the folder of a finished run or model ({INFERENCE} not found)")
+    local = find_model_folder(Path(name))
+    if local is None:
+        raise ModelError(f"{name}: not the folder of a finished run or model ({INFERENCE} not found)")
+    return local

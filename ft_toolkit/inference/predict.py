@@ -47,15 +47,18 @@ def check_output(output: Path | None) -> None:
         raise UsageError(f"{output}: unknown output type '{output.suffix}'; allowed: {one_of(OUTPUT_TYPES)}")
 
 
-def predict(model: str, rows: list[Row | str], columns: dict[str, str], output: Path | None) -> None:
+def predict(
+    model: str, rows: list[Row | str], columns: dict[str, str], output: Path | None, base: str | None = None
+) -> None:
     """Predict and write one record per row, in order: to `output` atomically, or as jsonl to standard output.
 
     Records are written as they are computed; until the last one they are in the file `.NAME.new` beside `output`.
-    `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. Raises UsageError.
+    `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the
+    place of an adapter's base model. Raises UsageError.
     """
     from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
 
-    loaded = LoadedModel(model)
+    loaded = LoadedModel(model, base)
     inputs = loaded.read(rows, columns)
     for note in inputs.notes:
         sys.stderr.write(f"note: {note}; use --column to choose another\n")

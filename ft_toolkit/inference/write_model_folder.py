@@ -13,6 +13,7 @@ from ft_toolkit.core.run_folder import ADAPTER_CONFIG
 from ft_toolkit.core.run_records import BaseModelReference, EvaluationDefaults, InferenceContract, write_contract
 from ft_toolkit.data.seen_rows import LIMIT, find_seen_rows, write_seen_rows
 from ft_toolkit.models.adapters import save_model
+from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.models.temperature import folded_temperature
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.prepare import Prepared
@@ -55,7 +56,13 @@ def inference_contract(folder: Path, prepared: Prepared) -> InferenceContract:
     """Return inference.json of a run: task, schema, length limit, precision, and the base model if `folder` is an adapter."""
     recipe, checkpoint = prepared.recipe, prepared.checkpoint
     needs_base = (folder / ADAPTER_CONFIG).is_file()
-    base = BaseModelReference(name=checkpoint.reference, revision=checkpoint.commit, sha256=recipe.model.sha256)
+    weights = checkpoint.folder / "model.safetensors"
+    base = BaseModelReference(
+        name=checkpoint.reference,
+        revision=checkpoint.commit,
+        sha256=recipe.model.sha256,
+        weights_sha256=file_sha256(weights) if needs_base and weights.is_file() else None,
+    )
     return InferenceContract(
         ft_toolkit=ft_toolkit.__version__,
         task=prepared.task.name,

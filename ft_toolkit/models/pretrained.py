@@ -20,24 +20,31 @@ from transformers.models.auto.modeling_auto import (
 
 from ft_toolkit.core.errors import ModelError, one_of
 from ft_toolkit.core.hub_errors import FAILURES, explain
-from ft_toolkit.core.run_folder import BASE_CONFIG
+from ft_toolkit.core.model_folders import find_model_folder
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
 from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
 from ft_toolkit.models.weights import PAIR, POOLER, load_weights
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
+# The end of the message for a name that is neither a folder nor a model on the Hub.
+NAME_HINT = " Set model.name to a folder, package:NAME/FOLDER, or a model on the Hub"
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint on disk. `commit` is its Hub commit, None for a folder or a package."""
+    """A checkpoint on disk. `commit` is its Hub commit, None for a folder or a package.
+
+    `is_merged` says that `folder` has the weights of the adapter `name`, merged into its base model.
+    """
 
     name: str
     folder: Path
     revision: str | None
     commit: str | None
+    is_merged: bool = False
 
     @property
     def reference(self) -> str:
@@ -49,17 +56,20 @@ class Checkpoint:
 def find_checkpoint(section: ModelSection) -> Checkpoint:
     """Locate a checkpoint: a folder, a folder of a Python package (package:NAME/FOLDER), or a Hub id (downloaded or cached).
 
-    Raises ModelError if it is not found, or if the sha256 of model.safetensors differs from the recipe.
+    For a run folder, it is the model folder of the run, which may hold an adapter. Raises ModelError if the checkpoint is not
+    found, if it is quantized, or if the sha256 of model.safetensors differs from the recipe.
     """
     name = section.name
     assert name is not None, "a model from scratch has no checkpoint"
     if name.startswith(PACKAGE_PREFIX):
         checkpoint = Checkpoint(name, _package_folder(name), None, None)
     elif Path(name).is_dir():
-        checkpoint = Checkpoint(name, Path(name), None, None)
+        folder = Path(name)
+        is_model = (folder / "config.json").is_file()
+        checkpoint = Checkpoint(name, folder if is_model else find_model_folder(folder) or folder, None, None)
     else:
         checkpoint = _from_hub(name, section.revision)
-    if not (checkpoint.folder / "config.json").is_file():
+    if not any((checkpoint.folder / file).is_file() for file in ("config.json", ADAPTER_CONFIG)):
         raise ModelError(
             f"model '{name}': config.json not found in {checkpoint.folder}; give the folder of a transformers model"
         )
@@ -86,6 +96,8 @@ def _quantization(folder: Path) -> str | None:
     for name, method in (("quantize_config.json", "gptq"), ("quant_config.json", "awq")):
         if (folder / name).is_file():
             return method
+    if not (folder / "config.json").is_file():  # an adapter
+        return None
     try:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -127,7 +139,7 @@ def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_
         if patterns == _MODEL_FILES and not any(checkpoint.folder.glob("*.safetensors")):
             checkpoint = download(name, checkpoint.commit, [*patterns, "*.bin"])
     except ModelError as error:
-        raise ModelError(f"{error} Set model.name to a folder, package:NAME/FOLDER, or a model on the Hub") from None
+        raise ModelError(f"{error}{NAME_HINT}") from None
     return Checkpoint(name, checkpoint.folder, revision, checkpoint.commit)
 
 

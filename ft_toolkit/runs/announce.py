@@ -26,6 +26,8 @@ def announce_training(context: RunContext, trained: TrainedModel) -> None:
     """Print the model, method, precision and number of steps and, with verbose output, the speed-ups."""
     display, recipe, count = context.display, context.recipe, trained.count
     model = f"{recipe.model.title}{_at_commit(context.prepared.checkpoint.commit)}"
+    if context.prepared.checkpoint.is_merged:
+        model += ", its adapter merged into its base model"
     changes = describe_normalization(context.prepared.tokenizer)
     display.say(
         f"model      {model}{_describe_new_modules(trained.new_modules)}{f'; its tokenizer {changes}' if changes else ''}"

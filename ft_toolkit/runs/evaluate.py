@@ -52,6 +52,7 @@ class EvaluationRequest:
     samples         bootstrap resamples for the intervals; None uses the number of the model's run
     command         the command line, for results.json
     label_separator the text between the labels of a cell; None uses the separator of the model's run
+    base            the place of an adapter's base model; None uses the place at the time of the training
     """
 
     model: str
@@ -66,6 +67,7 @@ class EvaluationRequest:
     command: str
     reading: Reading | None = None
     label_separator: str | None = None
+    base: str | None = None
 
 
 def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
 
     Raises UsageError if the model or the rows cannot be read or do not fit each other.
     """
-    model, split = LoadedModel(request.model), request.split
+    model, split = LoadedModel(request.model, request.base), request.split
     if request.robustness:
         robustness_of(model.task, model.settings)
     data = _load_rows(request, model)

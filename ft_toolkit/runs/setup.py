@@ -19,7 +19,7 @@ from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes
-from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, Prepared, SavedValues, prepare
+from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, MERGED_FOLDER, Prepared, SavedValues, prepare
 from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
 
 
@@ -45,7 +45,7 @@ def prepare_on_all_processes(
     """
 
     def copy_new_models() -> None:
-        for name in (TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER):
+        for name in (TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER, MERGED_FOLDER):
             processes.copy_folder(distributed, work_folder / name, missing=not is_shared)
 
     selection = SELECTION if saved is None else saved.selection

@@ -15,6 +15,7 @@ from ft_toolkit.data.selection import SELECTION, Selector
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.models.adapter_runs import is_adapter, merge_adapter
 from ft_toolkit.models.adapters import ParameterCount, attach, count_parameters, head_modules
 from ft_toolkit.models.from_scratch import make_model_from_scratch
 from ft_toolkit.models.pretrained import (
@@ -35,6 +36,8 @@ from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
 
 # The folder of a model from scratch inside the run folder. Resumed runs read it, so the name must not change.
 FROM_SCRATCH_FOLDER = "new_model"
+# The folder of merged weights inside the run folder, if the checkpoint is the adapter of another run.
+MERGED_FOLDER = "merged_model"
 # From this hidden size on, bfloat16 products save more time than the conversions around them cost.
 BF16_WIDTH = 256
 
@@ -205,11 +208,12 @@ def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInp
 def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
     """Locate the checkpoint, find the labels and tokenize the rows. Raises UsageError."""
     recipe, task, data = run_input.recipe, run_input.task, run_input.data
-    checkpoint = (
-        find_checkpoint(recipe.model)
-        if recipe.model.config is None
-        else make_model_from_scratch(recipe.model, task, data.splits["train"], work_folder / FROM_SCRATCH_FOLDER)
-    )
+    if recipe.model.config is not None:
+        checkpoint = make_model_from_scratch(
+            recipe.model, task, data.splits["train"], work_folder / FROM_SCRATCH_FOLDER
+        )
+    elif is_adapter(checkpoint := find_checkpoint(recipe.model)):
+        checkpoint = merge_adapter(checkpoint, work_folder / MERGED_FOLDER)
     tokenizer = load_tokenizer(checkpoint.folder)
     pretrained = read_pretrained(checkpoint.folder, tokenizer)
     _check_limits(recipe, pretrained)

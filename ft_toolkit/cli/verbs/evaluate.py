@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ft_toolkit.cli.arguments import (
+    BaseOption,
     Columns,
     ModelArgument,
     Quiet,
@@ -62,6 +63,7 @@ def evaluate(
         int | None,
         typer.Option(min=100, help="Bootstrap resamples for the 95% intervals. Default: as in the training run."),
     ] = None,
+    base: BaseOption = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -106,6 +108,7 @@ def evaluate(
         robustness=robustness,
         samples=samples,
         command=shlex.join(["ftk", *sys.argv[1:]]),
+        base=base,
         label_separator=label_separator,
     )
     print_results(evaluate_model(request, Display(Console(), enabled=True, verbosity=verbosity)), Console())

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.arguments import Columns, ModelArgument, ReadingOption, parse_columns, parse_reading
+from ft_toolkit.cli.arguments import BaseOption, Columns, ModelArgument, ReadingOption, parse_columns, parse_reading
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.run_folder import is_local
@@ -24,6 +24,7 @@ def predict(
     ] = None,
     column: Columns = None,
     reading: ReadingOption = None,
+    base: BaseOption = None,
 ) -> None:
     """Predict with a finished model.
 
@@ -40,7 +41,7 @@ def predict(
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
     rows = prediction.read_rows(text, input_file, parse_reading(reading))
     load_libraries()
-    prediction.predict(model, rows, columns, output)
+    prediction.predict(model, rows, columns, output, base)
 
 
 VERB = Verb(order=20, command=predict)
