@@ -125,23 +125,34 @@ def load_data(
             notes += [f"{name}: {note}" for note in read.notes]
     if "train" not in splits:
         raise _no_labels(origin.get("train", "train"), raw.get("train", []), task, "to train on", files.get("train"))
+    selector = Selector(task, settings, groups.get("train"), kept, selection)
+    held_out = _hold_out_splits(section, splits, groups, origin, selector, notes)
+    ordered = {name: splits[name] for name in SPLITS if name in splits}
+    label_rows = rows_with_labels(splits, held_out, task, settings, notes)
+    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows, skipped, labels)
+
+
+def _hold_out_splits(
+    section: DataSection,
+    splits: dict[SplitName, Rows],
+    groups: dict[SplitName, Groups],
+    origin: dict[str, str],
+    selector: Selector,
+    notes: list[str],
+) -> list[HeldOut]:
+    """Move the held-out rows from `train` to splits of their own, and return the names of these. Raises DataError."""
     if "validation" not in splits and section.validation_fraction is None:
         raise _no_validation_rows()
-    selector = Selector(task, settings, groups.get("train"), kept, selection)
     fractions: dict[HeldOut, float | None] = {"validation": section.validation_fraction, "test": section.test_fraction}
-    for split, fraction in fractions.items():
-        if fraction is None:
-            continue
+    wanted = {split: fraction for split, fraction in fractions.items() if fraction is not None}
+    for split, fraction in wanted.items():
         if split in splits:
             raise DataError(f"data.{split}_fraction is set, but there are {split} rows; remove it (set it to null)")
         splits["train"], splits[split] = hold_out(splits["train"], fraction, selector, notes, split)
         origin[split] = f"held out of {origin['train']}"
         if "train" in groups:
             groups[split] = groups["train"]
-    ordered = {name: splits[name] for name in SPLITS if name in splits}
-    held_out = [split for split, fraction in fractions.items() if fraction is not None]
-    label_rows = rows_with_labels(splits, held_out, task, settings, notes)
-    return LoadedData(ordered, origin, commit, card, notes, kept, groups, label_rows, skipped, labels)
+    return list(wanted)
 
 
 def load_split(
