@@ -236,3 +236,12 @@ def test_the_model_fits_the_language() -> None:
     assert model(chinese) == "FacebookAI/xlm-roberta-base"
     pairs = [{"fr": f"La lampe {i} est rouge.", "ja": f"ランプ{i}は赤いです。"} for i in range(8)]
     assert model(pairs) == "facebook/m2m100_418M"
+
+
+@pytest.mark.parametrize("name", find_tasks())
+def test_every_task_recognises_its_sample_rows(name: str) -> None:
+    task = find_tasks()[name]
+    rows = [dict(row) for row in task.sample_rows(task.settings())] * 2
+    found, columns, _ = best(rows)
+    assert found == name
+    assert {role for role, column in columns.items() if role == column} == set(columns) <= set(task.columns)
