@@ -33,10 +33,13 @@ def find_split_files(names: Sequence[str]) -> dict[SplitName, str]:
         return _by_name(files, "the files")
     (file,) = files
     if file.is_dir():
-        parts = [entry for entry in _entries(file) if split_of(entry) is not None]
+        entries = _entries(file)
+        parts = [entry for entry in entries if split_of(entry) is not None]
         if not any(split_of(entry) == "train" for entry in parts) and any(item.fits(file) for item in folder_formats()):
             return {"train": str(file)}
-        return _by_name(parts or _entries(file), str(file))
+        if not entries:
+            raise DataError(f"{file}: the folder has no data file")
+        return _by_name(parts or entries, str(file))
     return (
         _by_name(_siblings(file), str(file.parent))
         if file.exists() and split_of(file) == "train"
@@ -71,14 +74,11 @@ def _siblings(file: Path) -> list[Path]:
 
 def _entries(folder: Path) -> list[Path]:
     """Return the data files in a folder, and the folders in it that a format reads."""
-    entries = [
+    return [
         entry
         for entry in sorted(folder.iterdir())
         if (any(item.fits(entry) for item in folder_formats()) if entry.is_dir() else is_file_name(entry.name))
     ]
-    if not entries:
-        raise DataError(f"{folder}: the folder has no data file")
-    return entries
 
 
 def _with_patterns(files: Sequence[Path]) -> list[Path]:

