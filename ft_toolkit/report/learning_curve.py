@@ -8,6 +8,7 @@ from rich.table import Table
 
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_records import CurveFit, LearningCurve, read_learning_curve
+from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
 from ft_toolkit.report.charts import Band, Line, Plot, Point, axis_range, plot_chart
 from ft_toolkit.report.numbers import MISSING, count, interval, number, seconds
@@ -52,6 +53,12 @@ def sentences(record: LearningCurve) -> list[str]:
             metric = plain_name(record.metric)
             lines.append(
                 f"{name}No curve: {metric} is defined at fewer than {MINIMUM_POINTS} different numbers of rows."
+            )
+        elif all(says_nothing(point.value, greater_is_better=record.greater_is_better) for point in model.points):
+            metric = plain_name(record.metric)
+            lines.append(
+                f"{name}No curve: {metric} is 0 for every number of rows. Train longer (training.num_train_epochs), or choose "
+                "another metric (evaluation.metric_for_best_model)."
             )
         else:
             lines.append(

@@ -91,6 +91,14 @@ def test_summary_sentence_and_page_agree(finished_curve: tuple[Path, str]) -> No
     assert "at most" not in page.split("<h1>")[1].split("</h1>")[0]
 
 
+def test_a_score_that_is_0_everywhere_has_a_sentence_of_its_own(finished_curve: tuple[Path, str]) -> None:
+    summary = read(finished_curve[0] / "scale.json")
+    (model,) = summary["models"]
+    model |= {"fit": None, "points": [{**point, "value": 0.0} for point in model["points"]]}
+    (sentence,) = sentences(LearningCurve.model_validate(summary))
+    assert sentence.startswith("No curve: accuracy is 0 for every number of rows. Train longer")
+
+
 def test_a_run_can_be_repeated_alone_and_the_curve_resumes_with_its_missing_runs(
     finished_curve: tuple[Path, str], recipe: Path, here: Callable[..., Any], tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.metrics.metric import Metric
 
 MINIMUM_POINTS = 3
@@ -218,12 +219,13 @@ def fit_record(
 
     `resampled` holds the score of each point on the same resamples of the examples, each of shape (samples,).
     The error of a score is its distance from the best value (1 or 100); a loss or a perplexity is its own error. Returns None
-    if fewer than three points have a score, or if the error grows significantly with the rows, which a power law cannot
-    extrapolate.
+    if fewer than three points have a score, if all scores are 0, or if the error grows significantly with the rows, which a
+    power law cannot extrapolate.
     """
     defined = [i for i, point in enumerate(points) if point["value"] is not None]
     scored = [points[i] for i in defined]
-    if len(scored) < MINIMUM_POINTS:
+    higher = metric.greater_is_better
+    if len(scored) < MINIMUM_POINTS or all(says_nothing(point["value"], greater_is_better=higher) for point in scored):
         return None
     sign = -1.0 if metric.greater_is_better else 1.0
     base = metric.best if metric.greater_is_better else 0.0

@@ -163,3 +163,10 @@ def test_undefined_scores_are_ignored_and_too_few_points_have_no_fit() -> None:
     points = [{"rows": p.rows, "value": 1 - p.error, "standard_error": 0.01} for p in exact(law(0.1, 0.5, 0.0), 3)]
     assert fit_record([{"rows": 50, **nothing}, *points], ACCURACY) is not None
     assert fit_record([{"rows": 50, **nothing}, *points[1:]], ACCURACY) is None
+
+
+def test_a_score_that_is_0_for_every_number_of_rows_has_no_fit() -> None:
+    zero = point_record([{"value": 0.0, "low": None, "high": None}], ACCURACY, 400)
+    points = [{"rows": rows, **zero} for rows in ladder(4)]
+    assert fit_record(points, ACCURACY) is None
+    assert fit_record([*points[:-1], {**points[-1], "value": 0.1}], ACCURACY) is not None
