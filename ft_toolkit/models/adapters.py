@@ -8,16 +8,20 @@ from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.core.json_records import read_object
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_CONFIG
 from ft_toolkit.models.pretrained import Checkpoint
-from ft_toolkit.models.weights import BLOCK, check_tensors, loading_error
+from ft_toolkit.models.weights import BLOCK, check_tensors, has_random_values, loading_error
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, Method
 
 # Parts of the embeddings: their normalization, and the projection to the width of the blocks (ELECTRA, ALBERT).
 _EMBEDDING = re.compile(r"(^|\.)embedding")
+
+# The end of the name of a magnitude vector of DoRA.
+_MAGNITUDE = ".lora_magnitude_vector"
 
 # Prefixes and infixes that peft adds to module names, including the trained copy of a head.
 _PEFT_NAMES = re.compile(r"^base_model\.model\.|\.modules_to_save\.default\b")
@@ -48,6 +52,7 @@ def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int)
     if isinstance(method, FreezeMethod):
         freeze(model, method.frozen_layers, heads)
         return model
+    _check_carried(model, new_modules, heads)
     from peft import IA3Config, LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
@@ -72,6 +77,17 @@ def attach(model: Any, method: Method, new_modules: Sequence[str], *, seed: int)
             use_dora=method.name == "dora",
         )
     return get_peft_model(model, config)
+
+
+def _check_carried(model: Any, new_modules: Sequence[str], heads: Sequence[str]) -> None:
+    """Raise ModelError for a new module with random weights that an adapter neither trains nor saves: an output layer."""
+    modules = dict(model.named_modules())
+    for name in new_modules:
+        if not is_within(name, heads) and any(has_random_values(p) for p in modules[name].parameters(recurse=False)):
+            raise ModelError(
+                f"the checkpoint has no weights for {name}, and an adapter neither trains nor saves this layer; use "
+                "method=full, or a checkpoint that has it"
+            )
 
 
 def freeze(model: Any, layers: int | Literal["all"], heads: Sequence[str]) -> None:
@@ -220,12 +236,25 @@ def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> No
         config.revision = base.commit
         # otherwise peft asks the Hub whether the vocabulary grew, which never happens here
         model.save_pretrained(folder, save_embedding_layers=False)
+        _rename_magnitudes(folder / ADAPTER_WEIGHTS)
         base_model = model.get_base_model()
         base_model.config.architectures = [type(base_model).__name__]
         base_model.config.save_pretrained(folder / BASE_CONFIG)
         if base_model.can_generate():
             base_model.generation_config.save_pretrained(folder)
         (folder / "README.md").unlink(missing_ok=True)  # peft's generic card; report.card writes the model card
+
+
+def _rename_magnitudes(path: Path) -> None:
+    """Give the magnitude vectors of DoRA the names that peft and transformers both read.
+
+    peft 0.21 writes them without the ending ".weight"; transformers 5.23 then ignores them with a warning and predicts with
+    other weights.
+    """
+    tensors = load_file(path)
+    if any(name.endswith(_MAGNITUDE) for name in tensors):
+        renamed = {f"{name}.weight" if name.endswith(_MAGNITUDE) else name: value for name, value in tensors.items()}
+        save_file(renamed, path, metadata={"format": "pt"})
 
 
 def carried_modules(folder: Path) -> list[str]:
@@ -241,7 +270,7 @@ def load_adapter(model: Any, folder: Path) -> Any:
     try:
         adapted = PeftModel.from_pretrained(model, folder)
         with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
-            saved = list(file.keys())
+            saved = [name.replace(f"{_MAGNITUDE}.weight", _MAGNITUDE) for name in file.keys()]  # noqa: SIM118 - not a dict
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise loading_error(folder, error) from None
     check_tensors(folder, adapted, saved, get_peft_model_state_dict(adapted, save_embedding_layers=False))

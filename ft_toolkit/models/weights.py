@@ -136,7 +136,11 @@ def loading_error(folder: Path, error: Exception) -> ModelError:
     reason = lines[1] if lines[0].startswith("Error(s) in loading") and len(lines) > 1 else lines[0]
     if isinstance(error, KeyError):
         reason = f"the tensor {reason} is missing"
-    return ModelError(f"{folder}: the weights cannot be loaded: {reason}. Download or copy the folder again")
+    if isinstance(error, pickle.UnpicklingError):
+        reason = "the .bin file is damaged, or holds more than tensors"
+    return ModelError(
+        f"{folder}: the weights cannot be loaded: {reason.rstrip('.')}. Download or copy the folder again"
+    )
 
 
 def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences]:
@@ -197,22 +201,24 @@ def _is_further_block(key: str, prefix: str, blocks: set[tuple[str, int]]) -> bo
 
 
 def _check_carried(folder: Path, model: Any, new_tensors: Sequence[str], carried: Sequence[str]) -> None:
-    """Raise ModelError for a new tensor with random values that the adapter does not carry.
-
-    New biases and normalizations have one value everywhere, which is the same in training and prediction.
-    """
+    """Raise ModelError for a new tensor with random values that the adapter does not carry."""
     tensors = model.state_dict()
     lost = [
         key
         for key in new_tensors
         if not any(key == name or key.startswith(f"{name}.") or f".{name}." in key for name in carried)
-        and bool((tensors[key] != tensors[key].flatten()[0]).any())
+        and has_random_values(tensors[key])
     ]
     if lost:
         raise ModelError(
             f"{folder}: the base model lacks weights that the adapter needs: {_describe('missing', lost)}. Use the base model "
             "that the adapter was trained with"
         )
+
+
+def has_random_values(tensor: torch.Tensor) -> bool:
+    """Return whether the values differ. New biases and normalizations have one value, the same in training and prediction."""
+    return bool((tensor != tensor.flatten()[0]).any())
 
 
 def _not_finite(model: Any) -> list[str]:
