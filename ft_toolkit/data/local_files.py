@@ -240,7 +240,7 @@ def _folder_format(path: Path) -> FolderFormat:
     known = find_formats()
     files = sorted(file for file in path.rglob("*") if file.is_file() and file.suffix.lower() in known)[:5]
     hint = (
-        f" Give one of its files, such as {files[0]}, or a pattern, such as {path / '*'}{files[0].suffix}"
+        f" Give one of its files, such as {files[0]}, or a pattern, such as {files[0].parent / '*'}{files[0].suffix}"
         if files
         else ""
     )

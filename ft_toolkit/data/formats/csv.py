@@ -10,6 +10,8 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
@@ -24,15 +26,59 @@ NO_HEADER = "if the file has no header line, set data.reading.column_names=[NAME
 
 def read(source: Source) -> RawRows:
     """Return one row per record; every value is a str. Raises DataError."""
-    text, source.delimiter = _delimiter(source)
-    delimiter = source.delimiter
-    return list(_records(source, text, delimiter, quotes=_quotes(source, text, delimiter)))
+    text, delimiter = _delimiter(source)
+    source.delimiter = delimiter
+    dialect = _Dialect(delimiter, quotes=_quotes(source, text, delimiter))
+    escaped = _Dialect(delimiter, escape="\\")
+    if (
+        '\\"' in text
+        and dialect.quotes
+        and _records_of(text, dialect) is None
+        and _is_table(_records_of(text, escaped))
+    ):
+        source.notes.append('quotation marks in fields are written with a backslash (\\"), as by Spark or MySQL')
+        dialect = escaped
+    return list(_records(source, text, dialect))
 
 
 def fits(source: Source) -> bool:
     """Return whether a file of unknown type has two or more columns, in the same number in each of its records."""
     text = source.text
     return any((_widths(text, delimiter) or [0])[0] > 1 for delimiter in DELIMITER_TITLES) and text.count("\n") > 1
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """The character between fields, whether quotation marks around a field are removed, and the escape of those inside."""
+
+    delimiter: str
+    quotes: bool = True
+    escape: str | None = None
+
+    def reader(self, text: str) -> Any:
+        """Return a csv.reader of a text, which raises csv.Error."""
+        csv.field_size_limit(sys.maxsize)
+        return csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            strict=True,
+        )
+
+
+def _records_of(text: str, dialect: _Dialect) -> list[list[str]] | None:
+    """Return the fields of each record, None if the text cannot be read in this dialect."""
+    try:
+        return [fields for fields in dialect.reader(text) if fields]
+    except csv.Error:
+        return None
+
+
+def _is_table(records: list[list[str]] | None) -> bool:
+    """Return whether all records have the same number of fields."""
+    return records is not None and len({len(fields) for fields in records}) == 1
 
 
 def _delimiter(source: Source) -> tuple[str, str]:
@@ -58,10 +104,9 @@ def _guess(text: str, usual: str) -> str:
 
 def _widths(text: str, delimiter: str) -> list[int] | None:
     """Return the different numbers of columns of the first records if there is one only; None otherwise."""
-    csv.field_size_limit(sys.maxsize)
-    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE) if delimiter == "\t" else (csv.QUOTE_MINIMAL,):
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting, strict=True)
+    for quotes in (True, False) if delimiter == "\t" else (True,):
         try:
+            reader = _Dialect(delimiter, quotes).reader(text)
             widths = {len(fields) for fields in itertools.islice(reader, _SAMPLE) if fields}
         except csv.Error:
             continue
@@ -76,10 +121,10 @@ def _quotes(source: Source, text: str, delimiter: str) -> bool:
         return source.reading.quotes
     if delimiter != "\t" or '"' not in text:
         return delimiter != "\t"
-    quoted, literal = _parse(text, delimiter, csv.QUOTE_MINIMAL), _parse(text, delimiter, csv.QUOTE_NONE)
-    if quoted is None or len({len(fields) for fields in quoted}) > 1 or literal is None or quoted == literal:
+    quoted, literal = (_records_of(text, _Dialect(delimiter, quotes)) for quotes in (True, False))
+    if not _is_table(quoted) or not literal or quoted == literal:
         return False
-    is_uneven = len({len(fields) for fields in literal}) > 1  # a quoted field holds a tab or a line break
+    is_uneven = not _is_table(literal)  # a quoted field holds a tab or a line break
     with_marks = [field for fields in literal for field in fields if '"' in field]
     are_quoted = all(re.fullmatch(r'"(?:[^"]|"")*"', field) for field in with_marks)
     has_doubled = any('""' in field[1:-1] for field in with_marks)
@@ -99,25 +144,8 @@ def _quotes(source: Source, text: str, delimiter: str) -> bool:
     return False
 
 
-def _parse(text: str, delimiter: str, quoting: int) -> list[list[str]] | None:
-    csv.field_size_limit(sys.maxsize)
-    lines = io.StringIO(text, newline="")
-    try:
-        return [
-            fields
-            for fields in csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
-            if fields
-        ]
-    except csv.Error:
-        return None
-
-
-def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iterator[dict[str, str]]:
-    csv.field_size_limit(sys.maxsize)
-    name = source.name
-    quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
-    lines = io.StringIO(text, newline="")
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, strict=True)  # type: ignore[arg-type]
+def _records(source: Source, text: str, dialect: _Dialect) -> Iterator[dict[str, str]]:
+    name, reader = source.name, dialect.reader(text)
     n_skipped = source.text.count("\n", 0, len(source.text) - len(text))  # the `sep=` line
     n_repeated = 0
     try:
@@ -130,8 +158,9 @@ def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iter
         start = reader.line_num + 1  # a quoted field may span lines: report the line where the record starts
         for fields in reader:
             if fields and len(fields) != len(header):
-                raise DataError(_wrong_width(f"{name}:{start + n_skipped}", fields, header, delimiter, quotes=quotes))
-            if fields == first:
+                raise DataError(_wrong_width(f"{name}:{start + n_skipped}", fields, header, dialect))
+            # a byte order mark is left in the middle where files were joined
+            if [field.removeprefix("\ufeff") for field in fields[:1]] + fields[1:] == first:
                 n_repeated += 1
             elif fields:
                 yield dict(zip(header, fields, strict=True))
@@ -142,9 +171,9 @@ def _records(source: Source, text: str, delimiter: str, *, quotes: bool) -> Iter
         source.notes.append(f"lines that repeat the header were left out: {n_repeated}")
 
 
-def _wrong_width(where: str, fields: list[str], header: list[str], delimiter: str, *, quotes: bool) -> str:
-    title = {",": "a comma", "\t": "a tab", ";": "a semicolon"}.get(delimiter, repr(delimiter))
-    remedy = f"put fields that contain {title} in quotes" if quotes else f"a field must not contain {title}"
+def _wrong_width(where: str, fields: list[str], header: list[str], dialect: _Dialect) -> str:
+    title = {",": "a comma", "\t": "a tab", ";": "a semicolon"}.get(dialect.delimiter, repr(dialect.delimiter))
+    remedy = f"put fields that contain {title} in quotes" if dialect.quotes else f"a field must not contain {title}"
     if len(header) == 1:
         remedy += ". For a file with one column, set data.reading.delimiter=tab"
     elif len(fields) == len(header) + 1:

@@ -22,7 +22,15 @@ def read(source: FolderSource) -> RawRows:
 
     try:
         return dataset_rows(datasets.load_from_disk(str(source.path)).with_format(None))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, pyarrow.ArrowException) as error:
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        pyarrow.ArrowException,
+    ) as error:
         # datasets does not check the form of its JSON files
         raise DataError(
             f"{source.path}: not a readable folder of save_to_disk: {' '.join(str(error).split())}"

@@ -1,11 +1,17 @@
 """Plain text: one text per line; blank lines are skipped."""
 
+import re
+
 from ft_toolkit.data.formats.base import Format, RawRows, Source
+
+_LONE_RETURN = re.compile("\r(?!\n)")
 
 
 def read(source: Source) -> RawRows:
     """Return one row per line, with the line as the column `text`."""
     lines = [line for line in source.lines if line.strip()]
+    if "\n" in source.text and (n_returns := len(_LONE_RETURN.findall(source.text))):
+        source.notes.append(f"{n_returns} lines end with a carriage return alone, other lines with a line feed")
     n_tabs = {line.count("\t") for line in lines}
     if len(lines) > 1 and len(n_tabs) == 1 and n_tabs != {0}:
         source.notes.append(

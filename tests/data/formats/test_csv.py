@@ -166,3 +166,17 @@ def test_the_error_names_likely_causes(write_file, error_of):
     )
     assert "as R writes it" in error_of(write_file("a.tsv", "text\tlabel\n1\tx\ta\n"))
     assert read_file(write_file("b.csv", "text\nhello, world\n"), Reading(delimiter="\t")) == [{"text": "hello, world"}]
+
+
+def test_quotation_marks_with_a_backslash(write_file, error_of):
+    """As Spark and MySQL write them."""
+    table = read_table(write_file("a.csv", 'text,label\n"He said \\"hi, you\\"",pos\n"C:\\\\x",neg\n'))
+    assert [row["text"] for row in table.rows] == ['He said "hi, you"', "C:\\x"]
+    assert any("written with a backslash" in note for note in table.notes)
+    assert read_file(write_file("b.csv", 'text,label\n"C:\\",pos\n'))[0]["text"] == "C:\\"
+    assert "',' expected after" in error_of(write_file("c.csv", 'text,label\n"a\\"b",x,pos\n'))
+
+
+def test_files_joined_with_their_byte_order_marks(write_file):
+    part = "\ufefftext,label\nx,a\n"
+    assert read_file(write_file("a.csv", part + part)) == [{"text": "x", "label": "a"}] * 2
