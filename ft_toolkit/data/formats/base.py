@@ -18,6 +18,10 @@ RawRows = list[dict[str, Any]]
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
+# Characters at the beginning of a file that a content test looks at: 1000 lines of 200 characters.
+_HEAD = 200_000
+
+
 @dataclass
 class Source:
     """A data file in memory, unpacked.
@@ -61,6 +65,13 @@ class Source:
     def lines(self) -> list[str]:
         """The lines of the text without their line ends. Raises DataError."""
         return split_lines(self.text)
+
+    @cached_property
+    def head(self) -> list[str]:
+        """The first lines, enough to recognize a format without splitting a large file. Raises DataError."""
+        if len(self.text) <= _HEAD:
+            return self.lines
+        return split_lines(self.text[:_HEAD])[:-1] or self.lines
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def fits(source: Source) -> bool:
     """Return whether every line has the same number of columns, two or more, and a tag in the last one."""
     if source.text.lstrip()[:1] in ("{", "["):
         return False
-    lines = source.lines[:2000]
+    lines = source.head[:2000]
     if source.suffix == ".csv" and not _has_inner_blank_line(lines):
         return False
     words = [word for sentence in _sentences(source, lines) for word in sentence.words]

@@ -9,7 +9,7 @@ import io
 import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
 
 DELIMITER_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEPARATOR_LINE = re.compile("sep=(.)\r?\n?", re.IGNORECASE)
+_LINE = re.compile("[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
 # Records that decide on the delimiter; enough for texts of any kind, and fast for large files.
 _SAMPLE = 200
 _TAB_SUFFIXES = (".tsv", ".tab")
@@ -55,11 +56,11 @@ class _Dialect:
     quotes: bool = True
     escape: str | None = None
 
-    def reader(self, text: str) -> Any:
-        """Return a csv.reader of a text, which raises csv.Error."""
+    def reader(self, lines: Iterable[str]) -> Any:
+        """Return a csv.reader of lines with their line ends, which raises csv.Error."""
         csv.field_size_limit(sys.maxsize)
         return csv.reader(
-            io.StringIO(text, newline=""),
+            lines,
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
             escapechar=self.escape,
@@ -71,7 +72,7 @@ class _Dialect:
 def _records_of(text: str, dialect: _Dialect) -> list[list[str]] | None:
     """Return the fields of each record, None if the text cannot be read in this dialect."""
     try:
-        return [fields for fields in dialect.reader(text) if fields]
+        return [fields for fields in dialect.reader(io.StringIO(text, newline="")) if fields]
     except csv.Error:
         return None
 
@@ -106,7 +107,8 @@ def _widths(text: str, delimiter: str) -> list[int] | None:
     """Return the different numbers of columns of the first records if there is one only; None otherwise."""
     for quotes in (True, False) if delimiter == "\t" else (True,):
         try:
-            reader = _Dialect(delimiter, quotes).reader(text)
+            lines = (match[0] for match in _LINE.finditer(text))
+            reader = _Dialect(delimiter, quotes).reader(lines)
             widths = {len(fields) for fields in itertools.islice(reader, _SAMPLE) if fields}
         except csv.Error:
             continue
@@ -145,7 +147,7 @@ def _quotes(source: Source, text: str, delimiter: str) -> bool:
 
 
 def _records(source: Source, text: str, dialect: _Dialect) -> Iterator[dict[str, str]]:
-    name, reader = source.name, dialect.reader(text)
+    name, reader = source.name, dialect.reader(io.StringIO(text, newline=""))
     n_skipped = source.text.count("\n", 0, len(source.text) - len(text))  # the `sep=` line
     n_repeated = 0
     try:

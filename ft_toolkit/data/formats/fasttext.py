@@ -1,6 +1,7 @@
 """The training files of fastText: `__label__x __label__y text`, one text per line."""
 
 import re
+from collections.abc import Sequence
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.formats.base import Format, RawRows, Source
@@ -26,8 +27,12 @@ def read(source: Source) -> RawRows:
 
 def fits(source: Source) -> bool:
     """Return whether every line begins with a label of fastText."""
-    lines = [line for line in source.lines if line.strip()]
-    return bool(lines) and all(line.lstrip().startswith("__label__") for line in lines)
+    return _all_labelled(source.head) and _all_labelled(source.lines)
+
+
+def _all_labelled(lines: Sequence[str]) -> bool:
+    filled = [line for line in lines if line.strip()]
+    return bool(filled) and all(line.lstrip().startswith("__label__") for line in filled)
 
 
 FORMAT = Format(name="fasttext", suffixes=(".ft", ".fasttext"), read=read, fits=fits, order=10)

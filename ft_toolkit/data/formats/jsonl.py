@@ -42,7 +42,7 @@ def is_record(value: Any) -> bool:
 
 def fits(source: Source) -> bool:
     """Return whether the first two lines hold one record each; a single line in a .json file is a document."""
-    first = [line for line in source.lines[:100] if line.strip()][:2]
+    first = [line for line in source.head[:100] if line.strip()][:2]
     if len(first) < (2 if source.suffix == ".json" else 1) or not all(line.lstrip()[0] in "{[" for line in first):
         return False
     try:
