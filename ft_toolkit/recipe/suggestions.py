@@ -35,7 +35,7 @@ ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "data.test_fraction": ("test_split", "test_size", "test_ratio"),
     "data.train_fraction": ("max_train_samples", "train_size", "train_samples", "subset"),
-    "data.group": ("group_column", "group_by", "group_id", "groups", "cluster", "document_column"),
+    "data.group": ("group_column", "group_by", "group_id", "cluster", "document_column"),
     "data.columns.text": ("text_column", "text_column_name", "text_field", "dataset_text_field"),
     "data.columns.label": ("label_column", "label_column_name", "label_field", "target_column"),
     "data.max_length": (
