@@ -8,13 +8,19 @@ import pytest
 
 from ft_toolkit.data.splits import fingerprint
 from ft_toolkit.evaluation.compare.examples import write_examples
+from ft_toolkit.metrics.clusters import Clusters
 
 
 @pytest.fixture
 def make_run(tmp_path: Path):
-    """Return a function that writes a classifier's run: `right` says which examples it has right, label 1 being `good`."""
+    """Return a function that writes a classifier's run: `right` says which examples it has right, label 1 being `good`.
 
-    def make(name: str, right, *, labels=("bad", "good"), text="text {}", substitutions=(), seconds=12.5) -> Path:
+    `documents` has the number of the document of each example, None for independent examples.
+    """
+
+    def make(
+        name: str, right, *, labels=("bad", "good"), text="text {}", substitutions=(), seconds=12.5, documents=None
+    ) -> Path:
         right = np.asarray(right, bool)
         references = np.arange(len(right)) % 2
         predictions = np.where(right, references, 1 - references)
@@ -33,6 +39,8 @@ def make_run(tmp_path: Path):
             | {"gold": labels[r], "label": labels[p], "score": 0.9}
             for i, (p, r) in enumerate(zip(predictions.tolist(), references.tolist(), strict=True))
         ]
+        groups = None if documents is None else Clusters("document", np.asarray(documents))
+        clusters = None if groups is None else {"column": "document", "n": groups.n}
         accuracy = {"value": float(right.mean()), "low": None, "high": None}
         results = {
             "name": name,
@@ -45,7 +53,7 @@ def make_run(tmp_path: Path):
             "method": "full",
             "labels": list(labels),
             "main_metric": "accuracy",
-            "scores": {"test": {"n": len(right), "metrics": {"accuracy": accuracy}}},
+            "scores": {"test": {"n": len(right), "metrics": {"accuracy": accuracy}, "clusters": clusters}},
             "data": {
                 "split_fingerprints": {"test": fingerprint([{"id": r["id"], "text": r["text"]} for r in records])}
             },
@@ -54,7 +62,7 @@ def make_run(tmp_path: Path):
         }
         (folder / "results.json").write_text(json.dumps(results))
         (folder / "predictions.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-        write_examples(folder, {"test": (predictions, references)})
+        write_examples(folder, {"test": (predictions, references)}, {"test": groups})
         return folder
 
     return make
