@@ -146,7 +146,7 @@ def test_the_column_names_and_settings_of_the_run_are_the_defaults(classifier: P
     assert evaluation["scores"]["test"]["metrics"] == results["scores"]["test"]["metrics"]
     assert evaluation["main_metric"] == "f1_macro" and evaluation["bootstrap_samples"] == 100
     assert evaluation["data"]["split_fingerprints"]["test"] == results["data"]["split_fingerprints"]["test"]
-    assert evaluation["data"]["splits"]["test"]["also_in_training"] is None
+    assert evaluation["data"]["splits"]["test"]["also_in_training"] == 0
     with pytest.raises(UsageError, match="exists and is not empty"):
         evaluate(classifier / "run", str(classifier / "test.jsonl"), output=tmp_path / "e")
 
