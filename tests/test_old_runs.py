@@ -52,6 +52,16 @@ def test_resume_ends_with_the_weights_of_the_uninterrupted_run(old, here):
         assert after[name] == pytest.approx(weights, abs=1e-5), name
 
 
+def test_a_run_is_not_resumed_with_its_labels_in_another_order(old, here):
+    path = old / "interrupted" / "checkpoints" / "last" / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8"))
+    labels = json.loads((old / "run" / "results.json").read_text(encoding="utf-8"))["labels"]
+    path.write_text(json.dumps({**state, "labels": labels[::-1]}), encoding="utf-8")
+    again = here("run", "recipe.yaml", "--output", "interrupted", "--resume", check=False)
+    assert again.returncode == 2
+    assert f"with the labels {', '.join(labels[::-1])}; now they are {', '.join(labels)}" in again.stderr
+
+
 def test_compare_gate_runs_and_push_read_an_old_run(old, here):
     here("run", "recipe.yaml", "--output", "interrupted", "--resume")
     assert "accuracy" in here("compare", "run", "interrupted").stdout

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from ft_toolkit.core import files
+from ft_toolkit.core.errors import ResumeError, one_of
 from ft_toolkit.core.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
 from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.runs.context import RunContext
@@ -62,6 +63,12 @@ class Checkpoints:
         folder, saved = processes.on_main_process(
             context.distributed, lambda: checkpoint.read_state(self._last, recipe, fingerprint, context.world_size)
         )
+        labels = self._labels()
+        if saved.get("labels", labels) != labels:  # rows have names, so their fingerprint does not have the order
+            raise ResumeError(
+                f"{folder} belongs to a training with the labels {one_of(saved['labels'])}; now they are {one_of(labels)}. Set "
+                "task.labels to the saved order, or start a new run"
+            )
         if not saved.get("trained"):
             self._trained.load(folder, self._read)
         return RunState.from_json(saved, started), saved["processes"]
@@ -79,7 +86,13 @@ class Checkpoints:
             "fingerprint": context.prepared.data.fingerprint,
             "processes": context.world_size,
             "recipe": context.recipe.as_dict(),
+            "labels": self._labels(),
             "total_steps": context.total_steps,
             "evaluation_tokens": context.prepared.evaluation_tokens(),
             "selection": SELECTION if context.prepared.saved is None else context.prepared.saved.selection,
         }
+
+    def _labels(self) -> list[str]:
+        """Return the labels in the order of the model's outputs."""
+        prepared = self._context.prepared
+        return list(prepared.task.labels(prepared.schema))

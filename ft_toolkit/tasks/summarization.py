@@ -25,6 +25,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_summary
 from ft_toolkit.tasks.text import generation, source_target
+from ft_toolkit.tasks.text.cells import Printed, form_notes
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.language_tokens import has_language_tokens
 from ft_toolkit.tasks.text.text_notes import source_notes, target_notes
@@ -49,16 +50,17 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     """Check documents and summaries. Of a list of summaries, the first one becomes the summary. Raises DataError."""
     source_target.check_texts(rows, "document", where)
     read: list[Row] = []
+    printed: list[Printed] = []
     for number, row in enumerate(rows, 1):
         if "summary" not in row and "references" not in row:
             read.append(row)
             continue
-        texts = source_target.read_targets(row, "summary", f"{where}: row {number}")
+        texts = source_target.read_targets(row, "summary", f"{where}: row {number}", printed)
         references = {"references": texts} if len(texts) > 1 else {}
         read.append({**{k: v for k, v in row.items() if k != "references"}, "summary": texts[0], **references})
     n_hidden = rouge.count_hidden([source_target.references_of(row, "summary") for row in read if "summary" in row])
     note = f"{n_hidden} of {len(rows)} summaries have few or no words that ROUGE counts, so their scores are near 0"
-    return read, [note] if n_hidden else []
+    return read, [*form_notes("summary", printed), *([note] if n_hidden else [])]
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:

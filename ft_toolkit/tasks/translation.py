@@ -26,6 +26,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
+from ft_toolkit.tasks.text.cells import Printed, form_notes, texts_of
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.language_tokens import target_code
 from ft_toolkit.tasks.text.text_notes import source_notes, target_notes
@@ -71,30 +72,32 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         "target": settings.target_language if settings else None,
     }
     read: list[Row] = []
+    printed: list[Printed] = []
     for number, row in enumerate(rows, 1):
         texts = {side: _side(row[side], side, languages[side], where, number) for side in languages if side in row}
         new = {**{name: value for name, value in row.items() if name != "references"}, **texts}
         if "target" in row or "references" in row:
-            references = source_target.read_targets({**row, **texts}, "target", f"{where}: row {number}")
+            references = source_target.read_targets({**row, **texts}, "target", f"{where}: row {number}", printed)
             new |= {"target": references[0], **({"references": references} if len(references) > 1 else {})}
         read.append(new)
     source_target.check_texts(read, "source", where)
-    return read, []
+    return read, form_notes("target", printed)
 
 
 def _side(value: Any, side: str, language: str | None, where: str, number: int) -> Any:
-    if not isinstance(value, Mapping):
+    by_language = texts_of(value, [])  # a csv file prints the dict
+    if not isinstance(by_language, Mapping):
         return value
     if language is None:
         raise DataError(
-            f"{where}: row {number}: the column has several languages ({one_of(value)}); set task.{side}_language"
+            f"{where}: row {number}: the column has several languages ({one_of(by_language)}); set task.{side}_language"
         )
-    if language not in value:
+    if language not in by_language:
         raise DataError(
-            f"{where}: row {number}: no text for task.{side}_language={language}; languages: {one_of(value)}."
-            f"{did_you_mean(language, list(value))}"
+            f"{where}: row {number}: no text for task.{side}_language={language}; languages: {one_of(by_language)}."
+            f"{did_you_mean(language, list(by_language))}"
         )
-    return value[language]
+    return by_language[language]
 
 
 def first_model(source: str | None, target: str | None) -> FirstModel:

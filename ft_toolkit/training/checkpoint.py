@@ -32,6 +32,7 @@ _FREE_DATA_SETTINGS = {
     "validation",
     "test",
     "columns",
+    "label_separator",
     "validation_fraction",
     "test_fraction",
     "group",

@@ -60,6 +60,18 @@ def read_printed(text: str) -> Printed | None:
     return Printed(value, "JSON")
 
 
+def texts_of(value: Any, printed: list[Printed]) -> Any:
+    """Return the dict or the list of texts that a cell prints, and append it to `printed`; another value unchanged."""
+    cell = read_printed(value) if isinstance(value, str) else None
+    if cell is None or not cell.value:
+        return value
+    texts = cell.value.values() if isinstance(cell.value, dict) else cell.value
+    if not all(isinstance(text, str) for text in texts):
+        return value
+    printed.append(cell)
+    return cell.value
+
+
 def looks_printed(text: str) -> bool:
     """Return whether a text begins and ends like a list or an object, readable or not."""
     text = text.strip()

@@ -247,7 +247,7 @@ def find_separator(texts: Collection[str], defined: DefinedLabels | None) -> tup
 
 def _position_note(names: set[str], defined: DefinedLabels | None) -> str | None:
     """Return a note if labels are numbers that mean positions in the defined names."""
-    if defined is None or not names or not all(whole_number(name) for name in names):
+    if defined is None or not any(whole_number(name) for name in names):
         return None
     if any(whole_number(name) for name in defined.names):
         return None

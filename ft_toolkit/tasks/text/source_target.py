@@ -12,6 +12,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.tasks.base import Features, Row, Rows
+from ft_toolkit.tasks.text.cells import Printed, texts_of
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.language_tokens import set_languages
 from ft_toolkit.tasks.text.token_targets import IGNORED
@@ -24,13 +25,13 @@ def check_texts(rows: Rows, column: str, where: str) -> None:
             raise DataError(f"{where}: row {number}: column '{column}' must be text; found {row[column]!r}")
 
 
-def read_targets(row: Row, target: str, where: str) -> list[str]:
+def read_targets(row: Row, target: str, where: str, printed: list[Printed]) -> list[str]:
     """Return the references of a row: its column `references`, else its target, which is a text or a list of texts.
 
-    `where` names file and row. Raises DataError.
+    A list may be printed in a text; `printed` gets these lists. `where` names file and row. Raises DataError.
     """
     for name in ("references", target):
-        value = row.get(name)
+        value = texts_of(row.get(name), printed)
         if value is None:
             continue
         texts = list(value) if isinstance(value, (list, tuple)) else [value]

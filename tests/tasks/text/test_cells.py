@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.text.cells import MAX_DEPTH, Printed, form_notes, looks_printed, read_printed
 
 
@@ -107,3 +108,17 @@ def test_form_notes_count_the_forms():
         "column 'label': cells with lists or objects were read as Python (2) and numpy (1)"
     ]
     assert form_notes("label", []) == []
+
+
+def test_printed_references_and_translations_are_read():
+    summarization, translation = find_tasks()["summarization"], find_tasks()["translation"]
+    row = {"document": "['a', 'b'] is a list", "summary": "['one summary', 'another']"}
+    (read,), notes = summarization.read_rows([row], None, "t.csv")
+    assert read["document"] == row["document"] and read["references"] == ["one summary", "another"]
+    assert notes[0] == "column 'summary': cells with lists or objects were read as Python (1)"
+    pair = "{'en': 'Good day', 'de': \"Guten Tag\"}"
+    settings = translation.settings(name="translation", source_language="en", target_language="de")
+    (read,), _ = translation.read_rows([{"source": pair, "target": pair}], settings, "t.csv")
+    assert (read["source"], read["target"]) == ("Good day", "Guten Tag")
+    (read,), _ = translation.read_rows([{"source": "['x']", "target": "[1]"}], settings, "t.csv")
+    assert (read["source"], read["target"]) == ("['x']", "[1]"), "a source is one text"

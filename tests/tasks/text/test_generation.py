@@ -280,4 +280,4 @@ def test_an_encoder_that_cannot_be_a_decoder_is_refused(folder_of: Any, tmp_path
 @pytest.mark.parametrize("value", [None, "", "  ", [], ["a", 3], 7])
 def test_empty_targets_are_refused(value: Any) -> None:
     with pytest.raises(DataError, match=r"here: row 4: column 'summary'"):
-        source_target.read_targets({"summary": value}, "summary", "here: row 4")
+        source_target.read_targets({"summary": value}, "summary", "here: row 4", [])
