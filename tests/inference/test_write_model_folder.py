@@ -20,7 +20,7 @@ TEXT = "good the lamp fine 3"
 
 @pytest.mark.parametrize("method", [{"name": "full"}, {"name": "lora"}, {"name": "lora", "merge": True}])
 def test_probabilities_with_a_temperature_are_those_of_transformers(
-    method: dict[str, Any], write_recipe: Any, tmp_path: Path
+    method: dict[str, Any], write_recipe: Any, data_files: dict[str, str], here: Any, tmp_path: Path
 ) -> None:
     """They were 0.661 in transformers and 0.975 in ft_toolkit: the temperature was not in the weights."""
     loaded = load_recipe(write_recipe(method=method), ["training.mixed_precision=no"], find_tasks())
@@ -48,3 +48,10 @@ def test_probabilities_with_a_temperature_are_those_of_transformers(
     scores = {entry["label"]: entry["score"] for entry in classify(TEXT, top_k=None)}
     assert scores == pytest.approx(ours["probabilities"], abs=1e-5)
     assert max(scores.values()) > 0.5
+    if not is_adapter:
+        return
+    here("evaluate", folder, "--data", data_files["test"], "--output", tmp_path / "evaluation")
+    results = json.loads((tmp_path / "evaluation" / "results.json").read_text())
+    record = results["scores"]["test"]["calibration"]
+    assert record["temperature"] == 0.2, "compared with the probabilities before calibration"
+    assert record["nll"]["before"] != record["nll"]["after"]

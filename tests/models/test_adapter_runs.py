@@ -55,6 +55,19 @@ def test_a_moved_base_model_is_named_and_can_be_given(run: Path, base: Path, tmp
     assert json.loads(done.stdout) == before
 
 
+def test_a_folder_of_an_earlier_version_is_read(run: Path) -> None:
+    """It has the config beside the adapter, and no hash of the base model."""
+    before, folder = ft_toolkit.load(run)(TEXT), run / "model"
+    shutil.move(folder / "base_config" / "config.json", folder / "config.json")
+    (folder / "base_config").rmdir()
+    contract = json.loads((folder / "inference.json").read_text())
+    del contract["base_model"]["weights_sha256"]
+    (folder / "inference.json").write_text(json.dumps(contract))
+    assert ft_toolkit.load(run)(TEXT) == before
+    checkpoint = find_checkpoint(ModelSection(name=str(run)))
+    assert is_adapter(checkpoint) and merge_adapter(checkpoint, run / "merged").is_merged
+
+
 def test_another_model_in_place_of_the_base_is_refused(run: Path, base: Path) -> None:
     with pytest.raises(ModelError, match=r"is not the base model of .*: its weights differ"):
         ft_toolkit.load(run, base=FINISHED.parent / "base_model")
