@@ -12,6 +12,7 @@ from ft_toolkit.core.files import write_file
 from ft_toolkit.core.hub_names import is_hub_id
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.data.cards import load_card
+from ft_toolkit.metrics.clusters import describe
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.methods import saves_adapter
@@ -124,6 +125,11 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         reference=reference_line(results),
         reload_check=reload_check_line(results),
         selection=selection_line(results, run.selection_metric),
+        groups=[
+            f"On {split}, {describe(scores.clusters.column, scores.clusters.n)}."
+            for split, scores in results.scores.items()
+            if scores.clusters is not None
+        ],
         fence="`" * max(3, _longest_ticks(results.command or "") + 1),
     )
     return f"---\n{card_data(run, repo=repo, merged=merged).to_yaml()}\n---\n\n{body.strip()}\n"

@@ -173,7 +173,8 @@ def _measure(
                 pair = PairedScores(difference, resampled, counts, best)
             else:
                 without = partial(_score_difference, score, run, base, positions, k)
-                pair = pair_clustered(difference, resampled, counts, best, clusters, without)
+                mean_best = best if row.metric is None or base.examples.metrics[row.metric].is_mean else None
+                pair = pair_clustered(difference, resampled, mean_best, clusters, without)
             differences[run.label] = _difference(pair, comparisons, row, exploratory=exploratory)
         measured.append(ComparedScore(row.name, row.n, row.greater_is_better, scores, differences))
     return measured

@@ -35,7 +35,7 @@ def newcombe(hits: tuple[int, int], n: tuple[int, int], *, tail: float = 0.025) 
     )
 
 
-def tango(only_one: int, only_other: int, n: int, *, tail: float = 0.025) -> tuple[float, float]:
+def tango(only_one: float, only_other: float, n: int, *, tail: float = 0.025) -> tuple[float, float]:
     """Return the score interval of the share of one model minus the share of another one on the same n examples (Tango 1998).
 
     `only_one` and `only_other` count the examples that only one of them has right; `tail` is the probability on each side.
@@ -48,7 +48,7 @@ def tango(only_one: int, only_other: int, n: int, *, tail: float = 0.025) -> tup
     return low, high
 
 
-def _tango_z(only_one: int, only_other: int, n: int, difference: float) -> float:
+def _tango_z(only_one: float, only_other: float, n: int, difference: float) -> float:
     """Return the score statistic of the hypothesis that the true difference of the shares is `difference`."""
     distance = only_one - only_other - n * difference
     b = (2 * n - only_one + only_other) * difference - only_one - only_other
@@ -73,7 +73,7 @@ def _crossing(statistic: Callable[[float], float], level: float) -> float:
     return (low + high) / 2
 
 
-def score_test_p(only_one: int, only_other: int) -> float:
+def score_test_p(only_one: float, only_other: float) -> float:
     """Return the two-sided p-value that belongs to `tango`: McNemar's test without continuity correction (McNemar 1947)."""
     if only_one == only_other:
         return 1.0

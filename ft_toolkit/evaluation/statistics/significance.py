@@ -44,7 +44,7 @@ class PairedScores:
 
     difference: float
     resampled: np.ndarray
-    counts: tuple[int, int, int] | None = None
+    counts: tuple[float, float, int] | None = None
     best: float = 1.0
     is_clustered: bool = False
     left_out: np.ndarray | None = None
@@ -84,34 +84,37 @@ def pair_scores(
     right examples without clusters.
     """
     difference = metric.fn(*model) - metric.fn(*base)
-    counts = paired_counts(right_examples(metric, *model), right_examples(metric, *base))
     if clusters is None:
+        counts = paired_counts(right_examples(metric, *model), right_examples(metric, *base))
         return PairedScores(difference, resample() if counts is None else np.array([]), counts, metric.best)
 
     def without(rows: np.ndarray) -> float:
         model_score, base_score = (metric.fn(arrays[0][rows], arrays[1][rows]) for arrays in (model, base))
         return model_score - base_score
 
-    return pair_clustered(difference, resample(), counts, metric.best, clusters, without)
+    best = metric.best if metric.is_mean else None
+    return pair_clustered(difference, resample(), best, clusters, without)
 
 
 def pair_clustered(
     difference: float,
     resampled: np.ndarray,
-    counts: tuple[int, int, int] | None,
-    best: float,
+    best: float | None,
     clusters: Clusters,
     without: Callable[[np.ndarray], float],
 ) -> PairedScores:
     """Return the difference of two scores on clusters. `without` returns it on some examples, given by their positions.
 
-    If two shares of right examples agree on every example, the clusters are counted instead of the examples: neither resamples
-    nor the jackknife vary, but the difference is not certain.
+    `best` is the best value of a metric that is a mean over examples, None for other metrics. If a mean differs by the same
+    amount in all clusters, such as 0, neither resamples nor the jackknife vary, but the difference is not certain: it is
+    treated as a difference of shares with one example per cluster.
     """
-    if counts is not None and counts[:2] == (0, 0):
-        return PairedScores(difference, np.array([]), (0, 0, clusters.n), best)
     left_out = clusters.left_out(without) if clusters.are_few else None
-    return PairedScores(difference, resampled, None, best, is_clustered=True, left_out=left_out)
+    values = resampled if left_out is None else left_out
+    if best is not None and np.ptp(values) <= TOLERANCE:
+        share = difference / best * clusters.n
+        return PairedScores(difference, np.array([]), (max(share, 0.0), max(-share, 0.0), clusters.n), best)
+    return PairedScores(difference, resampled, None, best or 1.0, is_clustered=True, left_out=left_out)
 
 
 def paired_counts(model: np.ndarray | None, base: np.ndarray | None) -> tuple[int, int, int] | None:

@@ -81,3 +81,14 @@ def test_two_equal_models_have_an_interval_with_a_width():
     metric = METRICS["accuracy"]
     ends = difference_interval(pair_scores(metric, (right, ones), (right, ones), lambda: np.zeros(9), clusters))
     assert ends.low < 0 < ends.high and ends.high > 0.1 and ends.test == SHARE_TEST
+
+
+@pytest.mark.parametrize("n_clusters", [4, 40])
+def test_a_difference_that_is_equal_in_all_groups_has_an_interval_that_counts_groups(n_clusters):
+    clusters = find_clusters("doc", np.repeat(np.arange(n_clusters), 6))
+    ones = np.ones(6 * n_clusters, int)
+    half = np.tile([0, 0, 0, 1, 1, 1], n_clusters)
+    pair = pair_scores(METRICS["accuracy"], (ones, ones), (half, ones), lambda: np.full(50, 0.5), clusters)
+    ends = difference_interval(pair)
+    assert ends.test == SHARE_TEST and ends.low < 0.5 < ends.high
+    assert (ends.low > 0) == (n_clusters == 40) and detectable_difference(pair) > 0
