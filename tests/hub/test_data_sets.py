@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 ROWS = [
     {"review": f"{word} {i}", "label": label} for word, label in (("good", "pos"), ("bad", "neg")) for i in range(4)
@@ -80,3 +81,19 @@ def test_a_config_must_be_chosen_where_there_are_several(put, load):
         "data set 'alice/reviews' has several configs; set one: data.hub_config=NAME, with NAME one of 'small', 'large'"
     )
     assert json.loads(small)[0] == {"train": 8, "validation": 4} and sum(json.loads(large)[0].values()) == 8
+
+
+@pytest.mark.slow
+def test_a_run_names_the_data_set_in_its_results_and_its_card(put, ftk, recipe_values, tmp_path):
+    commit = put(train=ROWS * 4, dev=ROWS, test=ROWS)
+    data = {"hub": "alice/reviews", "columns": {"text": "review"}, "max_length": 64}
+    (tmp_path / "r.yaml").write_text(yaml.safe_dump({**recipe_values, "data": data}), encoding="utf-8")
+    done = ftk("run", "r.yaml", "--output", "run")
+    assert done.returncode == 0, done.stderr
+    assert f"8 validation, 8 test examples of alice/reviews at commit {commit[:12]}" in done.stdout
+    facts = json.loads((tmp_path / "run/results.json").read_text())["data"]
+    assert (facts["hub"], facts["commit"]) == ("alice/reviews", commit)
+    front = yaml.safe_load((tmp_path / "run/README.md").read_text().split("---\n")[1])
+    assert front["datasets"] == ["alice/reviews"]
+    smoke = ftk("run", "r.yaml", "--smoke", "--output", "smoke", HF_HUB_OFFLINE="1", home="other")
+    assert "sample rows of the task instead of the rows on the Hub" in smoke.stdout
