@@ -62,3 +62,22 @@ def test_the_model_folder_names_the_columns(model: Path, tmp_path: Path, here: A
     (tmp_path / "t.csv").write_text(ROWS)
     here("predict", str(model), "--input", str(tmp_path / "t.csv"), "--output", str(tmp_path / "p.csv"))
     assert (tmp_path / "p.csv").read_text().splitlines()[0] == "text,billing,delivery,predicted_labels"
+
+
+def test_predicted_labels_in_a_csv_file_can_be_read_back(model: Path, tmp_path: Path, here: Any) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "a", "label": ["art|music"]}\n{"text": "b", "label": ["news"]}\n')
+    files = [f"data.{split}={tmp_path}/t.jsonl" for split in ("train", "validation")]
+    columns = ["data.columns={}", "task.labels=['art|music', news]", "task.threshold=0.001"]
+    here("run", model.parent / "recipe.yaml", *files, *columns, "--output", tmp_path / "run")
+    here("predict", tmp_path / "run", "--input", tmp_path / "t.jsonl", "--output", tmp_path / "p.csv")
+    here(
+        "evaluate",
+        tmp_path / "run",
+        "--data",
+        tmp_path / "p.csv",
+        "--column",
+        "label=predicted_labels",
+        "--output",
+        tmp_path / "e",
+    )
+    assert gold(tmp_path / "e") == [["art|music", "news"]] * 2

@@ -109,8 +109,8 @@ def index_of(name: str, labels: tuple[str, ...], order: str | None, where: str) 
     if (index := positions.get(name, positions.get(label_key(name)))) is not None:
         return index
     number = whole_number(name)
-    if number is not None and not any(whole_number(label) for label in labels):
-        if order is not None and not number.startswith("-") and int(number) < len(labels):
+    if number is not None and not number.startswith("-") and not any(whole_number(label) for label in labels):
+        if order is not None and int(number) < len(labels):
             return int(number)
         if order is None:
             raise DataError(

@@ -49,8 +49,8 @@ def test_a_number_is_a_position_only_if_something_defines_the_order():
     for order in (None, "task.labels"):
         with pytest.raises(DataError, match="unknown label '3'; known: 1, 2"):
             index_of("3", ("1", "2"), order, "row 1")
-    with pytest.raises(DataError, match=r"unknown label '-1'; known: no, yes\. -1 marks rows without a label"):
-        index_of("-1", ("no", "yes"), "task.labels", "row 1")
+        with pytest.raises(DataError, match=r"unknown label '-1'; known: no, yes\. -1 marks rows without a label"):
+            index_of("-1", ("no", "yes"), order, "row 1")
 
 
 def test_an_unknown_label_says_what_is_close():
