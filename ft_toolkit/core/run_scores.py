@@ -85,6 +85,9 @@ class SliceTable(Record):
     metric: str
     values: list[SliceValue]
     left_out: LeftOut
+    correlation: float | None = Field(
+        default=None, description="Intraclass correlation, if rows with one value are not independent"
+    )
 
 
 class ExpectedCalibrationError(Score):

@@ -65,6 +65,27 @@ def find_clusters(column: str, numbers: np.ndarray) -> Clusters | None:
     return clusters if 1 < clusters.n < len(numbers) else None
 
 
+def intraclass_correlation(values: np.ndarray, clusters: Clusters) -> tuple[float, float]:
+    """Return the correlation of two values of one cluster, and its standard error (Fisher 1925; Donner and Koval 1980).
+
+    It is the estimate of a one-way analysis of variance: 0 if clusters do not differ, 1 if their values are all equal. Both are
+    NaN if all values are equal.
+    """
+    n, k = len(values), clusters.n
+    sizes = np.array([len(members) for members in clusters.members])
+    means = np.array([values[members].mean() for members in clusters.members])
+    between = float((sizes * (means - values.mean()) ** 2).sum()) / (k - 1)
+    within = float(sum(((values[members] - values[members].mean()) ** 2).sum() for members in clusters.members)) / (
+        n - k
+    )
+    size = (n - float((sizes**2).sum()) / n) / (k - 1)
+    if between + within <= 0:
+        return math.nan, math.nan
+    correlation = (between - within) / (between + (size - 1) * within)
+    error = math.sqrt(2 / (k - 1)) * (1 - correlation) * (1 + (size - 1) * correlation) / size
+    return correlation, error
+
+
 def describe(column: str, n: int) -> str:
     """Return a clause on the intervals of clustered rows, for reports."""
     method = (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ft_toolkit.metrics.bootstrap import resample
-from ft_toolkit.metrics.clusters import Clusters, Jackknife, draw_examples, find_clusters
+from ft_toolkit.metrics.clusters import Clusters, Jackknife, draw_examples, find_clusters, intraclass_correlation
 
 
 def mean(predictions, references):
@@ -68,3 +68,13 @@ def test_the_interval_of_a_share_is_inside_0_and_1():
     for score in (0.0, 1.0):
         assert Jackknife(score, np.array([score, score])).share_interval(0.025, 1.0) is None
     assert Jackknife(0.5, np.array([0.5, np.nan])).interval(0.025) is None
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.1, 0.5, 1.0])
+def test_the_intraclass_correlation_is_that_of_the_simulation(correlation):
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(2, 20, 400)
+    effects = np.repeat(rng.standard_normal(400) * math.sqrt(correlation), sizes)
+    values = effects + rng.standard_normal(sizes.sum()) * math.sqrt(1 - correlation)
+    estimate, error = intraclass_correlation(values, Clusters("doc", np.repeat(np.arange(400), sizes)))
+    assert estimate == pytest.approx(correlation, abs=3 * error + 1e-9) and error < 0.05

@@ -16,7 +16,7 @@ from ft_toolkit.evaluation.statistics.scores import (
 )
 from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, wilson
 from ft_toolkit.metrics.bootstrap import central_95, resample, varies
-from ft_toolkit.metrics.clusters import Jackknife
+from ft_toolkit.metrics.clusters import Jackknife, find_clusters, intraclass_correlation
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.metrics.squad import has_unspaced
 from ft_toolkit.tasks.base import Rows, Task, input_texts
@@ -24,6 +24,8 @@ from ft_toolkit.tasks.base import Rows, Task, input_texts
 # A slice with fewer rows has no interval: a bootstrap of so few examples is unreliable.
 MIN_ROWS = 10
 MAX_VALUES = 30
+# Above this intraclass correlation, rows with one value of a column are not independent.
+ALIKE = 0.05
 # Resamples of each slice, and of the rest of the split.
 SAMPLES = 300
 NO_VALUE = "(none)"
@@ -39,7 +41,7 @@ def score_slices(
     the score of the other rows of the split. Shares of right examples have the intervals of Wilson and Newcombe. For other
     metrics, the slice and the other rows are resampled independently; on clusters, whole clusters are resampled. Intervals are
     None for slices of fewer than MIN_ROWS rows and where all resamples are equal. `left_out` counts the values beyond
-    MAX_VALUES.
+    MAX_VALUES. A column whose rows are alike, without clusters, also has `correlation` (see `_likeness`).
     """
     columns = [(column, column_values(rows, column)) for column in setup.slices]
     slicings = [(column, values, *most_frequent(values)) for column, values in columns]
@@ -54,8 +56,28 @@ def score_slices(
             {"value": value, **_score_slice(np.array(values) == value, (predictions, references), right, setup)}
             for value in chosen
         ]
-        tables.append({"column": column, "metric": setup.main_metric, "values": scores, "left_out": left_out})
+        table = {"column": column, "metric": setup.main_metric, "values": scores, "left_out": left_out}
+        is_column = column in setup.slices and setup.clusters is None
+        correlation = _likeness(column, values, (predictions, references), setup) if is_column else None
+        tables.append(table if correlation is None else table | {"correlation": correlation})
     return tables
+
+
+def _likeness(
+    column: str, values: Sequence[str], arrays: tuple[np.ndarray, np.ndarray], setup: ScoringSetup
+) -> float | None:
+    """Return the intraclass correlation of the main metric for the values of a column if rows with one value are alike.
+
+    That is a correlation above ALIKE that is also significant. Fewer than MIN_ROWS values are kinds of rows, not groups.
+    """
+    metric = setup.metrics[setup.main_metric]
+    clusters = find_clusters(column, np.unique(np.array(values), return_inverse=True)[1].ravel())
+    if clusters is None or clusters.n < MIN_ROWS or not metric.is_mean:
+        return None
+    rows = range(len(values))
+    scores = np.array([metric.fn(arrays[0][i : i + 1], arrays[1][i : i + 1]) for i in rows]) / metric.best
+    correlation, error = intraclass_correlation(scores, clusters)
+    return correlation if correlation > max(ALIKE, 2 * error) else None
 
 
 def column_values(rows: Rows, column: str) -> list[str]:

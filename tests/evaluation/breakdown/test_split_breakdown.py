@@ -12,10 +12,12 @@ from ft_toolkit.evaluation.breakdown.slices import MAX_VALUES, NO_VALUE, length_
 from ft_toolkit.evaluation.breakdown.split_breakdown import break_down_split
 from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
 from ft_toolkit.metrics import classification
+from ft_toolkit.metrics.clusters import find_clusters
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
 
 SCHEMA = Schema("single_label_classification", ("bad", "good"), None, 0.5)
+SHARE = {"accuracy": Metric(classification.accuracy, is_mean=True)}
 
 
 def rows_of(values: list[Any], text: str = "a b") -> list[dict[str, Any]]:
@@ -225,3 +227,35 @@ def test_regression_has_only_slices() -> None:
     scores = Scores(20, {}, {}, {}, {}, values, values[::-1])
     found = break_down_split([{"score": value} for value in values], rows, scores, setup, fitted_here=False)
     assert found.keys() == {"slices"} and len(found["slices"][0]["values"]) == 4
+
+
+def test_rows_of_one_document_that_are_alike_are_named() -> None:
+    documents = [f"d{i // 10}" for i in range(300)]
+    setup = setup_of(slices=("source",), metrics=SHARE)
+
+    def first_table(values: list[str], right: Any) -> dict[str, Any]:
+        return score_slices(rows_of(values), np.where(right, 1, 0), np.ones(300, int), setup)[0]
+
+    rng = np.random.default_rng(0)
+    alike, independent = np.repeat(rng.random(30) < 0.6, 10), rng.random(300) < 0.6
+    assert first_table(documents, alike)["correlation"] == pytest.approx(1)
+    assert "correlation" not in first_table(documents, independent)
+    few = ["web" if i < 150 else "mail" for i in range(300)]  # kinds of rows, not groups
+    assert "correlation" not in first_table(few, np.arange(300) < 150)
+
+
+@pytest.mark.parametrize("n_documents", [10, 40])
+def test_slices_of_clustered_rows_resample_documents(n_documents: int) -> None:
+    numbers = np.repeat(np.arange(n_documents), 12)
+    rng = np.random.default_rng(1)
+    right = np.repeat(rng.random(n_documents) < 0.6, 12).astype(int)
+    rows = rows_of(["web" if i % 12 < 6 else "mail" for i in range(len(numbers))])
+    ones = np.ones(len(numbers), int)
+    tables = [
+        score_slices(rows, right, ones, setup_of(samples=300, slices=("source",), metrics=SHARE, clusters=clusters))
+        for clusters in (None, find_clusters("doc", numbers))
+    ]
+    (plain, _), (grouped, _) = (table[0]["values"] for table in tables)
+    assert grouped["score"] == plain["score"]
+    assert grouped["high"] - grouped["low"] > 1.8 * (plain["high"] - plain["low"])
+    assert grouped["difference"] == {"low": None, "high": None}  # equal in every document
