@@ -22,6 +22,8 @@ _KEY = re.compile(r"#\s*[^\s=]+\s*=")
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc\b")
 # The number of a word in its sentence; CoNLL-U also has ranges (3-4) and empty words (3.1), which are no words of the text.
 _INDEX = re.compile(r"\d+([-.]\d+)?")
+# One tag, not the tags of a sentence.
+_ONE_TAG = re.compile(r"O|[BIESLU]-\S+")
 _HEADERS = {"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "entity"}
 
 
@@ -67,7 +69,11 @@ def read(source: Source) -> RawRows:
 
 
 def fits(source: Source) -> bool:
-    """Return whether every line has the same number of columns, two or more, and a tag in the last one."""
+    """Return whether every line has the same number of columns, two or more, and a tag in the last one.
+
+    Lines of a text may end with O or with a word such as B-12. A .txt file therefore needs words with and without an entity,
+    and two columns, or a mark between sentences.
+    """
     if source.text.lstrip()[:1] in ("{", "["):
         return False
     lines = source.head[:2000]
@@ -77,10 +83,13 @@ def fits(source: Source) -> bool:
     if words and words[0][-1].lower() in _HEADERS:
         words = words[1:]
     tags = {word[-1] for word in words}
+    is_marked = _has_inner_blank_line(lines) or any(line.startswith("-DOCSTART-") for line in lines)
+    if source.suffix == ".txt" and not ("O" in tags and (is_marked or len(words[0]) == 2)):
+        return False
     return (
         len({len(word) for word in words}) == 1
         and len(words[0]) > 1
-        and all(map(TAG.fullmatch, tags))
+        and all(map(_ONE_TAG.fullmatch, tags))
         and bool(tags - {"O"})
     )
 

@@ -52,12 +52,13 @@ def fits(source: Source) -> bool:
     if source.suffix in FORMAT.suffixes:
         return True  # its errors are reported by `read`
     try:
-        json.loads(text)
+        document = json.loads(text)
     except json.JSONDecodeError:
         return text.startswith("{") and _values(text) is not None
     except (ValueError, RecursionError):
         return False
-    return True
+    # a text may be "[1]" or "[]"
+    return bool(document) and (isinstance(document, dict) or all(isinstance(item, (dict, list)) for item in document))
 
 
 FORMAT = Format(name="json", suffixes=(".json",), read=read, fits=fits, order=30)

@@ -46,7 +46,8 @@ def fits(source: Source) -> bool:
     if len(first) < (2 if source.suffix == ".json" else 1) or not all(line.lstrip()[0] in "{[" for line in first):
         return False
     try:
-        return all(is_record(json.loads(line)) for line in first)
+        values = [json.loads(line) for line in first]
+        return all(value and is_record(value) for value in values)
     except (ValueError, RecursionError):
         return False
 

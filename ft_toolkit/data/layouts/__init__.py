@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.layouts.base import Layout, Table
 
 
@@ -19,6 +19,13 @@ def find_layouts() -> tuple[Layout, ...]:
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "base"))
     layouts: list[Layout] = [importlib.import_module(f"{__name__}.{name}").LAYOUT for name in names]
     return tuple(sorted(layouts, key=lambda layout: (not layout.is_document, layout.order)))
+
+
+def _splits_hint(value: Any) -> str:
+    """Return advice for an object whose values are lists of objects, such as {"train": [...], "test": [...]}."""
+    if not isinstance(value, dict) or not value or not all(isinstance(rows, list) for rows in value.values()):
+        return ""
+    return f"; it holds the lists {one_of(value)}, write each to a file of its own"
 
 
 def read_layout(value: Any, name: str, notes: list[str]) -> Table:
@@ -36,5 +43,7 @@ def read_layout(value: Any, name: str, notes: list[str]) -> Table:
             read = layout.read(table.rows, name, notes)
             table = Table(read.rows, {**table.aliases, **read.aliases})
     if not isinstance(table.rows, list) or not all(isinstance(row, dict) for row in table.rows):
-        raise DataError(f"{name}: the file must hold a list of objects, or an object with such a list under 'data'")
+        raise DataError(
+            f"{name}: the file must hold a list of objects, or an object with such a list under 'data'{_splits_hint(value)}"
+        )
     return table

@@ -105,3 +105,18 @@ def test_words_with_tags_are_recognized_under_any_suffix(write_file, name):
 def test_a_csv_file_with_blank_lines_between_sentences(write_file):
     table = read_table(write_file("a.csv", 'word,tag\nAnna,B-PER\n",",O\n\nRome,B-LOC\n'))
     assert table.rows == [{"tokens": ["Anna", ","], "tags": ["B-PER", "O"]}, {"tokens": ["Rome"], "tags": ["B-LOC"]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "We need vitamin B-12\n"),
+        ("a.txt", "We need vitamin B-12\nHer blood type is O\n"),
+        ("a.txt", "her type O\nhis type B-positive\n"),
+        ("a.txt", "vitamin B-12\nvitamin B-6\n"),
+        ("a.tsv", "tokens\ttags\nAnna left\tB-PER O\n"),
+    ],
+)
+def test_texts_that_end_like_tags_are_not_taken_for_tagged_words(write_file, name, content):
+    table = read_table(write_file(name, content))
+    assert table.format in ("txt", "csv") and table.notes == []

@@ -20,6 +20,16 @@ def test_a_list_or_an_object_with_data(write_file):
     assert read_file(write_file("under.json", json.dumps({"version": 1, "data": ROWS}))) == ROWS
 
 
+@pytest.mark.parametrize("text", ["[1]", "[]", '["a", "b"]', "[x]", "{}", "{x}"])
+def test_a_text_in_brackets_is_a_text(write_file, text):
+    assert read_file(write_file("a.txt", f"{text}\n")) == [{"text": text}]
+
+
+def test_lists_of_splits_are_refused_with_the_remedy(write_file, error_of):
+    message = error_of(write_file("a.json", json.dumps({"train": ROWS, "test": ROWS[:1]})))
+    assert message.endswith("; it holds the lists train, test, write each to a file of its own")
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
 @pytest.mark.parametrize("content", ['{"a": 1}{"a": 2}', '{\n "a": 1\n}\n{\n "a": 2\n}\n', '{"a": 1} {"a": 2}'])
 def test_objects_that_follow_each_other_are_rows(write_file, name, content):
