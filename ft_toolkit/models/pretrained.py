@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib.util
-import json
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from ft_toolkit.core.errors import ModelError, one_of
 from ft_toolkit.core.hub_errors import FAILURES, explain
 from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
+from ft_toolkit.models.config_files import quantization, token_types
 from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
 from ft_toolkit.models.weights import PAIR, POOLER, load_weights
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
@@ -73,7 +73,7 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
         raise ModelError(
             f"model '{name}': config.json not found in {checkpoint.folder}; give the folder of a transformers model"
         )
-    if (method := _quantization(checkpoint.folder)) is not None:
+    if (method := quantization(checkpoint.folder)) is not None:
         raise ModelError(
             f"model '{name}': the checkpoint is quantized ({method}), and ft_toolkit trains and runs unquantized weights only; "
             "use the unquantized checkpoint that it was made from"
@@ -86,26 +86,6 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
                 "download, or change model.sha256"
             )
     return checkpoint
-
-
-def _quantization(folder: Path) -> str | None:
-    """Return the name of the quantization of a checkpoint, such as gptq; None for ordinary weights. Raises ModelError.
-
-    Older checkpoints have it in a file beside config.json.
-    """
-    for name, method in (("quantize_config.json", "gptq"), ("quant_config.json", "awq")):
-        if (folder / name).is_file():
-            return method
-    if not (folder / "config.json").is_file():  # an adapter
-        return None
-    try:
-        values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{folder}: config.json cannot be read: {error}") from None
-    settings = values.get("quantization_config") if isinstance(values, dict) else None
-    if not settings:
-        return None
-    return str(settings.get("quant_method", "unknown method")) if isinstance(settings, dict) else "unknown method"
 
 
 def find_tokenizer_folder(name: str) -> Path:
@@ -180,6 +160,8 @@ def load_tokenizer(folder: Path) -> Any:
         if tokenizer.eos_token is None:
             raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token; add one to its files")
         tokenizer.pad_token = tokenizer.eos_token
+    if token_types(folder) == 1:  # a RoBERTa with a tokenizer of BERT: type 1 of a second text would have no embedding
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     return tokenizer
 
 

@@ -195,3 +195,26 @@ def test_a_quantized_checkpoint_is_refused(files: dict[str, Any], message: str, 
 def test_an_unquantized_checkpoint_is_found(config: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     assert find_checkpoint(ModelSection(name=str(tmp_path))).folder == tmp_path
+
+
+def test_a_model_with_one_token_type_gets_no_types_from_the_tokenizer_of_another_family(
+    tiny_bert: str, tmp_path: Path
+) -> None:
+    """Pairs of texts ended with an index error: the tokenizer of BERT gives the second text type 1."""
+    config = transformers.RobertaConfig(
+        **{**SIZES, "vocab_size": 400}, type_vocab_size=1, pad_token_id=0, max_position_embeddings=40
+    )
+    torch.manual_seed(0)
+    transformers.RobertaForMaskedLM(config).save_pretrained(tmp_path)
+    load_tokenizer(Path(tiny_bert)).save_pretrained(tmp_path)
+    tokenizer = load_tokenizer(tmp_path)
+    pair = {"text": "good", "text_pair": "late"}
+    schema = schema_of(["a", "b"])
+    features = TASK.encode([pair], tokenizer, schema, 16)
+    assert features.inputs.keys() == {"input_ids"}
+    assert set(TASK.encode([pair], load_tokenizer(Path(tiny_bert)), schema, 16).inputs) == {
+        "input_ids",
+        "token_type_ids",
+    }
+    model = load_model(tmp_path, TASK, schema, tokenizer, dropout=None, seed=0).model
+    assert model(input_ids=torch.tensor(features.inputs["input_ids"])).logits.shape == (1, 2)

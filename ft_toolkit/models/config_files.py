@@ -1,0 +1,42 @@
+"""Facts of a model folder that are read from its JSON files, before transformers reads them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.core.errors import ModelError
+from ft_toolkit.core.run_folder import BASE_CONFIG
+
+
+def quantization(folder: Path) -> str | None:
+    """Return the name of the quantization of a checkpoint, such as gptq; None for ordinary weights. Raises ModelError.
+
+    Older checkpoints have it in a file beside config.json.
+    """
+    for name, method in (("quantize_config.json", "gptq"), ("quant_config.json", "awq")):
+        if (folder / name).is_file():
+            return method
+    settings = _read_config(folder).get("quantization_config")
+    if not settings:
+        return None
+    return str(settings.get("quant_method", "unknown method")) if isinstance(settings, dict) else "unknown method"
+
+
+def token_types(folder: Path) -> int | None:
+    """Return the number of token types (segments) that a model distinguishes; None if its config does not say."""
+    value = _read_config(folder).get("type_vocab_size")
+    return value if isinstance(value, int) else None
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    """Return the values of config.json, of an adapter those of its base model; empty without the file. Raises ModelError."""
+    path = next(
+        (path for path in (folder / BASE_CONFIG / "config.json", folder / "config.json") if path.is_file()), None
+    )
+    if path is None:
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"{folder}: config.json cannot be read: {error}") from None
+    return values if isinstance(values, dict) else {}
