@@ -22,7 +22,8 @@ from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 EARLIER_ORDER = "the order of the model's labels"
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
 _INVISIBLE = "\ufeff\u200b\u2060"
-_WHOLE_NUMBER = re.compile(r"(-?[0-9]+)(?:\.0*)?")
+# Longer numbers are names: Python refuses to convert integers of thousands of digits.
+_WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,18})(?:\.0*)?")
 
 
 def label_name(value: Any) -> str:
@@ -62,7 +63,7 @@ def distinct_names(names: Iterable[str]) -> tuple[str, ...]:
         next(iter(variants)) if len(variants) == 1 else key if whole_number(key) else key.capitalize()
         for key, variants in spellings.items()
     ]
-    are_integers = all(re.fullmatch("-?[0-9]+", name) for name in chosen)
+    are_integers = all(whole_number(name) == name for name in chosen)
     return tuple(sorted(chosen, key=lambda name: (int(name), name)) if are_integers else sorted(chosen))
 
 

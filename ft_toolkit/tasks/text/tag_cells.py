@@ -32,7 +32,7 @@ def read_list_cell(value: Any, where: str) -> tuple[list[Any], Printed | None]:
             )
         return value.split(), None
     items = printed.value
-    if not isinstance(items, list) or any(not isinstance(item, (str, int)) for item in items):
+    if not isinstance(items, list) or any(not isinstance(item, (str, int, float)) for item in items):
         return value.split(), None
     if len(items) == 1 and not isinstance(items[0], str):
         return value.split(), None
@@ -51,14 +51,14 @@ def read_tag_column(rows: Rows, defined: DefinedLabels | None, source: LabelSour
     }
     notes = form_notes("tags", [printed for _, printed, _ in cells.values() if printed])
     are_numbers = any(items for items, _, _ in cells.values()) and all(
-        isinstance(item, (int, str)) and whole_number(str(item)) is not None
+        isinstance(item, (int, float, str)) and whole_number(str(item)) is not None
         for items, _, _ in cells.values()
         for item in items
     )
     new: dict[int, list[Any]] = {}
     for i, (items, _, where) in cells.items():
         if are_numbers:
-            new[i] = [_numbered_tag(int(str(item)), defined, where) for item in items]
+            new[i] = [_numbered_tag(int(whole_number(str(item)) or 0), defined, where) for item in items]
         else:
             new[i] = [unicodedata.normalize("NFC", item) if isinstance(item, str) else item for item in items]
     if are_numbers and defined is not None:

@@ -22,7 +22,9 @@ def test_printed_lists_of_words_and_tags(tokens, tags):
     assert read({"tokens": tokens, "tags": tags})[0] == [(0, 9, "PER")]
 
 
-@pytest.mark.parametrize("tags", [[1, 2, 0], "[1, 2, 0]", "[1 2 0]", "1 2 0", ["1", "2", "0"]])
+@pytest.mark.parametrize(
+    "tags", [[1, 2, 0], "[1, 2, 0]", "[1 2 0]", "1 2 0", ["1", "2", "0"], [1.0, 2.0, 0.0], "[1. 2. 0.]"]
+)
 def test_numbers_stand_for_tags_in_a_defined_order(tags):
     row = {"tokens": "Anna Berg sings", "tags": tags}
     entities, notes = read(row, labels=["PER", "LOC"])
