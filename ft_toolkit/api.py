@@ -179,7 +179,7 @@ class FineTunedRun:
         data: "Rows",
         *,
         split: Literal["test", "validation"] = "test",
-        columns: Mapping[str, str] | None = None,
+        columns: Mapping[str, str | Sequence[str]] | None = None,
         group: str | None = None,
         slices: Sequence[str] = (),
         output: str | os.PathLike[str] | None = None,
@@ -187,7 +187,8 @@ class FineTunedRun:
         """Score the model on labelled rows and write an evaluation folder with a report page.
 
         `data` is a DataFrame, a Dataset, a list of dicts, or the path of a data file. `split` is the name of the split in the
-        report. `columns` maps columns of the task to columns of the data; the default is the names of the training run.
+        report. `columns` maps columns of the task to columns of the data (a list of 0/1 columns for several labels); the
+        default is the names of the training run.
         `group` is the column that says which rows belong together; the default is that of the training run. `slices` are
         columns whose values get scores of their own. `output` is the folder, by default evaluations/NAME with the next free
         number. Raises UsageError.
@@ -204,7 +205,8 @@ class FineTunedRun:
             rows = plain_rows(rows_of(data, "data"), "data")
             target = Path(claim(self.folder.name, target, resume=False, parent="evaluations"))
             source = write_rows(target, split, rows)
-        column_options = [word for column, name in (columns or {}).items() for word in ("--column", f"{column}={name}")]
+        names = {key: name if isinstance(name, str) else ",".join(name) for key, name in (columns or {}).items()}
+        column_options = [word for column, name in names.items() for word in ("--column", f"{column}={name}")]
         group_option = [] if group is None else ["--group", group]
         command = [
             "ftk",
