@@ -10,7 +10,7 @@ from ft_toolkit.recipe.schema import Name, PositiveInt, Section
 def _one_character(delimiter: str) -> str:
     delimiter = {"tab": "\t", "\\t": "\t"}.get(delimiter, delimiter)
     if len(delimiter) != 1 or delimiter in '"\r\n':
-        raise ValueError(f"found {delimiter!r}; must be one character, such as ';' or 'tab'")
+        raise ValueError(f"found {delimiter!r}; must be one character, such as ';' or 'tab'; '|' needs quotes in YAML")
     return delimiter
 
 

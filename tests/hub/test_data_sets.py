@@ -5,6 +5,9 @@ import json
 import pytest
 import yaml
 
+# Small text files travel in the same way with and without Xet.
+pytestmark = pytest.mark.parametrize("mode", ["lfs"], indirect=True)
+
 ROWS = [
     {"review": f"{word} {i}", "label": label} for word, label in (("good", "pos"), ("bad", "neg")) for i in range(4)
 ]
