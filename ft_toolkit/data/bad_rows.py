@@ -13,7 +13,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.tasks.base import Row, Rows
 
 # More bad rows than this share are never left out: the file as a whole is probably wrong.
-MAX_SKIPPED_SHARE = 0.1
+MAX_SKIPPED_SHARE = 0.2
 # Kinds of problems that a message shows.
 _SHOWN_KINDS = 5
 # A name of a file that occurs in no message.
@@ -137,12 +137,12 @@ def _describe(bad: Sequence[BadRow], rows: NumberedRows, policy: Policy | None) 
         lines.append(f"  {more}{same[0].name}: {same[0].problem}")
     if len(kinds) > _SHOWN_KINDS:
         lines.append(f"  ... and {len(kinds) - _SHOWN_KINDS} other kinds of problems")
-    limit = f"at most {MAX_SKIPPED_SHARE:.0%} of the rows"
-    remedies: dict[Policy | None, str] = {
-        "error": f"Correct them, or leave them out with data.on_bad_rows=skip ({limit})",
-        "skip": f"Correct them; data.on_bad_rows=skip leaves out {limit}",
-    }
-    return "\n".join([*lines, remedies.get(policy, "Correct them")])
+    remedy = "Correct them"
+    if policy is not None and len(bad) > MAX_SKIPPED_SHARE * len(rows.rows):
+        remedy += f"; data.on_bad_rows=skip leaves out at most {MAX_SKIPPED_SHARE:.0%} of the rows"
+    elif policy == "error":
+        remedy += ", or leave them out with data.on_bad_rows=skip"
+    return "\n".join([*lines, remedy])
 
 
 def _kind(problem: str) -> str:

@@ -98,7 +98,7 @@ class DataSection(Section):
     # whole groups, train_fraction adds whole groups, and intervals resample groups. Default: for question answering the
     # article title, else the context; the document where a CoNLL file marks documents; no groups for other tasks.
     group: Name | None = None
-    # Rows that cannot be read: error, or skip, which leaves out at most 10% of the rows and lists them in skipped_rows.jsonl.
+    # Rows that cannot be read: error, or skip, which leaves out at most 20% of the rows and lists them in skipped_rows.jsonl.
     on_bad_rows: Literal["error", "skip"] = "error"
     # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
     # With several labels per row, label may list one 0/1 column per label: {label: [billing, delivery]}.

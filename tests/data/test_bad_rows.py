@@ -66,7 +66,7 @@ def test_all_bad_rows_are_counted_and_the_first_are_named(load, task):
     first, kind, remedy = str(caught.value).splitlines()
     assert first.endswith("train.jsonl: 15 of 150 rows cannot be read, rows 1, 11, 21 ... and 12 more")
     assert kind.startswith(f"  15 rows, such as row 1 (id q1): {CASES[task][2]}")
-    assert remedy == "Correct them, or leave them out with data.on_bad_rows=skip (at most 10% of the rows)"
+    assert remedy == "Correct them, or leave them out with data.on_bad_rows=skip"
 
 
 @pytest.mark.parametrize("task", CASES)
@@ -82,11 +82,11 @@ def test_bad_rows_are_left_out_and_listed(load, task, tmp_path):
     assert CASES[task][2] in listed[0]["reason"] and CASES[task][1].items() <= listed[0].items()
 
 
-def test_too_many_bad_rows_are_never_left_out(load):
-    with pytest.raises(
-        DataError, match=r"16 of 150 rows cannot be read(.|\n)*=skip leaves out at most 10% of the rows$"
-    ):
-        load("text_classification", rows_of("text_classification", range(1, 17)), on_bad_rows="skip")
+@pytest.mark.parametrize("policy", ["skip", "error"])
+def test_too_many_bad_rows_are_never_left_out(load, policy):
+    message = r"31 of 150 rows cannot be read(.|\n)*Correct them; .*=skip leaves out at most 20% of the rows$"
+    with pytest.raises(DataError, match=message):
+        load("text_classification", rows_of("text_classification", range(1, 32)), on_bad_rows=policy)
 
 
 def test_one_bad_row_has_a_short_message(load):
