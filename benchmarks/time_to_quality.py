@@ -276,7 +276,8 @@ def _score(accelerator: Accelerator, model: Any, prepared: Prepared) -> float:
     features = prepared.features["validation"]
     predictor = Predictor(accelerator, model, task, schema, prepared.tokenizer, prepared.evaluation_tokens())
     decoded = task.decode(predictor.predict(features)[0], features, rows, schema)
-    return float(point_scores(decoded, rows, task, schema, prepared.metrics)[prepared.main_metric])
+    arrays = task.to_arrays(decoded, rows, schema)
+    return float(point_scores(*arrays, prepared.metrics)[prepared.main_metric])
 
 
 def _line(record: Record) -> str:

@@ -90,6 +90,10 @@ class TrainingFacts(Record):
     planned_steps: int | None = None
     best_step: int | None = None
     evaluations: list[ValidationRecord] = Field(default_factory=list)
+    selection_bias: float | None = Field(
+        default=None,
+        description="How much the best of equally good checkpoints is expected to exceed its true score on these rows",
+    )
     trainable_parameters: int | None = None
     total_parameters: int | None = None
     new_modules: list[str] = Field(default_factory=list)

@@ -158,12 +158,19 @@ def selection_line(results: RunResults, selection: str | None) -> str:
     shown = "loss" if metric == "loss" else plain_name(results.main_metric)
     if metric == "loss" and selection != "loss":
         shown = f"loss, because {plain_name(selection or results.main_metric)} was 0 or undefined,"
+    size, bias = "", results.training.selection_bias
+    if bias and "validation" in results.scores:
+        size = f", by up to about {number(bias, results.scores['validation'].n)} for the best of "
+        size += f"{len(results.training.evaluations)} evaluations"
     if "test" in results.scores:
         return (
-            f"The checkpoint was selected by {shown} on the validation rows, so the validation score is optimistic; rely on "
-            "the test score."
+            f"The checkpoint was selected by {shown} on the validation rows, so the validation score is optimistic{size}; rely "
+            "on the test score."
         )
-    return f"There are no test rows, so the score is {OPTIMISTIC} (by {shown.removesuffix(',')})."
+    return (
+        f"There are no test rows, so the score is {OPTIMISTIC} (by {shown.removesuffix(',')}){size}. Its 95% interval does not "
+        "account for this."
+    )
 
 
 def few_rows_per_class(scores: SplitScores, metrics: Mapping[str, Metric]) -> str | None:

@@ -8,6 +8,8 @@ from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.statistics.scores import finite, point_scores
+from ft_toolkit.evaluation.statistics.selection_bias import add_right
+from ft_toolkit.evaluation.statistics.shares import right_examples
 from ft_toolkit.runs.checkpoints import Checkpoints
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.state import BestEvaluation, RunState
@@ -71,7 +73,11 @@ class Evaluator:
         if only_loss and generates:
             return {"loss": loss}
         decoded = prepared.task.decode(outputs, features, rows, prepared.schema)
-        return {"loss": loss, **point_scores(decoded, rows, prepared.task, prepared.schema, prepared.metrics)}
+        predictions, references = prepared.task.to_arrays(decoded, rows, prepared.schema)
+        if not only_loss and (self.state.right_counts is not None or not self.state.evaluations):
+            right = right_examples(prepared.metrics[prepared.selection], predictions, references)
+            self.state.right_counts = None if right is None else add_right(self.state.right_counts, right)
+        return {"loss": loss, **point_scores(predictions, references, prepared.metrics)}
 
     def _is_better(self, score: float | None, loss: float, best: BestEvaluation) -> bool:
         """Return whether an evaluation is better than the best one so far.

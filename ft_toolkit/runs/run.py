@@ -15,6 +15,7 @@ from ft_toolkit.core.errors import Interrupted, UsageError
 from ft_toolkit.core.run_folder import METRICS, remove_if_bare, resume_command
 from ft_toolkit.core.signals import defer_stop_signals
 from ft_toolkit.evaluation.scoring import predict_splits
+from ft_toolkit.evaluation.statistics.selection_bias import selection_bias
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.runs.announce import (
     announce_data,
@@ -210,6 +211,7 @@ def _training_facts(context: RunContext, trained: TrainedModel, state: RunState,
         "best_step": state.best.step,
         "batch": describe_step(context.recipe.training, context.world_size),
         "evaluations": state.evaluations,
+        "selection_bias": _selection_bias(context, state),
         "trainable_parameters": trained.count.trainable,
         "total_parameters": trained.count.total,
         "new_modules": list(trained.new_modules),
@@ -219,3 +221,15 @@ def _training_facts(context: RunContext, trained: TrainedModel, state: RunState,
         "tokens_per_second": meter.tokens_per_second,
         "padding_share": meter.padding_share,
     }
+
+
+def _selection_bias(context: RunContext, state: RunState) -> float | None:
+    """Return the expected excess of the best validation score; None if it is unknown.
+
+    It is known for a share of right examples on independent rows.
+    """
+    prepared = context.prepared
+    if state.right_counts is None or prepared.data.clusters("validation") is not None:
+        return None
+    bias = selection_bias(state.right_counts, len(state.evaluations))
+    return None if bias is None else bias * prepared.metrics[prepared.selection].best

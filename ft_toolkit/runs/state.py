@@ -25,6 +25,7 @@ class RunState:
     bad_evaluations     evaluations since the best one, for early stopping
     evaluations         a record per evaluation: step, epoch, scores and seconds
     head_probe          the linear probe that initialized a new head
+    right_counts        for a selection by a share of right examples: the evaluations at which each validation row was right
     """
 
     started: float
@@ -34,6 +35,7 @@ class RunState:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     earlier_seconds: float = 0.0
     head_probe: HeadProbe | None = None
+    right_counts: list[int] | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,6 +68,7 @@ class RunState:
                 "evaluations": self.evaluations,
                 "earlier_seconds": self.seconds,
                 "head_start": None if self.head_probe is None else asdict(self.head_probe),
+                **({} if self.right_counts is None else {"right_counts": self.right_counts}),
             },
         }
 
@@ -81,4 +84,5 @@ class RunState:
             evaluations=history["evaluations"],
             earlier_seconds=history["earlier_seconds"],
             head_probe=None if history["head_start"] is None else HeadProbe(**history["head_start"]),
+            right_counts=history.get("right_counts"),  # checkpoints of earlier versions do not have them
         )

@@ -152,6 +152,15 @@ def test_without_test_rows_the_score_is_optimistic():
     assert "selected by loss on the validation rows" in selection_line(results_with([]), "loss")
 
 
+def test_the_size_of_the_selection_is_part_of_the_sentence():
+    evaluations = [{"step": step, "epoch": step} for step in (1, 2, 3)]
+    training = {"steps": 3, "seconds": 1.0, "evaluations": evaluations, "selection_bias": 0.031}
+    text = selection_line(results_with([], split="validation", training=training), None)
+    assert text.endswith(
+        "(by accuracy), by up to about 0.03 for the best of 3 evaluations. Its 95% interval does not account for this."
+    )
+
+
 @pytest.mark.parametrize(
     ("classes", "rows", "is_macro", "warned"),
     [(12, 8, True, True), (12, 40, True, False), (4, 8, True, False), (12, 8, False, False)],

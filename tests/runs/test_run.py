@@ -72,6 +72,7 @@ def test_training_improves_the_score_and_the_scores_match_the_predictions(finish
     validation = report["scores"]["validation"]
     majority = validation["baselines"]["majority"]["accuracy"]["value"]
     assert validation["metrics"]["accuracy"]["value"] >= 0.75 > majority
+    assert len(report["training"]["evaluations"]) == 16 and 0 < report["training"]["selection_bias"] < 0.5
     rows = [json.loads(line) for line in (finished / "predictions.jsonl").read_text().splitlines()]
     assert Counter(row["split"] for row in rows) == {"validation": 8, "test": 8}
     for split, scores in report["scores"].items():

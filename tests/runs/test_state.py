@@ -22,9 +22,12 @@ def test_the_state_of_an_old_checkpoint_is_read_and_written_under_the_same_keys(
 
 
 def test_a_new_state_survives_a_checkpoint():
-    state = RunState(time.perf_counter(), head_probe=HeadProbe("classifier", 32, 0.1, 1.1, 0.5, 0.01))
+    state = RunState(
+        time.perf_counter(), head_probe=HeadProbe("classifier", 32, 0.1, 1.1, 0.5, 0.01), right_counts=[0, 2]
+    )
     restored = RunState.from_json(json.loads(json.dumps(state.to_json())), time.perf_counter())
-    assert restored.head_probe == state.head_probe and restored.best is None and restored.progress == state.progress
+    assert restored.head_probe == state.head_probe and restored.right_counts == [0, 2]
+    assert restored.best is None and restored.progress == state.progress
 
 
 def test_patience_counts_evaluations_without_improvement():

@@ -201,11 +201,8 @@ def _with_width(low: float | None, high: float | None) -> dict[str, float | None
     return {"low": low, "high": high} if low != high else {"low": None, "high": None}
 
 
-def point_scores(
-    decoded: list[dict[str, Any]], rows: Rows, task: Task, schema: Any, metrics: dict[str, Metric]
-) -> dict[str, float]:
-    """Return the metrics without intervals, for evaluations during training."""
-    predictions, references = task.to_arrays(decoded, rows, schema)
+def point_scores(predictions: np.ndarray, references: np.ndarray, metrics: Mapping[str, Metric]) -> dict[str, float]:
+    """Return the metrics of the arrays of a task without intervals, for evaluations during training."""
     return {name: metric.fn(predictions, references) for name, metric in metrics.items()}
 
 
