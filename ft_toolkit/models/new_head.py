@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import transformers
 
+from ft_toolkit.core.errors import one_of
 from ft_toolkit.tasks.base import DefinedLabels
 
 # The names that transformers gives to outputs without names.
@@ -30,6 +31,19 @@ def has_other_labels(raw: Any, labels: dict[int, str], defined: DefinedLabels | 
         are_positions = all(str(index) == label or label == saved[index] for index, label in labels.items())
         return defined is None and not are_positions
     return set(saved.values()) != set(labels.values())
+
+
+def head_note(title: str, raw: Any, labels: dict[int, str]) -> str | None:
+    """Return a note if the head of the checkpoint `title` has named labels that differ from the task's, otherwise None."""
+    saved = [str(label) for _, label in sorted((raw.id2label or {}).items())]
+    if len(saved) < 2 or len(labels) < 2 or all(_UNNAMED.fullmatch(label) for label in saved):
+        return None
+    if set(saved) == set(labels.values()):
+        return None
+    return (
+        f"model {title}: its head has the labels {one_of(saved)}, the rows have {one_of(labels.values())}; the output layer is "
+        "new. To keep it, use the labels of the head in the rows or, for numbers, in task.labels"
+    )
 
 
 def renew_output_layer(model: Any, auto_class: str, config: Any, seed: int) -> list[str]:

@@ -1,6 +1,6 @@
 """Prepare a run: load rows, checkpoint and tokenizer, find the label names, compute features and facts about them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.models.adapter_runs import is_adapter, merge_adapter
 from ft_toolkit.models.adapters import ParameterCount, attach, count_parameters, head_modules
 from ft_toolkit.models.from_scratch import make_model_from_scratch
+from ft_toolkit.models.new_head import head_note
 from ft_toolkit.models.pretrained import (
     Checkpoint,
     find_checkpoint,
@@ -221,6 +222,8 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
         schema = task.find_schema(recipe.task, run_input.label_rows, data.labels, pretrained)
     except DataError as error:
         raise DataError(f"{data.origin['train']} (train): {error}") from None
+    if note := head_note(recipe.model.title, pretrained.config, task.model_kwargs(schema).get("id2label", {})):
+        data = replace(data, notes=[*data.notes, note])
     features: dict[SplitName, Features] = {}
     for name, rows in data.splits.items():
         try:

@@ -1,12 +1,14 @@
 """A head with other labels than the task is replaced; a head with the same labels is kept."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from ft_toolkit.models.new_head import head_note
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks.text_classification import TASK
 
@@ -49,3 +51,16 @@ def test_a_head_is_kept_only_for_its_own_labels(
     assert torch.equal(weight, before) != is_new
     if is_new:
         assert weight.abs().max() > 0 and torch.equal(weight, head_of(tmp_path, labels, chosen=chosen)[1]), "seeded"
+
+
+def test_a_note_names_both_sets_of_labels() -> None:
+    raw = SimpleNamespace(id2label={0: "neg", 1: "pos"})
+    note = head_note("a/model", raw, {0: "good", 1: "bad"})
+    assert note is not None and "a/model: its head has the labels neg, pos, the rows have good, bad" in note
+    assert (
+        head_note("m", raw, {0: "pos", 1: "neg"})
+        is head_note("m", raw, {0: "score"})
+        is head_note("m", raw, {})
+        is None
+    )
+    assert head_note("m", SimpleNamespace(id2label={0: "LABEL_0", 1: "LABEL_1"}), {0: "a", 1: "b"}) is None
