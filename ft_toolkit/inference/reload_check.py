@@ -9,6 +9,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import ReloadError
 from ft_toolkit.core.fresh_process import FreshProcess
+from ft_toolkit.core.json_records import read_objects
 from ft_toolkit.core.run_records import ReloadCheck
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import columns_of
@@ -79,7 +80,7 @@ def _predict(process: FreshProcess, model_folder: Path, rows: Rows, task: Task) 
         columns = [name for name in columns_of(rows) if name in task.columns]
         options = [word for name in columns for word in ("--column", f"{name}={name}")]
         process.run("predict", str(model_folder), "--input", str(source), "--output", str(target), *options)
-        return [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
+        return read_objects(target)
 
 
 def _largest_difference(ours: Any, theirs: Any) -> float | None:
