@@ -71,7 +71,7 @@ def guess_summary(table: Table) -> Guess:
             f"'{summary.name}' has {describe(summary)}; {shared:.0%} of its words occur in '{document.name}'",
         ),
         {"document": document.name, "summary": summary.name},
-        {"max_target_length": _target_length(summary), "num_beams": 4},
+        {"max_target_length": _target_length(summary)},
         model=_SUMMARIZERS.get(language_of(document.values)) or _SUMMARIZERS[None],
     )
 

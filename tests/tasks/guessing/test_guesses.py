@@ -159,7 +159,7 @@ CASES: dict[str, tuple[Rows, str, dict[str, Any], dict[str, Any]]] = {
         [{"document": f"灯坏了请尽快回复{i}号。" * 9, "summary": f"灯{i}坏了。"} for i in range(9)],
         "summarization",
         {"document": "document", "summary": "summary"},
-        {"max_target_length": 32, "num_beams": 4},
+        {"max_target_length": 32},
     ),
     "two languages without telling names": (
         [{"a": f"The lamp {i} is red and it is old.", "b": f"Die Lampe {i} ist rot und alt."} for i in range(8)],
@@ -174,7 +174,7 @@ CASES: dict[str, tuple[Rows, str, dict[str, Any], dict[str, Any]]] = {
         ],
         "summarization",
         {"document": "article", "summary": "highlights"},
-        {"max_target_length": 32, "num_beams": 4},
+        {"max_target_length": 32},
     ),
     "texts alone": ([{"text": text} for text in texts(12)], "language_modelling", {"text": "text"}, {}),
 }
