@@ -120,7 +120,8 @@ def _several_names(
         text, separator = found
         raise DataError(
             f"{texts[text]}: label {_short(text)} seems to be several labels with {separator!r} between them; set "
-            f"data.label_separator={separator!r}, or, if it is one label, list all labels in task.labels"
+            f"data.label_separator={separator!r} (ftk evaluate: --label-separator), or, if it is one label, list all labels in "
+            "task.labels"
         )
     names = [_names(cell, source.separator) for cell in cells]
     distinct = {name for each in names for name in each}
