@@ -1,9 +1,10 @@
 """Write the model folder of a finished run: weights, tokenizer, inference.json, and hashes of the training rows."""
 
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,11 +19,17 @@ from ft_toolkit.models.temperature import folded_temperature
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.prepare import Prepared
 
+Predictions = TypeVar("Predictions")
 
-def write_model_folder(folder: Path, prepared: Prepared, model: Any) -> None:
+
+def write_model_folder(
+    folder: Path, prepared: Prepared, model: Any, predict: Callable[[Prepared], Predictions]
+) -> Predictions:
     """Write the model folder of a run: weights with the calibration temperature, tokenizer, inference.json, row hashes.
 
-    The weights of `model` do not change, except that an adapter is merged if the recipe asks for it.
+    Returns the result of `predict`, which is called with the saved schema while the model has the saved weights, before an
+    adapter is merged. In bfloat16, logits divided in the last layer and logits divided afterwards are rounded differently. At
+    the end, the weights of `model` are as before, except for a merged adapter.
     """
     classifier = prepared.task.classifier(prepared.recipe.task)
     temperature = 1.0 if classifier is None else classifier.temperature(prepared.schema)
@@ -30,14 +37,15 @@ def write_model_folder(folder: Path, prepared: Prepared, model: Any) -> None:
         atomic_folder(folder) as new,
         folded_temperature(model, temperature, partial(_some_logits, prepared, model)) as is_folded,
     ):
+        if is_folded and classifier is not None:
+            prepared = replace(prepared, schema=classifier.with_temperature(prepared.schema, 1.0))
+        predictions = predict(prepared)
         save_model(model, prepared.recipe.method, prepared.checkpoint, new)
         prepared.tokenizer.save_pretrained(new)
         contract = inference_contract(new, prepared)
-        if is_folded and classifier is not None:
-            schema = asdict(classifier.with_temperature(prepared.schema, 1.0))
-            contract = contract.model_copy(update={"task_schema": schema, "folded_temperature": temperature})
-        write_contract(new, contract)
+        write_contract(new, contract.model_copy(update={"folded_temperature": temperature}) if is_folded else contract)
         write_seen_rows(new, find_seen_rows(prepared.data.splits["train"], prepared.task, LIMIT))
+    return predictions
 
 
 def _some_logits(prepared: Prepared, model: Any) -> torch.Tensor:

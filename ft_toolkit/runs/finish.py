@@ -66,10 +66,11 @@ def _save_and_score(
     """Save the model, and compute the scores while a fresh process does the reload check; return both results."""
     rows = rows_to_check(prepared)
     # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
-    expected = predict_rows(predictor, prepared, rows)
+    expected = write_model_folder(
+        folder / MODEL, prepared, predictor.model, lambda saved: predict_rows(predictor, saved, rows)
+    )
     with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
-        importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the weights are written
-        write_model_folder(folder / MODEL, prepared, predictor.model)
+        importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s
         reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
         importing.result()
         setup, splits = scoring_setup(prepared), prepared.data.splits

@@ -18,6 +18,15 @@ from ft_toolkit.training.prepare import build_model, prepare
 TEXT = "good the lamp fine 3"
 
 
+def weights_of(model: Any) -> torch.Tensor:
+    """Return a copy of the weights of the classifier."""
+    return next(
+        p.detach().clone()
+        for name, p in model.named_parameters()
+        if name.endswith("classifier.weight") or "classifier.modules_to_save" in name
+    )
+
+
 @pytest.mark.parametrize("method", [{"name": "full"}, {"name": "lora"}, {"name": "lora", "merge": True}])
 def test_probabilities_with_a_temperature_are_those_of_transformers(
     method: dict[str, Any], write_recipe: Any, data_files: dict[str, str], here: Any, tmp_path: Path
@@ -32,7 +41,8 @@ def test_probabilities_with_a_temperature_are_those_of_transformers(
             if "classifier" in name:
                 parameter.mul_(20)
     folder = tmp_path / "model"
-    write_model_folder(folder, prepared, model)
+    saved = write_model_folder(folder, prepared, model, lambda saved: (saved.schema.temperature, weights_of(model)))
+    assert saved[0] == 1.0 and not torch.equal(saved[1], weights_of(model)), "predicted with the saved weights"
     contract = json.loads((folder / "inference.json").read_text())
     assert (contract["schema"]["temperature"], contract["folded_temperature"]) == (1.0, 0.2)
     ours = ft_toolkit.load(folder)(TEXT)

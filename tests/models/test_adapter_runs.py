@@ -39,7 +39,7 @@ def run(base: Path, write_recipe: Any, tmp_path: Path) -> Path:
         for parameter in model.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape, generator=generator) / 5)
-    write_model_folder(tmp_path / "run" / "model", prepared, model)
+    write_model_folder(tmp_path / "run" / "model", prepared, model, lambda saved: None)
     return tmp_path / "run"
 
 
