@@ -69,8 +69,8 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
     for expected in (
         f"{path}:1: task: unknown task 'text_clasification'; allowed: {', '.join(find_tasks())}. "
         "Did you mean 'text_classification'?",
-        f"{path}:2: model.revison: unknown key; allowed: name, config, tokenizer, revision, sha256, dropout. "
-        "Did you mean 'revision'?",
+        f"{path}:2: model.revison: unknown key; allowed: name, config, tokenizer, revision, sha256, dropout, "
+        "resize_embeddings. Did you mean 'revision'?",
         f"{path}:3: data.max_length: must be greater than or equal to 8; found 3",
         f"{path}:4: method.r: must be greater than 0; found 0",
         f"{path}:4: method.target_modules: must be 'attention' or 'all-linear'; found 'attenton'",
@@ -95,7 +95,8 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
         ('[{"text": "a", "label": ["b", "c"]}]', "x.json", [], "problem_type=multi_label_classification"),
         ("", "x.csv", [], "the file is empty; the first line must hold the column names"),
         ("text\tlabel\n", "x.tsv", [], "the file has no rows"),
-        ("PK", "x.xlsx", [], "unknown file type '.xlsx'; allowed: .conll, .csv, .tsv, .json, .jsonl, .parquet"),
+        ("PK", "x.xlsx", [], "not a readable Excel file"),
+        ("a", "x.odt", [], "unknown file type '.odt'; allowed: "),
         ("PAR1", "x.parquet", [], "not a readable parquet file"),
         (
             "text,label\na,1.5\nb,high\n",
