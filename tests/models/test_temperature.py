@@ -69,3 +69,20 @@ def test_temperature_1_changes_nothing() -> None:
     model = torch.nn.Linear(4, 3)
     with folded_temperature(model, 1.0, lambda: pytest.fail("no logits are needed")) as is_folded:
         assert not is_folded
+
+
+def test_the_layer_is_found_in_bfloat16_too(tiny_bert: str) -> None:
+    """The forward pass of a trained model may run in bfloat16, where folded and divided logits are rounded differently."""
+    folder = Path(tiny_bert)
+    tokenizer = load_tokenizer(folder)
+    model = load_model(folder, TASK, SCHEMA, tokenizer, dropout=None, seed=0).model.eval()
+    inputs = tokenizer(["good lamp", "how late"], return_tensors="pt", padding=True)
+
+    def logits() -> torch.Tensor:
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+            return model(**inputs).logits.float()
+
+    before = model.classifier.weight.detach().clone()
+    with folded_temperature(model, 0.3, logits) as is_folded:
+        assert is_folded
+        torch.testing.assert_close(model.classifier.weight, before / 0.3)
