@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from fuzz_values import damaged, documents, encoded, json_text, names, records, text_files, texts, values
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ft_toolkit.core.errors import DataError, UsageError
@@ -74,6 +74,7 @@ def test_text_files_with_settings(folder: Path, suffix: str, data: bytes, readin
     read(path, reading)
 
 
+@example(document={"text": "[" * 3000}, suffix=".jsonl")
 @given(document=st.one_of(documents, records), suffix=st.sampled_from([".json", ".jsonl"]))
 def test_json_of_any_shape(folder: Path, document: Any, suffix: str) -> None:
     path = folder / f"file{suffix}"
