@@ -27,9 +27,9 @@ def zip_of(**files):
 @pytest.mark.parametrize(
     ("name", "content", "compression"),
     [
-        ("a.csv.gz", gzip.compress(CSV), "gzip"),
-        ("a.csv", gzip.compress(CSV), "gzip"),
-        ("a.jsonl.gz", gzip.compress(b'{"text": "x", "label": "a"}\n'), "gzip"),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0), "gzip"),
+        ("a.csv", gzip.compress(CSV, mtime=0), "gzip"),
+        ("a.jsonl.gz", gzip.compress(b'{"text": "x", "label": "a"}\n', mtime=0), "gzip"),
         ("a.csv.bz2", bz2.compress(CSV), "bzip2"),
         ("a.csv.xz", lzma.compress(CSV), "xz"),
         ("a.zip", zip_of(train__csv=CSV), "zip"),
@@ -64,8 +64,8 @@ def test_a_zip_file_with_several_files_needs_a_name(write_file):
 @pytest.mark.parametrize(
     ("name", "content"),
     [
-        ("a.csv.gz", gzip.compress(CSV)[:-6]),
-        ("a.csv.gz", gzip.compress(CSV)[:-8] + b"12345678"),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0)[:-6]),
+        ("a.csv.gz", gzip.compress(CSV, mtime=0)[:-8] + b"12345678"),
         ("a.csv.bz2", bz2.compress(CSV)[:-3]),
         ("a.csv.xz", lzma.compress(CSV)[:-3]),
         ("a.zip", zip_of(a__csv=CSV)[:40]),

@@ -131,8 +131,8 @@ COMMON_WORDS = {
 PREDICTION_KEYS = {
     *("probabilities", "entities", "tags", "n_best", "perplexity", "bits_per_byte"),
 }
-# File formats define the columns of their rows: SQuAD's questions and contexts, CoNLL's tokens and tags.
-FORMATS = "data/formats"
+# File formats and layouts define the columns of their rows: SQuAD's questions and contexts, CoNLL's tokens and tags.
+FORMATS = ("data/formats", "data/layouts")
 
 
 def _constants(path: Path) -> set[str]:
