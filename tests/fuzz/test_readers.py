@@ -76,6 +76,8 @@ def test_text_files_with_settings(folder: Path, suffix: str, data: bytes, readin
 
 
 @example(document={"text": "[" * 3000}, suffix=".jsonl")
+@example(document=[{"data": {}, "annotations": [None]}], suffix=".json")
+@example(document=[{"data": {}, "annotations": [{"result": [None]}]}], suffix=".json")
 @given(document=st.one_of(documents, records), suffix=st.sampled_from([".json", ".jsonl"]))
 def test_json_of_any_shape(folder: Path, document: Any, suffix: str) -> None:
     path = folder / f"file{suffix}"

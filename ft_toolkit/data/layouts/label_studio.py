@@ -12,8 +12,14 @@ def matches(value: Any) -> bool:
     """Return whether every record is a task of Label Studio."""
     records = records_of(value)
     return bool(records) and all(
-        isinstance(record.get("data"), dict) and isinstance(_annotations(record), list) for record in records
+        isinstance(record.get("data"), dict) and _are_annotations(_annotations(record)) for record in records
     )
+
+
+def _are_annotations(value: Any) -> bool:
+    """Return whether a value is a list of objects, each with a list of objects as `result` if it has one."""
+    is_list = isinstance(value, list) and all(isinstance(item, dict) for item in value)
+    return is_list and all(records_of(item["result"]) or item["result"] == [] for item in value if "result" in item)
 
 
 def _annotations(record: dict[str, Any]) -> Any:
