@@ -3,7 +3,7 @@
 #   make test   install, then lint, type check and test
 # For development:
 #   make fuzz     20,000 random inputs for the readers, the cells and the inputs of a loaded model
-#   make fast     the tests that train no model, about three minutes on 2 cores
+#   make fast     the tests that train no model, under a minute on 2 cores
 #   make fix      format the code and fix what ruff can fix
 #   make schemas  write the JSON Schemas of the run folder's files into docs/schemas
 #   make docs     build the documentation site into docs/_build/html

@@ -28,7 +28,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 # The folders whose tests all have a marker.
-MARKED_FOLDERS = {"tests/training/distributed": "processes", "tests/hub": "hub"}
+MARKED_FOLDERS = {
+    "tests/training/distributed": "processes",
+    "tests/training": "trains",
+    "tests/training/speedups": "trains",
+    "tests/models": "trains",
+    "tests/hub": "hub",
+}
 # Fixtures that load torch and a model, or run the command line to its end.
 TRAINING_FIXTURES = {"here", "tiny", "tiny_bert", "tiny_gpt2"}
 

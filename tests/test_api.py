@@ -188,7 +188,7 @@ def test_a_multi_seed_run_has_the_spread_over_the_seeds(
         ({"training": 3}, "fine_tune(): training: "),
         ({"task": "text_clasification"}, "Did you mean 'text_classification'?"),
         ({"model": None}, "fine_tune(): model: "),
-        ({"train": None}, "set a data card (data.card=NAME) or training rows"),
+        ({"train": None}, "set a data card (data.card=NAME), training rows"),
         ({"data": {"columns": {"txt": "x"}}}, "data.columns.txt: text_classification has no column 'txt'"),
         ({"method": {"name": "lora", "r": 0}}, "method.r"),
     ],

@@ -26,6 +26,8 @@ from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task
 from ft_toolkit.training.collate import make_collate
 
+pytestmark = pytest.mark.trains
+
 SETTINGS: dict[str, list[dict[str, Any]]] = {
     "text_classification": [
         {},

@@ -26,7 +26,8 @@ FIXED = {
 OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE")
 
 
-@pytest.fixture(params=["lfs", "xet"])
+# Xet is what the Hub uses today; the older way to upload is tested before a release.
+@pytest.fixture(params=[pytest.param("lfs", marks=pytest.mark.slow), "xet"])
 def mode(request):
     """How large files travel."""
     return request.param

@@ -11,6 +11,8 @@ import pytest
 from ft_toolkit.metrics.offline import OfflineMetric, compute
 from ft_toolkit.tasks import find_tasks
 
+pytestmark = pytest.mark.trains
+
 TASK = find_tasks()["text_classification"]
 
 

@@ -126,6 +126,7 @@ def test_a_run_can_be_repeated_alone_and_the_curve_resumes_with_its_missing_runs
     assert "is not empty" in here(*words, check=False).stderr
 
 
+@pytest.mark.slow
 def test_each_model_has_a_curve(
     finished_curve: tuple[Path, str],
     recipe: Path,

@@ -284,6 +284,7 @@ def test_a_folder_that_is_not_a_run_is_not_deleted(tmp_path: Path, recipe: Path)
     assert (tmp_path / "seed_1" / "thesis.docx").is_file()
 
 
+@pytest.mark.slow
 def test_two_processes_run_each_seed_together_as_a_smoke_run(recipe: Path, tmp_path: Path) -> None:
     words = [
         "run",

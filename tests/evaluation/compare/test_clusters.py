@@ -12,6 +12,8 @@ from ft_toolkit.evaluation.compare.gate import Conditions, check_run
 from ft_toolkit.evaluation.compare.gate_checks import Bound, Drop
 from ft_toolkit.evaluation.statistics.significance import CLUSTER_BOOTSTRAP, JACKKNIFE, SHARE_TEST
 
+pytestmark = pytest.mark.trains
+
 
 def two_runs(make_run, n_documents, rows, *, with_documents):
     """Return runs on documents of equal rows: the second one is right on all rows of two more documents."""

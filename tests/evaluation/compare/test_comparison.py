@@ -13,6 +13,8 @@ from ft_toolkit.evaluation.compare.comparison import compare_runs
 from ft_toolkit.evaluation.compare.finished_runs import read_runs
 from ft_toolkit.report.comparison import print_comparison, sentences, write_comparison
 
+pytestmark = pytest.mark.trains
+
 
 def right(wrong, n=100):
     """Return which of n examples are right: all except `wrong`."""

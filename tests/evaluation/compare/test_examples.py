@@ -22,6 +22,8 @@ from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.tasks import find_tasks
 
+pytestmark = pytest.mark.trains
+
 RECIPES = {
     "text_classification": "sst2_full",
     "ner": "support_inbox_full",

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.trains
+
 _PATH = Path(__file__).resolve().parents[3] / "benchmarks" / "coverage.py"
 
 

@@ -25,6 +25,8 @@ from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.text import source_target
 from ft_toolkit.training.collate import make_collate
 
+pytestmark = pytest.mark.trains
+
 TASK = find_tasks()["summarization"]
 ROWS, _ = TASK.read_rows(TASK.sample_rows(TASK.settings()), None, "sample rows")
 TEXTS = [text for row in ROWS for text in (row["document"], row["summary"])]

@@ -91,6 +91,7 @@ def test_two_sharded_processes_have_the_losses_of_one_which_resumes_their_checkp
         assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "description"),
     [("fsdp.yaml", "over 2 processes (FSDP2)"), ("deepspeed.yaml", "over 2 processes (DeepSpeed, ZeRO stage 2)")],
@@ -115,6 +116,7 @@ def test_sharded_processes_resume_the_adapter_of_one_and_pass_the_reload_check(
     assert results[0]["scores"].keys() == results[1]["scores"].keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [FSDP, ZERO], ids=["fsdp", "zero"])
 def test_sharded_processes_do_not_split_wide_micro_batches(
     environ: dict[str, str], write_recipe: Any, here: Any, tmp_path: Path

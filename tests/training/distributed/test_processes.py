@@ -48,6 +48,7 @@ def recipe(write_recipe: Any) -> Path:
     return write_recipe(model__dropout=0.0, training__num_train_epochs=8, training__save_steps=3)
 
 
+@pytest.mark.slow
 def test_four_processes_stopped_and_resumed_by_one_have_the_losses_of_one(
     recipe: Path, here: Any, tmp_path: Path
 ) -> None:
