@@ -11,7 +11,6 @@ from ft_toolkit.tasks.display.wrong_examples import shorten
 from ft_toolkit.tasks.guessing.table import ColumnFacts, Table
 
 _SHOWN_CHARACTERS = 60
-_SHOWN_CHARACTERS = 60
 # Fewer rows than this per label are too few to learn and to score it.
 FEW_ROWS = 10
 # The most frequent label has this many times the rows of the rarest one, or this share of all rows.

@@ -63,10 +63,14 @@ def recipe(write_recipe: Any) -> Path:
 @pytest.mark.parametrize(
     ("environ", "description"),
     [
-        (FSDP, "weights, gradients and optimizer state over 2 processes (FSDP2)"),
-        (ZERO, "gradients and optimizer state over 2 processes (DeepSpeed, ZeRO stage 2)"),
+        pytest.param(FSDP, "weights, gradients and optimizer state over 2 processes (FSDP2)", id="fsdp"),
+        pytest.param(
+            ZERO,
+            "gradients and optimizer state over 2 processes (DeepSpeed, ZeRO stage 2)",
+            id="zero",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["fsdp", "zero"],
 )
 def test_two_sharded_processes_have_the_losses_of_one_which_resumes_their_checkpoint(
     environ: dict[str, str], description: str, recipe: Path, here: Any, tmp_path: Path
