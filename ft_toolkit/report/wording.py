@@ -155,21 +155,21 @@ def reload_check_line(results: Results) -> str | None:
 def selection_line(results: RunResults, selection: str | None) -> str:
     """Return a sentence on how the checkpoint was selected. `selection` is the recipe's metric_for_best_model."""
     metric = results.selected_by(selection)
-    shown = "loss" if metric == "loss" else plain_name(results.main_metric)
+    selector = "loss" if metric == "loss" else plain_name(results.main_metric)
     if metric == "loss" and selection != "loss":
-        shown = f"loss, because {plain_name(selection or results.main_metric)} was 0 or undefined,"
+        selector += f", because {plain_name(selection or results.main_metric)} was 0 or undefined"
     size, bias = "", results.training.selection_bias
     if bias and "validation" in results.scores:
         size = f", by up to about {number(bias, results.scores['validation'].n)} for the best of "
         size += f"{len(results.training.evaluations)} evaluations"
     if "test" in results.scores:
         return (
-            f"The checkpoint was selected by {shown} on the validation rows, so the validation score is optimistic{size}; rely "
-            "on the test score."
+            f"The checkpoint was selected on the validation rows by {selector}, so the validation score is optimistic{size}; "
+            "rely on the test score."
         )
     return (
-        f"There are no test rows, so the score is {OPTIMISTIC} (by {shown.removesuffix(',')}){size}. Its 95% interval does not "
-        "account for this."
+        f"There are no test rows, so the score is {OPTIMISTIC} (by {selector}){size}. Its 95% interval does not account for "
+        "this."
     )
 
 

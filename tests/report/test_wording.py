@@ -149,7 +149,9 @@ def test_the_published_result(score, reached, text):
 def test_without_test_rows_the_score_is_optimistic():
     optimistic = "the score is optimistic: these rows also selected the checkpoint (by accuracy)"
     assert optimistic in selection_line(results_with([], split="validation"), None)
-    assert "selected by loss on the validation rows" in selection_line(results_with([]), "loss")
+    assert "selected on the validation rows by loss, so the validation score" in selection_line(
+        results_with([]), "loss"
+    )
 
 
 def test_the_size_of_the_selection_is_part_of_the_sentence():

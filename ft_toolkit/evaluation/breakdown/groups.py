@@ -8,13 +8,12 @@ import numpy as np
 
 from ft_toolkit.evaluation.breakdown.slices import MIN_ROWS, column_values, most_frequent
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval
-from ft_toolkit.evaluation.statistics.significance import holm
+from ft_toolkit.evaluation.statistics.significance import LEVEL, holm
 from ft_toolkit.tasks.base import Rows
 
 Array = np.ndarray
 # Permutations of the test, and bootstrap resamples for the intervals.
 SAMPLES = 500
-LEVEL = 0.05
 GAP_KINDS = ("demographic_parity", "equal_opportunity")
 
 
@@ -132,7 +131,8 @@ def _gaps(
         widths = _widths(_rates(predicted, counted, shuffled))
         as_large += bool(not np.isnan(widths).all() and np.nanmax(widths) >= largest - 1e-12)
     p_value = (as_large + 1) / (draws.samples + 1)
-    resampled = _resampled_rates(predicted, counted, member, draws.samples, rng)
+    has_interval = (~np.isnan(rates)).sum(axis=0) == 2
+    resampled = _resampled_rates(predicted, counted, member, draws.samples, rng) if has_interval.any() else None
     table: list[dict[str, Any]] = []
     for i, label in enumerate(answers.labels):
         if np.isnan(gaps[i]):
@@ -142,8 +142,9 @@ def _gaps(
             name: float(rate) for name, rate in zip(groups.names, rates[:, i], strict=True) if not np.isnan(rate)
         }
         ends = {"highest": groups.names[high], "lowest": groups.names[low]}
-        is_selected = len(defined) > 2
-        difference = interval(np.array([]) if is_selected else resampled[:, high, i] - resampled[:, low, i])
+        difference: dict[str, float | None] = {"low": None, "high": None}
+        if resampled is not None and has_interval[i]:
+            difference = interval(resampled[:, high, i] - resampled[:, low, i])
         table.append({"label": label, "gap": float(gaps[i]), **difference, **ends, "rates": defined})
     table.sort(key=lambda row: row["gap"], reverse=True)
     return {"p_value": p_value, "labels": table}

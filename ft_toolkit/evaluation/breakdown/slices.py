@@ -10,12 +10,11 @@ from ft_toolkit.evaluation.statistics.scores import (
     ScoringSetup,
     clipped,
     finite,
-    interval,
     jackknife_interval,
-    varying_interval,
+    score_interval,
 )
 from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, wilson
-from ft_toolkit.metrics.bootstrap import central_95, resample, varies
+from ft_toolkit.metrics.bootstrap import resample, shifted_95, varies
 from ft_toolkit.metrics.clusters import Jackknife, find_clusters, intraclass_correlation
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.metrics.squad import has_unspaced
@@ -145,9 +144,14 @@ def _score_slice(
         samples = min(setup.samples, SAMPLES)
         return resample({"": metric.fn}, predictions[part], references[part], samples=samples, seed=seed)[""]
 
-    scores, others = resampled(inside, setup.seed), resampled(~inside, setup.seed + 1)
-    difference = interval(scores - others) if varies(scores) and varies(others) else undefined
-    return {**score, **varying_interval(scores), "difference": difference}
+    scores, other_scores = resampled(inside, setup.seed), resampled(~inside, setup.seed + 1)
+    ends = None
+    if varies(scores) and varies(other_scores):
+        gap = metric.fn(predictions[inside], references[inside]) - metric.fn(predictions[~inside], references[~inside])
+        ends = shifted_95(scores - other_scores, gap)
+    low, high = ends or (None, None)
+    slice_interval = score_interval(metric, predictions[inside], references[inside], scores)
+    return {**score, **slice_interval, "difference": {"low": low, "high": high}}
 
 
 def _clustered_intervals(
@@ -159,21 +163,21 @@ def _clustered_intervals(
 
     def scores(rows: np.ndarray) -> np.ndarray:
         parts = rows[inside[rows]], rows[~inside[rows]]
-        own, others = (metric.fn(predictions[part], references[part]) if len(part) else np.nan for part in parts)
-        return np.array([own, own - others])
+        score, other_score = (metric.fn(predictions[part], references[part]) if len(part) else np.nan for part in parts)
+        return np.array([score, score - other_score])
 
-    own, difference = scores(np.arange(len(inside)))
+    values = scores(np.arange(len(inside)))
     if clusters.are_few:
         left_out = clusters.left_out(scores)
-        own_jackknife, jackknife = Jackknife(own, left_out[:, 0]), Jackknife(difference, left_out[:, 1])
-        ends = [jackknife_interval(metric, own_jackknife), jackknife.interval(0.025)]
+        of_score, of_difference = (Jackknife(values[k], left_out[:, k]) for k in (0, 1))
+        ends = [jackknife_interval(metric, of_score), of_difference.interval(0.025)]
     else:
         rng = np.random.default_rng(setup.seed)
         drawn = np.array([scores(clusters.draw(rng)) for _ in range(min(setup.samples, SAMPLES))])
-        ends = [central_95(values) if varies(values) else None for values in drawn.T]
+        ends = [shifted_95(drawn[:, k], values[k]) if varies(drawn[:, k]) else None for k in (0, 1)]
     low, high = ends[1] or (None, None)
-    own_interval = clipped(metric, *ends[0]) if ends[0] is not None else {"low": None, "high": None}
-    return own_interval | {"difference": {"low": low, "high": high}}
+    slice_interval = clipped(metric, *ends[0]) if ends[0] is not None else {"low": None, "high": None}
+    return slice_interval | {"difference": {"low": low, "high": high}}
 
 
 def _share_intervals(inside: np.ndarray, others: np.ndarray, best: float) -> dict[str, Any]:

@@ -117,7 +117,7 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
     name = f"{metric} at most {drop.allowed:g} below {drop.baseline.label}"
     if smoke or drop.baseline.results.is_smoke:
         return Check(name, False, _SMOKE if smoke else f"{drop.baseline.label} is a smoke run", {}), notes
-    before, after = (_score(one, metric) for one in both)
+    before, after = (_score(compared, metric) for compared in both)
     better, worse = (drop.baseline, run) if sign > 0 else (run, drop.baseline)
     # Both tails need some resamples, also where alpha is small.
     samples, clusters = max(SAMPLES, math.ceil(5 / drop.alpha)), clusters_of([run, drop.baseline])

@@ -20,7 +20,7 @@ from ft_toolkit.metrics.clusters import Clusters, Jackknife
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import Rows, Task
 
-# On more examples the percentile interval needs no correction.
+# Up to this number of examples, the interval is corrected for skewness too (BCa).
 FEW_EXAMPLES = 50
 
 

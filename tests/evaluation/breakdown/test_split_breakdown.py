@@ -10,8 +10,9 @@ from ft_toolkit.evaluation.breakdown.calibration import calibration
 from ft_toolkit.evaluation.breakdown.groups import group_gaps
 from ft_toolkit.evaluation.breakdown.slices import MAX_VALUES, NO_VALUE, length_bands, score_slices
 from ft_toolkit.evaluation.breakdown.split_breakdown import break_down_split
-from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup
+from ft_toolkit.evaluation.statistics.scores import Scores, ScoringSetup, score_interval
 from ft_toolkit.metrics import classification
+from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.clusters import find_clusters
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.text_classification import TASK, Schema, Settings
@@ -259,3 +260,19 @@ def test_slices_of_clustered_rows_resample_documents(n_documents: int) -> None:
     assert grouped["score"] == plain["score"]
     assert grouped["high"] - grouped["low"] > 1.8 * (plain["high"] - plain["low"])
     assert grouped["difference"] == {"low": None, "high": None}  # equal in every document
+
+
+def test_the_interval_of_a_slice_is_that_of_a_score_on_its_rows() -> None:
+    rng = np.random.default_rng(4)
+    references = rng.integers(0, 30, 240)
+    predictions = np.where(rng.random(240) < 0.8, references, rng.integers(0, 30, 240))
+    labels = tuple(f"l{i}" for i in range(30))
+    metric = Metric(classification.averaged("f1", "macro"), is_share=True, is_macro=True)
+    setup = setup_of(Schema("single_label_classification", labels, None, 0.5), metrics={"m": metric}, main_metric="m")
+    rows = rows_of(["web"] * 140 + ["mail"] * 100)
+    table = score_slices(rows, predictions, references, replace(setup, slices=("source",)))[0]
+    web = next(row for row in table["values"] if row["value"] == "web")
+    arrays = predictions[:140], references[:140]
+    resamples = resample({"m": metric.fn}, *arrays, samples=200, seed=setup.seed)["m"]
+    assert {"low": web["low"], "high": web["high"]} == score_interval(metric, *arrays, resamples)
+    assert web["low"] > np.quantile(resamples, 0.025)  # resamples of a macro average are too low
