@@ -2,7 +2,7 @@
 
     python benchmarks/coverage.py --out benchmarks/results/coverage.md
 
-Each row of the table is one cell of a simulation: the nominal rate, the observed rate, and its 95% Clopper-Pearson interval.
+Each row of the table is one simulated condition: the nominal rate, the observed rate, and its 95% Clopper-Pearson interval.
 A share of right examples depends only on counts, so equal counts are computed once and many repetitions are cheap.
 """
 
@@ -51,7 +51,7 @@ class Rate:
     """A simulated rate. `kind` says how to read `nominal`: "=" the stated rate, "<=" the largest, ">=" the smallest."""
 
     claim: str
-    cell: str
+    condition: str
     kind: str
     nominal: float
     hits: int
@@ -153,11 +153,11 @@ def slice_difference_coverage(repetitions: int) -> Iterator[Rate]:
             )
         )
         covered = sum(contains(difference(*draw), p - q) for draw in draws)
-        cell = f"n = {inside} and {outside}, p = {p} and {q}"
-        yield Rate("difference of a slice and the rest", cell, "=", 0.95, covered, len(draws))
+        condition = f"n = {inside} and {outside}, p = {p} and {q}"
+        yield Rate("difference of a slice and the rest", condition, "=", 0.95, covered, len(draws))
 
 
-# Number of rows, share of rows that only the baseline has right, share that only the run has right.
+# Number of rows, share of rows that only the baseline gets right, share that only the run gets right.
 GATE_CELLS = ((10, 0.05, 0.0), (50, 0.04, 0.02), (100, 0.05, 0.03), (500, 0.07, 0.05))
 
 
@@ -176,9 +176,9 @@ def gate_errors(repetitions: int, sizes: Sequence[tuple[int, float, float]] = GA
                 n, [only_base, only_run, 1 - only_base - only_run], 3 * repetitions
             )
             passed = sum(passes(b, c) for b, c, _ in counts.tolist())
-            cell = f"n = {n}, true drop {allowed:.2f}, {only_base + only_run:.0%} of rows differ"
+            condition = f"n = {n}, true drop {allowed:.2f}, {only_base + only_run:.0%} of rows differ"
             wrong = passed if strict else len(counts) - passed
-            yield Rate(name, cell, "<=", 0.05, wrong, len(counts))
+            yield Rate(name, condition, "<=", 0.05, wrong, len(counts))
 
 
 def contradictions(repetitions: int, trials: int | None = None) -> Iterator[Rate]:
@@ -194,9 +194,9 @@ def contradictions(repetitions: int, trials: int | None = None) -> Iterator[Rate
             is_shown = headline.outcome in ("better", "worse")
             interval_disagrees += is_shown == contains({"low": headline.low, "high": headline.high}, 0.0)
             table_disagrees += is_shown != (table.outcome in ("better", "worse"))
-        cell = f"n = {n}, {only_run:.0%} against {only_base:.0%} of rows"
-        yield Rate("compare: headline contradicts its interval", cell, "<=", 0.0, interval_disagrees, trials)
-        yield Rate("compare: headline contradicts the table", cell, "<=", 0.0, table_disagrees, trials)
+        condition = f"n = {n}, {only_run:.0%} against {only_base:.0%} of rows"
+        yield Rate("compare: headline contradicts its interval", condition, "<=", 0.0, interval_disagrees, trials)
+        yield Rate("compare: headline contradicts the table", condition, "<=", 0.0, table_disagrees, trials)
 
 
 def _run_batch(rng: np.random.Generator, runs: int, n: int, share: float, copy: float) -> np.ndarray:
@@ -226,8 +226,8 @@ def family_errors(repetitions: int) -> Iterator[Rate]:
             record = score_split(model, rows, setup, named, fitted_here=False).record
             leads = [scores["accuracy"]["lead"] for scores in record["baselines"].values()]
             wrong += any(not contains(lead, 0.0) for lead in leads)
-        cell = f"{baselines} baselines, n = 100"
-        yield Rate("report: any false lead over a baseline", cell, "<=", 0.05, wrong, trials)
+        condition = f"{baselines} baselines, n = 100"
+        yield Rate("report: any false lead over a baseline", condition, "<=", 0.05, wrong, trials)
 
 
 def power(repetitions: int) -> Iterator[Rate]:
@@ -244,8 +244,8 @@ def power(repetitions: int) -> Iterator[Rate]:
         for _ in range(3):  # the detectable difference depends a little on the true one
             gain = float(np.mean([compared(gain).detectable for _ in range(15)]))
         shown = sum(compared(gain).outcome == "better" for _ in range(trials))
-        cell = f"{runs} runs, n = {n}, true difference {gain:.3f}"
-        yield Rate("compare: power at the smallest detectable difference", cell, "=", 0.8, shown, trials)
+        condition = f"{runs} runs, n = {n}, true difference {gain:.3f}"
+        yield Rate("compare: power at the smallest detectable difference", condition, "=", 0.8, shown, trials)
 
 
 def _labels(rng: np.random.Generator, n: int, classes: int, share: float) -> tuple[np.ndarray, np.ndarray]:
@@ -254,10 +254,15 @@ def _labels(rng: np.random.Generator, n: int, classes: int, share: float) -> tup
 
 
 def _coverage(
-    claim: str, cell: str, metric: Metric, truth: float, draw: Callable[[], tuple[np.ndarray, np.ndarray]], trials: int
+    claim: str,
+    condition: str,
+    metric: Metric,
+    truth: float,
+    draw: Callable[[], tuple[np.ndarray, np.ndarray]],
+    trials: int,
 ) -> Rate:
     covered = sum(contains(score_interval({"m": metric}, *draw(), 300)["m"], truth) for _ in range(trials))
-    return Rate(claim, cell, "=", 0.95, covered, trials)
+    return Rate(claim, condition, "=", 0.95, covered, trials)
 
 
 def small_samples(repetitions: int) -> Iterator[Rate]:
@@ -340,7 +345,7 @@ def group_gaps_null(repetitions: int) -> Iterator[Rate]:
 
 
 def macro_scores(repetitions: int) -> Iterator[Rate]:
-    """Simulate the 95% interval of macro F1 with many classes and few rows of each."""
+    """Simulate the 95% interval of macro F1 with many classes and few rows per class."""
     rng, trials = np.random.default_rng(12), max(20, repetitions // 5)
     metric = METRICS["f1_macro"]
     for classes, n in ((4, 100), (20, 200), (77, 200), (77, 1000)):
@@ -372,12 +377,12 @@ def learning_curve_gain(repetitions: int) -> Iterator[Rate]:
                 draws.append(resample({"m": metric.fn}, predictions, truth, samples=300, seed=0)["m"])
             fit = fit_record(points, metric, draws)
             covered += fit is not None and contains(fit["twice"]["change"], gain)
-        cell = f"4 shares, n = {n}, exponent {exponent}, floor {floor}"
-        yield Rate("learning curve: gain from twice the rows", cell, "=", 0.95, covered, trials)
+        condition = f"4 shares, n = {n}, exponent {exponent}, floor {floor}"
+        yield Rate("learning curve: gain from twice the rows", condition, "=", 0.95, covered, trials)
 
 
 def _clustered(rng: np.random.Generator, sizes: np.ndarray, share: float, correlation: float) -> np.ndarray:
-    """Return which rows are right, shape (n,): documents differ in their share (beta distribution), rows of one correlate."""
+    """Return whether each row is right, shape (n,). The share of right rows per document has a beta distribution."""
     a, b = (part * (1 - correlation) / correlation for part in (share, 1 - share))
     return (rng.random(sizes.sum()) < np.repeat(rng.beta(a, b, len(sizes)), sizes)).astype(int)
 
@@ -392,7 +397,7 @@ def clustered_rows(repetitions: int, cells: Sequence[tuple[int, int, float]] = C
     for documents, rows, correlation in cells:
         rng, sizes = np.random.default_rng(12), np.full(documents, rows)
         clusters = find_clusters("document", np.repeat(np.arange(documents), sizes))
-        cell = f"{documents} documents of {rows} rows, correlation {correlation}"
+        condition = f"{documents} documents of {rows} rows, correlation {correlation}"
         covered = {"rows as independent": 0, "documents resampled": 0}
         differences = dict.fromkeys(covered, 0)
         for _ in range(trials):
@@ -408,8 +413,8 @@ def clustered_rows(repetitions: int, cells: Sequence[tuple[int, int, float]] = C
                 ends = difference_interval(pair)
                 differences[method] += not contains({"low": ends.low, "high": ends.high}, 0.0)
         for method in covered:
-            yield Rate(f"interval of an accuracy, {method}", cell, "=", 0.95, covered[method], trials)
-            yield Rate(f"false difference of two models, {method}", cell, "=", 0.05, differences[method], trials)
+            yield Rate(f"interval of an accuracy, {method}", condition, "=", 0.95, covered[method], trials)
+            yield Rate(f"false difference of two models, {method}", condition, "=", 0.05, differences[method], trials)
 
 
 CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
@@ -438,15 +443,15 @@ def as_markdown(rates: list[Rate], repetitions: int, seconds: float) -> str:
         "# Simulated rates",
         "",
         f"`python benchmarks/coverage.py --repetitions {repetitions}`, {seconds:.0f} s. Rows are independent, "
-        "except in the cells with documents.",
+        "except in the conditions with documents.",
         "",
-        "| claim | cell | nominal | observed | 95% interval | repetitions |",
+        "| claim | condition | nominal | observed | 95% interval | repetitions |",
         "|---|---|---|---|---|---|",
     ]
     for rate in rates:
         low, high = rate.interval
         sign = "" if rate.kind == "=" else f"{rate.kind} "
-        cells = [rate.claim, rate.cell, f"{sign}{rate.nominal:g}", f"{rate.value:.3f}", f"{low:.3f} to {high:.3f}"]
+        cells = [rate.claim, rate.condition, f"{sign}{rate.nominal:g}", f"{rate.value:.3f}", f"{low:.3f} to {high:.3f}"]
         lines.append(f"| {' | '.join(cells)} | {rate.trials:,} |")
     return "\n".join(lines) + "\n"
 
@@ -455,14 +460,14 @@ def main() -> None:
     """Simulate every claim, print the table, and write it with --out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("claims", nargs="*", help=f"default: all of {', '.join(CLAIMS)}")
-    parser.add_argument("--repetitions", type=int, default=1000, help="scales the repetitions of every cell")
+    parser.add_argument("--repetitions", type=int, default=1000, help="scales the repetitions of every condition")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     start, rates = time.perf_counter(), []
     for name in arguments.claims or CLAIMS:
         began = time.perf_counter()
         for rate in CLAIMS[name](arguments.repetitions):
-            print(f"{rate.claim} | {rate.cell} | {rate.nominal:g} | {rate.value:.3f} | {rate.trials}", flush=True)
+            print(f"{rate.claim} | {rate.condition} | {rate.nominal:g} | {rate.value:.3f} | {rate.trials}", flush=True)
             rates.append(rate)
         print(f"  {name}: {time.perf_counter() - began:.1f} s", flush=True)
     if arguments.out:
