@@ -5,6 +5,7 @@ import gc
 import os
 import warnings
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 
 from rich.console import Console
 
@@ -39,7 +40,7 @@ def load_libraries(verbosity: Verbosity = Verbosity.NORMAL) -> None:
         with _loading_message(verbosity):
             from transformers.utils import logging
 
-            import ft_toolkit.evaluation.predictor  # noqa: F401
+            import_module("ft_toolkit.evaluation.predictor")
     finally:
         gc.enable()
     if not gc.get_freeze_count():

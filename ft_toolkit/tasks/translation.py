@@ -40,13 +40,56 @@ LANGUAGES = {
     "pl": "Polish", "pt": "Portuguese", "ru": "Russian", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
     "zh": "Chinese",
 }  # fmt: skip
-# Pairs of languages with a Marian model Helsinki-NLP/opus-mt-SOURCE-TARGET on the Hub.
+# Languages with a Marian model Helsinki-NLP/opus-mt-SOURCE-TARGET on the Hub: into English, from English, and other pairs.
+_TO_ENGLISH = (
+    "ar",
+    "cs",
+    "da",
+    "de",
+    "es",
+    "et",
+    "fi",
+    "fr",
+    "hi",
+    "hu",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "lv",
+    "nl",
+    "pl",
+    "ru",
+    "sv",
+    "tr",
+    "uk",
+    "zh",
+)
+_FROM_ENGLISH = (
+    "ar",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "es",
+    "et",
+    "fi",
+    "fr",
+    "hi",
+    "hu",
+    "id",
+    "it",
+    "nl",
+    "ro",
+    "ru",
+    "sv",
+    "uk",
+    "zh",
+)
 MARIAN_PAIRS = frozenset(
-    """
-    en-de de-en en-fr fr-en en-es es-en en-it it-en en-nl nl-en en-ru ru-en en-zh zh-en en-ar ar-en en-cs cs-en en-da da-en
-    en-fi fi-en en-hu hu-en en-hi hi-en en-sv sv-en en-uk uk-en en-et et-en en-ro en-el en-id id-en pl-en ja-en ko-en tr-en
-    lv-en de-fr fr-de de-es es-de
-    """.split()  # noqa: SIM905
+    {f"{language}-en" for language in _TO_ENGLISH}
+    | {f"en-{language}" for language in _FROM_ENGLISH}
+    | {"de-fr", "fr-de", "de-es", "es-de"}
 )
 T5_PREFIX = "translate {source_language} to {target_language}: "
 PROMPT = "{source_language}: {source}\n{target_language}:\n"

@@ -88,7 +88,7 @@ def _without_onednn() -> Iterator[None]:
     primitive" (torch 2.13), also after memory was freed. A trial that is expected to run out of memory must not cause that.
     """
     before = torch.backends.mkldnn.enabled  # not mkldnn.flags(), which warns about a setting for Intel GPUs
-    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment] # torch declares no setter
     try:
         yield
     finally:

@@ -40,7 +40,9 @@ def _values(text: str) -> list[Any] | None:
         if not isinstance(value, dict):
             return None
         values.append(value)
-        position = _GAP.match(text, position).end()  # type: ignore[union-attr] # the pattern matches everywhere
+        gap = _GAP.match(text, position)
+        assert gap is not None, "the pattern matches everywhere"
+        position = gap.end()
     return values
 
 

@@ -130,9 +130,8 @@ def _abstaining(confidence: Array, correct: Array, drawn: Sequence[Array]) -> di
     area for a confidence that ranks every error below every correct prediction.
     """
     risks = c.selective_errors(confidence, correct)
-    resampled = [
-        c.selective_errors(confidence[rows], correct[rows]) for rows in drawn
-    ]  # of different lengths with clusters
+    # a list: resampled clusters have different numbers of rows
+    resampled = [c.selective_errors(confidence[rows], correct[rows]) for rows in drawn]
     n = len(correct)
     points = np.unique(np.linspace(1, n, min(n, _CURVE_POINTS)).round().astype(int))
     perfect = float(c.selective_errors(correct, correct).mean())

@@ -5,7 +5,7 @@ import re
 from ft_toolkit.metrics import squad
 
 # A sentence ends with a mark before white space, with a mark of scripts without spaces, or at the end of its line.
-_SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s|$)|[。！？]|(?=\n)|$)")  # noqa: RUF001
+_SENTENCE = re.compile(r"\S[^\n]*?(?:[.!?]+(?=\s|$)|[\u3002\uff01\uff1f]|(?=\n)|$)")
 
 
 def overlapping_sentence(question: str, context: str, *, allow_none: bool) -> tuple[int, int] | None:

@@ -58,7 +58,7 @@ def dropout_mask(shape: tuple[int, ...], p: float) -> tuple[Tensor, float]:
 
 def dropout(values: Tensor, p: float) -> Tensor:
     """Set each element to 0 with probability p, and scale the others so that the expectation stays. CPU only."""
-    dropped: Tensor = _Dropout.apply(values, p)  # type: ignore[no-untyped-call]
+    dropped: Tensor = _Dropout.apply(values, p)  # type: ignore[no-untyped-call] # torch has no types
     return dropped
 
 
