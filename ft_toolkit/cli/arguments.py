@@ -46,7 +46,7 @@ Processes = Annotated[
     typer.Option(min=1, help="Number of processes on this machine; each has a full copy of the model (DDP)."),
 ]
 Split = Annotated[
-    SplitChoice | None, typer.Option(help="The split to use. Default: test, or validation without test rows.")
+    SplitChoice | None, typer.Option(help="The split to use. Default: test, or validation if there are no test rows.")
 ]
 Columns = Annotated[
     list[str] | None,
@@ -102,7 +102,7 @@ def parse_reading(pairs: list[str] | None) -> Reading | None:
                 f"--reading {pair}: must be KEY=VALUE; allowed keys: {one_of(Reading.model_fields)}.{hint}"
             )
         try:
-            # a delimiter such as '|' is no YAML value
+            # a delimiter such as '|' is not a YAML value
             values[key] = text if key in ("delimiter", "encoding", "format", "sheet") else parse_value(text)
         except YamlError as error:
             raise UsageError(f"--reading {pair}: not a YAML value: {error.problem}") from None

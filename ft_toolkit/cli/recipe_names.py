@@ -7,7 +7,7 @@ from ft_toolkit.core.errors import UsageError, nearest, one_of
 from ft_toolkit.core.shipped import shipped
 from ft_toolkit.recipe.sections import Recipe
 
-# Endings of recipes; other files are data files. A recipe may be JSON, as may be data.
+# Endings of recipes; other files are data files. A .json file may be a recipe or data.
 _RECIPE_ENDINGS = (".yaml", ".yml", ".json", "")
 
 

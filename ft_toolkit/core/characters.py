@@ -1,4 +1,4 @@
-"""Find texts that no UTF-8 file and no tokenizer can hold: lone surrogates, which are halves of a character."""
+"""Find lone surrogates: halves of a character, which neither UTF-8 nor tokenizers can encode."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -59,7 +59,7 @@ def data_set(name: str) -> str:
     repo, at, revision = name.partition("@")
     hub_id(repo)
     if at and not _REVISION.fullmatch(revision):
-        raise ValueError(f"found {name!r}; after '@', the name of a branch or tag, or a commit is required")
+        raise ValueError(f"found {name!r}; '@' must be followed by a branch, a tag or a commit")
     return name
 
 

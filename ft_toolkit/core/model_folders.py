@@ -7,7 +7,7 @@ from ft_toolkit.core.run_records import SeedsResults, read_results
 
 
 def find_model_folder(folder: Path) -> Path | None:
-    """Return the model folder of a model folder, a run folder, or a multi-seed run (its best seed); None if there is none.
+    """Return the folder itself if it is a model folder, else the model folder of a run (of its best seed), or None.
 
     Raises RunFolderError for a damaged results.json.
     """

@@ -20,7 +20,7 @@ CARD = "README.md"
 MODEL = "model"
 # The rows that `ft_toolkit.fine_tune` got from memory, written before the run starts.
 INPUT_ROWS = "input_rows"
-# The rows that were left out because they cannot be read (data.on_bad_rows=skip), with the reasons.
+# The rows that cannot be read and were left out (data.on_bad_rows=skip), with the reasons.
 SKIPPED_ROWS = "skipped_rows.jsonl"
 # A checkpoint to resume from, and the weights with the best validation score.
 CHECKPOINTS = "checkpoints"

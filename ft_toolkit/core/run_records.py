@@ -92,7 +92,7 @@ class TrainingFacts(Record):
     evaluations: list[ValidationRecord] = Field(default_factory=list)
     selection_bias: float | None = Field(
         default=None,
-        description="How much the best of equally good checkpoints is expected to exceed its true score on these rows",
+        description="Expected excess of the best of equally good checkpoints over its true score",
     )
     trainable_parameters: int | None = None
     total_parameters: int | None = None
@@ -201,8 +201,8 @@ class RunResults(ScoredResults):
     def selected_by(self, selection: str | None) -> str:
         """Return the name of the score that selected the checkpoint.
 
-        `selection` is the recipe's metric_for_best_model; None is the main metric. While that metric says nothing, the loss
-        selects. Versions that did not do this kept the first checkpoint, whose loss is not the lowest.
+        `selection` is the recipe's metric_for_best_model; None is the main metric. While that metric is 0 or undefined, the
+        loss selects. Earlier versions kept the first checkpoint then; its loss is not the lowest.
         """
         metric = selection or self.main_metric
         silent = [
@@ -513,7 +513,7 @@ class BaseModelReference(Record):
     revision: str | None = None
     sha256: str | None = None
     weights_sha256: str | None = Field(
-        default=None, description="sha256 of the base model's model.safetensors, to recognize it in another place"
+        default=None, description="sha256 of the base model's model.safetensors, to recognize it after a move"
     )
 
 

@@ -1,4 +1,4 @@
-"""The words of a text, and the scripts that they are written in."""
+"""The words of a text, and their scripts."""
 
 import re
 import unicodedata

@@ -21,10 +21,10 @@ def audit(
 ) -> dict[str, Any]:
     """Return {"splits": {split: counts}, "warnings": [sentence, ...]}.
 
-    The counts are: rows, empty and repeated texts, texts that are also in the training rows (None if these are not
-    loaded), tokens, the longest text in tokens, truncated rows and tokens, and answers outside the model's input. The
-    warnings are the notes of `data` and a sentence for each count that distorts a score. `seen` are the training rows of a
-    finished model; None takes those of `data`.
+    The counts are: rows, empty and repeated texts, texts that are also in the training rows (None if these are not loaded),
+    tokens, the longest text in tokens, truncated rows and tokens, and answers outside the model's input. The warnings are the
+    notes of `data` and a sentence for each count that distorts a score. `seen` are the training rows of a finished model; None
+    uses the training rows of `data`.
     """
     if seen is None and "train" in data.splits:
         seen = find_seen_rows(data.splits["train"], task)
@@ -99,7 +99,7 @@ def _overlap_warnings(split: SplitName, counts: Mapping[str, Any], data: LoadedD
         if n_shared:
             warnings.append(
                 f"{split}: {n_shared} of {rows} rows have the same '{groups.column}' as training rows, so the score is "
-                "optimistic for new ones"
+                f"optimistic for rows with a new '{groups.column}'"
             )
     return warnings
 

@@ -12,11 +12,11 @@ from ft_toolkit.core.files import write_file
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.tasks.base import Row, Rows
 
-# More bad rows than this share are never left out: the file as a whole is probably wrong.
+# If more than this share of the rows are bad, none are left out: the whole file is probably wrong.
 MAX_SKIPPED_SHARE = 0.2
 # Kinds of problems that a message shows.
 _SHOWN_KINDS = 5
-# A name of a file that occurs in no message.
+# A file name that does not occur in any message.
 _ONE_ROW = "\0"
 _LOCATION = re.compile(rf"{_ONE_ROW}: row 1(?: \(id .*?\))?:? ")
 _ROW_NAME = re.compile(r"^row \S+: ")

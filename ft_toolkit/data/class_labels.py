@@ -1,4 +1,4 @@
-"""Class labels of `datasets` features, in the JSON form of `Features.to_dict`: numbers that stand for names."""
+"""Class labels of `datasets` features, in the JSON form of `Features.to_dict`: numbers with names."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from typing import Any
 def label_names(value: Any, feature: Any) -> Any:
     """Return the name of a class label, or the names of a list of them; other values unchanged.
 
-    `datasets` marks hidden labels with -1; they become None, and so does a list of nothing else. A number without a name stays.
+    `datasets` marks hidden labels with -1. They become None, as does a list that has only -1. A number without a name is kept.
     """
     names = names_of_classes(feature)
     if not names:

@@ -69,20 +69,20 @@ def column_names(
 
 
 def label_columns(present: Sequence[str], names: ColumnNames) -> dict[str, tuple[str, ...]]:
-    """Return task column -> the columns of the file with one label each, for those columns of the task that have them.
+    """Return task column -> columns of the file with one label each, for the task columns that have such columns.
 
     `present` are the columns of the file. On the command line the columns have commas between them. Raises DataError for a
-    column that is missing, unless all are and the file has the labels in one column.
+    missing column, unless all are missing and the file has the labels in one column.
     """
     matched: dict[str, tuple[str, ...]] = {}
     for column, parts in names.several.items():
         if names.explicit.get(column) in present:
-            continue  # a column whose name has a comma
+            continue  # a column with a comma in its name
         missing = [part for part in parts if part not in present]
         is_optional = column not in names.explicit and any(name in present for name in names.candidates[column])
         if missing and not (is_optional and len(missing) == len(parts)):
             raise DataError(
-                f"no column '{missing[0]}' of the {len(parts)} columns for '{column}' ({one_of(parts)}); columns found: "
+                f"no column '{missing[0]}', which is one of the {len(parts)} columns for '{column}'; columns found: "
                 f"{one_of(present)}.{did_you_mean(missing[0], present)}"
             )
         if not missing:
@@ -169,7 +169,7 @@ def _values(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any] | 
 
 
 def _header_hint(rows: RawRows, present: Sequence[str]) -> str:
-    """Return advice if the names of the columns look like the values of a row: a number, a sentence, or a value below it."""
+    """Return advice if the column names look like a row: a number, a sentence, or a value that occurs in the column."""
     if not any(
         name.replace(".", "").isdigit()
         or len(name.split()) > 4
@@ -178,7 +178,7 @@ def _header_hint(rows: RawRows, present: Sequence[str]) -> str:
     ):
         return ""
     return (
-        ". The first line of the file looks like a row. If it has no line with names of columns, add one, or set "
+        ". The first line of the file looks like a row. If the file has no line with column names, add one, or set "
         f"data.reading.column_names=[{', '.join(f'NAME_{n}' for n in range(1, len(present) + 1))}]"
     )
 

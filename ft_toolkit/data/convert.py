@@ -40,7 +40,7 @@ def convert(
     if not target.absolute().parent.is_dir():
         raise UsageError(f"{target}: folder {target.parent} not found")
     if task is None and columns:
-        raise UsageError("--column requires --task, which says which columns there are")
+        raise UsageError("--column requires --task, because it names columns of a task")
     table = read_table(source, reading)
     notes = list(table.notes)
     rows = _without_aliased(table) if task is None else _task_rows(table, task, columns, reading, str(source), notes)
@@ -51,7 +51,7 @@ def convert(
 
 
 def _without_aliased(table: FileRows) -> RawRows:
-    """Return the rows without the columns that they also have under the name of a task."""
+    """Return the rows without the columns that were copied to a column of a task."""
     aliased = {column for name, column in table.aliases.items() if name != column}
     return [{name: value for name, value in row.items() if name not in aliased} for row in table.rows]
 

@@ -66,7 +66,7 @@ def _decode_as(data: bytes, name: str, encoding: str) -> str:
         ) from None
     except UnicodeDecodeError as error:
         raise _invalid(data, name, encoding, error) from None
-    except ValueError as error:  # codecs that are no text encodings, such as "idna" or "undefined"
+    except ValueError as error:  # codecs that are not text encodings, such as "idna" or "undefined"
         raise DataError(f"{name}: cannot be decoded as '{encoding}': {error}") from None
     return text.removeprefix("\ufeff")
 

@@ -16,7 +16,7 @@ from ft_toolkit.data.columns import columns_of
 from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.tasks.base import Row, Rows, Task
 
-# More rows than this share with the value of another row are not independent.
+# If more than this share of the rows have the same value as another row, the rows are not independent.
 SHARED_SHARE = 0.1
 _GROUP_NAME = re.compile(
     "(title|article|doc|document|paragraph|passage|thread|conversation|dialog|dialogue|session|speaker|author|user|customer|"
@@ -47,7 +47,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class GroupColumn:
-    """The column that names the group of a row: of the file or of the task. None takes the task's default."""
+    """The column that names the group of a row: of the file or of the task. None uses the task's default."""
 
     name: str | None = None
     is_required: bool = True
@@ -61,8 +61,8 @@ def find_groups(
 ) -> Groups | None:
     """Return the groups of the rows of a file, None for independent rows; append a note on rows without a group.
 
-    `mapped` are the same rows with the columns of the task. Without a name, the first of the task's `group_columns` is used
-    that has a value in every row and at least two values. Raises DataError if a required column does not exist.
+    `mapped` are the same rows with the columns of the task. Without a name, the first of the task's `group_columns` with a
+    value in every row and at least two values is used. Raises DataError if a required column does not exist.
     """
     present = columns_of(rows)
     for name in task.group_columns if column.name is None else (column.name,):
@@ -103,7 +103,7 @@ def find_groups(
 
 
 def _likely_column(rows: RawRows, present: Sequence[str]) -> str | None:
-    """Return a column with the name of a group whose values over SHARED_SHARE of the rows share with another row."""
+    """Return a column that is named like a group and has repeated values in more than SHARED_SHARE of the rows, or None."""
     for name in present:
         if _GROUP_NAME.fullmatch(name.lower()):
             counts = Counter(str(row.get(name)) for row in rows if not _is_missing(row.get(name)))

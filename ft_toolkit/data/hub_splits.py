@@ -22,7 +22,7 @@ _NAMES: dict[SplitName, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class HubDataSet:
-    """The rows of each split, their origins, the commit (None if unknown), notes, and a card that names the data set only."""
+    """The rows of each split, their origins, the commit (None if unknown), notes, and a card that only names the data set."""
 
     rows: dict[SplitName, RawRows]
     origin: dict[str, str]
@@ -53,7 +53,7 @@ def read_data_set(section: DataSection) -> HubDataSet:
 
 
 def _choose_splits(section: DataSection, repo: str, names: list[str]) -> dict[SplitName, str]:
-    """Return the name of each split in the data set: as set, else as usual. Raises DataError."""
+    """Return the name of each split in the data set: from the settings, else a usual name. Raises DataError."""
     chosen: dict[SplitName, str] = {}
     for split in SPLITS:
         wanted = getattr(section, split)

@@ -9,9 +9,9 @@ from typing import Any
 
 from ft_toolkit.core.errors import DataError
 
-# Deeper values end in a RecursionError where they are written, after training.
+# Deeper values would raise a RecursionError when they are written, after training.
 MAX_DEPTH = 100
-# Python converts whole numbers of up to 4,300 digits to text.
+# Python converts only whole numbers of up to 4,300 digits to text.
 MAX_BITS = 14_000
 _PLAIN = {str, int, float, bool, type(None)}
 
@@ -52,7 +52,7 @@ def json_value(value: Any, where: str, *, is_kept: bool, depth: int = 0) -> Any:
 
 
 def check_size(value: Any, where: str, depth: int) -> str | None:
-    """Return why a value cannot be stored: it is nested too deeply, or a number with too many digits; None if it can be."""
+    """Return the reason if a value cannot be stored: too many nested levels, or a number with too many digits; else None."""
     if depth > MAX_DEPTH:
         return f"{where}: a value is nested more than {MAX_DEPTH} levels deep; drop the column, or flatten its values"
     if isinstance(value, int) and value.bit_length() > MAX_BITS:

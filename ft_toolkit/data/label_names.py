@@ -12,7 +12,7 @@ def name_labels(rows: list[Row], reading: Reading | None, task: Task, where: str
     """Return the rows with names instead of integers in the answer columns; unchanged without `label_names`.
 
     Integers may be written as text, and in lists. -1 marks a row without a label, as on the Hub. Lists with a 0 or 1 per label
-    stay, because the task reads them. Raises DataError, with `where` and the row, for an integer without a name.
+    are kept, because the task reads them. Raises DataError, with `where` and the row, for an integer without a name.
     """
     if reading is None or reading.label_names is None:
         return rows
@@ -52,6 +52,7 @@ def _name(value: Any, names: Sequence[str], where: str) -> Any:
         return value
     if value != int(value) or not 0 <= value < len(names):
         raise DataError(
-            f"{where}: {value} has no name; data.reading.label_names has {len(names)} names, for 0 to {len(names) - 1}"
+            f"{where}: {value} has no name; data.reading.label_names has {len(names)} names, for 0 to {len(names) - 1}. "
+            "Add the name, or correct the row"
         )
     return names[int(value)]

@@ -1,4 +1,4 @@
-"""The labels of a run: what defines their order, how their cells are read, and which rows define their names."""
+"""The labels of a run: the source of their order, the form of their cells, and the rows that define their names."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, T
 def defined_labels(
     section: DataSection, card: Card | None, task: Task, names: ColumnNames, train: FileRows | None
 ) -> DefinedLabels | None:
-    """Return the label names whose order the settings, the data card or the training file define; None if nothing does."""
+    """Return the label names if the settings, the data card or the training file define their order; None otherwise."""
     if (numbers := names_of_numbers(section.reading)) is not None:
         return numbers
     if train is not None and (columns := label_columns(columns_of(train.rows), names)):
@@ -56,7 +56,9 @@ def read_labelled(rows: Rows, task: Task, settings: TaskSettings | None, source:
     if task.read_labels is not None and settings is not None:
         rows, remarks = task.read_labels(rows, settings, source)
     elif source.separator != "|":
-        raise DataError(f"data.label_separator={source.separator!r}: {task.name} has no labels to separate; remove it")
+        raise DataError(
+            f"data.label_separator={source.separator!r}: {task.name} has no labels to separate; remove the setting"
+        )
     rows, more = task.read_rows(rows, settings, source.where)
     return rows, [*remarks, *more]
 
@@ -68,7 +70,7 @@ def rows_with_labels(
     settings: TaskSettings | None,
     notes: list[str],
 ) -> Rows | None:
-    """Return the rows that define the labels: the training rows, and the rows held out of them that have other labels.
+    """Return the rows that define the labels: the training rows, and the held-out rows with other labels.
 
     Appends a note on labels that no training row has. None if the training rows have all labels.
     """

@@ -11,16 +11,16 @@ from ft_toolkit.tasks.display.wrong_examples import shorten
 from ft_toolkit.tasks.guessing.table import ColumnFacts, Table
 
 _SHOWN_CHARACTERS = 60
-# Fewer rows than this per label are too few to learn and to score it.
+# Fewer rows than this per label are too few to learn or score the label.
 FEW_ROWS = 10
 # The most frequent label has this many times the rows of the rarest one, or this share of all rows.
 _IMBALANCE, _MAJORITY = 20, 0.9
-# A column with this share of one value says nothing.
+# A column with this share of one value is uninformative.
 _CONSTANT = 0.99
 # A column leaks if its values determine this share of the labels, and at most half as many rows differ from them as from the
 # most frequent label.
 _DETERMINED = 0.95
-# A column whose number of values is a larger share of the rows puts hardly any rows together.
+# A column whose number of values is a larger share of the rows hardly groups any rows.
 _FEW_VALUES = 0.5
 
 
@@ -59,10 +59,10 @@ def _text_warnings(data: LoadedData, task: Task, *, has_labels: bool) -> list[st
             warnings.append(f"{split}: {n_empty:,} of {len(keys):,} texts are empty")
         n_repeated = len(keys) - len(set(keys))
         if n_repeated:
-            warnings.append(f"{split}: {_count(n_repeated, 'text')} of {len(keys):,} that repeat an earlier one")
+            warnings.append(f"{split}: {n_repeated:,} of {len(keys):,} texts repeat an earlier text")
         if split != "train" and (n_leaked := len(training & set(keys))):
             warnings.append(
-                f"{split}: {_count(n_leaked, 'text')} also in the training rows, so the score is optimistic"
+                f"{split}: {n_leaked:,} of {len(keys):,} texts are also in the training rows, so the score is optimistic"
             )
     answers: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for rows in data.splits.values():
@@ -72,7 +72,7 @@ def _text_warnings(data: LoadedData, task: Task, *, has_labels: bool) -> list[st
     if contradictory and has_labels:
         example = shorten(" ".join(contradictory[0]), _SHOWN_CHARACTERS)
         warnings.append(
-            f"{_count(len(contradictory), 'text')} with different labels in different rows, such as {example!r}"
+            f"the same text has different labels in different rows: {_count(len(contradictory), 'text')}, such as {example!r}"
         )
     return warnings
 
@@ -88,13 +88,13 @@ def _label_warnings(
     warnings = []
     if unknown := [name for name, splits in counts.items() if not splits["train"] and name not in held_out]:
         warnings.append(
-            f"{_count(len(unknown), 'label')} without a training row: {one_of(unknown, limit=5)}. 'ftk run' refuses such rows "
-            "unless task.labels names the labels"
+            f"labels without a training row: {one_of(unknown, limit=5)}. 'ftk run' refuses rows with these labels unless "
+            "task.labels names them"
         )
     if rare := [name for name, total in totals.items() if total < FEW_ROWS]:
         warnings.append(
-            f"{_count(len(rare), 'label')} with fewer than {FEW_ROWS} examples, too few to learn and to score them: "
-            f"{one_of(rare, limit=5)}. Merge them, drop them, or collect more"
+            f"fewer than {FEW_ROWS} examples for {_count(len(rare), 'label')}: {one_of(rare, limit=5)}. These are too few to "
+            "learn or score a label. Merge such labels, drop them, or collect more examples"
         )
     largest, smallest = max(totals, key=lambda name: totals[name]), min(totals, key=lambda name: totals[name])
     has_one_label_per_row = task.stratify_by(settings) is not None
@@ -105,8 +105,8 @@ def _label_warnings(
         )
     elif has_one_label_per_row and totals[largest] >= _IMBALANCE * totals[smallest]:
         warnings.append(
-            f"the labels are unequal: {largest!r} has {totals[largest]:,} rows, {smallest!r} has {totals[smallest]:,}. Look at "
-            "the scores per label"
+            f"the labels are imbalanced: {largest!r} has {totals[largest]:,} rows, {smallest!r} has {totals[smallest]:,}. Look "
+            "at the scores per label"
         )
     return warnings
 

@@ -14,7 +14,7 @@ from ft_toolkit.core.json_records import damaged
 from ft_toolkit.core.run_folder import TRAINING_ROWS
 from ft_toolkit.tasks.base import Row, Rows, Task, input_texts
 
-# Hashes that a model folder keeps: 400 kB. Of more rows, those with the smallest hashes are kept, which is a random sample.
+# Hashes that a model folder keeps: 400 kB. Of more hashes, the smallest are kept, which is a random sample.
 LIMIT = 50_000
 _EVERY_HASH = 2**64 - 1
 
@@ -65,7 +65,7 @@ def write_seen_rows(model_folder: Path, seen: SeenRows) -> None:
 
 
 def read_seen_rows(model_folder: Path) -> SeenRows | None:
-    """Return the hashes of a model folder, None if it has none: older versions wrote none. Raises RunFolderError."""
+    """Return the hashes of a model folder, None for a folder of an older version without them. Raises RunFolderError."""
     path = model_folder / TRAINING_ROWS
     if not path.is_file():
         return None

@@ -16,7 +16,7 @@ from ft_toolkit.tasks.base import Rows, Task, TaskSettings
 
 # The splits that can be held out of the training rows.
 HeldOut = Literal["validation", "test"]
-# The version of these rules, saved in checkpoints. Version 1 knew no groups, and held rows out one by one without strata.
+# The version of these rules, saved in checkpoints. Version 1 had no groups, and held rows out one by one without strata.
 SELECTION = 2
 
 
@@ -152,19 +152,19 @@ def _describe(train: Rows, held: Rows, fraction: float, selector: Selector, spli
     if column is not None:
         in_training = selector.strata(train)
         only = sorted(set(in_training) - set(selector.strata(held)))
-        whole = "row" if groups is None else "group"
+        unit_name = "row" if groups is None else "group"
         units = selector.units(train, joins_equal_inputs=True)
         single = [name for name in only if sum(name in {in_training[i] for i in unit.rows} for unit in units) == 1]
         if single:
             notes.append(
-                f"{split}: values of '{column}' with a single {whole} stay in training, so no {split} row has them: "
+                f"{split}: values of '{column}' with a single {unit_name} stay in training, so no {split} row has them: "
                 f"{one_of(single)}"
             )
     return notes
 
 
 def fraction_of_rows(rows: Rows, size: int, selector: Selector) -> list[int]:
-    """Return the positions of `size` rows, ascending. A smaller number of rows is a subset of a larger one.
+    """Return the positions of `size` rows, ascending. A smaller selection is a subset of a larger one.
 
     For a classifier with one label per row the selection is stratified: each label keeps its share, and no label disappears
     while there are at least as many rows as labels. With groups, whole groups are added; the last one may be incomplete.

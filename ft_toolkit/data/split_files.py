@@ -10,7 +10,7 @@ from ft_toolkit.data.formats import folder_formats
 from ft_toolkit.data.local_files import check_path, is_file_name
 from ft_toolkit.data.splits import SPLITS
 
-# Words in file names that mean a split.
+# Words in file names that name a split.
 _WORDS: dict[str, SplitName] = {
     "train": "train", "training": "train", "trn": "train", "dev": "validation", "devel": "validation", "val": "validation",
     "valid": "validation", "validation": "validation", "test": "test", "testing": "test", "tst": "test",
@@ -20,9 +20,9 @@ _WORDS: dict[str, SplitName] = {
 def find_split_files(names: Sequence[str]) -> dict[SplitName, str]:
     """Return the file of each split.
 
-    `names` is one file or pattern, several files, or a folder. A file with "train" in its name brings the files beside it with
-    the same name for the other splits (reviews_train.csv: reviews_dev.csv, reviews_test.csv). A single file without a split in
-    its name has the training rows. Files of one split that differ in a number become a pattern. Raises DataError.
+    `names` is one file or pattern, several files, or a folder. For a file with "train" in its name, the files beside it for the
+    other splits are found by their names (reviews_train.csv: reviews_dev.csv, reviews_test.csv). A single file without a split
+    in its name has the training rows. Files of one split that differ in a number become a pattern. Raises DataError.
     """
     if not names:
         raise DataError("no data file; name a file, several files, or a folder")
@@ -82,7 +82,7 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _with_patterns(files: Sequence[Path]) -> list[Path]:
-    """Return the files; those whose names differ in numbers only (shards) as one pattern."""
+    """Return the files, with one pattern for files whose names differ only in numbers (shards)."""
     together: dict[Path, list[Path]] = {}
     for file in files:
         together.setdefault(file.with_name(re.sub("[0-9]+", "0", file.name)), []).append(file)
@@ -90,7 +90,7 @@ def _with_patterns(files: Sequence[Path]) -> list[Path]:
 
 
 def _pattern(files: Sequence[Path]) -> Path:
-    """Return the pattern for files in one folder whose names differ in numbers only."""
+    """Return the pattern for files in one folder whose names differ only in numbers."""
     parts = zip(*(re.split("([0-9]+)", file.name) for file in files), strict=True)
     return files[0].with_name("".join(part[0] if len(set(part)) == 1 else "*" for part in parts))
 
@@ -102,9 +102,7 @@ def _by_name(files: Sequence[Path], where: str) -> dict[SplitName, str]:
         split = split_of(file) or ("train" if len(files) == 1 else None)
         if split is None:
             names = one_of(file.name for file in files)
-            raise DataError(
-                f"{where}: the names must say which split a file is (train, validation, test); found {names}"
-            )
+            raise DataError(f"{where}: each name must contain its split (train, validation or test); found {names}")
         if split in found:
             raise DataError(f"{where}: {found[split].name} and {file.name} both mean {split}; name one file per split")
         found[split] = file

@@ -24,7 +24,7 @@ class LoadedData:
     own id if all ids differ, else the row number. `origin` is the source of each split, `commit` the Hub commit, `notes`
     list rows that were dropped or changed, and `card` is the data card, if the recipe names one. `kept` names extra
     columns, for scores per value; they are not part of a fingerprint. `groups` has the groups of the splits whose rows are not
-    independent. `label_rows` define the label names; None takes the training rows. `labels` are the label
+    independent. `label_rows` define the label names; None means the training rows. `labels` are the label
     names, if the data defines their order. `skipped` are the rows that cannot be read.
     """
 

@@ -31,7 +31,7 @@ def split_member(path: Path) -> tuple[Path, str | None]:
 
 
 def unpack(data: bytes, path: Path, member: str | None = None) -> tuple[bytes, str, str | None]:
-    """Return the content of a file, its suffix (without that of a compression), and the compression (None: plain).
+    """Return the content of a file, its suffix (.csv for rows.csv.gz), and the compression (None if it has none).
 
     A zip file must hold one file, unless `member` names one. Office files, which are zip files, are not unpacked. Raises
     DataError for a damaged file.

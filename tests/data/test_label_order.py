@@ -54,7 +54,7 @@ def test_columns_of_zeros_and_ones_are_labels_in_the_order_of_the_setting(write)
     [
         (ONE_HOT, MULTI, {}, r"For one 0/1 column per label: data\.columns\.label=\[NAME, NAME\]"),
         (ONE_HOT.replace(".0,TRUE", ",1"), MULTI, {"label": "billing"}, "the labels are only 0, 1. For one 0/1 column"),
-        (ONE_HOT, MULTI, {"label": ["billing", "delivry"]}, "no column 'delivry' of the 2 columns for 'label'.* Did you mean"),
+        (ONE_HOT, MULTI, {"label": ["billing", "delivry"]}, "no column 'delivry', which is one of the 2 .* Did you mean"),
         (ONE_HOT, {}, {"label": ["billing", "delivery"]}, "holds several values; set task.problem_type=multi_label"),
         (ONE_HOT.replace("x,1,0", "x,1,maybe"), MULTI, {"label": ["billing", "delivery"]}, "row 1: label 'delivery' must be 0"),
         (ONE_HOT.replace("x,1,0", "x,1,"), MULTI, {"label": ["billing", "delivery"]}, "'delivery' .*found an empty cell"),
@@ -114,7 +114,7 @@ def test_a_file_without_answers_points_to_predict(write, split):
 def test_a_separator_for_a_task_without_several_labels_is_refused(write):
     path = write("t.jsonl", [{"document": "a", "summary": "b"}])
     with pytest.raises(
-        DataError, match=r"data\.label_separator=';': summarization has no labels to separate; remove it"
+        DataError, match=r"data\.label_separator=';': summarization has no labels to separate; remove the setting"
     ):
         load(path, task="summarization", label_separator=";")
 

@@ -376,7 +376,7 @@ def test_data_reading_says_how_to_read_a_file_and_the_notes_say_how_it_was_read(
     reading = {"encoding": "latin-1", "delimiter": ";", "column_names": ["text", "label"]}
     chosen = load_data(DataSection(train=path, validation=path, reading=reading), TASK)
     assert [row["label"] for row in chosen.splits["train"]] == ["a", "b"]
-    assert chosen.notes == ["train, validation: lines that repeat the header were left out: 1"]
+    assert chosen.notes == ["train, validation: 1 repeated header line was left out"]
 
 
 def test_line_separators_inside_a_text_do_not_split_it(tmp_path):

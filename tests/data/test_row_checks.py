@@ -40,17 +40,18 @@ def test_repeated_empty_and_leaked_texts(tmp_path: Path) -> None:
     train = [*rows(40), {"text": "text 0", "label": "b"}, {"text": " ", "label": "a"}]
     assert warnings(tmp_path, train, test=[{"text": "text 1", "label": "b"}]) == [
         "train: 1 of 42 texts are empty",
-        "train: 1 text of 42 that repeat an earlier one",
-        "test: 1 text also in the training rows, so the score is optimistic",
-        "1 text with different labels in different rows, such as 'text 0'",
+        "train: 1 of 42 texts repeat an earlier text",
+        "test: 1 of 1 texts are also in the training rows, so the score is optimistic",
+        "the same text has different labels in different rows: 1 text, such as 'text 0'",
     ]
 
 
 def test_rare_and_unequal_labels(tmp_path: Path) -> None:
     rare = [*rows(40), {"text": "text c", "label": "c"}]
     assert warnings(tmp_path, rare) == [
-        "1 label with fewer than 10 examples, too few to learn and to score them: c. Merge them, drop them, or collect more",
-        "the labels are unequal: 'a' has 21 rows, 'c' has 1. Look at the scores per label",
+        "fewer than 10 examples for 1 label: c. These are too few to learn or score a label. "
+        "Merge such labels, drop them, or collect more examples",
+        "the labels are imbalanced: 'a' has 21 rows, 'c' has 1. Look at the scores per label",
     ]
     (majority,) = warnings(tmp_path, rows(200, labels="a" * 18 + "b"))
     assert majority.startswith("95% of the rows have the label 'a'")
@@ -58,7 +59,10 @@ def test_rare_and_unequal_labels(tmp_path: Path) -> None:
 
 def test_labels_without_a_training_row(tmp_path: Path) -> None:
     first, *_ = warnings(tmp_path, rows(40), test=[{"text": "new", "label": "c"}])
-    assert first == "1 label without a training row: c. 'ftk run' refuses such rows unless task.labels names the labels"
+    assert (
+        first
+        == "labels without a training row: c. 'ftk run' refuses rows with these labels unless task.labels names them"
+    )
 
 
 def test_columns_that_leak_or_never_change(tmp_path: Path) -> None:

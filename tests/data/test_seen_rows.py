@@ -70,7 +70,8 @@ def test_a_validation_file_with_groups_of_the_training_rows_is_named():
         for name, n in (("train", 3), ("validation", 2))
     }
     assert audit(data, features, TASK, 8)["warnings"] == [
-        "validation: 1 of 2 rows have the same 'customer' as training rows, so the score is optimistic for new ones"
+        "validation: 1 of 2 rows have the same 'customer' as training rows, so the score is optimistic for "
+        "rows with a new 'customer'"
     ]
 
 

@@ -71,7 +71,7 @@ def test_folders_of_a_format_are_one_split_each(folder: Path) -> None:
 
 def test_names_that_do_not_say_the_split_are_refused(folder: Path) -> None:
     make("a.csv", "b.csv", "train.csv", "training.csv", "dev.csv", "test.csv", "empty/README.md")
-    assert refusal("a.csv", "b.csv").endswith("(train, validation, test); found a.csv, b.csv")
+    assert refusal("a.csv", "b.csv").endswith("(train, validation or test); found a.csv, b.csv")
     assert "train.csv and training.csv both mean train" in refusal("train.csv", "training.csv")
     assert refusal("dev.csv", "test.csv").endswith(
         "no file with training rows (a name with 'train'); found dev.csv, test.csv"

@@ -25,15 +25,17 @@ def init(
         list[str],
         typer.Argument(
             metavar="FILE... [SECTION.KEY=VALUE]...",
-            help="A data file; files whose names say train, dev or test; or a folder with such files. Settings go into the "
+            help="A data file; files with train, dev or test in their names; or a folder with such files. Settings go into the "
             "recipe, such as data.reading.encoding=cp1251.",
         ),
     ],
-    task: Annotated[str | None, typer.Option(help="The task, such as ner. Default: the columns decide.")] = None,
-    output: Annotated[Path | None, typer.Option(help="The new recipe. Default: the name of the file, .yaml.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task, such as ner. Default: chosen by the columns.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The new recipe. Default: the name of the data file with the ending .yaml.")
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="The model: a Hub id, a folder, or package:NAME/FOLDER. Default: the language decides."),
+        typer.Option(help="The model: a Hub id, a folder, or package:NAME/FOLDER. Default: chosen by the language."),
     ] = None,
     column: Annotated[
         list[str] | None,
@@ -45,8 +47,8 @@ def init(
 ) -> None:
     """Write the first recipe for a data file.
 
-    The rows decide task, columns, model and splits. The command prints the reasons, the number of rows per label, and
-    warnings about the rows. 'ftk run RECIPE' then trains.
+    The rows determine the task, the columns, the model and the splits. The command prints the reasons, the number of rows per
+    label, and warnings about the rows. 'ftk run RECIPE' then trains.
 
     \b
     Examples:
@@ -118,7 +120,7 @@ def _print_task(first: "FirstRecipe", files: str) -> None:
     for reason in first.guess.reasons:
         print(f"  because {reason}")
     for alternative in first.guess.alternatives:
-        print(f"  other reading: {alternative}")
+        print(f"  alternative: {alternative}")
     for name, guess in first.others.items():
         print(f"  other task: {name} ({'; '.join(guess.reasons)}). To choose it: ftk init {files} --task {name}")
     print(f"model: {first.model.name}, {first.model.reason}")

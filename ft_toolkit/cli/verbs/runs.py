@@ -79,7 +79,7 @@ def _differing_settings(entries: Sequence[ListedRun]) -> dict[str, tuple[str, ..
 
 
 def _print_settings(entries: Sequence[ListedRun], differences: dict[str, tuple[str, ...]]) -> None:
-    """Print each differing setting with its values, and behind each value the runs that have it."""
+    """Print each setting that differs, its values, and the runs with each value."""
     print()
     if not differences:
         print(

@@ -1,7 +1,7 @@
 """File formats, found by walking this folder: each module ends with `FORMAT = Format(...)` or `FolderFormat(...)`.
 
-To add a format, add one module here and its test. There is no list to edit. What the records of a file mean (an export of an
-annotation tool, for example) is in `data/layouts/`.
+To add a format, add one module here and its test. There is no list to edit. The layouts in `data/layouts/` interpret the
+records of a file, such as an export of an annotation tool.
 """
 
 import importlib

@@ -14,7 +14,7 @@ from ft_toolkit.data.encoding import Decoded, decode
 from ft_toolkit.recipe.reading import Reading
 
 RawRows = list[dict[str, Any]]
-# Halves of characters occur in JSON files as escapes only.
+# Halves of characters occur in JSON files only as escapes.
 _SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -26,9 +26,9 @@ _HEAD = 200_000
 class Source:
     """A data file in memory, unpacked.
 
-    `name` is the file in messages, `suffix` its lower-case suffix without that of a compression, and `reading` the user's
-    settings. A reader appends to `notes` where it made a choice that the user should know, and sets `delimiter` where columns
-    have one. `class_names` are the names of class labels that the file stores, in order, by column.
+    `name` is the file in messages, `suffix` its lower-case suffix (.csv for rows.csv.gz), and `reading` the user's settings. A
+    reader appends a note to `notes` for each choice that the user should know about, and sets `delimiter` if the columns have
+    one. `class_names` are the names of class labels that the file stores, in order, by column.
     """
 
     name: str
@@ -99,9 +99,9 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     read: Callable[[Source], RawRows]
-    # Whether the content is certainly of this format, whatever the suffix. None: only the suffix selects the format.
+    # Whether the content is certainly of this format, regardless of the suffix. None: only the suffix selects the format.
     fits: Callable[[Source], bool] | None = None
-    # Whether the content test is weak, so that it is only used for a file whose suffix no format has.
+    # Whether the content test is weak. It is then used only for files with a suffix of no format.
     is_guess: bool = False
     # Formats are tried in this order; a lower number has a stricter test.
     order: int = 50
@@ -119,7 +119,7 @@ class FolderFormat:
 
 
 def check_characters(value: Any, text: str, where: str) -> None:
-    """Raise DataError if a JSON value, read from `text`, has half a character, such as \\ud83d without the second half."""
+    """Raise DataError if a JSON value, read from `text`, has half a character, such as \\ud83d without its second half."""
     if _SURROGATE_ESCAPE.search(text) and has_lone_surrogate(value):
         raise DataError(
             f"{where}: a text has half a character (a lone surrogate such as \\ud83d), which no model can read; write the file "
@@ -132,11 +132,11 @@ Aliases = Mapping[str, str]
 
 
 def named_columns(fields: Sequence[str], source: Source) -> list[str]:
-    """Return the names of the columns of a table, without white space around them; columns without a name are numbered."""
+    """Return the column names of a table, without white space around them; columns without a name are numbered."""
     header = [field.strip() for field in fields]
     if header.count("") < 2:
         return header
     numbered = [name or f"column_{number}" for number, name in enumerate(header, 1)]
-    unnamed = [name for name, found in zip(numbered, header, strict=True) if not found]
+    unnamed = [name for name, field in zip(numbered, header, strict=True) if not field]
     source.notes.append(f"columns without a name are called {one_of(unnamed)}")
     return numbered

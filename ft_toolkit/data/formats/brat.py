@@ -14,7 +14,7 @@ _ENTITY = re.compile(r"T\d+\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t?(.*)")
 def read(source: FolderSource) -> RawRows:
     """Return one row per text: its `id` (the name of the file), `text` and `entities`. Raises DataError.
 
-    An entity of several parts is read from its first to its last character. Events, relations and attributes are not read.
+    An entity with several parts is read from its first to its last character. Events, relations and attributes are not read.
     """
     rows: RawRows = []
     n_parts = 0
@@ -37,8 +37,8 @@ def read(source: FolderSource) -> RawRows:
             is_wrong = len(offsets) == 2 and match[3] and text[start:end].split() != match[3].split()
             if is_wrong:
                 raise DataError(
-                    f"{path}:{number}: the text from {start} to {end} is {text[start:end]!r}, not {match[3]!r}; are the line "
-                    f"ends of {text_path.name} those of the annotated text?"
+                    f"{path}:{number}: the text from {start} to {end} is {text[start:end]!r}, not {match[3]!r}; check whether "
+                    f"{text_path.name} or its line ends were changed after the annotation"
                 )
             entities.append({"start": start, "end": end, "label": match[1]})
         name = path.relative_to(source.path).with_suffix("").as_posix()

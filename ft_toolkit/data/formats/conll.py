@@ -20,7 +20,7 @@ from ft_toolkit.metrics.spans import TAG
 _KEY_VALUE = re.compile(r"#\s*[^\s=]+\s*=(\s.*)?")
 _KEY = re.compile(r"#\s*[^\s=]+\s*=")
 _NEW_DOCUMENT = re.compile(r"#\s*newdoc\b")
-# The number of a word in its sentence; CoNLL-U also has ranges (3-4) and empty words (3.1), which are no words of the text.
+# The number of a word in its sentence; CoNLL-U also has ranges (3-4) and empty words (3.1), which are not words of the text.
 _INDEX = re.compile(r"\d+([-.]\d+)?")
 # One tag, not the tags of a sentence.
 _ONE_TAG = re.compile(r"O|[BIESLU]-\S+")
@@ -53,7 +53,7 @@ def read(source: Source) -> RawRows:
     _drop_header(sentences, source)
     sentences = [sentence for sentence in sentences if sentence.words]
     columns = _choose_columns(sentences, source)
-    # one document for all rows, as in Label Studio's export, says nothing about groups
+    # one document for all rows, as in Label Studio's export, is not a grouping
     has_documents = len({sentence.document for sentence in sentences}) > 1
     rows = []
     for sentence in sentences:
@@ -156,12 +156,12 @@ def _is_comment(line: str, columns: list[str], delimiter: str, *, starts_sentenc
 
 
 def _drop_header(sentences: list[_Sentence], source: Source) -> None:
-    """Remove a first line with names of columns, and note it."""
+    """Remove a first line with column names, and add a note."""
     if not sentences or sentences[0].words[0][-1].lower() not in _HEADERS:
         return
     header = sentences[0].words.pop(0)
     sentences[0].lines.pop(0)
-    source.notes.append(f"the first line ({' '.join(header)}) holds names of columns and is not a word")
+    source.notes.append(f"the first line ({' '.join(header)}) holds column names, so it is not read as a word")
 
 
 def _is_word(columns: list[str]) -> bool:

@@ -19,7 +19,7 @@ from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
 DELIMITER_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEPARATOR_LINE = re.compile("sep=(.)\r?\n?", re.IGNORECASE)
 _LINE = re.compile("[^\r\n]*(?:\r\n|\n|\r)|[^\r\n]+")
-# Records that decide on the delimiter; enough for texts of any kind, and fast for large files.
+# Records that determine the delimiter; enough for texts of any kind, and fast for large files.
 _SAMPLE = 200
 _TAB_SUFFIXES = (".tsv", ".tab")
 NO_HEADER = "if the file has no header line, set data.reading.column_names=[NAME, ...]"
@@ -50,7 +50,7 @@ def fits(source: Source) -> bool:
 
 @dataclass(frozen=True)
 class _Dialect:
-    """The character between fields, whether quotation marks around a field are removed, and the escape of those inside."""
+    """The character between fields, whether quotation marks around a field are removed, and the escape of inner ones."""
 
     delimiter: str
     quotes: bool = True
@@ -83,7 +83,7 @@ def _is_table(records: list[list[str]] | None) -> bool:
 
 
 def _delimiter(source: Source) -> tuple[str, str]:
-    """Return the text without a `sep=` line, and the character between columns. Notes a choice that the suffix does not say."""
+    """Return the text without a `sep=` line, and the character between columns. Notes a surprising character."""
     text = source.text
     usual = "\t" if source.suffix in _TAB_SUFFIXES else ","
     line = _SEPARATOR_LINE.match(text)
@@ -104,7 +104,7 @@ def _guess(text: str, usual: str) -> str:
 
 
 def _widths(text: str, delimiter: str) -> list[int] | None:
-    """Return the different numbers of columns of the first records if there is one only; None otherwise."""
+    """Return the number of columns of the first records, in a list, if it is the same in all of them; None otherwise."""
     for quotes in (True, False) if delimiter == "\t" else (True,):
         try:
             lines = (match[0] for match in _LINE.finditer(text))
@@ -170,7 +170,7 @@ def _records(source: Source, text: str, dialect: _Dialect) -> Iterator[dict[str,
     except csv.Error as error:
         raise DataError(f"{name}:{reader.line_num + n_skipped}: {error}") from None
     if n_repeated:
-        source.notes.append(f"lines that repeat the header were left out: {n_repeated}")
+        source.notes.append(f"{n_repeated} repeated header line{'s were' if n_repeated > 1 else ' was'} left out")
 
 
 def _wrong_width(where: str, fields: list[str], header: list[str], dialect: _Dialect) -> str:

@@ -1,4 +1,4 @@
-"""Excel workbooks (.xlsx), read with openpyxl (extra `formats`): the first row of a sheet holds the names of the columns."""
+"""Excel workbooks (.xlsx), read with openpyxl (extra `formats`): the first row of a sheet holds the column names."""
 
 import datetime
 import io
@@ -10,7 +10,7 @@ from xml.etree.ElementTree import ParseError
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
 
-# What openpyxl raises for damaged files.
+# The errors that openpyxl raises for damaged files.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, ParseError, KeyError, ValueError, TypeError, IndexError, AttributeError, OSError, EOFError,
     NotImplementedError, RuntimeError,
@@ -42,7 +42,7 @@ def _cells(book: Any, source: Source) -> list[list[Any]]:
     """Return the values of the chosen sheet. Raises DataError, and an error of `_DAMAGE` for a damaged file."""
     names = book.sheetnames
     if not names:
-        raise DataError(f"{source.name}: the workbook has no sheet")
+        raise DataError(f"{source.name}: the workbook has no sheet with cells; save the rows in a sheet")
     name = source.reading.sheet or names[0]
     if name not in names:
         raise DataError(f"{source.name}: no sheet '{name}'; it has {one_of(names)}.{did_you_mean(name, names)}")
@@ -63,11 +63,13 @@ def _rows(cells: list[list[Any]], source: Source) -> RawRows:
     header = names or named_columns([str(value) if value is not None else "" for value in cells[0][:width]], source)
     if len(set(header)) < len(header):
         raise DataError(
-            f"{source.name}:1: duplicate names of columns: {one_of(header)}; rename them, or if the sheet has no names, "
+            f"{source.name}:1: duplicate column names: {one_of(header)}; rename them, or if the sheet has no header, "
             "set data.reading.column_names=[NAME, ...]"
         )
     if width > len(header):
-        raise DataError(f"{source.name}: a row has {width} cells, but there are {len(header)} names of columns")
+        raise DataError(
+            f"{source.name}: a row has {width} cells, but there are {len(header)} column names; name all columns"
+        )
     rows = cells if names else cells[1:]
     return [dict(zip(header, [*map(_plain, row), *[None] * len(header)], strict=False)) for row in rows]
 

@@ -1,4 +1,4 @@
-"""A JSON document. `data/layouts/` says which rows it holds."""
+"""A JSON document. A layout in `data/layouts/` finds its rows."""
 
 import json
 import re
@@ -29,7 +29,7 @@ def read(source: Source) -> Any:
 
 
 def _values(text: str) -> list[Any] | None:
-    """Return the JSON objects of a text without a list around them, such as indented JSON lines; None if there is another."""
+    """Return the JSON objects of a text without a list around them, such as indented JSON lines; None for any other text."""
     decoder, values, position = json.JSONDecoder(), [], 0
     text = text.strip()
     while position < len(text):

@@ -17,7 +17,7 @@ def read(source: Source) -> list[Any]:
             value = json.loads(line)
         except json.JSONDecodeError as error:
             hint = (
-                "; it looks like a printed Python dict, write it with json.dumps"
+                "; it looks like a printed Python dict; write the lines with json.dumps"
                 if line.lstrip().startswith("{'")
                 else ""
             )

@@ -1,4 +1,4 @@
-"""A folder with a folder of text files per class: pos/1.txt, pos/2.txt, neg/1.txt."""
+"""A folder with one subfolder of text files per class: pos/1.txt, pos/2.txt, neg/1.txt."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def _class_folders(path: Path) -> list[Path]:
 
 
 def fits(path: Path) -> bool:
-    """Return whether the folder has two or more folders, and all their files are .txt files."""
+    """Return whether the folder has two or more subfolders, and all their files are .txt files."""
     folders = _class_folders(path)
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file() and file.name[0] != "."]
     return len(folders) > 1 and bool(files) and all(file.suffix.lower() == ".txt" for file in files)

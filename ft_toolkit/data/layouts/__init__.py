@@ -1,6 +1,6 @@
 """Layouts of records, found by walking this folder: each module ends with `LAYOUT = Layout(...)`.
 
-A format (`data/formats/`) reads a file into plain values; a layout knows what the records of one program mean. To add a layout,
+A format (`data/formats/`) reads a file into plain values; a layout interprets the records of one program. To add a layout,
 add one module here and its test. There is no list to edit.
 """
 
@@ -15,7 +15,7 @@ from ft_toolkit.data.layouts.base import Layout, Table
 
 @cache
 def find_layouts() -> tuple[Layout, ...]:
-    """Return the layouts: those of whole documents first, then in the order of their fields `order`."""
+    """Return the layouts: layouts of documents first, then in the order of their fields `order`."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in ("__init__", "base"))
     layouts: list[Layout] = [importlib.import_module(f"{__name__}.{name}").LAYOUT for name in names]
     return tuple(sorted(layouts, key=lambda layout: (not layout.is_document, layout.order)))
@@ -25,7 +25,7 @@ def _splits_hint(value: Any) -> str:
     """Return advice for an object whose values are lists of objects, such as {"train": [...], "test": [...]}."""
     if not isinstance(value, dict) or not value or not all(isinstance(rows, list) for rows in value.values()):
         return ""
-    return f"; it holds the lists {one_of(value)}, write each to a file of its own"
+    return f"; it holds the lists {one_of(value)}: write each list to its own file"
 
 
 def read_layout(value: Any, name: str, notes: list[str]) -> Table:

@@ -10,7 +10,7 @@ from ft_toolkit.data.formats.base import Aliases, RawRows
 
 @dataclass(frozen=True)
 class Table:
-    """Rows, and the column that holds a column of a task under another name (column of the task -> column of the rows)."""
+    """Rows, and the columns that hold a column of a task under another name (column of the task -> column of the rows)."""
 
     rows: RawRows
     aliases: Aliases = field(default_factory=dict)
@@ -18,7 +18,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the records of a program mean.
+    """An interpretation of the records of one program.
 
     `matches` returns whether a value certainly has this layout. `read` gets the value, the name of the file for errors, and
     the notes to append to. `title` completes the note "read as ..."; None: the layout is so common that no note is needed.
@@ -28,7 +28,7 @@ class Layout:
     matches: Callable[[Any], bool]
     read: Callable[[Any, str, list[str]], Table]
     title: str | None
-    # Whether the layout needs a whole JSON document instead of a list of records.
+    # Whether the layout reads a complete JSON document instead of a list of records.
     is_document: bool = False
     order: int = 50
 
@@ -119,7 +119,7 @@ def plain_labels(rows: RawRows, column: str) -> None:
 
 
 def move_utf16_spans(text: Any, spans: Sequence[dict[str, Any]]) -> bool:
-    """Convert offsets that count UTF-16 units to characters where only then the spans have their own `text`.
+    """Convert offsets in UTF-16 units to characters, for spans that match their `text` only after the conversion.
 
     JavaScript counts UTF-16 units: a character beyond U+FFFF, such as an emoji, counts twice. Changes the spans and returns
     whether any was changed.

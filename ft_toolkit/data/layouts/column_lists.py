@@ -56,7 +56,7 @@ def _data_rows(value: dict[str, Any]) -> RawRows | None:
 
 
 def _nested_rows(value: dict[str, dict[str, Any]]) -> RawRows | None:
-    """Return the rows of {column: {row: value}} or of {row: {column: value}}; the numbers of the rows tell them apart."""
+    """Return the rows of {column: {row: value}} or of {row: {column: value}}; the row numbers distinguish the two."""
     inner = list(next(iter(value.values())))
     if not all(list(items) == inner for items in value.values()) or not inner:
         return None

@@ -46,9 +46,9 @@ def read(value: Any, name: str, notes: list[str]) -> Table:
         if kind == "choices":
             plain_labels(rows, column)
     if n_several:
-        notes.append(f"{n_several} tasks have several annotations; the ground truth or the first one is used")
+        notes.append(f"{n_several} tasks have several annotations; the ground truth, else the first one, is used")
     if n_moved:
-        notes.append(f"{n_moved} spans counted UTF-16 units; their offsets were converted to characters")
+        notes.append(f"{n_moved} spans had offsets in UTF-16 units, which were converted to characters")
     return Table(rows, _aliases(rows, kinds))
 
 
@@ -76,10 +76,10 @@ def _add_result(row: dict[str, Any], result: dict[str, Any], kinds: dict[str, st
 
 
 def _aliases(rows: list[dict[str, Any]], kinds: dict[str, str]) -> dict[str, str]:
-    """Return the columns of tasks that a single column of each kind fills."""
+    """Return the aliases of columns of tasks: a column is an alias if it is the only one of its kind."""
     aliases = {}
     for task_column, kind in (("entities", "spans"), ("label", "choices")):
-        columns = [column for column, found in kinds.items() if found == kind]
+        columns = [column for column, column_kind in kinds.items() if column_kind == kind]
         if len(columns) == 1:
             aliases[task_column] = columns[0]
     texts = [key for key, value in rows[0].items() if isinstance(value, str) and key not in ("id", *kinds)]

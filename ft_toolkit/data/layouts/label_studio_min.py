@@ -34,7 +34,7 @@ def read(value: Any, name: str, notes: list[str]) -> Table:
             if isinstance(cell, dict) and isinstance(cell.get("choices"), list):
                 row[column] = cell["choices"]
     if n_moved:
-        notes.append(f"{n_moved} rows counted UTF-16 units in spans; their offsets were converted to characters")
+        notes.append(f"{n_moved} rows had spans with offsets in UTF-16 units, which were converted to characters")
     ids = [str(row["id"]) for row in rows if "id" in row]
     if n_repeated := len(ids) - len(set(ids)):
         notes.append(f"{n_repeated} rows annotate a text that another row also annotates; all are used")

@@ -24,7 +24,7 @@ def read(value: Any, name: str, notes: list[str]) -> Table:
     accepted = [record for record in records if record.get("answer", "accept") == "accept"]
     if len(accepted) < len(records):
         notes.append(
-            f"{len(records) - len(accepted)} of {len(records)} records with answer reject or ignore were left out"
+            f"{len(records) - len(accepted)} of {len(records)} records with the answer reject or ignore were left out"
         )
     has_spans = any("spans" in record for record in accepted)
     has_choices = any("accept" in record for record in accepted)

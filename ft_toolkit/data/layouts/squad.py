@@ -1,6 +1,6 @@
 """SQuAD: articles of paragraphs of questions (Rajpurkar et al. 2016, arXiv:1606.05250), one row per question.
 
-The articles are under "data" or form a list of their own. A bare list of paragraphs, as simpletransformers writes it, is read
+The articles are under "data", or are a list without it. A bare list of paragraphs, as simpletransformers writes it, is read
 in the same way.
 """
 

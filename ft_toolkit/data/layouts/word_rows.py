@@ -57,7 +57,7 @@ def _key(column: str) -> str:
 
 
 def read(value: Any, name: str, notes: list[str]) -> Table:
-    """Return one row per sentence, with a list of values in every other column. Raises DataError without sentences."""
+    """Return one row per sentence, with a list of values in every other column. Raises DataError without a sentence column."""
     records = records_of(value)
     columns = _find(records)
     assert columns is not None  # `matches` found them

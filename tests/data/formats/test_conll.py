@@ -99,7 +99,7 @@ def test_word_ranges_of_conllu_are_no_words_and_the_only_column_of_tags_is_found
 def test_words_with_tags_are_recognized_under_any_suffix(write_file, name):
     table = read_table(write_file(name, "word\ttag\nAnna\tB-PER\nleft\tO\n\nRome\tB-LOC\n"))
     assert [row["tokens"] for row in table.rows] == [["Anna", "left"], ["Rome"]]
-    assert any("(word tag) holds names of columns" in note for note in table.notes)
+    assert any("(word tag) holds column names" in note for note in table.notes)
 
 
 def test_a_csv_file_with_blank_lines_between_sentences(write_file):

@@ -139,7 +139,7 @@ def test_a_file_without_a_header_line(write_file, error_of):
 def test_a_repeated_header_line_is_no_row(write_file):
     table = read_table(write_file("a.csv", "text,label\nx,a\ntext,label\ny,b\n"))
     assert [row["text"] for row in table.rows] == ["x", "y"]
-    assert table.notes == ["lines that repeat the header were left out: 1"]
+    assert table.notes == ["1 repeated header line was left out"]
 
 
 def test_settings_override_what_the_file_says(write_file):

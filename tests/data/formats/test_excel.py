@@ -46,7 +46,7 @@ def test_a_sheet_can_be_chosen(workbook):
 def test_refusals(workbook, write_file, error_of):
     unnamed = workbook("d.xlsx", A=[["text", None, None], ["a", "b", "c"]])
     assert read_file(unnamed) == [{"text": "a", "column_2": "b", "column_3": "c"}]
-    assert "duplicate names of columns" in error_of(workbook(A=[["text", "text"], ["a", "b"]]))
+    assert "duplicate column names" in error_of(workbook(A=[["text", "text"], ["a", "b"]]))
     assert error_of(workbook(A=[["text"]])) == "a.xlsx: the file has no rows"
     assert error_of(write_file("b.xlsx", b"PK\x03\x04 xl/workbook.xml")).startswith("b.xlsx: not a readable Excel file")
     assert error_of(write_file("c.xlsx", "text,label\nx,a\n")).startswith("c.xlsx: not a readable Excel file")

@@ -27,7 +27,7 @@ def test_a_text_in_brackets_is_a_text(write_file, text):
 
 def test_lists_of_splits_are_refused_with_the_remedy(write_file, error_of):
     message = error_of(write_file("a.json", json.dumps({"train": ROWS, "test": ROWS[:1]})))
-    assert message.endswith("; it holds the lists train, test, write each to a file of its own")
+    assert message.endswith("; it holds the lists train, test: write each list to its own file")
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])

@@ -35,4 +35,4 @@ def test_cancelled_and_further_annotations(write_file):
     table = read_table(write_file("a.json", json.dumps(tasks)))
     assert [row["label"] for row in table.rows] == ["good", None, None]
     assert [row["text"] for row in table.rows] == ["x", "x", "x"]
-    assert "1 tasks have several annotations; the ground truth or the first one is used" in table.notes
+    assert "1 tasks have several annotations; the ground truth, else the first one, is used" in table.notes

@@ -22,7 +22,7 @@ def test_spans_are_entities_and_tokens_are_not_used(write_file):
     table = read_table(write_file("a.jsonl", text))
     assert [row["entities"] for row in table.rows] == [[{"start": 0, "end": 4, "label": "PER"}], []]
     assert all("tokens" not in row for row in table.rows)
-    assert "2 of 4 records with answer reject or ignore were left out" in table.notes
+    assert "2 of 4 records with the answer reject or ignore were left out" in table.notes
     assert read_table(write_file("b.jsonl", lines({**record, "spans": [span]}))).rows[0]["entities"] != []
 
 
