@@ -42,50 +42,12 @@ LANGUAGES = {
 }  # fmt: skip
 # Languages with a Marian model Helsinki-NLP/opus-mt-SOURCE-TARGET on the Hub: into English, from English, and other pairs.
 _TO_ENGLISH = (
-    "ar",
-    "cs",
-    "da",
-    "de",
-    "es",
-    "et",
-    "fi",
-    "fr",
-    "hi",
-    "hu",
-    "id",
-    "it",
-    "ja",
-    "ko",
-    "lv",
-    "nl",
-    "pl",
-    "ru",
-    "sv",
-    "tr",
-    "uk",
-    "zh",
-)
+    "ar", "cs", "da", "de", "es", "et", "fi", "fr", "hi", "hu", "id", "it", "ja", "ko", "lv", "nl", "pl", "ru", "sv", "tr",
+    "uk", "zh",
+)  # fmt: skip
 _FROM_ENGLISH = (
-    "ar",
-    "cs",
-    "da",
-    "de",
-    "el",
-    "es",
-    "et",
-    "fi",
-    "fr",
-    "hi",
-    "hu",
-    "id",
-    "it",
-    "nl",
-    "ro",
-    "ru",
-    "sv",
-    "uk",
-    "zh",
-)
+    "ar", "cs", "da", "de", "el", "es", "et", "fi", "fr", "hi", "hu", "id", "it", "nl", "ro", "ru", "sv", "uk", "zh"
+)  # fmt: skip
 MARIAN_PAIRS = frozenset(
     {f"{language}-en" for language in _TO_ENGLISH}
     | {f"en-{language}" for language in _FROM_ENGLISH}
