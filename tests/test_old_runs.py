@@ -59,7 +59,7 @@ def test_a_run_is_not_resumed_with_its_labels_in_another_order(old, here):
     path.write_text(json.dumps({**state, "labels": labels[::-1]}), encoding="utf-8")
     again = here("run", "recipe.yaml", "--output", "interrupted", "--resume", check=False)
     assert again.returncode == 2
-    assert f"with the labels {', '.join(labels[::-1])}; now they are {', '.join(labels)}" in again.stderr
+    assert f"with the labels {', '.join(labels[::-1])}, but the labels are now {', '.join(labels)}" in again.stderr
 
 
 def test_compare_gate_runs_and_push_read_an_old_run(old, here):

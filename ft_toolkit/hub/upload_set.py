@@ -42,10 +42,9 @@ def find_run(folder: Path) -> Path:
 def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     """Return the files to upload by their names in the repository, each as a local file or as its content.
 
-    `merged` is a folder with the merged weights of an adapter, which replaces the model folder of the run. Report and
-    predictions are not uploaded, because they contain texts of the data, and the hashes of the training rows are not, because
-    they show whether a known text was used; neither is the environment of the run. Raises UsageError for an adapter whose base
-    model is a local folder.
+    `merged` is a folder with the merged weights of an adapter, which replaces the model folder of the run. Not uploaded are the
+    report and the predictions, which contain texts of the data; the hashes of the training rows, which show whether a known
+    text was used; and the environment of the run. Raises UsageError for an adapter whose base model is a local folder.
     """
     run = read_run(folder)
     base = run.contract.base_model if run.contract is not None else None

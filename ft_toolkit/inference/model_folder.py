@@ -47,8 +47,8 @@ class LoadedModel:
     def __init__(self, name: str, base: str | None = None) -> None:
         """Load a run folder, a model folder, or a model on the Hub (owner/name or owner/name@revision).
 
-        `base` is the place of an adapter's base model, if it was moved after the training. Raises ModelError, or RunFolderError
-        for a damaged inference.json.
+        `base` is the folder of an adapter's base model, if it was moved after the training. Raises ModelError, or
+        RunFolderError for a damaged inference.json.
         """
         self.folder = folder = model_folder(name)
         self.contract = contract = read_contract(folder)

@@ -52,9 +52,9 @@ def predict(
 ) -> None:
     """Predict and write one record per row, in order: to `output` atomically, or as jsonl to standard output.
 
-    Records are written as they are computed; until the last one they are in the file `.NAME.new` beside `output`.
-    `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the
-    place of an adapter's base model. Raises UsageError.
+    Records are written as they are computed; until the last one they are in the file `.NAME.new` beside `output`. `columns`
+    maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder of an adapter's base
+    model, if it was moved. Raises UsageError.
     """
     from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
 

@@ -53,9 +53,9 @@ def at_temperature_1(probabilities: Array, temperature: float, *, multi_label: b
 def fit_temperature(logits: Array, truth: Array) -> float:
     """Return the temperature that minimizes the negative log-likelihood (Guo et al. 2017, arXiv:1706.04599).
 
-    On fewer than MINIMUM_ROWS examples it is 1. When all examples are right, the likelihood alone gives temperature 0. The
+    On fewer than MINIMUM_ROWS examples it is 1. If all examples are right, the likelihood alone gives temperature 0. The
     logarithm of the temperature therefore has a standard normal prior, which weighs as much as a few examples. A prior of ten
-    times that weight helps a calibrated model a little and harms an overconfident one: with a true temperature of 3 and 100
+    times this weight helps a calibrated model a little and harms an overconfident one: with a true temperature of 3 and 100
     rows, the mean excess loss on new rows was 0.010 nats instead of 0.004.
     """
     if len(truth) < MINIMUM_ROWS:

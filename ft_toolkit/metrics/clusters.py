@@ -1,6 +1,6 @@
-"""Groups of examples that are not independent, such as the questions about one article: they are resampled as a whole.
+"""Groups of examples that are not independent, such as the questions about one article: whole groups are resampled.
 
-The variation of a score over test sets is then that of other groups (Davison and Hinkley 1997, section 3.8; Cameron, Gelbach
+Intervals then describe the variation over test sets with other groups (Davison and Hinkley 1997, section 3.8; Cameron, Gelbach
 and Miller 2008, DOI 10.1162/rest.90.3.414).
 """
 
@@ -41,7 +41,7 @@ class Clusters:
         return self.n < FEW_CLUSTERS
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
-        """Return the positions of the examples of as many clusters, drawn with replacement."""
+        """Draw as many clusters with replacement, and return the positions of their examples."""
         return np.concatenate([self.members[i] for i in rng.integers(0, self.n, self.n).tolist()])
 
     def of(self, positions: np.ndarray) -> "Clusters | None":
@@ -66,10 +66,10 @@ def find_clusters(column: str, numbers: np.ndarray) -> Clusters | None:
 
 
 def intraclass_correlation(values: np.ndarray, clusters: Clusters) -> tuple[float, float]:
-    """Return the correlation of two values of one cluster, and its standard error (Fisher 1925; Donner and Koval 1980).
+    """Return the intraclass correlation, and its standard error (Fisher 1925; Donner and Koval 1980).
 
-    It is the estimate of a one-way analysis of variance: 0 if clusters do not differ, 1 if their values are all equal. Both are
-    NaN if all values are equal.
+    It is the correlation of two values of one cluster, estimated by a one-way analysis of variance: 0 if clusters do not
+    differ, 1 if all values of a cluster are equal. Both are NaN if all values are equal.
     """
     n, k = len(values), clusters.n
     sizes = np.array([len(members) for members in clusters.members])
@@ -125,7 +125,8 @@ class Jackknife:
         """Return the ends of the interval of a score between 0 and `best`, computed on the logit scale; None as in `interval`.
 
         The t interval of a share near 1 is too short on the long side: with 12 documents of 20 rows, a share of 0.95 and an
-        intraclass correlation of 0.3 it covered 0.81, the interval on the logit scale 0.91; at a share of 0.8, 0.92 and 0.95.
+        intraclass correlation of 0.3, its coverage was 0.81, and 0.91 on the logit scale. With a share of 0.8, it was 0.92 and
+        0.95.
         """
         share = self.score / best
         if not self.error > 0 or not 0 < share < 1:

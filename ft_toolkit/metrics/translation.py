@@ -1,8 +1,8 @@
 """BLEU, chrF and TER of translations as in sacrebleu (Post 2018, arXiv:1804.08771), from 0 to 100.
 
 Each metric is a function of sums over the examples: `statistics` is computed once, and a resample only adds rows. Texts are not
-lower-cased beforehand. The script of the references decides how BLEU and TER cut texts into words; a language code does not,
-because its spelling varies (zh, zh_CN, zho_Hans). Report `signatures` with a score, because BLEU differs by several points
+lower-cased beforehand. The script of the references determines how BLEU and TER split texts into words; a language code does
+not, because its spelling varies (zh, zh_CN, zho_Hans). Report `signatures` with a score, because BLEU differs by several points
 between tokenizations.
 """
 
@@ -43,7 +43,7 @@ def choose_tokenizer(texts: Iterable[str]) -> str:
 def tokenizer_of(statistics: Array, target_language: str | None) -> str:
     """Return the name of the tokenizer that an array of `statistics` was computed with.
 
-    Arrays of earlier versions do not have it; it follows from the language code then.
+    Arrays of earlier versions do not name it; their tokenizer follows from the language code.
     """
     if statistics.shape[1] <= _TOKENIZER:
         return _EARLIER.get(target_language or "", _TOKENIZERS[0])
@@ -138,7 +138,7 @@ def mean_length(statistics: Array) -> float:
 def signatures(statistics: Array, target_language: str | None) -> dict[str, str]:
     """Return sacrebleu's signature of each metric for these data: number of references, case, tokenizer, version.
 
-    TER's names the tokenizer that cuts the texts beforehand: `tok:zh+tercom`.
+    The signature of TER names the tokenizer that splits the texts beforehand: `tok:zh+tercom`.
     """
     from sacrebleu.metrics import BLEU
 

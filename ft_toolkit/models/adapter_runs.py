@@ -30,7 +30,7 @@ _ORIGIN = "merged_from.json"
 def load_adapted(folder: Path, base: BaseModelReference, task: Task, moved_to: str | None = None) -> Any:
     """Return the model of an adapter: its base model, loaded for the task, with the adapter of `folder`.
 
-    `moved_to` is where the base model is now, None for the place in inference.json. Raises ModelError.
+    `moved_to` is the folder of a base model that was moved; None uses the name in inference.json. Raises ModelError.
     """
     source = _find_base(folder, base, moved_to).folder
     # the kind of the base: an encoder may have become an encoder-decoder
@@ -41,7 +41,7 @@ def load_adapted(folder: Path, base: BaseModelReference, task: Task, moved_to: s
 
 
 def _find_base(folder: Path, base: BaseModelReference, moved_to: str | None) -> Checkpoint:
-    """Return the base model of an adapter. Raises ModelError if it is not found, or if another model is in its place."""
+    """Return the base model of an adapter. Raises ModelError if it is not found, or if its weights differ."""
     section = ModelSection(name=base.name, revision=base.revision, sha256=base.sha256)
     if moved_to is None:
         try:
@@ -49,7 +49,7 @@ def _find_base(folder: Path, base: BaseModelReference, moved_to: str | None) -> 
         except ModelError as error:
             reason = str(error).removesuffix(NAME_HINT).removesuffix(".")
             raise ModelError(
-                f"{folder} is an adapter, and its base model was not found: {reason}. If it is now in another place, name it: "
+                f"{folder} is an adapter, and its base model was not found: {reason}. If it was moved, name its folder: "
                 f"--base FOLDER in 'ftk predict' and 'ftk evaluate', load(..., base=FOLDER) in Python, or base_model.name in "
                 f"{folder / INFERENCE}"
             ) from None
@@ -57,8 +57,8 @@ def _find_base(folder: Path, base: BaseModelReference, moved_to: str | None) -> 
     weights = checkpoint.folder / "model.safetensors"
     if base.weights_sha256 is not None and weights.is_file() and file_sha256(weights) != base.weights_sha256:
         raise ModelError(
-            f"{moved_to} is not the base model of {folder}: its weights differ from {base.name} at the time of the training. "
-            "Give the folder of that model"
+            f"{moved_to} is not the base model of {folder}: its weights differ from the weights of {base.name} at the time of "
+            "the training. Give the folder of that model"
         )
     return checkpoint
 

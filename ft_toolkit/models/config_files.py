@@ -29,7 +29,7 @@ def token_types(folder: Path) -> int | None:
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    """Return the values of config.json, of an adapter those of its base model; empty without the file. Raises ModelError."""
+    """Return the values of config.json (for an adapter, of its base model); empty without the file. Raises ModelError."""
     path = next(
         (path for path in (folder / BASE_CONFIG / "config.json", folder / "config.json") if path.is_file()), None
     )

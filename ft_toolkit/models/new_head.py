@@ -1,7 +1,7 @@
-"""Replace the output layer of a checkpoint whose labels are not those of the task.
+"""Replace the output layer of a checkpoint whose labels differ from the labels of the task.
 
-A head of the right size is loaded without a word even if its outputs have another meaning, so it would start with the weights
-of other labels.
+transformers loads a head of the right size without a warning even if its outputs have another meaning. The training would then
+start with the weights of other labels.
 """
 
 import copy
@@ -41,13 +41,13 @@ def head_note(title: str, raw: Any, labels: dict[int, str]) -> str | None:
     if set(saved) == set(labels.values()):
         return None
     return (
-        f"model {title}: its head has the labels {one_of(saved)}, the rows have {one_of(labels.values())}; the output layer is "
-        "new. To keep it, use the labels of the head in the rows or, for numbers, in task.labels"
+        f"model {title}: its head has the labels {one_of(saved)}, the rows have {one_of(labels.values())}; a new output layer "
+        "replaces it. To keep the head, use its labels in the rows or, for numbers, in task.labels"
     )
 
 
 def renew_output_layer(model: Any, auto_class: str, config: Any, seed: int) -> list[str]:
-    """Initialize the output layer of a model again, as that of a new head, and return the names of its weights."""
+    """Initialize the output layer of a model again, as in a new head, and return the names of its weights."""
     weights = _output_weights(auto_class, config)
     torch.manual_seed(seed)
     for name in sorted({weight.rpartition(".")[0] for weight in weights}):

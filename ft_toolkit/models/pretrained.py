@@ -273,7 +273,7 @@ def read_pretrained(folder: Path, tokenizer: Any) -> Pretrained:
 
 
 def load_saved_config(folder: Path) -> Any:
-    """Return the config of a finished model; of an adapter, that of its base model for the task. Raises ModelError.
+    """Return the config of a finished model; for an adapter, the config of its base model. Raises ModelError.
 
     Folders of earlier versions have the base model's config beside the adapter.
     """

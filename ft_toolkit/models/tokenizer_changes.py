@@ -1,4 +1,4 @@
-"""What a tokenizer changes in every text before the model reads it."""
+"""Changes that a tokenizer makes to texts before the model reads them."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ _CHANGES = {"é": "lowercases texts", "E": "removes accents", "e": "lowercases t
 
 
 def describe_normalization(tokenizer: Any) -> str:
-    """Return that a tokenizer lowercases texts or removes accents, as "lowercases texts"; empty for neither.
+    """Return a phrase such as "lowercases texts" if a tokenizer lowercases texts or removes accents, else an empty text.
 
     Tokenizers without a tokenizer.json are not examined.
     """

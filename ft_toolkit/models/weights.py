@@ -1,4 +1,4 @@
-"""Load the weights of a checkpoint or of a finished model, and check that every tensor that must come from a file does.
+"""Load the weights of a checkpoint or of a finished model, and check that the file has every tensor that it must have.
 
 transformers only warns about a missing tensor, which it fills with random values.
 
@@ -34,7 +34,7 @@ BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")
 # masked tokens does not use, and the cross-attention of a decoder that is a copy of an encoder.
 _NEW_IN_BODY = re.compile(r"(^|\.)(pooler|crossattention)\.")
 _MAX_NAMES = 5
-# Everything that transformers raises for a file that is damaged, missing or of another kind.
+# The errors that transformers raises for a file that is damaged, missing or of another kind.
 _LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError, pickle.UnpicklingError)
 
 
@@ -53,12 +53,12 @@ class _Differences:
             f"{name} ({list(saved)} in the file, {list(shape)} in the model)"
             for name, (saved, shape) in sorted(self.mismatched.items())
         ]
-        found = {
+        differences = {
             "missing": sorted(self.missing),
             "unexpected": sorted(self.unexpected),
             "of another shape": shapes,
         }
-        return [_describe(kind, names) for kind, names in found.items() if names]
+        return [_describe(kind, names) for kind, names in differences.items() if names]
 
 
 def block_of(name: str) -> tuple[str, int] | None:

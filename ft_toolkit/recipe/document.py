@@ -107,7 +107,7 @@ class Document:
 
 
 def _parse_column(text: str) -> Any:
-    """Return the name of a column, or a list of names. What is no YAML text or list is the name as it is written."""
+    """Return the name of a column, or a list of names. Any text that is not a YAML text or list is a name itself."""
     try:
         value = parse_value(text)
     except YamlError:

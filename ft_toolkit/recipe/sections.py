@@ -76,9 +76,9 @@ class DataSection(Section):
     # Name of a data card under data_cards/, or the path of a card's folder.
     card: Name | None = None
     # A data set on the Hub, or in the local cache: OWNER/NAME or OWNER/NAME@REVISION. train, validation and test then name its
-    # splits; by default those called train, validation (also valid, val, dev) and test.
+    # splits; by default train, validation (also valid, val, dev) and test.
     hub: Annotated[str, AfterValidator(hub_names.data_set)] | None = None
-    # Config (subset) of the data set on the Hub. Default: its only one.
+    # Config (subset) of the data set on the Hub. Default: the only config.
     hub_config: Name | None = None
     # Local files or folders, relative to the current folder: csv, json, parquet, conll, txt and other formats, also compressed;
     # a pattern such as train-*.parquet reads several files. They replace the card's files.
@@ -88,8 +88,8 @@ class DataSection(Section):
     # Share of the training rows to hold out for validation, selected by a hash of each row or group, and stratified where rows
     # have one label. Required without validation rows.
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
-    # Share of the training rows to hold out for the test, in the same way as validation_fraction and after it. Default: no test
-    # rows without a file, so that the scores are those of the validation rows, which select the best checkpoint.
+    # Share of the training rows to hold out for the test, in the same way as validation_fraction and after it. Default: none.
+    # Without test rows, the scores come from the validation rows, which also select the best checkpoint.
     test_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     # Train on this share of the rows, selected by a hash of each row: a larger share contains every smaller one. Default: all.
     # Labels are still collected from all rows, and validation rows are held out first.
@@ -106,7 +106,7 @@ class DataSection(Section):
     # Text between the labels of a cell, for task.problem_type=multi_label_classification. A space separates at any white space.
     label_separator: Annotated[str, Field(min_length=1)] = "|"
     # How to read the files, where their content and names do not say enough: format, encoding, delimiter, quotes, column_names,
-    # token_column, tag_column, sheet, label_names (ft_toolkit/recipe/reading.py). Default: found from the files.
+    # token_column, tag_column, sheet, label_names (ft_toolkit/recipe/reading.py). Default: detected.
     reading: Reading | None = None
     # Maximum tokens per example, including special tokens. The report counts tokens that are cut off.
     max_length: Annotated[int, Field(ge=8)] = 256
@@ -120,7 +120,7 @@ class DataSection(Section):
         elif self.card is not None and self.hub is not None:
             problems.append("card and hub exclude each other; remove one, or set it to null")
         elif self.hub is None and self.hub_config is not None:
-            problems.append("hub_config requires a data set on the Hub (data.hub=OWNER/NAME); remove it")
+            problems.append("hub_config requires a data set on the Hub; set data.hub=OWNER/NAME, or remove hub_config")
         elif self.hub is None and self.train is None and (self.validation or self.test):
             problems.append("local validation or test rows require local training rows (data.train=FILE)")
         if self.validation is not None and self.validation_fraction is not None:

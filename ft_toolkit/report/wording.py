@@ -12,7 +12,8 @@ from ft_toolkit.report.numbers import count, difference, interval, number
 # See `evaluation.statistics.scores.score_interval`.
 INTERVAL_METHOD = (
     "shifted by twice their estimated bias, with the BCa correction on up to 50 examples; a share of right examples has "
-    "Wilson's interval instead, a Pearson correlation Fisher's, and a metric that is equal on nearly all resamples has none"
+    "Wilson's interval instead, a Pearson correlation has Fisher's interval, and a metric that is equal on nearly all "
+    "resamples has none"
 )
 # Simulated coverage of the interval of macro F1: 0.96 with 77 classes and 13 rows each, 0.87 with 77 classes and 3 rows each,
 # 0.95 with 20 classes and 10 rows each, 0.94 with 4 classes and 25 rows each (benchmarks/results/coverage.md).

@@ -64,9 +64,9 @@ class Checkpoints:
             context.distributed, lambda: checkpoint.read_state(self._last, recipe, fingerprint, context.world_size)
         )
         labels = self._labels()
-        if saved.get("labels", labels) != labels:  # rows have names, so their fingerprint does not have the order
+        if saved.get("labels", labels) != labels:  # the fingerprint of rows with names does not contain the order
             raise ResumeError(
-                f"{folder} belongs to a training with the labels {one_of(saved['labels'])}; now they are {one_of(labels)}. Set "
+                f"{folder} was trained with the labels {one_of(saved['labels'])}, but the labels are now {one_of(labels)}. Set "
                 "task.labels to the saved order, or start a new run"
             )
         if not saved.get("trained"):

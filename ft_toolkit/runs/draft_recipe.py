@@ -20,7 +20,7 @@ _BATCH, _FEWEST_STEPS, _EPOCHS = 16, 300, (3, 10)
 
 @dataclass(frozen=True)
 class DraftRecipe:
-    """The choices behind a recipe. `settings` are the values of the user by section and key; they win."""
+    """The choices behind a recipe. `settings` are the user's values by section and key; they override the choices."""
 
     path: Path
     task: Task
@@ -38,7 +38,7 @@ class DraftRecipe:
         held_out = "Held out of the training rows, by a hash of their content: the same rows in every run."
         first_fraction = next((key for key in data if key.endswith("_fraction")), "")
         reasons = "\n".join(map(_sentence, self.guess.reasons))
-        own = [
+        drafted = [
             RecipeSection("task", {"name": self.task.name, **self.guess.settings}, reasons),
             RecipeSection("model", {"name": self.model.name}, _sentence(self.model.reason)),
             RecipeSection("data", data, "", {first_fraction: held_out}),
@@ -48,14 +48,14 @@ class DraftRecipe:
                 {"learning_rate": self.model.learning_rate, "num_train_epochs": epochs, "examples_per_batch": _BATCH},
             ),
         ]
-        names = {section.name for section in own}
+        names = {section.name for section in drafted}
         added = [RecipeSection(name, value) for name, value in self.settings.items() if name not in names]
-        return [_with_settings(section, self.settings.get(section.name)) for section in own] + added
+        return [_with_settings(section, self.settings.get(section.name)) for section in drafted] + added
 
     def _data(self, max_length: int) -> dict[str, Any]:
-        own = self.settings.get("data")
-        own_files = {split: own[split] for split in SPLITS if split in own} if isinstance(own, Mapping) else {}
-        files = {str(split): file for split, file in {**self.files, **own_files}.items()}
+        section = self.settings.get("data")
+        named = {split: section[split] for split in SPLITS if split in section} if isinstance(section, Mapping) else {}
+        files = {str(split): file for split, file in {**self.files, **named}.items()}
         fractions = {f"{split}_fraction": self.held_out for split in ("validation", "test") if split not in files}
         renamed = {
             column: name if isinstance(name, str) else list(name)
@@ -76,7 +76,7 @@ class DraftRecipe:
 
 
 def held_out_shares(n_rows: int) -> tuple[float, ...]:
-    """Return shares of the rows to hold out, the best one first. A small share of a few rows may be no row."""
+    """Return shares of the rows to hold out, the best one first. A small share of a few rows may be 0 rows."""
     return (0.1,) if n_rows >= 500 else (0.15,) if n_rows >= 100 else (0.2, 0.3, 0.4)
 
 
@@ -85,8 +85,8 @@ def _with_settings(section: RecipeSection, values: Any) -> RecipeSection:
     if values is None:
         return section
     if isinstance(values, Mapping):
-        own = {"name": section.value} if isinstance(section.value, str) else section.value
-        return replace(section, value={**own, **values})
+        drafted = {"name": section.value} if isinstance(section.value, str) else section.value
+        return replace(section, value={**drafted, **values})
     return replace(section, value=values)
 
 

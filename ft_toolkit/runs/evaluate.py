@@ -52,7 +52,7 @@ class EvaluationRequest:
     samples         bootstrap resamples for the intervals; None uses the number of the model's run
     command         the command line, for results.json
     label_separator the text between the labels of a cell; None uses the separator of the model's run
-    base            the place of an adapter's base model; None uses the place at the time of the training
+    base            the folder of an adapter's base model that was moved; None uses the name in inference.json
     """
 
     model: str

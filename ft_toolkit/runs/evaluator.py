@@ -82,8 +82,8 @@ class Evaluator:
     def _is_better(self, score: float | None, loss: float, best: BestEvaluation) -> bool:
         """Return whether an evaluation is better than the best one so far.
 
-        None (not finite) is worse than any number. When both scores say nothing, because they are 0 or not finite, the loss
-        decides: otherwise the first checkpoint would be the best one whatever the model learns.
+        None (not finite) is worse than any number. If both scores are 0 or not finite, the loss decides; otherwise the first
+        checkpoint would always be the best one.
         """
         name = self._prepared.selection
         greater_is_better = name != "loss" and self._prepared.metrics[name].greater_is_better

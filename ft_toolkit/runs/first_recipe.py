@@ -22,7 +22,7 @@ from ft_toolkit.runs.task_choice import check_columns, find_guesses, without_oth
 from ft_toolkit.tasks.base import FirstModel, Guess, Task
 from ft_toolkit.tasks.guessing.table import Table, make_table
 
-# Tasks with at least this score are named as other readings of the file.
+# Tasks with at least this score are named as alternatives.
 PLAUSIBLE = 0.4
 
 
@@ -150,7 +150,7 @@ def _recipe_path(request: InitRequest, train: str) -> Path:
 def _with_answers(
     files: Mapping[SplitName, str], task: Task, guess: Guess, reading: Reading | None
 ) -> tuple[dict[SplitName, str], list[str]]:
-    """Return the files whose rows have answers, and a sentence on each other one."""
+    """Return the files whose rows have answers, and a sentence on each other file."""
     answers = [name for name, column in guess.file_columns.items() if task.columns[column].is_answer]
     kept, dropped = {}, []
     for split, file in files.items():

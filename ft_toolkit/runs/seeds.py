@@ -200,8 +200,8 @@ def _split_spread(runs: Mapping[int, RunResults], split: str) -> SeedScores:
 def spread(scores: Mapping[str, MetricScore]) -> SeedSpread:
     """Return mean, sample standard deviation, minimum, maximum and n of the defined scores.
 
-    The 95% interval of the mean is that of Student's t distribution (Student 1908). It and the standard deviation are None
-    for fewer than two scores, the interval also for equal scores.
+    The 95% interval of the mean uses Student's t distribution (Student 1908). Interval and standard deviation are None for
+    fewer than two scores; the interval is also None for equal scores.
     """
     defined = [score.value for score in scores.values() if score.value is not None]
     mean = statistics.fmean(defined) if defined else None

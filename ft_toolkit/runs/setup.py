@@ -96,7 +96,7 @@ def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:
 
 
 def write_inputs(context: RunContext) -> None:
-    """Write the resolved recipe, the environment and the rows that were left out to the run folder."""
+    """Write the resolved recipe, the environment and the skipped rows to the run folder."""
     prepared = context.prepared
     header = f"# The recipe of this run with all settings.    {context.command}\n"
     if prepared.substitutions:

@@ -10,7 +10,7 @@ from ft_toolkit.tasks.guessing.table import Table
 
 
 def without_other_names(file: FileRows) -> RawRows:
-    """Return rows without the columns that the reader has also given the name of a column of the task."""
+    """Return rows without the columns that the reader has copied to a column of the task."""
     others = set(file.aliases.values()) - set(file.aliases)
     return (
         [{name: value for name, value in row.items() if name not in others} for row in file.rows]
@@ -40,8 +40,11 @@ def find_guesses(table: Table, tasks: Mapping[str, Task], wanted: str | None, wh
         name: task for name, task in tasks.items() if wanted in (None, name) and set(table.named) <= set(task.columns)
     }
     if not allowed:
-        known = one_of(tasks[wanted].columns) if wanted else "those of one task"
-        raise UsageError(f"--column {one_of(table.named)}: no task has these columns; allowed: {known}")
+        if wanted:
+            problem = f"{wanted} does not have these columns; allowed: {one_of(tasks[wanted].columns)}"
+        else:
+            problem = "no task has these columns; add --task TASK to see the columns of a task"
+        raise UsageError(f"--column {one_of(table.named)}: {problem}")
     guesses = {name: task.guess(table) for name, task in allowed.items()}
     fitting = {name: guess for name, guess in guesses.items() if guess.score > 0}
     if not fitting:

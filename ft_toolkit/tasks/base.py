@@ -103,21 +103,21 @@ class Guess:
     model: FirstModel | None = None
     # Tokens per example; None: long enough for nearly all texts.
     max_length: int | None = None
-    # Sentences on other readings of the same columns, and how to choose them.
+    # Sentences on other interpretations of the same columns, and how to choose them.
     alternatives: tuple[str, ...] = ()
 
     @property
     def file_columns(self) -> dict[str, str]:
-        """Return the columns of the file that are used -> the column of the task."""
+        """Return each used column of the file -> the column of the task."""
         pairs = ((names, role) for role, names in self.columns.items())
         return {name: role for names, role in pairs for name in ([names] if isinstance(names, str) else names)}
 
 
 @dataclass(frozen=True)
 class DefinedLabels:
-    """Label names in an order that something defines, so that numbers and 0/1 lists in files can stand for them.
+    """Label names in a defined order, so that numbers and 0/1 lists in files can refer to them.
 
-    `by` names it for messages: "task.labels", "data card 'x'" ...
+    `by` names the source of the order for messages: "task.labels", "data card 'x'" ...
     """
 
     names: tuple[str, ...]
@@ -131,7 +131,7 @@ class LabelSource:
     where       file for messages
     defined     the label names, if something defines their order
     separator   the text between the labels of a cell (data.label_separator)
-    numbers     the names for the numbers of these files (data.reading.label_names), which come before task.labels
+    numbers     the names for the numbers of these files (data.reading.label_names), which override task.labels
     """
 
     where: str
@@ -303,7 +303,7 @@ class Task:
     # The column that a plain text fills (`ftk predict MODEL "a text"`); None when a text alone is not a row.
     text_column: str | None = None
     # The columns of an unknown file -> how this task reads them. The default never suggests the task.
-    guess: Callable[[Table], Guess] = lambda table: Guess(0, ("it cannot be recognised; write its recipe by hand",))
+    guess: Callable[[Table], Guess] = lambda table: Guess(0, ("it cannot be recognized; write its recipe by hand",))
     # (row of `read_rows`, settings) -> the names of its labels, for tables that count them; empty for a task without labels.
     labels_of: Callable[[Row, Any], Sequence[str]] = lambda row, settings: ()
     # settings -> the column whose values keep their proportions in a share of the training rows; None draws without strata.

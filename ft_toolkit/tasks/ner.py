@@ -261,10 +261,10 @@ def _prediction(entities: list[dict[str, Any]], row: Row) -> dict[str, Any]:
     if row.get("tokens") is None:
         return {"entities": entities}
     words = words_of(row)
-    found = entity_spans(entities)
+    labelled = entity_spans(entities)
     by_word = [
         (inside.start, inside.stop, label)
-        for (_, _, label), inside in zip(found, words_inside(words, [span[:2] for span in found]), strict=True)
+        for (_, _, label), inside in zip(labelled, words_inside(words, [span[:2] for span in labelled]), strict=True)
         if inside
     ]
     return {"entities": entities, "tags": spans.write_tags(by_word, len(words))}

@@ -84,10 +84,10 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
 
 def notes(rows: Rows, features: Features | None, tokenizer: Any, schema: Schema) -> list[str]:
     """Return notes on texts that the prefix, the prompt or the tokenizer changes."""
-    found = source_notes([str(row["document"]) for row in rows], schema)
+    on_sources = source_notes([str(row["document"]) for row in rows], schema)
     if features is None:
-        return found
-    return found + target_notes([str(row["summary"]) for row in rows], tokenizer, schema)
+        return on_sources
+    return on_sources + target_notes([str(row["summary"]) for row in rows], tokenizer, schema)
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:

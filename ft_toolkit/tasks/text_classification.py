@@ -64,7 +64,7 @@ class Settings(TaskSettings):
     name: Literal["text_classification"] = "text_classification"
     # One label per text, a list of labels per text, or a number.
     problem_type: ProblemType = "single_label_classification"
-    # Label names in the order of the model's outputs. Default: those of the data card, of a ClassLabel column or of the 0/1
+    # Label names in the order of the model's outputs. Default: the names in the data card, in a ClassLabel column or of the 0/1
     # columns, else the sorted names of the training rows. With two labels, the last one is the positive class of the binary
     # metrics. Numbers in the label column are read as positions in this list.
     labels: Annotated[list[str], Field(min_length=2)] | None = None

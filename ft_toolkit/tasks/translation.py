@@ -161,10 +161,10 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
 
 def notes(rows: Rows, features: Features | None, tokenizer: Any, schema: Schema) -> list[str]:
     """Return notes on texts that the prefix, the prompt or the tokenizer changes."""
-    found = source_notes([str(row["source"]) for row in rows], schema)
+    on_sources = source_notes([str(row["source"]) for row in rows], schema)
     if features is None:
-        return found
-    return found + target_notes([str(row["target"]) for row in rows], tokenizer, schema)
+        return on_sources
+    return on_sources + target_notes([str(row["target"]) for row in rows], tokenizer, schema)
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
@@ -207,11 +207,12 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 
 def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
-    """Return that BLEU and TER cannot be compared when the runs cut texts into words in different ways."""
-    one, two = (scores.tokenizer_of(run.predictions, run.schema.target_language) for run in (first, other))
-    if one == two:
+    """Exclude BLEU and TER from the comparison if the runs split texts into words in different ways."""
+    names = [scores.tokenizer_of(run.predictions, run.schema.target_language) for run in (first, other)]
+    if names[0] == names[1]:
         return Comparability()
-    note = f"BLEU and TER were computed with different tokenizers ({one}, {two}); score the older run again with ftk evaluate."
+    tokenizers = ", ".join(names)
+    note = f"BLEU and TER were computed with different tokenizers ({tokenizers}); score the older run again with ftk evaluate."
     return Comparability(None, ("bleu", "ter"), note)
 
 

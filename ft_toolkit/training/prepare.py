@@ -45,8 +45,8 @@ BF16_WIDTH = 256
 
 @dataclass(frozen=True)
 class RunInput:
-    """A recipe and its rows. `label_rows` define the label names: all training rows before data.train_fraction, for tasks
-    without strata before data.validation_fraction too.
+    """A recipe and its rows. `label_rows` define the label names: all training rows before data.train_fraction (for tasks
+    without strata, also before data.validation_fraction).
 
     `substitutions` has a line for each part that a smoke run replaced; it is empty for other runs.
     """
@@ -280,8 +280,8 @@ def _check_limits(recipe: Recipe, pretrained: Pretrained) -> None:
     if recipe.data.max_length > limit:
         source = "its tokenizer" if limit == tokenizer_limit else "the positions in its config.json"
         raise UsageError(
-            f"data.max_length={recipe.data.max_length}, but {recipe.model.title} reads at most {limit} tokens, by {source}. "
-            f"Set data.max_length={limit} or less"
+            f"data.max_length={recipe.data.max_length}, but {recipe.model.title} reads at most {limit} tokens, according to "
+            f"{source}. Set data.max_length={limit} or less"
         )
     check_vocabulary(pretrained, recipe.model.title, resize=recipe.model.resize_embeddings)
 

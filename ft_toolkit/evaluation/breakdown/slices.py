@@ -24,7 +24,7 @@ from ft_toolkit.tasks.base import Rows, Task, input_texts
 MIN_ROWS = 10
 MAX_VALUES = 30
 # Above this intraclass correlation, rows with one value of a column are not independent.
-ALIKE = 0.05
+MAX_CORRELATION = 0.05
 # Resamples of each slice, and of the rest of the split.
 SAMPLES = 300
 NO_VALUE = "(none)"
@@ -40,7 +40,7 @@ def score_slices(
     the score of the other rows of the split. Shares of right examples have the intervals of Wilson and Newcombe. For other
     metrics, the slice and the other rows are resampled independently; on clusters, whole clusters are resampled. Intervals are
     None for slices of fewer than MIN_ROWS rows and where all resamples are equal. `left_out` counts the values beyond
-    MAX_VALUES. A column whose rows are alike, without clusters, also has `correlation` (see `_likeness`).
+    MAX_VALUES. Without clusters, a column with correlated rows also has `correlation` (see `_correlation`).
     """
     columns = [(column, column_values(rows, column)) for column in setup.slices]
     slicings = [(column, values, *most_frequent(values)) for column, values in columns]
@@ -57,17 +57,17 @@ def score_slices(
         ]
         table = {"column": column, "metric": setup.main_metric, "values": scores, "left_out": left_out}
         is_column = column in setup.slices and setup.clusters is None
-        correlation = _likeness(column, values, (predictions, references), setup) if is_column else None
+        correlation = _correlation(column, values, (predictions, references), setup) if is_column else None
         tables.append(table if correlation is None else table | {"correlation": correlation})
     return tables
 
 
-def _likeness(
+def _correlation(
     column: str, values: Sequence[str], arrays: tuple[np.ndarray, np.ndarray], setup: ScoringSetup
 ) -> float | None:
-    """Return the intraclass correlation of the main metric for the values of a column if rows with one value are alike.
+    """Return the intraclass correlation of the main metric for the values of a column if it is above MAX_CORRELATION.
 
-    That is a correlation above ALIKE that is also significant. Fewer than MIN_ROWS values are kinds of rows, not groups.
+    It must also be significant. None otherwise, and for fewer than MIN_ROWS values, which are categories rather than groups.
     """
     metric = setup.metrics[setup.main_metric]
     clusters = find_clusters(column, np.unique(np.array(values), return_inverse=True)[1].ravel())
@@ -76,7 +76,7 @@ def _likeness(
     rows = range(len(values))
     scores = np.array([metric.fn(arrays[0][i : i + 1], arrays[1][i : i + 1]) for i in rows]) / metric.best
     correlation, error = intraclass_correlation(scores, clusters)
-    return correlation if correlation > max(ALIKE, 2 * error) else None
+    return correlation if correlation > max(MAX_CORRELATION, 2 * error) else None
 
 
 def column_values(rows: Rows, column: str) -> list[str]:

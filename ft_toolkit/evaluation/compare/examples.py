@@ -35,7 +35,7 @@ class ScoredExamples:
     """The evaluated examples of one split of a finished run or evaluation.
 
     `records` are the lines of predictions.jsonl, in the order of the first axis of `predictions` and `references`.
-    `fingerprint` is that of the rows of the split: runs with the same fingerprint were scored on the same rows. `clusters` are
+    `fingerprint` identifies the rows of the split: runs with the same fingerprint were scored on the same rows. `clusters` are
     the groups of examples that are not independent.
     """
 

@@ -114,7 +114,7 @@ def check_comparable(runs: Sequence[FinishedRun]) -> None:
 
 
 def clusters_of(runs: Sequence[FinishedRun]) -> Clusters | None:
-    """Return the clusters of the examples, which all runs share: those of the first run that has them.
+    """Return the clusters of the examples, which all runs share, from the first run that has them.
 
     A run of an older version, or with other settings, may have none.
     """

@@ -138,8 +138,8 @@ def fit_power_law(
     # The variance that resampling the examples does not explain: the seeds, and scatter around the curve.
     rest = np.sqrt(np.maximum((spreads * widened) ** 2 - drawn.var(axis=0), 0.0))
     drawn = drawn + rest * np.random.default_rng(seed).standard_normal(drawn.shape)
-    # Intervals from curves with a floor alone covered a gain without a floor in 75% to 90% of simulations, those from both
-    # kinds in 94% to 99.7%.
+    # Intervals from curves with a floor alone covered a gain without a floor in 75% to 90% of simulations, intervals from both
+    # kinds of curves in 94% to 99.7%.
     fits = [_fit(rows / unit, drawn, spreads**-2, _EXPONENTS[::2], floor=floor)[0] for floor in (False, True)]
     a, b, c = (np.stack(values) for values in zip(*fits, strict=True))
     return PowerLawFit(points, _single(chosen, unit), PowerLaw(a, b, c, unit), widened)

@@ -29,7 +29,7 @@ class ScoringSetup:
     """The task with its settings, schema and metrics, and how predictions are scored.
 
     `samples` bootstrap resamples are drawn with `seed`. `slices` and `groups` are columns of the rows (see `break_down_split`).
-    `clusters` are those of the rows of the scored split, None if the rows are independent.
+    `clusters` are the clusters of the scored rows, None if the rows are independent.
     """
 
     task: Task
@@ -119,7 +119,7 @@ def score_interval(
     """Return {low, high}: the 95% interval of a score on examples, given its bootstrap resamples.
 
     A share of right examples has Wilson's interval and a Pearson correlation Fisher's. Other metrics have the interval of
-    `shifted_95`, on up to FEW_EXAMPLES examples that of `bca_95`. Both ends are None if all resamples are equal or undefined.
+    `shifted_95` or, on up to FEW_EXAMPLES examples, of `bca_95`. Both ends are None if all resamples are equal or undefined.
     """
     if clusters is not None:
         return _clustered_interval(metric, (predictions, references), resamples, clusters)
@@ -145,7 +145,7 @@ def score_interval(
 def _clustered_interval(
     metric: Metric, arrays: tuple[np.ndarray, np.ndarray], resamples: np.ndarray, clusters: Clusters
 ) -> dict[str, float | None]:
-    """Return {low, high} of a score on clusters of examples: of resampled clusters, on few clusters of the jackknife.
+    """Return {low, high} of a score on clusters of examples, from resampled clusters or, on few clusters, the jackknife.
 
     A share of right examples that is equal in all clusters, such as 1, has Wilson's interval with one example per cluster.
     """

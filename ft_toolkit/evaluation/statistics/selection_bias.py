@@ -1,4 +1,4 @@
-"""How much the best of several checkpoints looks better than it is, because the same rows selected it."""
+"""The selection bias of a validation score: the best of several checkpoints is scored on the rows that selected it."""
 
 import math
 from collections.abc import Sequence

@@ -40,7 +40,7 @@ def _where_it_is(run: RunFiles) -> str:
         return ""
     if run.contract.folded_temperature is not None:
         return " The last layer of the saved model contains it, so transformers alone gives the same probabilities."
-    return " It is in inference.json only: transformers alone gives the probabilities without it."
+    return " It is only in inference.json: transformers alone gives uncalibrated probabilities."
 
 
 def _temperature_sentence(run: RunFiles, temperature: float) -> str:

@@ -41,8 +41,9 @@ def _table(run: RunFiles, slices: SliceTable) -> Table:
         notes.append(f"Not shown: {left_out.values:,} rarer values with {left_out.rows:,} rows in total.")
     if slices.correlation is not None:
         notes.append(
-            f"Rows with the same {slices.column} are alike (intraclass correlation {slices.correlation:.2f}). If new rows have "
-            f"other values, the intervals of this report are too narrow; data.group={slices.column} accounts for it."
+            f"Scores of rows with the same {slices.column} are correlated (intraclass correlation {slices.correlation:.2f}). "
+            "If new rows have other values, the intervals of this report are too narrow; "
+            f"data.group={slices.column} accounts for it."
         )
     title = slices.column
     return Table(f"{title[:1].upper()}{title[1:]}", header(columns, range(1, 5)), rows, " ".join(notes))

@@ -1,1 +1,1 @@
-"""Functions for `Task.guess`: recognise the rows of a task in a file whose columns are unknown."""
+"""Functions for `Task.guess`: recognize the rows of a task in a file whose columns are unknown."""

@@ -1,4 +1,4 @@
-"""Recognise rows of question answering: a question, a context, and answers that occur in the context."""
+"""Recognize rows of question answering: a question, a context, and answers that occur in the context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognise rows of named entity recognition: tokens with tags, or texts with entities."""
+"""Recognize rows of named entity recognition: tokens with tags, or texts with entities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognise rows of text classification: a text, or a pair of texts, with a label, several labels or a number."""
+"""Recognize rows of text classification: a text, or a pair of texts, with a label, several labels or a number."""
 
 from __future__ import annotations
 
@@ -122,12 +122,12 @@ def _items_repeat(column: ColumnFacts) -> bool:
 
 def _separator(column: ColumnFacts) -> str | None:
     """Return the text between the labels of a cell, if the parts of cells are labels of other cells."""
-    found = find_separator({value.strip() for value in column.values if isinstance(value, str)}, None)
-    return None if found is None else found[1]
+    match = find_separator({value.strip() for value in column.values if isinstance(value, str)}, None)
+    return None if match is None else match[1]
 
 
 def _flag_columns(table: Table, taken: set[str]) -> tuple[str, ...]:
-    """Return the names of 0/1 columns with one label each: those that the user named, or two and more beside no other label."""
+    """Return the names of the 0/1 columns with one label each: named by the user, or at least two without a label column."""
     named = table.named.get("label", "")
     if named and named not in {column.name for column in table.columns}:
         return tuple(part.strip() for part in named.split(","))

@@ -1,4 +1,4 @@
-"""Recognise rows with a source text and a target text: translation and summarization."""
+"""Recognize rows with a source text and a target text: translation and summarization."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _SUMMARY_SHARE = 0.5
 _SHARED_WORDS = 0.4
 _ROWS = 300
 _SUMMARIZERS = {
-    "en": FirstModel("facebook/bart-base", 3e-5, "a model for English texts that reads and writes"),
+    "en": FirstModel("facebook/bart-base", 3e-5, "an encoder-decoder for English texts"),
     None: FirstModel("google/mt5-small", 5e-4, "a small model for texts in 101 languages"),
 }
 
@@ -106,8 +106,8 @@ def guess_translation(table: Table, model_for: Callable[[str | None, str | None]
     if not is_named and (source == target or not 0.4 <= ratio <= 2.5):
         return Guess(0, (f"'{first.name}' and '{second.name}' are not texts of similar length in two languages",))
     columns = {"source": first.name, "target": second.name}
-    found = "the names of a source and a target" if is_named else "texts of similar length in two languages"
-    reason = f"'{first.name}' and '{second.name}' have {found}"
+    sign = "the names of a source and a target" if is_named else "texts of similar length in two languages"
+    reason = f"'{first.name}' and '{second.name}' have {sign}"
     return _translation(score, source, target, columns, reason, model_for)
 
 
@@ -143,7 +143,7 @@ def _languages(column: ColumnFacts) -> list[str]:
 
 
 def _first(columns: list[ColumnFacts], names: tuple[str, ...]) -> ColumnFacts | None:
-    """Return the column whose whole name is the earliest of `names`."""
+    """Return the column whose complete name is the earliest of `names`."""
     matches = [(names.index(name), column) for column in columns for name in names if column.match((name,)) == 1]
     return min(matches, key=lambda item: item[0])[1] if matches else None
 

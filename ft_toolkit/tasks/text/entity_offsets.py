@@ -33,8 +33,8 @@ class _Inside:
         """The entity and the word that it cuts, such as "'Ann' in 'Anna'"."""
         start, end = self.span
         first, last = _word_at(self.words, start), _word_at(self.words, end - 1)
-        whole = self.text[first[0] if first else start : last[1] if last else end]
-        return f"{self.text[start:end]!r} in {whole!r}"
+        around = self.text[first[0] if first else start : last[1] if last else end]
+        return f"{self.text[start:end]!r} in {around!r}"
 
 
 def offset_notes(rows: Rows) -> list[str]:

@@ -1,4 +1,4 @@
-"""Language tokens of multilingual encoder-decoders, found by what the tokenizer adds to a text.
+"""Language tokens of multilingual encoder-decoders, found from the tokens that the tokenizer adds to a text.
 
 `X` are the tokens of a target, LANG is the token of its language:
 
@@ -62,8 +62,8 @@ def find_language_token(tokenizer: Any, languages: Languages) -> LanguageToken |
     if len(labels) != 2 or end not in labels:
         layout = " ".join(tokenizer.convert_ids_to_tokens(labels))
         raise ModelError(
-            f"the tokenizer of this checkpoint puts the tokens {layout!r} around a target; supported are a language token and "
-            "an end token"
+            f"the tokenizer of this checkpoint puts the tokens {layout!r} around a target; only a language token and an end "
+            "token are supported. Use another checkpoint"
         )
     # The legacy layout of NLLB has the language after the end token, but NLLB's decoder was trained with the language first.
     is_legacy = getattr(tokenizer, "legacy_behaviour", False)
@@ -106,7 +106,7 @@ def _is_language(tokenizer: Any, language: str) -> bool:
 
 
 def _unknown_language(setting: str, language: str, tokenizer: Any) -> UsageError:
-    """Return the error for a language that the tokenizer does not have, with the names that are similar."""
+    """Return the error for a language that the tokenizer does not have, with similar names."""
     names = language_names(tokenizer)
     stem = _stem(language)
     similar = [name for name in names if _stem(name) == stem] or [name for name in names if _stem(name)[:2] == stem[:2]]

@@ -16,7 +16,7 @@ _MEASURED_BLOCKS = 1000
 
 
 def number_words(text: str, offsets: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:
-    """Return a word number for each token of each window of a text; `offsets` are those of the tokens, in characters.
+    """Return a word number for each token of each window of a text; `offsets` are the offsets of the tokens in characters.
 
     A token belongs to the first word that it overlaps, so that a token with several letters of a script without spaces is a
     unit of its own. A token without any word, such as white space, is one too.
@@ -33,11 +33,11 @@ def number_words(text: str, offsets: Sequence[Sequence[tuple[int, int]]]) -> lis
 
 
 def choose_masked(words: Sequence[int], share: float, rng: np.random.Generator) -> list[int]:
-    """Return the positions to mask: random whole words with a share of the tokens in the mean, at least one token.
+    """Return the positions to mask: random whole words, on average with a share of the tokens, at least one token.
 
     `words[i]` is the word number of token i, -1 for a token that is never masked. The last word often exceeds the share. It is
-    masked with the probability that gives the share in the mean; if no word is masked then, a single token of a word is.
-    (Without these words, the share is too small and short words are masked too often.)
+    masked with a probability that gives the right share on average. If no word is masked, a single token of this word is
+    masked. (If such words were never masked, the share would be too small, and short words would be masked too often.)
     """
     positions: dict[int, list[int]] = {}
     for position, word in enumerate(words):
@@ -74,7 +74,7 @@ def measured_share(blocks: Sequence[Sequence[int]], share: float) -> float:
 
 
 class Masking(Protocol):
-    """What masking needs to know: the mask token, the size of the vocabulary, and the special tokens."""
+    """The facts that masking needs: the mask token, the size of the vocabulary, and the special tokens."""
 
     @property
     def mask_id(self) -> int: ...

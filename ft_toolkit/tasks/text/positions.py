@@ -1,7 +1,7 @@
 """The number of tokens that a model can read, from its config. No torch.
 
-Many tokenizers do not know this number. A longer input ends with an index error (learned positions), or with a quality that
-nobody measured (rotary positions).
+Many tokenizers do not know this number. A longer input raises an index error (learned positions) or gives untested results
+(rotary positions).
 """
 
 from typing import Any
@@ -12,8 +12,8 @@ AFTER_PADDING = (
     "camembert", "data2vec-text", "esm", "ibert", "layoutlmv3", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 )  # fmt: skip
-# The names of the number of positions, for the input of a model and for the targets of an encoder-decoder. T5, BLOOM and other
-# models with relative positions have none of them.
+# The config keys for the number of positions, for the input of a model and for the targets of an encoder-decoder. T5, BLOOM and
+# other models with relative positions have none of them.
 _INPUT_NAMES = ("max_position_embeddings", "max_encoder_position_embeddings", "max_seq_len")
 _TARGET_NAMES = ("max_position_embeddings", "max_decoder_position_embeddings")
 
