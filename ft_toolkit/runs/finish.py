@@ -65,26 +65,27 @@ def _save_and_score(
 ) -> tuple[dict[SplitName, ScoredSplit], ReloadCheck]:
     """Save the model, and compute the scores while a fresh process does the reload check; return both results."""
     rows = rows_to_check(prepared)
-    # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
-    expected = write_model_folder(
-        folder / MODEL, prepared, predictor.model, lambda saved: predict_rows(predictor, saved, rows)
-    )
-    with fresh_process.take() as fresh, ThreadPoolExecutor(2) as pool:
-        importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s
-        reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
+    with ThreadPoolExecutor(2) as pool:
+        importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the model is saved
+        # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
+        expected = write_model_folder(
+            folder / MODEL, prepared, predictor.model, lambda saved: predict_rows(predictor, saved, rows)
+        )
         importing.result()
-        setup, splits = scoring_setup(prepared), prepared.data.splits
-        scored = {
-            name: score_split(
-                predictions,
-                splits[name],
-                replace(setup, clusters=prepared.data.clusters(name)),
-                predict_baselines(prepared, name),
-                fitted_here=name == "validation",
-            )
-            for name, predictions in decoded.items()
-        }
-        return scored, reload_check.result()
+        with fresh_process.take() as fresh:
+            reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
+            setup, splits = scoring_setup(prepared), prepared.data.splits
+            scored = {
+                name: score_split(
+                    predictions,
+                    splits[name],
+                    replace(setup, clusters=prepared.data.clusters(name)),
+                    predict_baselines(prepared, name),
+                    fitted_here=name == "validation",
+                )
+                for name, predictions in decoded.items()
+            }
+            return scored, reload_check.result()
 
 
 def _write_attributions(folder: Path, prepared: Prepared, predictor: Predictor, limit: int) -> None:
