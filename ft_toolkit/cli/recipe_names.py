@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ft_toolkit.core.errors import UsageError, nearest, one_of
 from ft_toolkit.core.shipped import shipped
-from ft_toolkit.recipe.sections import Recipe
 
 # Endings of recipes; other files are data files. A .json file may be a recipe or data.
 _RECIPE_ENDINGS = (".yaml", ".yml", ".json", "")
@@ -53,6 +52,8 @@ def _is_data(path: Path) -> bool:
         return True
     if path.suffix.lower() != ".json":
         return False
+    from ft_toolkit.recipe.sections import Recipe
+
     with path.open(encoding="utf-8", errors="replace") as file:
         start = file.read(200).lstrip("\ufeff \t\r\n{")
     return not start.startswith(tuple(f'"{section}"' for section in Recipe.model_fields))

@@ -149,16 +149,16 @@ def _describe(train: Rows, held: Rows, fraction: float, selector: Selector, spli
             f"{fraction:g}): {n_held} of {n_held + groups.count(train)} groups by '{groups.column}'"
         )
     notes = [text if column is None else f"{text}, stratified by '{column}'"]
-    if column is not None:
-        in_training = selector.strata(train)
-        only = sorted(set(in_training) - set(selector.strata(held)))
-        unit_name = "row" if groups is None else "group"
+    training_strata = selector.strata(train)
+    only_in_training = set(training_strata) - set(selector.strata(held))
+    if only_in_training:
         units = selector.units(train, joins_equal_inputs=True)
-        single = [name for name in only if sum(name in {in_training[i] for i in unit.rows} for unit in units) == 1]
+        n_units = Counter(name for unit in units for name in {training_strata[i] for i in unit.rows})
+        single = sorted(name for name in only_in_training if n_units[name] == 1)
         if single:
             notes.append(
-                f"{split}: values of '{column}' with a single {unit_name} stay in training, so no {split} row has them: "
-                f"{one_of(single)}"
+                f"{split}: values of '{column}' with a single {'row' if groups is None else 'group'} stay in training, so no "
+                f"{split} row has them: {one_of(single)}"
             )
     return notes
 

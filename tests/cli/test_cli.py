@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ def ftk(*words: object, cwd: Path | None = None) -> subprocess.CompletedProcess[
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=cwd, timeout=240)
 
 
-def imported_by(*words: object) -> tuple[int, set[str]]:
-    """Return the exit code of a command and which heavy packages it imported."""
+def imported_by(*words: object, modules: Sequence[str] = HEAVY) -> tuple[int, set[str]]:
+    """Return the exit code of a command and which of the modules it imported."""
     script = (
         "import sys, atexit, json\n"
         f"sys.argv = ['ftk', *{[str(word) for word in words]!r}]\n"
-        f"atexit.register(lambda: print('HEAVY', json.dumps([n for n in {HEAVY!r} if n in sys.modules])))\n"
+        f"atexit.register(lambda: print('HEAVY', json.dumps([n for n in {modules!r} if n in sys.modules])))\n"
         "from ft_toolkit.cli.app import main\n"
         "main()\n"
     )
@@ -52,6 +53,11 @@ def imported_by(*words: object) -> tuple[int, set[str]]:
 )
 def test_light_commands_and_wrong_recipes_import_nothing_heavy(words: list[str], code: int) -> None:
     assert imported_by(*words) == (code, set())
+
+
+@pytest.mark.parametrize("words", [["--version"], ["run", "--help"], ["init", "--help"]])
+def test_a_command_that_reads_no_recipe_imports_neither_settings_nor_numpy(words: list[str]) -> None:
+    assert imported_by(*words, modules=("numpy", "ft_toolkit.recipe.sections", "ft_toolkit.tasks")) == (0, set())
 
 
 def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:

@@ -9,8 +9,6 @@ import typer
 
 from ft_toolkit.cli.arguments import parse_columns, print_columns
 from ft_toolkit.cli.verb import Verb
-from ft_toolkit.data.formats.csv import DELIMITER_TITLES
-from ft_toolkit.recipe.sections import Recipe
 
 if TYPE_CHECKING:
     from ft_toolkit.runs.first_recipe import FirstRecipe
@@ -84,12 +82,16 @@ def init(
 
 def _is_setting(word: str) -> bool:
     """Return whether a word is a setting rather than a file."""
+    from ft_toolkit.recipe.sections import Recipe
+
     section, _, key = word.partition("=")[0].partition(".")
     return section in Recipe.model_fields and bool(key) and "=" in word
 
 
 def _print_files(first: "FirstRecipe") -> None:
     """Print the files, and a table of the columns of the training rows."""
+    from ft_toolkit.data.formats.csv import DELIMITER_TITLES
+
     facts = first.training_file
     details = [facts.format, facts.compression, facts.encoding]
     if facts.delimiter is not None:

@@ -162,7 +162,7 @@ def _records(source: Source, text: str, dialect: _Dialect) -> Iterator[dict[str,
             if fields and len(fields) != len(header):
                 raise DataError(_wrong_width(f"{name}:{start + n_skipped}", fields, header, dialect))
             # a byte order mark is left in the middle where files were joined
-            if [field.removeprefix("\ufeff") for field in fields[:1]] + fields[1:] == first:
+            if fields and fields[0].removeprefix("\ufeff") == first[0] and fields[1:] == first[1:]:
                 n_repeated += 1
             elif fields:
                 yield dict(zip(header, fields, strict=True))

@@ -43,9 +43,9 @@ def _find(records: RawRows) -> tuple[str, str] | None:
 
 
 def _holds_tags(records: RawRows, column: str) -> bool:
-    values = {record.get(column) for record in records if isinstance(record.get(column), (str, type(None)))}
-    is_text = all(isinstance(record.get(column), str) for record in records)
-    return is_text and bool(values - {"O"}) and all(_TAG.fullmatch(str(value)) for value in values)
+    values = [record.get(column) for record in records]
+    are_tags = all(isinstance(value, str) and _TAG.fullmatch(value) for value in values)
+    return are_tags and any(value != "O" for value in values)
 
 
 def _is_word(value: Any) -> bool:
