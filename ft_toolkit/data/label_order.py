@@ -9,7 +9,7 @@ from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.local_files import FileRows
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
-from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, TaskSettings, answer_columns
 
 
 def defined_labels(
@@ -23,7 +23,7 @@ def defined_labels(
         return DefinedLabels(parts, f"data.columns.{column}")
     if card is not None and task.name in card.block.tasks and (labels := card.for_task(task.name).labels):
         return DefinedLabels(tuple(labels), f"the data card '{card.name}'")
-    answers = [name for name, column in task.columns.items() if column.is_answer]
+    answers = answer_columns(task)
     for column, classes in (train.class_names if train is not None else {}).items():
         if any(column in names.of(answer) for answer in answers):
             return DefinedLabels(classes, f"the ClassLabel of column '{column}' in {section.train}")
@@ -39,7 +39,7 @@ def names_of_numbers(reading: Reading | None) -> DefinedLabels | None:
 
 def check_answers(rows: RawRows, split: SplitName, origin: str, task: Task, names: ColumnNames) -> None:
     """Raise DataError if a validation or test file has no column for the answers."""
-    answers = [name for name, column in task.columns.items() if column.is_answer]
+    answers = answer_columns(task)
     present = columns_of(rows)
     tried = list(dict.fromkeys(name for answer in answers for name in names.of(answer)))
     if not answers or label_columns(present, names) or any(name in present for name in tried):

@@ -10,6 +10,7 @@ import glob
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.cards import SplitName
@@ -94,7 +95,7 @@ def read_table(path: Path, reading: Reading | None = None) -> FileRows:
     """
     files = _files(path)
     reading = reading or Reading()
-    tables = [_read_folder(file, reading) if file.is_dir() else _read_one(file, reading) for file in files]
+    tables = [_read_one(file, reading) for file in files]
     if len(tables) == 1:
         return tables[0]
     return _joined(path, files, tables)
@@ -163,31 +164,30 @@ def _fits(candidate: Format, source: Source) -> bool:
 
 
 def _read_one(path: Path, reading: Reading) -> FileRows:
+    """Return the rows of a file or a folder, and how they were read. Raises DataError."""
+    if path.is_dir():
+        folder = FolderSource(path, reading)
+        folder_format = _folder_format(path)
+        return _table(folder_format.read(folder), folder, folder_format.name)
     source = open_source(path, reading)
     chosen = choose_format(source)
-    table = read_layout(chosen.read(source), source.name, source.notes)
-    if not table.rows:
-        raise DataError(f"{path}: the file has no rows")
-    return FileRows(
-        with_aliases(table.rows, table.aliases, source.notes),
-        chosen.name,
-        source.decoded.encoding if chosen.is_text else None,
-        source.compression,
-        source.delimiter,
-        table.aliases,
-        source.notes,
-        source.class_names,
+    table = _table(chosen.read(source), source, chosen.name)
+    return replace(
+        table,
+        encoding=source.decoded.encoding if chosen.is_text else None,
+        compression=source.compression,
+        delimiter=source.delimiter,
+        class_names=source.class_names,
     )
 
 
-def _read_folder(path: Path, reading: Reading) -> FileRows:
-    source = FolderSource(path, reading)
-    chosen = _folder_format(path)
-    table = read_layout(chosen.read(source), source.name, source.notes)
+def _table(value: Any, source: Source | FolderSource, format_name: str) -> FileRows:
+    """Return the rows of the value that a format returned. Raises DataError if there are none."""
+    table = read_layout(value, source.name, source.notes)
     if not table.rows:
-        raise DataError(f"{path}: the folder has no rows")
+        raise DataError(f"{source.name}: the {'folder' if isinstance(source, FolderSource) else 'file'} has no rows")
     rows = with_aliases(table.rows, table.aliases, source.notes)
-    return FileRows(rows, chosen.name, aliases=table.aliases, notes=source.notes)
+    return FileRows(rows, format_name, aliases=table.aliases, notes=source.notes)
 
 
 def with_aliases(rows: RawRows, aliases: Aliases, notes: list[str]) -> RawRows:
@@ -203,8 +203,10 @@ def _joined(pattern: Path, files: list[Path], tables: list[FileRows]) -> FileRow
     """Return the rows of several files in the order of their names. Raises DataError if the formats differ."""
     formats = {table.format: file for file, table in zip(files, tables, strict=True)}
     if len(formats) > 1:
-        found = "; ".join(f"{file} is {name}" for name, file in formats.items())
-        raise DataError(f"{pattern}: the files have different formats ({found}); use a pattern that matches one format")
+        described = "; ".join(f"{file} is {name}" for name, file in formats.items())
+        raise DataError(
+            f"{pattern}: the files have different formats ({described}); use a pattern that matches one format"
+        )
     first = tables[0]
     notes = [f"{len(files)} files: {one_of([file.name for file in files], limit=4)}"]
     notes += dict.fromkeys(note for table in tables for note in table.notes)

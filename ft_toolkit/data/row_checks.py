@@ -6,7 +6,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import one_of
 from ft_toolkit.data.splits import LoadedData
-from ft_toolkit.tasks.base import Row, Task, TaskSettings, input_texts
+from ft_toolkit.tasks.base import Row, Task, TaskSettings, answer_columns, input_texts
 from ft_toolkit.tasks.display.wrong_examples import shorten
 from ft_toolkit.tasks.guessing.table import ColumnFacts, Table
 
@@ -172,4 +172,4 @@ def _key(row: Row, task: Task) -> tuple[str, ...]:
 
 
 def _answer(row: Row, task: Task) -> str:
-    return repr([row.get(name) for name, column in task.columns.items() if column.is_answer])
+    return repr([row.get(name) for name in answer_columns(task)])

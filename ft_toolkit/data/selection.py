@@ -12,7 +12,7 @@ from typing import Literal
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.data.splits import content_hash
-from ft_toolkit.tasks.base import Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import Rows, Task, TaskSettings, answer_columns
 
 # The splits that can be held out of the training rows.
 HeldOut = Literal["validation", "test"]
@@ -65,7 +65,7 @@ class Selector:
         else:
             ignored = ["id", *self.kept]
             if joins_equal_inputs:
-                ignored += [name for name, column in self.task.columns.items() if column.is_answer]
+                ignored += answer_columns(self.task)
             orders = [content_hash(row, ignored) for row in rows]
             keys = orders if joins_equal_inputs else range(len(rows))
         positions: dict[str | float, list[int]] = {}
@@ -112,16 +112,19 @@ def _held_out_units(units: Sequence[Unit], fraction: float, strata: Sequence[str
     """
     target, left, held = max(fraction * len(strata), 1.0), Counter(strata), set[int]()
     order = _stratified_order(units, start=0.5)
-    # The smallest one comes again at the end: it is held out if every unit alone is more than twice the target.
-    for number, unit in enumerate([*order, *sorted(order, key=lambda unit: len(unit.rows))]):
-        is_second_pass = number >= len(order)
-        approaches = abs(len(held) + len(unit.rows) - target) < abs(len(held) - target)
-        if not (approaches or (is_second_pass and not held)):
-            continue
+
+    def leaves_rows(unit: Unit) -> bool:
         removed = Counter(strata[i] for i in unit.rows)
-        if held.isdisjoint(unit.rows) and all(left[name] > n for name, n in removed.items()):
+        return all(left[name] > n for name, n in removed.items())
+
+    for unit in order:
+        approaches = abs(len(held) + len(unit.rows) - target) < abs(len(held) - target)
+        if approaches and leaves_rows(unit):
             held.update(unit.rows)
-            left -= removed
+            left -= Counter(strata[i] for i in unit.rows)
+    if not held:  # every unit alone is more than twice the target: hold out the smallest one
+        by_size = sorted(order, key=lambda unit: len(unit.rows))
+        held.update(next((unit.rows for unit in by_size if leaves_rows(unit)), ()))
     return held
 
 
@@ -190,5 +193,7 @@ def _stratified_order(units: Sequence[Unit], *, start: float) -> list[Unit]:
 
 
 def _most_frequent(values: Sequence[str]) -> str:
+    if len(values) == 1:  # most units are one row
+        return values[0]
     counts = Counter(values)
     return min(counts, key=lambda value: (-counts[value], value))

@@ -1,4 +1,4 @@
-"""The splits of a run: labelled rows and fingerprints."""
+"""The splits of a run, and fingerprints of their rows."""
 
 import hashlib
 import json
@@ -11,9 +11,11 @@ from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.metrics.clusters import Clusters, find_clusters
-from ft_toolkit.tasks.base import DefinedLabels, Row, Rows, Task, is_labelled
+from ft_toolkit.tasks.base import DefinedLabels, Row, Rows
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
+# One encoder for all rows: json.dumps would make one per row.
+_ENCODER = json.JSONEncoder(sort_keys=True, ensure_ascii=False, default=str)
 
 
 @dataclass(frozen=True)
@@ -70,14 +72,6 @@ def fingerprint(rows: Rows) -> str:
     return digest.hexdigest()
 
 
-def labelled_rows(rows: Sequence[Row], task: Task, split: SplitName, notes: list[str]) -> list[Row]:
-    """Return the rows that have a label, and append a note with the number of rows without one."""
-    labelled = [row for row in rows if is_labelled(row, task)]
-    if len(labelled) < len(rows):
-        notes.append(f"{split}: {len(rows) - len(labelled)} of {len(rows)} rows have no label and were dropped")
-    return labelled
-
-
 def content_hash(row: Row, ignore: Sequence[str] = ("id",)) -> float:
     """Return a number from 0 to 1 that depends on the content of a row alone, without the columns in `ignore`."""
     content = {key: value for key, value in row.items() if key not in ignore}
@@ -85,4 +79,4 @@ def content_hash(row: Row, ignore: Sequence[str] = ("id",)) -> float:
 
 
 def _row_bytes(row: Mapping[str, Any]) -> bytes:
-    return json.dumps(row, sort_keys=True, ensure_ascii=False, default=str).encode() + b"\n"
+    return _ENCODER.encode(row).encode() + b"\n"

@@ -429,9 +429,14 @@ def row_name(row: Row, number: int) -> str:
     return f"row {number}" if str(row_id) == str(number) else f"row {number} (id {row_id})"
 
 
+def answer_columns(task: Task) -> list[str]:
+    """Return the names of the columns with answers."""
+    return [name for name, column in task.columns.items() if column.is_answer]
+
+
 def is_labelled(row: Row, task: Task) -> bool:
     """Return whether a row has an answer. None and NaN (pandas' missing value) are no answers."""
-    answers = [row.get(name) for name, column in task.columns.items() if column.is_answer]
+    answers = [row.get(name) for name in answer_columns(task)]
     return not answers or any(value is not None and value == value for value in answers)
 
 

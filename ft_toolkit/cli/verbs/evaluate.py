@@ -77,8 +77,8 @@ def evaluate(
     """
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.data.cards import load_card
-    from ft_toolkit.data.load_data import check_split
     from ft_toolkit.data.local_files import check_file, is_file_name
+    from ft_toolkit.data.source_rows import check_split
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
     columns = parse_columns(column)

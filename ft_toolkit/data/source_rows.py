@@ -1,0 +1,108 @@
+"""Read the rows of every split of a recipe, as the source has them: local files, a data card, or a data set on the Hub."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.cards import Card, SplitName, load_card
+from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.data.hub_datasets import read_hub
+from ft_toolkit.data.hub_splits import read_data_set
+from ft_toolkit.data.local_files import FileRows, notes_of_splits, read_file, read_table
+from ft_toolkit.data.splits import SPLITS, fingerprint
+from ft_toolkit.recipe.sections import DataSection
+from ft_toolkit.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class RawSplit:
+    """The rows of a split as the source has them. `file_notes` say how a file was read."""
+
+    name: SplitName
+    rows: RawRows
+    origin: str
+    file_notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class SourceRows:
+    """The splits of a source, and notes on how they were read.
+
+    `commit` is the commit on the Hub, and `train_file` the file of the training rows, where there is one.
+    """
+
+    splits: Mapping[SplitName, RawSplit]
+    card: Card | None = None
+    commit: str | None = None
+    train_file: FileRows | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_source(section: DataSection, task: Task, tables: Mapping[str, FileRows] | None = None) -> SourceRows:
+    """Return the rows of every split of a recipe. `tables` are files that have been read before, by path. Raises DataError."""
+    card = load_card(section.card) if section.card else None
+    if section.hub is not None:
+        data_set = read_data_set(section)
+        splits = {name: RawSplit(name, rows, data_set.origin[name]) for name, rows in data_set.rows.items()}
+        return SourceRows(splits, data_set.card, data_set.commit, notes=data_set.notes)
+    if section.train is not None:
+        paths = local_files(section)
+        read_before = tables or {}
+        files = {
+            name: read_before[path] if path in read_before else read_table(Path(path), section.reading)
+            for name, path in paths.items()
+        }
+        splits = {name: RawSplit(name, file.rows, paths[name], file.notes) for name, file in files.items()}
+        return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files))
+    assert card is not None  # DataSection requires a card or training rows
+    card.for_task(task.name)
+    return read_card(card)
+
+
+def local_files(section: DataSection) -> dict[SplitName, str]:
+    """Return the path of each split that is a local file."""
+    if section.hub is not None:
+        return {}
+    return {name: path for name in SPLITS if (path := getattr(section, name)) is not None}
+
+
+def check_split(card: Card, split: SplitName) -> None:
+    """Raise DataError when a card has no such split or its labels are hidden."""
+    labelled = [name for name, facts in card.block.splits.items() if facts.labelled]
+    if split not in labelled:
+        problem = f"the labels of '{split}' are hidden" if split in card.block.splits else f"no split '{split}'"
+        raise DataError(f"data card '{card.name}': {problem}; allowed: --split {' or '.join(labelled)}")
+
+
+def read_card(card: Card, only: SplitName | None = None) -> SourceRows:
+    """Return the labelled splits of a data card, or one of them. Raises DataError for rows that differ from the card."""
+    source, commit = card.block.source, None
+    splits: dict[SplitName, RawSplit] = {}
+    for name, facts in card.block.splits.items():
+        if not facts.labelled or only not in (None, name):
+            continue
+        if source.files is not None:
+            rows = read_file(card.folder / source.files[name])
+            splits[name] = RawSplit(name, rows, f"{card.name}/{source.files[name]}")
+        else:
+            assert source.hub is not None  # Source requires files or hub
+            # all splits come from one commit, even if the branch changes in between
+            hub_rows = read_hub(source.hub, source.config, commit or source.revision, facts.name or name)
+            commit = hub_rows.commit
+            splits[name] = RawSplit(name, hub_rows.rows, f"{source.hub} ({facts.name or name})")
+    for raw in splits.values():
+        _check_against_card(card, raw)
+    return SourceRows(splits, card, commit)
+
+
+def _check_against_card(card: Card, raw: RawSplit) -> None:
+    """Raise DataError when the number of rows or their fingerprint differs from the card."""
+    name, facts = raw.name, card.block.splits[raw.name]
+    if len(raw.rows) != facts.rows:
+        raise DataError(f"data card '{card.name}': {name} has {len(raw.rows)} rows, but the card says {facts.rows}")
+    if facts.fingerprint is not None and (digest := fingerprint(raw.rows)) != facts.fingerprint:
+        raise DataError(
+            f"data card '{card.name}': the rows of {name} differ from those that the card describes "
+            f"(fingerprint {digest[:12]}..., card {facts.fingerprint[:12]}...)"
+        )
