@@ -150,7 +150,7 @@ class FineTunedRun:
 
     @property
     def warnings(self) -> list[str]:
-        """Return the warnings about the rows: dropped rows, truncated texts, texts that are also in the training rows ...
+        """Return the warnings about the rows: rows left out, truncated texts, texts that are also in the training rows ...
 
         for warning in run.warnings:
             print(warning)
@@ -188,10 +188,9 @@ class FineTunedRun:
 
         `data` is a DataFrame, a Dataset, a list of dicts, or the path of a data file. `split` is the name of the split in the
         report. `columns` maps columns of the task to columns of the data (a list of 0/1 columns for several labels); the
-        default is the names of the training run.
-        `group` is the column that says which rows belong together; the default is that of the training run. `slices` are
-        columns whose values get scores of their own. `output` is the folder, by default evaluations/NAME with the next free
-        number. Raises UsageError.
+        default is the names of the training run. `group` is the column that says which rows belong together, by default as in
+        the training run. `slices` are columns whose values get separate scores. `output` is the folder, by default
+        evaluations/NAME with the next free number. Raises UsageError.
 
             run.evaluate(new_rows).scores["accuracy"]
         """

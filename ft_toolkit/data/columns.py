@@ -119,7 +119,7 @@ def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[
 
 def set_name(column: str) -> str:
     """Return the sentence that tells a user how to name the file's column for a column of the task."""
-    return f"Set its name: data.columns.{column}=NAME in a recipe, --column {column}=NAME for 'ftk predict' and 'ftk evaluate'"
+    return f"Set its name: data.columns.{column}=NAME in a recipe, --column {column}=NAME for other commands"
 
 
 def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep: Sequence[str] = ()) -> list[Row]:
@@ -163,7 +163,7 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
 
 
 def _values(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any] | None:
-    """Return the values of several columns by name; None for a row that has none of them."""
+    """Return the values of several columns by name; None for a row without any of them."""
     values = {name: row.get(name) for name in columns}
     return None if all(value is None or value == "" for value in values.values()) else values
 

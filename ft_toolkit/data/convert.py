@@ -38,7 +38,7 @@ def convert(
     if target.exists():
         raise UsageError(f"{target} already exists; choose another name")
     if not target.absolute().parent.is_dir():
-        raise UsageError(f"{target}: folder {target.parent} not found")
+        raise UsageError(f"{target}: folder {target.parent} not found; create it, or choose another folder")
     if task is None and columns:
         raise UsageError("--column requires --task, because it names columns of a task")
     table = read_table(source, reading)

@@ -20,7 +20,8 @@ _BYTE_ORDER_MARKS = (  # UTF-32 first: its little-endian mark begins with the ma
 )
 # The bytes of a character of two to four bytes in UTF-8.
 _MULTIBYTE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
-# Western European texts have at most two accented letters in a row (as in "Réé"); other alphabets have whole words of them.
+# Western European texts have at most two accented letters in a row (as in "Réé"); in other alphabets, complete words consist of
+# them.
 _FOREIGN_WORD = re.compile("[\xc0-\xff\u0160\u0161\u017d\u017e\u0178\u0152\u0153]{3}")
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x7f]")
 _WORD = re.compile(r"\w*[^\W\x00-\x7f]\w*")

@@ -1,4 +1,4 @@
-"""Select rows by hashes of their content: the same rows on every machine, stratified by label, and whole groups.
+"""Select rows by hashes of their content: the same rows on every machine, stratified by label, without splitting groups.
 
 hold_out           validation or test rows out of the training rows (`data.validation_fraction`, `data.test_fraction`)
 fraction_of_rows   a fraction of the training rows (`data.train_fraction`)

@@ -49,7 +49,9 @@ def unpack(data: bytes, path: Path, member: str | None = None) -> tuple[bytes, s
             try:
                 return decompress(data), inner_suffix, compression
             except (OSError, EOFError, lzma.LZMAError, zlib.error, ValueError) as error:
-                raise DataError(f"{path}: damaged {compression} file: {error}") from None
+                raise DataError(
+                    f"{path}: damaged {compression} file ({error}). Download or compress it again"
+                ) from None
     return data, inner_suffix if suffix in SUFFIXES else suffix, None
 
 
@@ -82,7 +84,7 @@ def _unzip(data: bytes, path: Path, member: str | None) -> tuple[bytes, str]:
         OSError,
         EOFError,
     ) as error:  # RuntimeError: needs a password; ValueError and below: damaged offsets and members
-        raise DataError(f"{path}: the zip file cannot be read: {error}") from None
+        raise DataError(f"{path}: the zip file cannot be read ({error}). Unpack it, and give the file inside") from None
 
 
 def _unpack_zstd(data: bytes, path: Path) -> bytes:
@@ -98,8 +100,10 @@ def _unpack_zstd(data: bytes, path: Path) -> bytes:
             frame = zstandard.ZstdDecompressor().decompressobj()
             unpacked += frame.decompress(data)
             if not frame.eof:
-                raise DataError(f"{path}: damaged zstd file: it ends in the middle of a frame")
+                raise DataError(
+                    f"{path}: damaged zstd file (it ends in the middle of a frame). Download or compress it again"
+                )
             data = frame.unused_data
         return unpacked
     except zstandard.ZstdError as error:
-        raise DataError(f"{path}: damaged zstd file: {error}") from None
+        raise DataError(f"{path}: damaged zstd file ({error}). Download or compress it again") from None

@@ -60,7 +60,7 @@ class Clusters:
 
 
 def find_clusters(column: str, numbers: np.ndarray) -> Clusters | None:
-    """Return the clusters, None if every example is a cluster of its own or all are in one cluster."""
+    """Return the clusters, None if every example is its own cluster or all examples are in one cluster."""
     clusters = Clusters(column, numbers)
     return clusters if 1 < clusters.n < len(numbers) else None
 

@@ -16,11 +16,11 @@ from ft_toolkit.core.words import ScriptCounts, count_scripts, find_words
 
 Array = np.ndarray
 NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
-# Columns of `statistics` after the scores: words, and whether the words are those of UnicodeTokenizer (the same in every row).
+# Columns of `statistics` after the scores: words, and whether UnicodeTokenizer counted them (the same in every row).
 _WORDS, _UNICODE = len(NAMES), len(NAMES) + 1
 # A sentence ends with . ! or ?, optionally a closing quotation mark or bracket, and white space before a capital letter, a
 # digit or an opening mark. Abbreviations before names ("Dr. Lee") wrongly end a sentence; decimals and "e.g. this" do not.
-# Cyrillic and Greek capitals and letters of scripts without capitals (Hebrew and later blocks up to Georgian) begin one too.
+# A sentence may also begin with a Cyrillic or Greek capital, or a letter of Hebrew and later blocks up to Georgian.
 _SENTENCE_END = re.compile(
     r"(?<=[.!?\u061f\u06d4])([\"'\u201d\u2019)\]]*)\s+(?=[A-Z0-9\"'\u201c\u2018(\[\u0391-\u03ab\u0400-\u042f\u0590-\u10ff])"
 )
@@ -103,7 +103,7 @@ def statistics(predictions: Sequence[str], references: Sequence[Sequence[str]]) 
 
 
 def uses_unicode(statistics: Array) -> bool:
-    """Return whether an array of `statistics` was computed with UnicodeTokenizer. Arrays of earlier versions were not."""
+    """Return whether an array of `statistics` was computed with UnicodeTokenizer; False for arrays of earlier versions."""
     return statistics.shape[1] > _UNICODE and bool(statistics[:, _UNICODE].any())
 
 

@@ -40,7 +40,7 @@ _LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, ImportError, Saf
 
 @dataclass
 class _Differences:
-    """The differences between the tensors of a file and those of a model, by name."""
+    """The differences between the tensors of a file and the tensors of a model, by name."""
 
     missing: set[str] = field(default_factory=set)
     unexpected: set[str] = field(default_factory=set)
@@ -144,7 +144,7 @@ def loading_error(folder: Path, error: Exception) -> ModelError:
 
 
 def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences]:
-    """Return the model and the differences between its tensors and those of the file. Raises ModelError."""
+    """Return the model and the differences between its tensors and the tensors of the file. Raises ModelError."""
     model_class = getattr(transformers, class_name)
     try:
         model, info = model_class.from_pretrained(
@@ -167,7 +167,7 @@ def _check_body(folder: Path, model: Any, differences: _Differences) -> set[str]
     blocks = {block for name in model.state_dict() if (block := block_of(name)) is not None}
     body = _Differences(
         {key for key in differences.missing if in_body(key) and not _NEW_IN_BODY.search(key)},
-        # a head that the model does not have is normal, a block that it does not have is not
+        # a head that the model does not have is normal; a block that it does not have is an error
         {key for key in differences.unexpected if _is_further_block(key, model.base_model_prefix, blocks)},
         {key: shapes for key, shapes in differences.mismatched.items() if in_body(key)},
     )

@@ -81,7 +81,7 @@ def held_out_shares(n_rows: int) -> tuple[float, ...]:
 
 
 def _with_settings(section: RecipeSection, values: Any) -> RecipeSection:
-    """Return a section with the user's values: a mapping replaces single keys, any other value the whole section."""
+    """Return a section with the user's values: a mapping replaces single keys, any other value replaces the section."""
     if values is None:
         return section
     if isinstance(values, Mapping):

@@ -13,7 +13,7 @@ _LEARNING_RATE = 5e-5
 
 
 def choose_model(guess: Guess, requested: str | None) -> FirstModel:
-    """Return the model that the user named, else that of the guess, or an installed one if the Hub must not be used."""
+    """Return the model that the user named, else the model of the guess, or an installed model if the Hub must not be used."""
     if requested is not None or guess.model is None:
         name = requested or PACKAGED_MODEL
         rate = guess.model.learning_rate if guess.model is not None else _LEARNING_RATE

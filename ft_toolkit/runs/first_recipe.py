@@ -143,7 +143,7 @@ def _recipe_path(request: InitRequest, train: str) -> Path:
     if path.exists():
         raise UsageError(f"{path} already exists. Choose another name with --output, or remove the file")
     if not path.absolute().parent.is_dir():
-        raise UsageError(f"{path}: folder {path.parent} not found")
+        raise UsageError(f"{path}: folder {path.parent} not found; create it, or choose another folder")
     return path
 
 

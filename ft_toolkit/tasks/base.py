@@ -129,7 +129,7 @@ class LabelSource:
     """Where label cells come from, and how they are read.
 
     where       file for messages
-    defined     the label names, if something defines their order
+    defined     the label names, if their order is defined
     separator   the text between the labels of a cell (data.label_separator)
     numbers     the names for the numbers of these files (data.reading.label_names), which override task.labels
     """
@@ -320,7 +320,7 @@ class Task:
     load_schema: Callable[[Mapping[str, Any]], Any]
     # schema -> label names; empty for a task without labels.
     labels: Callable[[Any], tuple[str, ...]] = lambda schema: ()
-    # schema -> the label names, if something defined their order; None for names that were sorted.
+    # schema -> the label names, if their order was defined; None for sorted names.
     defined_labels: Callable[[Any], DefinedLabels | None] = lambda schema: None
 
     # ---- Model -----------------------------------------------------------------------------------------------------------
@@ -340,8 +340,8 @@ class Task:
         Callable[[dict[str, list[int]], Any, Any, np.random.Generator], tuple[dict[str, list[int]], Any]] | None
     ) = None
 
-    # (training rows, their features, schema) -> a phrase on what is learned from them ("15.0% of the tokens are masked"), for
-    # the line on the data at the start of a run; empty for none.
+    # (training rows, their features, schema) -> a phrase on the training targets ("15.0% of the tokens are masked"), for the
+    # line on the data at the start of a run; or "".
     describe_features: Callable[[Rows, Features, Any], str] = lambda rows, features, schema: ""
     # (rows, their features or None when predicting, tokenizer, schema) -> sentences on facts that a user may not expect, such
     # as a change of the texts before the model reads them.
@@ -424,7 +424,7 @@ class Task:
 
 
 def row_name(row: Row, number: int) -> str:
-    """Return a row's name for messages: its number from 1 and, if that is another one, its id."""
+    """Return a row's name for messages: its number from 1 and, if it differs, its id."""
     row_id = row.get("id", number)
     return f"row {number}" if str(row_id) == str(number) else f"row {number} (id {row_id})"
 

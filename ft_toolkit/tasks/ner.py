@@ -65,7 +65,7 @@ class Schema:
     stride: int
     # The token of a word that carries its tag. A decoder sees the whole word only at its last token.
     tagged_token: Literal["first", "last"]
-    # What defines the order of the types, such as "task.labels"; None for the sorted types of the training rows.
+    # The source of the order of the types, such as "task.labels"; None for the sorted types of the training rows.
     label_order: str | None = None
 
     @property
@@ -96,7 +96,7 @@ def read_labels(rows: Rows, settings: Settings, source: LabelSource) -> tuple[Ro
 
 
 def chosen_types(settings: Settings, defined: DefinedLabels | None) -> DefinedLabels | None:
-    """Return the entity types of the recipe, else those that the data defines, in NFC. Raises DataError for tags."""
+    """Return the entity types of the recipe, else of the data, in NFC. Raises DataError for tags."""
     if settings.labels is not None:
         defined = DefinedLabels(tuple(settings.labels), "task.labels")
         if types_of_tags(defined.names) != defined.names:
@@ -107,14 +107,14 @@ def chosen_types(settings: Settings, defined: DefinedLabels | None) -> DefinedLa
 
 
 def defined_labels(schema: Schema) -> DefinedLabels | None:
-    """Return the entity types of a model, if something defined their order."""
+    """Return the entity types of a model, if their order was defined."""
     if schema.label_order is None:
         return None
     return DefinedLabels(schema.labels, f"the training run ({schema.label_order})")
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
-    """Find the entity types: of the recipe, else those that the data defines, else the sorted types of the rows.
+    """Find the entity types: of the recipe, else of the data, else the sorted types of the rows.
 
     If the checkpoint's head has the same types, their order is used, so that the head is kept. Raises DataError.
     """

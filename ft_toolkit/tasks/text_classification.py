@@ -87,7 +87,7 @@ class Schema:
     long_texts: Literal["cut", "windows"] = "cut"
     # The divisor of the logits before softmax or sigmoid; `tune` chooses it on the validation rows.
     temperature: float = 1.0
-    # What defines the order of the labels, such as "task.labels"; None for the sorted names of the training rows.
+    # The source of the order of the labels, such as "task.labels"; None for the sorted names of the training rows.
     label_order: str | None = None
 
 
@@ -112,14 +112,14 @@ def read_labels(rows: Rows, settings: Settings, source: LabelSource) -> tuple[Ro
 
 
 def chosen_labels(settings: Settings, defined: DefinedLabels | None) -> DefinedLabels | None:
-    """Return the labels of the recipe, else those that the data defines, in NFC and without outer white space."""
+    """Return the labels of the recipe, else of the data, in NFC and without outer white space."""
     if settings.labels is not None:
         defined = DefinedLabels(tuple(settings.labels), "task.labels")
     return None if defined is None else replace(defined, names=tuple(map(label_name, defined.names)))
 
 
 def defined_labels(schema: Schema) -> DefinedLabels | None:
-    """Return the labels of a model, if something defined their order."""
+    """Return the labels of a model, if their order was defined."""
     if schema.label_order is None or schema.problem_type == "regression":
         return None
     return DefinedLabels(schema.labels, f"the training run ({schema.label_order})")
@@ -135,7 +135,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
-    """Find the label names (of the recipe, else those that the data defines, else of the rows) and the class weights.
+    """Find the label names (of the recipe, else of the data, else of the rows) and the class weights.
 
     Raises DataError for labels that do not fit the problem type.
     """

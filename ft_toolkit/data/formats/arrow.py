@@ -15,7 +15,7 @@ def read(source: Source) -> RawRows:
     try:
         rows: RawRows = opened(pyarrow.BufferReader(source.data)).read_all().to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{source.name}: not a readable Arrow file: {error}") from None
+        raise DataError(f"{source.name}: not a readable Arrow file ({error}). Write or download it again") from None
     return rows
 
 

@@ -22,7 +22,7 @@ def read(source: FolderSource) -> RawRows:
     for path in sorted(source.path.rglob("*.ann")):
         text_path = path.with_suffix(".txt")
         if not text_path.is_file():
-            raise DataError(f"{path}: the text {text_path.name} is missing")
+            raise DataError(f"{path}: the text {text_path.name} is missing; add it, or remove the annotations")
         text = decode(text_path.read_bytes(), str(text_path), encoding).text
         entities = []
         for number, line in enumerate(split_lines(decode(path.read_bytes(), str(path), encoding).text), 1):

@@ -142,7 +142,7 @@ def _split(line: str, delimiter: str) -> list[str]:
 def _is_comment(line: str, columns: list[str], delimiter: str, *, starts_sentence: bool) -> bool:
     """Return whether a line is a comment: "# key = value" before a sentence, or "# " without a tag at the end.
 
-    In a file with tabs, a line that begins with "# " and has no tab is a comment whatever its last word.
+    In a file with tabs, a line that begins with "# " and has no tab is a comment, regardless of its last word.
     """
     if not line.startswith("#"):
         return False

@@ -34,7 +34,7 @@ def read(source: Source) -> RawRows:
         cells = _cells(book, source)
     except (InvalidFileException, *_DAMAGE) as error:
         problem = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"{source.name}: not a readable Excel file: {problem}") from None
+        raise DataError(f"{source.name}: not a readable Excel file ({problem}). Save or download it again") from None
     return _rows([row for row in cells if any(value is not None for value in row)], source)
 
 

@@ -21,7 +21,7 @@ def read(source: Source) -> RawRows:
         rows: RawRows = table.to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:  # a damaged footer is an OSError
         problem = " ".join(str(error).split())
-        raise DataError(f"{source.name}: not a readable parquet file: {problem}") from None
+        raise DataError(f"{source.name}: not a readable parquet file ({problem}). Write or download it again") from None
     features = _features(table.schema)
     source.class_names = {name: names for name, feature in features.items() if (names := names_of_classes(feature))}
     if not source.class_names:

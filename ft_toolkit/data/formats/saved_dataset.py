@@ -33,7 +33,7 @@ def read(source: FolderSource) -> RawRows:
     ) as error:
         # datasets does not check the form of its JSON files
         raise DataError(
-            f"{source.path}: not a readable folder of save_to_disk: {' '.join(str(error).split())}"
+            f"{source.path}: not a readable folder of save_to_disk ({' '.join(str(error).split())}). Save it again"
         ) from None
 
 

@@ -23,7 +23,7 @@ def read(source: Source) -> RawRows:
     try:
         documents = list(DocBin().from_bytes(source.data).get_docs(spacy.blank("xx").vocab))
     except (zlib.error, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{source.name}: not a readable .spacy file: {error}") from None
+        raise DataError(f"{source.name}: not a readable .spacy file ({error}). Write or download it again") from None
     has_entities, has_labels = any(doc.ents for doc in documents), any(doc.cats for doc in documents)
     rows: RawRows = []
     for doc in documents:

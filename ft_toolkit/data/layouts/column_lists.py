@@ -1,4 +1,4 @@
-"""JSON documents that hold a table in another form than a list of objects, as pandas and datasets write them.
+"""JSON documents with a table that is not a list of objects, as pandas and datasets write them.
 
 | form | written by |
 |---|---|

@@ -25,7 +25,7 @@ def _articles(value: Any) -> RawRows:
 
 
 def read(value: Any, name: str, notes: list[str]) -> Table:
-    """Return one row per question of a SQuAD v1.1 or v2 document; `answers` is None where a question has no such key."""
+    """Return one row per question of a SQuAD v1.1 or v2 document; `answers` is None for a question without this key."""
     articles = _articles(value)
     if "paragraphs" not in articles[0]:
         return Table(_questions([{"paragraphs": articles}], name, of_paragraph="[{p}]"))

@@ -44,7 +44,7 @@ def _where_it_is(run: RunFiles) -> str:
 
 
 def _temperature_sentence(run: RunFiles, temperature: float) -> str:
-    """Return a sentence on the temperature with its interval, if a split of the run chose it, and on what it shows."""
+    """Return a sentence on the temperature, its interval (if a split of the run chose it), and its meaning."""
     low = high = None
     for scores in run.results.scores.values():
         if scores.calibration is not None and scores.calibration.temperature_low is not None:

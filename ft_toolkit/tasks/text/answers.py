@@ -54,9 +54,9 @@ class LocatedAnswers:
 def find_answers(value: Any, context: str, where: str) -> LocatedAnswers:
     """Return the answers in `value` with their positions in the context.
 
-    A wrong offset is corrected if it is clear what was meant: the answer occurs once, within NEAR characters, or where the
-    offset leads in other units. An answer in another Unicode form gets the form of the context. Answers of white space mean no
-    answer. Raises DataError, with `where`, for other answers.
+    A wrong offset is corrected if the right position is clear: the answer occurs once, within NEAR characters, or at the offset
+    in other units. An answer in another Unicode form gets the form of the context. Answers of white space mean no answer.
+    Raises DataError, with `where`, for other answers.
     """
     answers: list[Answer] = []
     repaired: list[Repair] = []
@@ -179,7 +179,7 @@ def _start(value: Mapping[str, Any]) -> Any:
 
 
 def _checked(text: Any, start: Any, where: str) -> tuple[str, int | None]:
-    """Return an answer with its offset; 13.0 is 13, and NaN is no offset."""
+    """Return an answer with its offset; 13.0 is read as 13, and NaN as a missing offset."""
     if not isinstance(text, str):
         raise DataError(f"{where}: answer {text!r} is not a text; allowed: {FORMS}")
     if isinstance(start, float) and (math.isnan(start) or start.is_integer()):

@@ -1,7 +1,7 @@
 """Words of tokens, and the choice of masked tokens for masked language models. No torch.
 
-The words are those of the text (`find_words`), not the pre-tokens of the tokenizer. A pre-token of XLM-R is everything between
-two spaces: in Chinese or Thai a whole sentence.
+The words come from the text (`find_words`), not from the pre-tokens of the tokenizer. A pre-token of XLM-R is everything
+between two spaces; in Chinese or Thai, this is a sentence.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ _MEASURED_BLOCKS = 1000
 def number_words(text: str, offsets: Sequence[Sequence[tuple[int, int]]]) -> list[list[int]]:
     """Return a word number for each token of each window of a text; `offsets` are the offsets of the tokens in characters.
 
-    A token belongs to the first word that it overlaps, so that a token with several letters of a script without spaces is a
-    unit of its own. A token without any word, such as white space, is one too.
+    A token belongs to the first word that it overlaps, so a token with several letters of a script without spaces is a separate
+    unit. So is a token without any word, such as white space.
     """
     words = find_words(text)
     owner = [len(words)] * len(text)
@@ -63,9 +63,9 @@ def choose_masked(words: Sequence[int], share: float, rng: np.random.Generator) 
 
 
 def measured_share(blocks: Sequence[Sequence[int]], share: float) -> float:
-    """Return the share of the tokens that `choose_masked` masks in the mean, in the first blocks of word numbers.
+    """Return the share of the tokens that `choose_masked` masks on average in the first blocks of word numbers.
 
-    Of few blocks, each is drawn several times.
+    If there are only a few blocks, each is drawn several times.
     """
     rng = np.random.default_rng(0)
     measured = list(blocks[:_MEASURED_BLOCKS]) * max(1, _MEASURED_BLOCKS // max(1, len(blocks)))

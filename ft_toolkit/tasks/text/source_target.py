@@ -92,7 +92,7 @@ def _check_positions(schema: Schema, max_length: int) -> None:
         if available is not None and needed > available:
             raise UsageError(
                 f"data.max_length={max_length} and task.max_target_length={n_target} need {needed} positions; the model has "
-                f"{available}. Reduce one of them"
+                f"{available}. Reduce one of the two settings"
             )
 
 

@@ -1,4 +1,4 @@
-"""Notes on texts that reach the model, or come back from it, in another form than in the file."""
+"""Notes on texts that change before they reach the model, or that the model cannot generate."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.source_target import target_ids
 
-# Targets that are encoded and decoded to see what the tokenizer changes.
+# Number of targets that are encoded and decoded to find changes by the tokenizer.
 _CHECKED_TARGETS = 200
 _SHOWN_CHARACTERS = 60
 

@@ -143,7 +143,10 @@ def test_settings_go_into_the_recipe_and_help_to_read_the_file(folder: Path, her
         ),
         (["reviews.csv", "--column", "lable=stars"], "--column lable: no task has these columns"),
         (["reviews.csv", "--output", "here.csv"], "choose a name that ends in .yaml"),
-        (["reviews.csv", "--output", "nowhere/a.yaml"], "nowhere/a.yaml: folder nowhere not found"),
+        (
+            ["reviews.csv", "--output", "nowhere/a.yaml"],
+            "nowhere/a.yaml: folder nowhere not found; create it, or choose another folder",
+        ),
     ],
 )
 def test_refusals(folder: Path, here: Any, words: list[str], message: str) -> None:

@@ -28,4 +28,4 @@ def test_a_damaged_file_is_refused(tmp_path, error_of, damage):
         "csv": b"text,label\nx,a\n",
     }
     path.write_bytes(damaged[damage])
-    assert error_of(path).startswith("rows.parquet: not a readable parquet file: ")
+    assert error_of(path).startswith("rows.parquet: not a readable parquet file (")
