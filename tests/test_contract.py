@@ -32,12 +32,23 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
     "text_classification": [
         {},
         {"class_weights": "balanced"},
+        {"class_weights": "sqrt", "focal_gamma": 2.0, "label_smoothing": 0.1},
         {"problem_type": "multi_label_classification"},
+        {
+            "problem_type": "multi_label_classification",
+            "class_weights": "balanced",
+            "focal_gamma": 2.0,
+            "label_smoothing": 0.1,
+        },
         {"problem_type": "regression"},
         {"long_texts": "windows"},
     ],
-    "ner": [{}, {"stride": 4}],
-    "summarization": [{"max_target_length": 12}, {"max_target_length": 12, "num_beams": 2}],
+    "ner": [{}, {"stride": 4}, {"class_weights": "sqrt", "focal_gamma": 2.0, "label_smoothing": 0.1}],
+    "summarization": [
+        {"max_target_length": 12},
+        {"max_target_length": 12, "num_beams": 2},
+        {"max_target_length": 12, "label_smoothing": 0.1},
+    ],
     "translation": [{"max_target_length": 12, "source_language": "en", "target_language": "de"}],
 }
 METHODS = [

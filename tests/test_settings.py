@@ -33,6 +33,8 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.problem_type": ([], ["task.problem_type=multi_label_classification"]),
     "task.labels": ([], ["task.labels=[question, praise, complaint]"]),
     "task.class_weights": ([], ["task.class_weights=balanced"]),
+    "task.focal_gamma": ([], ["task.focal_gamma=2.0"]),
+    "task.label_smoothing": ([], ["task.label_smoothing=0.1"]),
     "task.threshold": (["task.problem_type=multi_label_classification"], ["task.threshold=0.3"]),
     "task.long_texts": (["data.max_length=8"], ["task.long_texts=windows"]),
     "task.documents": (["task=language_modelling", "model.name=GPT2"], ["task.documents=joined"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -27,18 +28,18 @@ from ft_toolkit.tasks.base import (
     Row,
     Rows,
     Task,
-    TaskSettings,
 )
 from ft_toolkit.tasks.display.entities import wrong_entities
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.guessing.entities import guess_entities
+from ft_toolkit.tasks.text import class_loss
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.labels import EARLIER_ORDER, label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
 from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
-from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
+from ft_toolkit.tasks.text.token_targets import IGNORED, pad_targets
 from ft_toolkit.tasks.text.windows import content_span, cut_window
 from ft_toolkit.tasks.text.words import words_inside
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Settings(TaskSettings):
+class Settings(class_loss.ClassLossSettings):
     """The `task:` section of a recipe."""
 
     name: Literal["ner"] = "ner"
@@ -67,6 +68,11 @@ class Schema:
     tagged_token: Literal["first", "last"]
     # The source of the order of the types, such as "task.labels"; None for the sorted types of the training rows.
     label_order: str | None = None
+    # The loss; see `class_loss.ClassLoss`. The weights are those of `tags`.
+    class_weights: tuple[float, ...] | None = None
+    absent_weights: None = None
+    focal_gamma: float = 0.0
+    label_smoothing: float = 0.0
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -76,8 +82,15 @@ class Schema:
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
     """Rebuild a schema from its JSON form."""
+    weights = values.get("class_weights")
     return Schema(
-        tuple(values["labels"]), values["stride"], values["tagged_token"], values.get("label_order", EARLIER_ORDER)
+        tuple(values["labels"]),
+        values["stride"],
+        values["tagged_token"],
+        values.get("label_order", EARLIER_ORDER),
+        tuple(weights) if weights else None,
+        focal_gamma=values.get("focal_gamma", 0.0),
+        label_smoothing=values.get("label_smoothing", 0.0),
     )
 
 
@@ -131,7 +144,27 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     is_decoder = pretrained is not None and pretrained.kind == "decoder"
     schema = Schema(labels, settings.stride, "last" if is_decoder else "first", order)
     _check_types(rows, schema)
-    return schema
+    weights = None if settings.class_weights is None else _tag_weights(rows, labels, settings.class_weights)
+    return replace(
+        schema, class_weights=weights, focal_gamma=settings.focal_gamma, label_smoothing=settings.label_smoothing
+    )
+
+
+def _tag_weights(rows: Rows, labels: tuple[str, ...], rule: class_loss.WeightRule) -> tuple[float, ...]:
+    """Return the weight of each tag. The classes are the words of each type, with one weight for B and I, and other words."""
+    counts: Counter[str] = Counter()
+    n_words = 0
+    for row in rows:
+        words = words_of(row)
+        spans_of_row = entity_spans(row["entities"])
+        n_words += len(words)
+        for (_, _, label), inside in zip(spans_of_row, words_inside(words, [s[:2] for s in spans_of_row]), strict=True):
+            counts[label] += len(inside)
+    outside = max(n_words - counts.total(), 1)
+    of_classes = class_loss.weights_of(
+        rule, [outside, *(counts[label] for label in labels)], ["O", *labels], "a word of an entity of type"
+    )
+    return (of_classes[0], *(weight for weight in of_classes[1:] for _ in "BI"))
 
 
 def _types_of_head(pretrained: Pretrained | None) -> tuple[str, ...]:
@@ -207,13 +240,14 @@ def model_kwargs(schema: Schema) -> dict[str, Any]:
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the sum of the cross entropy over the tagged words, in float32."""
-    from torch.nn import functional
-
+    """Return the sum of the cross entropy over the tagged words (see `class_loss`), in float32."""
     logits = outputs.logits.float()
-    return functional.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]), batch.targets.reshape(-1), ignore_index=IGNORED, reduction="sum"
-    )
+    return class_loss.single_label_loss_sum(logits.reshape(-1, logits.shape[-1]), batch.targets.reshape(-1), schema)
+
+
+def count_targets(batch: Batch, schema: Schema) -> float:
+    """Return the number of tagged words; with class weights, the sum of their weights."""
+    return class_loss.count_single_label(batch.targets, schema)
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[tuple[np.ndarray, np.ndarray]]:

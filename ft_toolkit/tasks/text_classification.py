@@ -38,7 +38,7 @@ from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wr
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
-from ft_toolkit.tasks.text import baselines
+from ft_toolkit.tasks.text import baselines, class_loss
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_cells import read_label_column
 from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
     import torch
 
 
-class Settings(TaskSettings):
+class Settings(class_loss.ClassLossSettings):
     """The `task:` section of a recipe. Problem types have the names of transformers."""
 
     name: Literal["text_classification"] = "text_classification"
@@ -68,8 +68,6 @@ class Settings(TaskSettings):
     # columns, else the sorted names of the training rows. With two labels, the last one is the positive class of the binary
     # metrics. Numbers in the label column are read as positions in this list.
     labels: Annotated[list[str], Field(min_length=2)] | None = None
-    # balanced: the weight of a class is rows / (classes * rows of the class), as in scikit-learn.
-    class_weights: Literal["balanced"] | None = None
     # Multi-label: the probability from which a label is predicted. At 0.5, temperature scaling changes no label.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     # Texts longer than data.max_length are cut, or read in overlapping windows (not for pairs of texts).
@@ -89,11 +87,15 @@ class Schema:
     temperature: float = 1.0
     # The source of the order of the labels, such as "task.labels"; None for the sorted names of the training rows.
     label_order: str | None = None
+    # The loss; see `class_loss.ClassLoss`. `class_weights` above is part of it.
+    absent_weights: tuple[float, ...] | None = None
+    focal_gamma: float = 0.0
+    label_smoothing: float = 0.0
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
     """Rebuild a schema from its JSON form."""
-    weights = values["class_weights"]
+    weights, absent_weights = (values.get(name) for name in ("class_weights", "absent_weights"))
     return Schema(
         values["problem_type"],
         tuple(values["labels"]),
@@ -102,6 +104,9 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
         values["long_texts"],
         values.get("temperature", 1.0),
         values.get("label_order", EARLIER_ORDER),
+        tuple(absent_weights) if absent_weights else None,
+        values.get("focal_gamma", 0.0),
+        values.get("label_smoothing", 0.0),
     )
 
 
@@ -141,8 +146,9 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     """
     problem_type = settings.problem_type
     if problem_type == "regression":
-        if settings.class_weights:
-            raise DataError("task.class_weights is not supported with task.problem_type=regression; remove it")
+        for name in class_loss.ClassLossSettings.model_fields.keys() - TaskSettings.model_fields.keys():
+            if getattr(settings, name):
+                raise DataError(f"task.{name} is not supported with task.problem_type=regression; remove it")
         for where, row in _numbered(rows):
             target_of(row["label"], problem_type, (), where)
         return Schema(problem_type, ("score",), None, settings.threshold, settings.long_texts)
@@ -155,14 +161,26 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     order = chosen.by if chosen is not None else _order_of_head(labels, pretrained)
     for where, row in _numbered(rows):
         target_of(row["label"], problem_type, labels, where, order=order)
-    weights = None
-    if settings.class_weights == "balanced":
-        counts = Counter(index_of(name, labels, order, "") for name in names)
-        if missing := [label for index, label in enumerate(labels) if not counts[index]]:
-            raise DataError(f"task.class_weights=balanced: no training row has the label {missing[0]!r}")
-        total = sum(counts.values())
-        weights = tuple(total / (len(labels) * counts[index]) for index in range(len(labels)))
-    return Schema(problem_type, labels, weights, settings.threshold, settings.long_texts, label_order=order)
+    weights = absent_weights = None
+    if settings.class_weights is not None:
+        of_rows = [{index_of(name, labels, order, "") for name in names_of(row["label"], problem_type)} for row in rows]
+        counted = Counter(index for indices in of_rows for index in indices)
+        counts = [counted[index] for index in range(len(labels))]
+        if problem_type == "multi_label_classification":
+            weights, absent_weights = class_loss.presence_weights(settings.class_weights, counts, len(rows), labels)
+        else:
+            weights = class_loss.weights_of(settings.class_weights, counts, labels, "the label")
+    return Schema(
+        problem_type,
+        labels,
+        weights,
+        settings.threshold,
+        settings.long_texts,
+        label_order=order,
+        absent_weights=absent_weights,
+        focal_gamma=settings.focal_gamma,
+        label_smoothing=settings.label_smoothing,
+    )
 
 
 def _order_of_head(labels: tuple[str, ...], pretrained: Pretrained | None) -> str | None:
@@ -259,24 +277,24 @@ def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Ten
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the sum of the cross entropy, binary cross entropy or squared error, in float32."""
-    import torch
+    """Return the sum of the cross entropy, binary cross entropy (see `class_loss`) or squared error, in float32."""
     from torch.nn import functional
 
     logits = outputs.logits.float()
-    weights = torch.tensor(schema.class_weights, device=logits.device) if schema.class_weights else None
     if schema.problem_type == "regression":
         return functional.mse_loss(logits.squeeze(-1), batch.targets, reduction="sum")
     if schema.problem_type == "multi_label_classification":
-        return functional.binary_cross_entropy_with_logits(logits, batch.targets, weight=weights, reduction="sum")
-    return functional.cross_entropy(logits, batch.targets, weight=weights, reduction="sum")
+        return class_loss.multi_label_loss_sum(logits, batch.targets, schema)
+    return class_loss.single_label_loss_sum(logits, batch.targets, schema)
 
 
 def count_targets(batch: Batch, schema: Schema) -> float:
     """Return the number of targets; with class weights, the sum of their weights, as in PyTorch's mean reduction."""
-    if schema.problem_type == "single_label_classification" and schema.class_weights:
-        return float(sum(schema.class_weights[target] for target in batch.targets.tolist()))
-    return float(batch.targets.numel())
+    if schema.problem_type == "regression":
+        return float(batch.targets.numel())
+    if schema.problem_type == "multi_label_classification":
+        return class_loss.count_multi_label(batch.targets, schema)
+    return class_loss.count_single_label(batch.targets, schema)
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:

@@ -138,7 +138,15 @@ def test_regression_gives_ridge_regression(write_recipe: Any, rows: list[dict[st
     assert start.probe.loss < start.probe.random_loss
 
 
-@pytest.mark.parametrize("setting", ["task.class_weights=balanced", "task.problem_type=multi_label_classification"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "task.class_weights=balanced",
+        "task.focal_gamma=2.0",
+        "task.label_smoothing=0.1",
+        "task.problem_type=multi_label_classification",
+    ],
+)
 def test_the_probe_minimizes_the_loss_of_the_task(setting: str, write_recipe: Any, tmp_path: Path) -> None:
     start, plain = Start(write_recipe(), tmp_path, setting), Start(write_recipe(), tmp_path)
     assert start.probe.loss < start.probe.random_loss

@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 
 from ft_toolkit.core.errors import NotFiniteError
-from ft_toolkit.models.pretrained import load_model, load_tokenizer
+from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.recipe.sections import TrainingSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features
@@ -28,11 +28,13 @@ class Setup:
 
     def __init__(self, model_folder: str, rows: list[dict[str, Any]], **settings: Any) -> None:
         self.dropout = settings.pop("dropout", 0.0)
-        self.schema = TASK.find_schema(TASK.settings(**settings.pop("task", {})), rows, None, None)
+        self.task = task = settings.pop("of", TASK)
         self.tokenizer = load_tokenizer(Path(model_folder))
-        self.features: Features = TASK.encode(rows, self.tokenizer, self.schema, 64)
+        pretrained = read_pretrained(Path(model_folder), self.tokenizer)
+        self.schema = task.find_schema(task.settings(**settings.pop("task", {})), rows, None, pretrained)
+        self.features: Features = task.encode(rows, self.tokenizer, self.schema, 64)
         self.model = load_model(
-            Path(model_folder), TASK, self.schema, self.tokenizer, dropout=self.dropout, seed=1
+            Path(model_folder), task, self.schema, self.tokenizer, dropout=self.dropout, seed=1
         ).model
         self.batching = {"tokens_per_batch": None, "examples_per_batch": 32, "accumulate": 1, **settings}
 
@@ -48,11 +50,11 @@ class Setup:
             ),
             total_steps=steps,
             learning_rate=LearningRate(learning_rate, steps, schedule="constant"),
-            collate=collate or make_collate(self.features, TASK, self.schema, self.tokenizer.pad_token_id),
-            loss_sum=lambda outputs, batch: TASK.loss_sum(outputs, batch, self.schema),
+            collate=collate or make_collate(self.features, self.task, self.schema, self.tokenizer.pad_token_id),
+            loss_sum=lambda outputs, batch: self.task.loss_sum(outputs, batch, self.schema),
             read_positions=lambda batch: None,
             example_ids=self.features.example_ids,
-            count_targets=lambda batch: TASK.count_targets(batch, self.schema),
+            count_targets=lambda batch: self.task.count_targets(batch, self.schema),
             seed=7,
         )
         return train(accelerator, replicated, plan, Progress())
@@ -87,6 +89,40 @@ def test_class_weights_normalize_by_their_sum(tiny_bert: str, rows: list[dict[st
     expected = torch.nn.functional.cross_entropy(logits, batch.targets, weight=torch.tensor(setup.schema.class_weights))
     assert split.loss == pytest.approx(one.loss, rel=1e-5) == pytest.approx(float(expected), rel=1e-5)
     assert split.grad_norm == pytest.approx(one.grad_norm, rel=1e-4)
+
+
+LOSS = {"focal_gamma": 2.0, "label_smoothing": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "settings"),
+    [
+        ("text_classification", "bert", {**LOSS, "class_weights": "balanced"}),
+        (
+            "text_classification",
+            "bert",
+            {**LOSS, "class_weights": "sqrt", "problem_type": "multi_label_classification"},
+        ),
+        ("ner", "bert", {**LOSS, "class_weights": "sqrt"}),
+        ("translation", "t5", {"label_smoothing": 0.1, "source_language": "en", "target_language": "de"}),
+        ("summarization", "gpt2", {"label_smoothing": 0.1}),
+    ],
+)
+def test_accumulation_does_not_change_other_losses(name: str, model: str, settings: dict[str, Any], tiny: Any) -> None:
+    task = find_tasks()[name]
+    rows, _ = task.read_rows(task.sample_rows(task.settings(**settings)), task.settings(**settings), "rows")
+    whole, parts, plain = (
+        list(Setup(tiny(model), rows, of=task, task=of_task, **batching).train(steps=2))
+        for of_task, batching in (
+            (settings, {"examples_per_batch": 12}),
+            (settings, {"examples_per_batch": 1, "accumulate": 12}),
+            ({k: v for k, v in settings.items() if k not in {**LOSS, "class_weights": 0}}, {"examples_per_batch": 12}),
+        )
+    )
+    assert [r.n_targets for r in parts] == pytest.approx([r.n_targets for r in whole])
+    assert [r.loss for r in parts] == pytest.approx([r.loss for r in whole], rel=2e-5)
+    assert [r.grad_norm for r in parts] == pytest.approx([r.grad_norm for r in whole], rel=2e-4)
+    assert plain[0].grad_norm != pytest.approx(whole[0].grad_norm, rel=1e-2)
 
 
 def test_losses_equal_those_of_transformers_trainer(tiny_bert: str, rows: list[dict[str, Any]], tmp_path: Path) -> None:
