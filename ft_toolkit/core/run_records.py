@@ -130,6 +130,13 @@ class ReloadCheck(Record):
     seconds: float | None = None
 
 
+class BaselineFacts(Record):
+    """The number of training rows that a baseline was fitted to, and the time for fit and predictions."""
+
+    training_rows: int
+    seconds: float
+
+
 class EvaluationCost(Record):
     """Time and memory of an evaluation."""
 
@@ -195,6 +202,7 @@ class RunResults(ScoredResults):
     kind: Literal["run"] = "run"
     method: str
     training: TrainingFacts
+    baselines: dict[str, BaselineFacts] = Field(default_factory=dict, description="By name")
     reference: Reference | None = None
     reload_proof: ReloadCheck | None = None
 

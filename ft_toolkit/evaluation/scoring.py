@@ -59,18 +59,6 @@ def _predict_all(predictor: Predictor, prepared: Prepared, rows: Rows) -> Decode
     return list(chain.from_iterable(predict_in_chunks(predictor, rows, prepared.recipe.data.max_length)))
 
 
-def predict_baselines(prepared: Prepared, split: SplitName) -> dict[str, Decoded]:
-    """Return the predictions of each baseline of the recipe for a split, after it was fitted to the training rows."""
-    task, splits = prepared.task, prepared.data.splits
-    seed = prepared.recipe.training.seed
-    predictions = {
-        name: task.baselines[name].predict(splits["train"], splits[split], prepared.schema, seed)
-        for name in prepared.baselines
-    }
-    # A baseline without predictions cannot be compared with this kind of checkpoint.
-    return {name: predicted for name, predicted in predictions.items() if predicted}
-
-
 def scoring_setup(prepared: Prepared) -> ScoringSetup:
     """Return how the predictions of a run are scored."""
     recipe = prepared.recipe

@@ -23,6 +23,7 @@ from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
 from ft_toolkit.models.config_files import quantization, token_types
 from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
+from ft_toolkit.models.vocabulary import resize_embeddings
 from ft_toolkit.models.weights import PAIR, POOLER, load_weights
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
@@ -236,6 +237,17 @@ def load_model(
     if task.configure is not None:
         task.configure(model, schema)
     return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
+
+
+def load_encoder(folder: Path, tokenizer: Any) -> Any:
+    """Return the body of a checkpoint without a head, in float32 on the CPU; of an encoder-decoder, its encoder.
+
+    Tokens without an embedding get a new one. Raises ModelError.
+    """
+    config = _config(folder)
+    model, _ = load_weights(folder, "AutoModel", config)
+    resize_embeddings(model, tokenizer)
+    return model.get_encoder() if config.is_encoder_decoder else model
 
 
 def _model_from_scratch(auto_class: str, config: Any) -> Any:

@@ -10,7 +10,7 @@ from ft_toolkit.core.errors import Mistake, did_you_mean, one_of
 from ft_toolkit.recipe.document import Document
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Method
 from ft_toolkit.recipe.sections import ModelSection
-from ft_toolkit.tasks.base import Task, TaskSettings
+from ft_toolkit.tasks.base import EmbeddingBaseline, Task, TaskSettings
 
 # Model classes whose last linear layer returns the logits, so that a linear probe can replace it (training.head_start).
 PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
@@ -108,14 +108,18 @@ def check_layer_rates(document: Document, method: Method | None) -> Iterator[Mis
                 yield document.mistake(("training", key), problem)
 
 
-def check_baselines(document: Document, task: Task) -> Iterator[Mistake]:
-    """Check that the task has the baselines that the recipe names."""
+def check_baselines(document: Document, task: Task, model: ModelSection | None) -> Iterator[Mistake]:
+    """Check that the task has the baselines that the recipe names, and the checkpoint that they need."""
     names: Any = document.value("evaluation", "baselines")
     for number, name in enumerate(names if isinstance(names, list) else ()):
-        if isinstance(name, str) and name not in task.baselines:
+        path = ("evaluation", "baselines", str(number))
+        baseline = task.baselines.get(name) if isinstance(name, str) else None
+        if isinstance(name, str) and baseline is None:
             problem = f"{task.name} has no baseline '{name}'; allowed: {one_of(task.baselines)}."
-            path = ("evaluation", "baselines", str(number))
             yield document.mistake(path, problem + did_you_mean(name, task.baselines))
+        elif isinstance(baseline, EmbeddingBaseline) and model is not None and model.config is not None:
+            problem = f"{name} requires a pretrained model, and model.config creates a new one; remove {name}"
+            yield document.mistake(path, problem)
 
 
 def check_columns(document: Document, task: Task) -> Iterator[Mistake]:

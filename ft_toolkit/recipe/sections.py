@@ -206,7 +206,7 @@ class EvaluationSection(Section):
     early_stopping_patience: PositiveInt | None = None
     # Bootstrap resamples for the 95% intervals. With 1000, their ends vary by about a tenth of the standard error.
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
-    # Baselines to score on the same rows, from the task's list (tfidf requires scikit-learn). Default: the task's first.
+    # Baselines to score on the same rows, from the task's list; an empty list computes none. Default: all of the list.
     baselines: list[str] | None = None
     # Columns of the files whose values split the scores, such as a source or a year. The model does not see them.
     slices: list[Name] = Field(default_factory=list)

@@ -12,6 +12,7 @@ from accelerate import Accelerator
 from ft_toolkit.core import environment
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_records import (
+    BaselineFacts,
     DataFacts,
     DataSource,
     Machine,
@@ -59,6 +60,7 @@ def run_results(
     prepared: Prepared,
     scores: Mapping[SplitName, dict[str, Any]],
     training: Mapping[str, Any],
+    baselines: Mapping[str, BaselineFacts],
     reload_check: ReloadCheck,
     command: str,
 ) -> RunResults:
@@ -84,6 +86,7 @@ def run_results(
         data=data_facts(prepared.data, card, prepared.facts),
         training=TrainingFacts.model_validate(training),
         scores={split: SplitScores.model_validate(record) for split, record in scores.items()},
+        baselines=dict(baselines),
         reference=_reference(prepared, scores),
         reload_proof=reload_check,
     )

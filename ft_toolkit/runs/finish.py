@@ -9,14 +9,14 @@ from typing import Any
 
 from ft_toolkit.core import environment, fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
-from ft_toolkit.core.run_records import ReloadCheck, read_results, write_results
+from ft_toolkit.core.run_records import BaselineFacts, ReloadCheck, read_results, write_results
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.evaluation.baselines import predict_baselines
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.scoring import (
     Decoded,
     ScoredSplit,
-    predict_baselines,
     predict_rows,
     score_split,
     scoring_setup,
@@ -45,10 +45,12 @@ def finish(
     the predictions of each split, `training` the section of that name in results.json. Raises ReloadError.
     """
     folder = context.folder
-    scored, reload_check = _save_and_score(folder, prepared, predictor, decoded)
+    scored, baselines, reload_check = _save_and_score(context, prepared, predictor, decoded)
     training = {**training, "peak_memory_mib": environment.peak_memory_mib()}
     records = {name: split.record for name, split in scored.items()}
-    results = results_file.run_results(context.loaded.name, prepared, records, training, reload_check, context.command)
+    results = results_file.run_results(
+        context.loaded.name, prepared, records, training, baselines, reload_check, context.command
+    )
     results_file.write_predictions(folder / PREDICTIONS, prepared.data, prepared.task, prepared.schema, decoded)
     arrays = {name: (split.predictions, split.references) for name, split in scored.items()}
     write_examples(folder, arrays, {name: prepared.data.clusters(name) for name in scored})
@@ -61,16 +63,20 @@ def finish(
 
 
 def _save_and_score(
-    folder: Path, prepared: Prepared, predictor: Predictor, decoded: dict[SplitName, Decoded]
-) -> tuple[dict[SplitName, ScoredSplit], ReloadCheck]:
-    """Save the model, and compute the scores while a fresh process does the reload check; return both results."""
-    rows = rows_to_check(prepared)
+    context: RunContext, prepared: Prepared, predictor: Predictor, decoded: dict[SplitName, Decoded]
+) -> tuple[dict[SplitName, ScoredSplit], dict[str, BaselineFacts], ReloadCheck]:
+    """Save the model, and compute the scores while a fresh process does the reload check.
+
+    Returns the scores, the facts on the baselines, and the result of the check.
+    """
+    rows, folder = rows_to_check(prepared), context.folder
     with ThreadPoolExecutor(2) as pool:
         importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the model is saved
         # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
         expected = write_model_folder(
             folder / MODEL, prepared, predictor.model, lambda saved: predict_rows(predictor, saved, rows)
         )
+        baselines = predict_baselines(prepared, list(decoded), context.accelerator, context.display)
         importing.result()
         with fresh_process.take() as fresh:
             reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
@@ -80,12 +86,12 @@ def _save_and_score(
                     predictions,
                     splits[name],
                     replace(setup, clusters=prepared.data.clusters(name)),
-                    predict_baselines(prepared, name),
+                    baselines.predictions[name],
                     fitted_here=name == "validation",
                 )
                 for name, predictions in decoded.items()
             }
-            return scored, reload_check.result()
+            return scored, baselines.facts, reload_check.result()
 
 
 def _write_attributions(folder: Path, prepared: Prepared, predictor: Predictor, limit: int) -> None:

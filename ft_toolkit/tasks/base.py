@@ -183,23 +183,33 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Package:
-    """An optional package: the module that is imported, and the name for `pip install`."""
-
-    module: str
-    pip_name: str
-
-
-@dataclass(frozen=True)
 class Baseline:
     """A simple model to compare with.
 
     `predict` maps (training rows, evaluated rows, schema, seed) to one prediction per row, or to an empty list where the
-    comparison has no meaning. `package` is an optional package that it needs.
+    comparison has no meaning. The evaluated rows of all splits are passed together, so a prediction depends on its own row and
+    on the training rows only. `description` is a phrase for the report: "the most frequent label".
     """
 
     predict: Callable[[Rows, Rows, Any, int], list[dict[str, Any]]]
-    package: Package | None = None
+    description: str
+    # Maximum number of characters of the training rows. Of longer data, a random part of the rows is used, and the report
+    # says so. None: all rows.
+    max_characters: int | None = None
+    # schema -> whether a recipe that does not choose its baselines gets this one.
+    is_default: Callable[[Any], bool] = lambda schema: True
+
+
+@dataclass(frozen=True)
+class EmbeddingBaseline:
+    """A simple model of the embeddings of the run's checkpoint before training, one vector of length 1 per row.
+
+    `predict` maps (training rows, their embeddings, the embeddings of the evaluated rows, schema, seed) to one prediction per
+    evaluated row. A model from scratch has no such baseline.
+    """
+
+    predict: Callable[[Rows, np.ndarray, np.ndarray, Any, int], list[dict[str, Any]]]
+    description: str
 
 
 @dataclass(frozen=True)
@@ -388,8 +398,8 @@ class Task:
     metrics: Callable[[Any], dict[str, Metric]]
     # The metric that tells right examples from wrong ones in comparisons; None uses the main metric.
     example_metric: str | None = None
-    # Baselines by name; the first one is the default.
-    baselines: Mapping[str, Baseline]
+    # Baselines by name. Recipes and run folders contain these names.
+    baselines: Mapping[str, Baseline | EmbeddingBaseline]
     # settings -> how to treat predictions as labels with probabilities; None for other predictions.
     classifier: Callable[[Any], Classifier | None] = lambda settings: None
     # settings -> the robustness check (`ftk evaluate --robustness`); None refuses it.

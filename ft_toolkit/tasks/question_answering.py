@@ -447,7 +447,12 @@ TASK = Task(
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    baselines={"overlap": Baseline(overlap_baseline), "no_answer": Baseline(no_answer_baseline)},
+    baselines={
+        "overlap": Baseline(overlap_baseline, "the sentence that shares the most words with the question"),
+        "no_answer": Baseline(
+            no_answer_baseline, "no answer to any question", is_default=lambda schema: bool(schema.has_no_answer)
+        ),
+    },
     robustness=lambda settings: ROBUSTNESS,
     wrong_examples=lambda records, schema: wrong_answers(records),
     pipeline_tag="question-answering",

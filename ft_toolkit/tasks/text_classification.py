@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,9 +20,9 @@ from ft_toolkit.tasks.base import (
     Column,
     Comparability,
     DefinedLabels,
+    EmbeddingBaseline,
     Features,
     LabelSource,
-    Package,
     PipelineCode,
     PipelineRequest,
     Pretrained,
@@ -378,17 +378,27 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
     return {} if schema.problem_type == "regression" else label_tables(predictions, references, schema.labels)
 
 
-def majority_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
+def majority_baseline(train: Rows, rows: Sized, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Predict the most frequent training class, the labels of more than half the training rows, or the mean."""
     targets = baselines.majority(np.array(_targets(train, schema)), schema.problem_type)
     return _predictions(np.repeat(targets[None], len(rows), axis=0), schema)
 
 
 def tfidf_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
-    """Predict by TF-IDF of words and word pairs; falls back to the majority for a single class or texts without words."""
+    """Predict by TF-IDF of words and characters; falls back to the majority for a single class or empty texts."""
     train_texts, texts = ([" ".join(input_texts(row, TASK)) for row in part] for part in (train, rows))
     targets = baselines.tfidf(train_texts, texts, np.array(_targets(train, schema)), schema.problem_type, seed)
     return majority_baseline(train, rows, schema, seed) if targets is None else _predictions(targets, schema)
+
+
+def frozen_embeddings_baseline(
+    train: Rows, train_vectors: np.ndarray, vectors: np.ndarray, schema: Schema, seed: int
+) -> list[dict[str, Any]]:
+    """Predict by a linear model of the checkpoint's embeddings; falls back to the majority for a single class."""
+    targets = baselines.linear_probe(
+        train_vectors, vectors, np.array(_targets(train, schema)), schema.problem_type, seed
+    )
+    return majority_baseline(train, vectors, schema, seed) if targets is None else _predictions(targets, schema)
 
 
 def _predictions(targets: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
@@ -585,8 +595,13 @@ TASK = Task(
     metrics=lambda settings: label_metrics(settings.problem_type),
     details=details,
     baselines={
-        "majority": Baseline(majority_baseline),
-        "tfidf": Baseline(tfidf_baseline, package=Package("sklearn", "scikit-learn")),
+        "majority": Baseline(majority_baseline, "the most frequent answer of the training rows"),
+        "tfidf": Baseline(
+            tfidf_baseline, "a linear model of words and characters", max_characters=baselines.MAX_CHARACTERS
+        ),
+        "frozen_embeddings": EmbeddingBaseline(
+            frozen_embeddings_baseline, "a linear model of the embeddings of the checkpoint before training"
+        ),
     },
     example_metric="accuracy",
     classifier=classifier,

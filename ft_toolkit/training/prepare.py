@@ -31,7 +31,15 @@ from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.vocabulary import check_vocabulary, resize_embeddings
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.sections import Recipe, TrainingSection
-from ft_toolkit.tasks.base import Features, Pretrained, Rows, Task, applicable_metrics
+from ft_toolkit.tasks.base import (
+    Baseline,
+    EmbeddingBaseline,
+    Features,
+    Pretrained,
+    Rows,
+    Task,
+    applicable_metrics,
+)
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
 
@@ -102,9 +110,16 @@ class Prepared:
 
     @property
     def baselines(self) -> list[str]:
-        """The names of the baselines that the score is compared with."""
+        """The names of the baselines that the score is compared with: those of the recipe, or all that have a meaning."""
         names = self.recipe.evaluation.baselines
-        return list(self.task.baselines)[:1] if names is None else names
+        if names is not None:
+            return names
+        return [name for name, baseline in self.task.baselines.items() if self._is_default(baseline)]
+
+    def _is_default(self, baseline: Baseline | EmbeddingBaseline) -> bool:
+        if isinstance(baseline, EmbeddingBaseline):
+            return self.recipe.model.config is None
+        return baseline.is_default(self.schema)
 
     @property
     def input_description(self) -> str:
@@ -193,7 +208,7 @@ def prepare(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTI
     A model from scratch is written to `work_folder`. `selection` is the version of the rules that hold rows out. Raises
     UsageError for rows or a checkpoint that do not fit the recipe.
     """
-    check_packages(loaded.recipe, loaded.task)
+    check_packages(loaded.recipe)
     return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder)
 
 
@@ -250,17 +265,10 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
     )
 
 
-def check_packages(recipe: Recipe, task: Task) -> None:
+def check_packages(recipe: Recipe) -> None:
     """Raise UsageError for a setting whose optional package is not installed."""
     from importlib.util import find_spec
 
-    for name in recipe.evaluation.baselines or ():
-        package = task.baselines[name].package
-        if package is not None and find_spec(package.module) is None:
-            raise UsageError(
-                f"evaluation.baselines: {name} requires {package.pip_name}, which is not installed; "
-                f"pip install {package.pip_name}, or remove {name}"
-            )
     if recipe.evaluation.attributions and find_spec("captum") is None:
         raise UsageError(
             "evaluation.attributions requires captum, which is not installed; pip install 'ft-toolkit[explain]', or set "

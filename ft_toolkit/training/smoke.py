@@ -29,7 +29,7 @@ def prepare_smoke(loaded: LoadedRecipe, *, work_folder: Path, selection: int = S
     Rows on the Hub are replaced by the task's sample rows. A model that is neither a folder nor part of a package is
     replaced by a tiny one with random weights, written to `work_folder`.
     """
-    check_packages(loaded.recipe, loaded.task)
+    check_packages(loaded.recipe)
     return prepare_input(smoke_input(loaded, work_folder, selection), work_folder)
 
 

@@ -200,6 +200,13 @@ class Display:
         if self._bar is not None:
             self._bar.update(self._task, figures="evaluating")
 
+    def count(self, what: str, done: int, total: int) -> None:
+        """Print how many of `total` parts of a task outside the training are done, at most every 15 seconds."""
+        now = time.perf_counter()
+        if done < total and now - self._last_line >= _SECONDS_PER_LINE:
+            self._last_line = now
+            self.say(f"{what}: {done:,} of {total:,}", Verbosity.PROGRESS)
+
     @property
     def _shows_progress(self) -> bool:
         """Return whether this process prints the training progress."""

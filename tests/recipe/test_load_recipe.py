@@ -464,7 +464,7 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
 def test_an_unknown_baseline_lists_the_baselines_of_the_task(mistakes):
     found = mistakes(RECIPE, "evaluation.baselines=[majority, tf_idf]", "task.lables=[a]")
     assert found.pop("task.lables")  # a mistake in one section does not hide the other
-    problem = "text_classification has no baseline 'tf_idf'; allowed: majority, tfidf. Did you mean 'tfidf'?"
+    problem = "text_classification has no baseline 'tf_idf'; allowed: majority, tfidf, frozen_embeddings. Did you mean 'tfidf'?"
     assert found == {"evaluation.baselines.1": ("command line", problem)}
 
 

@@ -116,7 +116,7 @@ TASK = Task(
     answer=lambda prediction, schema: prediction["feeling"],
     to_arrays=to_arrays,
     metrics=lambda settings: {"hits": Metric(hits, is_mean=True)},
-    baselines={"usual_mood": Baseline(usual_mood)},
+    baselines={"usual_mood": Baseline(usual_mood, "the most frequent mood")},
     robustness=lambda settings: Robustness(("phrase",), ("typos", "uppercase")),
     pipeline_tag="text-classification",
 )

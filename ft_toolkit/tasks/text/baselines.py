@@ -1,12 +1,16 @@
-"""Baselines of text classification: the most frequent target, and a linear model of the words."""
+"""Baselines of text classification: the most frequent target, and linear models of counts and of embeddings."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from ft_toolkit.tasks.text.labels import ProblemType
+
+# Maximum number of characters of the training texts for TF-IDF.
+MAX_CHARACTERS = 5_000_000
 
 
 def majority(targets: np.ndarray, problem_type: ProblemType) -> np.ndarray:
@@ -22,21 +26,56 @@ def majority(targets: np.ndarray, problem_type: ProblemType) -> np.ndarray:
 def tfidf(
     train: Sequence[str], texts: Sequence[str], targets: np.ndarray, problem_type: ProblemType, seed: int
 ) -> np.ndarray | None:
-    """Predict the targets of `texts` by TF-IDF of words and word pairs with logistic regression (C = 10), or ridge regression.
+    """Predict the targets of `texts` by a linear model of TF-IDF: words, word pairs, and 2 to 4 characters inside words.
 
-    Returns None when the training texts have a single target or no words.
+    The model is a linear support vector machine (C = 1), or ridge regression. Returns None when the training texts are empty
+    or have a single target.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.multiclass import OneVsRestClassifier
-    from sklearn.pipeline import make_pipeline
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.svm import LinearSVC
 
-    if len(np.unique(targets, axis=0)) == 1 or not any(re.search(r"\w\w", text) for text in train):
+    if _is_constant(targets) or not any(text.strip() for text in train):
+        return None
+    counts = [TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), sublinear_tf=True)]
+    if any(re.search(r"\w\w", text) for text in train):  # scikit-learn's words have two letters or more
+        counts.append(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True))
+    estimator: Any = Ridge(random_state=seed) if problem_type == "regression" else LinearSVC(random_state=seed)
+    return _fit(make_pipeline(make_union(*counts), estimator), train, texts, targets, problem_type)
+
+
+def linear_probe(
+    train: np.ndarray, vectors: np.ndarray, targets: np.ndarray, problem_type: ProblemType, seed: int
+) -> np.ndarray | None:
+    """Predict targets from vectors of length 1, shape (n, width), by logistic regression (C = 10), or ridge regression.
+
+    The penalty of the ridge regression is the one with the lowest leave-one-out error. Returns None when the training rows
+    have a single target.
+    """
+    from sklearn.linear_model import LogisticRegression, RidgeCV
+
+    if _is_constant(targets):
         return None
     estimator: Any = LogisticRegression(C=10.0, max_iter=1000, random_state=seed)
     if problem_type == "regression":
-        estimator = Ridge(random_state=seed)
-    elif problem_type == "multi_label_classification":
+        estimator = RidgeCV(alphas=(0.01, 0.1, 1.0, 10.0))
+    return _fit(estimator, train, vectors, targets, problem_type)
+
+
+def _is_constant(targets: np.ndarray) -> bool:
+    return len(np.unique(targets, axis=0)) == 1
+
+
+def _fit(estimator: Any, train: Any, rows: Any, targets: np.ndarray, problem_type: ProblemType) -> np.ndarray:
+    """Return the predictions for `rows`; with several labels, from one model per label."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.multiclass import OneVsRestClassifier
+
+    if problem_type == "multi_label_classification":
         estimator = OneVsRestClassifier(estimator)
-    model = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), estimator)
-    return np.asarray(model.fit(train, targets).predict(texts))
+    with warnings.catch_warnings():
+        # after 1000 iterations, the accuracy does not change any more
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "Label .* is present in all training examples")
+        return np.asarray(estimator.fit(train, targets).predict(rows))
