@@ -54,6 +54,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "data.test_fraction": (["data.test=null", "data.test_fraction=0.2"], ["data.test_fraction=0.4"]),
     "data.train_fraction": ([], ["data.train_fraction=0.5"]),
+    "data.fold": (["data.fold=1/4"], ["data.fold=2/4"]),
     "data.group": (["data.validation=null", "data.validation_fraction=0.2"], ["data.group=label"]),
     "data.columns": ([], ["data.columns.text=id"]),
     "data.label_separator": (["task.problem_type=multi_label_classification"], ["data.label_separator=e"]),

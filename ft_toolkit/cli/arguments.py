@@ -12,6 +12,7 @@ from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.core.yaml12 import YamlError, parse_value
 from ft_toolkit.recipe.reading import Reading
+from ft_toolkit.runs.executors import Execution
 
 SplitChoice = Literal["test", "validation"]
 
@@ -69,6 +70,28 @@ BaseOption = Annotated[
     typer.Option("--base", metavar="FOLDER", help="The base model of an adapter, if it was moved after the training."),
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Also write the results to this file as JSON.")]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Where the runs are computed: local, submitit (Slurm) or ray.",
+    ),
+]
+Parallel = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Runs at a time. Default: 1 on this machine; no limit on a cluster, which has its own queue."
+    ),
+]
+ExecutorOptions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--executor-option",
+        metavar="KEY=VALUE",
+        help="A parameter of the executor, such as slurm_partition=gpu, timeout_min=600 or num_gpus=1; repeatable.",
+    ),
+]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more, such as the speed-ups in use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and results.")]
 
@@ -111,6 +134,22 @@ def parse_reading(pairs: list[str] | None) -> Reading | None:
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(f"--reading {first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
+
+
+def parse_execution(executor: str, parallel: int | None, pairs: list[str] | None) -> Execution:
+    """Return where the runs are computed, as --executor, --parallel and --executor-option say. Raises UsageError."""
+    options = {}
+    for pair in pairs or []:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--executor-option {pair}: must be KEY=VALUE, such as slurm_partition=gpu")
+        try:
+            options[key] = parse_value(text)
+        except YamlError as error:
+            raise UsageError(f"--executor-option {pair}: not a YAML value: {error.problem}") from None
+    execution = Execution(executor, parallel, options)
+    execution.check()
+    return execution
 
 
 def check_output_folders(*files: Path | None) -> None:

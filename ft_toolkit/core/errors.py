@@ -10,6 +10,7 @@
     │   └── AccessError              there is no token for the Hub, or it lacks the permission
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
     ├── LostProcessError          1  another process of a distributed run ended or cannot be reached
+    ├── ChildRunError         1 or 2  a run of a command that starts several runs failed; the other runs are kept
     ├── ReloadError               1  the saved model does not reproduce the predictions of the run
     ├── GateError                 3  a finished run does not meet a condition of 'ftk gate'
     ├── HubError                  1  the Hub cannot be reached or refused the upload; local files are complete
@@ -82,6 +83,14 @@ class NotFiniteError(FtkError):
 
 class LostProcessError(FtkError):
     """Another process of a distributed run ended or cannot be reached. The message of that process says why."""
+
+
+class ChildRunError(FtkError):
+    """A run of a command that starts several runs failed. The message names its folder and the command that resumes."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class ReloadError(FtkError):

@@ -25,6 +25,10 @@ SKIPPED_ROWS = "skipped_rows.jsonl"
 # A checkpoint to resume from, and the weights with the best validation score.
 CHECKPOINTS = "checkpoints"
 LAST_CHECKPOINT, BEST_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/best"
+# In the folder of a cross-validation.
+FOLDS, FOLDS_PAGE = "folds.json", "folds.html"
+# In the folder of a command that starts several runs: the output of those that had a process of their own.
+LOGS = "logs"
 # In a checkpoint.
 STATE = "state.json"
 # In the folder of a learning curve.
@@ -47,8 +51,9 @@ def check_folder(output: Path | None, *, resume: bool) -> None:
         return
     if resume and not output.is_dir():
         raise UsageError(f"{output}: run folder not found; nothing to resume")
-    if resume and (output / RESULTS).is_file():
-        raise UsageError(f"{output}: the run is already finished; see {output / REPORT}")
+    for results, page in ((RESULTS, REPORT), (FOLDS, FOLDS_PAGE)):
+        if resume and (output / results).is_file():
+            raise UsageError(f"{output}: the run is already finished; see {output / page}")
     if not resume and output.exists() and not (output.is_dir() and _has_only_input_rows(output)):
         raise UsageError(f"{output} exists and is not empty. Choose another --output, or resume the run with --resume")
 

@@ -241,18 +241,16 @@ class BestSeed(Record):
 
 
 class SeedSpread(Record):
-    """A metric over all seeds; `n` counts the seeds where it is defined."""
+    """A metric over the runs of several seeds or folds; `n` counts the runs where it is defined."""
 
     mean: float | None
-    mean_low: float | None = Field(
-        default=None, description="Lower end of the 95% interval of the mean over all possible seeds"
-    )
+    mean_low: float | None = Field(default=None, description="Lower end of the 95% interval of the mean (Student's t)")
     mean_high: float | None = Field(default=None, description="Upper end of this interval")
     sd: float | None
     min: float | None
     max: float | None
     n: int
-    values: dict[str, MetricScore] = Field(default_factory=dict, description="By seed")
+    values: dict[str, MetricScore] = Field(default_factory=dict, description="By seed, or by number of the fold")
 
 
 class SeedScores(Record):

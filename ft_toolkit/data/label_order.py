@@ -1,6 +1,6 @@
 """The labels of a run: the source of their order, the form of their cells, and the rows that define their names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.cards import Card, SplitName
@@ -65,14 +65,15 @@ def read_labelled(rows: Rows, task: Task, settings: TaskSettings | None, source:
 
 def rows_with_labels(
     splits: Mapping[SplitName, Rows],
-    held_out: Sequence[SplitName],
+    held_out: Mapping[SplitName, str],
     task: Task,
     settings: TaskSettings | None,
     notes: list[str],
 ) -> Rows | None:
     """Return the rows that define the labels: the training rows, and the held-out rows with other labels.
 
-    Appends a note on labels that no training row has. None if the training rows have all labels.
+    `held_out` has the setting that held out each split of these rows. Appends a note on labels that no training row has. None
+    if the training rows have all labels.
     """
     if settings is None:
         return None
@@ -86,7 +87,7 @@ def rows_with_labels(
         return None
     names = sorted({name for row in others for name in labels(row)} - known)
     notes.append(
-        f"all rows with the labels {one_of(names)} were held out ({' and '.join(f'data.{s}_fraction' for s in held_out)}), so "
+        f"all rows with the labels {one_of(names)} were held out ({' and '.join(held_out.values())}), so "
         "the model cannot learn them; add rows with these labels, or set data.validation=FILE"
     )
     return [*splits["train"], *others]

@@ -8,6 +8,7 @@ from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.columns import FileColumns, TrainedColumns, column_names
+from ft_toolkit.data.folds import Fold, divide_rows, read_fold
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups
 from ft_toolkit.data.label_order import check_answers, defined_labels, rows_with_labels
 from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, notes_of_splits, read_table
@@ -94,7 +95,10 @@ def load_data(
         raise no_labels(source.splits.get("train", RawSplit("train", [], "train")), task, "to train on")
     origin = {str(name): raw.origin for name, raw in source.splits.items()}
     selector = Selector(task, settings, groups.get("train"), kept, selection)
-    held_out = _hold_out_splits(section, splits, groups, origin, selector, notes)
+    if section.fold is None:
+        held_out = _hold_out_splits(section, splits, groups, origin, selector, notes)
+    else:
+        held_out = _hold_out_fold(section, read_fold(section.fold), splits, groups, origin, selector, notes)
     ordered = {name: splits[name] for name in SPLITS if name in splits}
     label_rows = rows_with_labels(splits, held_out, task, settings, notes)
     return LoadedData(ordered, origin, source.commit, card, notes, kept, groups, label_rows, skipped, labels)
@@ -112,8 +116,8 @@ def _hold_out_splits(
     origin: dict[str, str],
     selector: Selector,
     notes: list[str],
-) -> list[HeldOut]:
-    """Move the held-out rows from `train` to splits of their own, and return the names of these. Raises DataError."""
+) -> dict[SplitName, str]:
+    """Move the held-out rows from `train` to splits of their own; return the setting for each split. Raises DataError."""
     if "validation" not in splits and section.validation_fraction is None:
         raise _no_validation_rows()
     fractions: dict[HeldOut, float | None] = {"validation": section.validation_fraction, "test": section.test_fraction}
@@ -125,7 +129,35 @@ def _hold_out_splits(
         origin[split] = f"held out of {origin['train']}"
         if "train" in groups:
             groups[split] = groups["train"]
-    return list(wanted)
+    return {split: f"data.{split}_fraction" for split in wanted}
+
+
+def _hold_out_fold(
+    section: DataSection,
+    fold: Fold,
+    splits: dict[SplitName, Rows],
+    groups: dict[SplitName, Groups],
+    origin: dict[str, str],
+    selector: Selector,
+    notes: list[str],
+) -> dict[SplitName, str]:
+    """Make the rows of a fold the test rows, and hold the validation rows out of the other rows; see `_hold_out_splits`.
+
+    The rows that data.test_fraction holds out in a run without folds are in no fold. Raises DataError.
+    """
+    rows, without_folds = splits["train"], dict(splits)
+    _hold_out_splits(section, without_folds, dict(groups), dict(origin), selector, [])
+    unused = {id(row) for row in without_folds["test"]} if section.test_fraction is not None else set()
+    candidates = [row for row in rows if id(row) not in unused]
+    splits["train"], splits["test"] = divide_rows(candidates, fold, selector)
+    origin["test"] = f"fold {fold.number} of {fold.of} of {origin['train']}"
+    groups.pop("test", None)
+    if "train" in groups:
+        groups["test"] = groups["train"]
+    notes.append(f"test: {len(splits['test'])} of {len(candidates)} training rows, fold {fold.number} of {fold.of}")
+    without_test = section.model_copy(update={"test_fraction": None})
+    held_out = _hold_out_splits(without_test, splits, groups, origin, selector, notes)
+    return {**held_out, "test": "data.fold"}
 
 
 def load_split(

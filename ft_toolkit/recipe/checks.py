@@ -24,6 +24,7 @@ _ROW_SETTINGS = {
     "test",
     "validation_fraction",
     "test_fraction",
+    "fold",
     "train_fraction",
     "group",
     "on_bad_rows",

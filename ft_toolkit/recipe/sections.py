@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, Field
@@ -70,6 +71,13 @@ class ModelSection(Section):
         return None
 
 
+def _fold(text: str) -> str:
+    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if match is None or not int(match[2]) >= 2 or int(match[1]) > int(match[2]):
+        raise ValueError(f"found {text!r}; a fold is NUMBER/FOLDS with at least two folds, such as 2/5")
+    return text
+
+
 class DataSection(Section):
     """The training, validation and test rows: a data card, local files, both, or a data set on the Hub."""
 
@@ -94,6 +102,10 @@ class DataSection(Section):
     # Train on this share of the rows, selected by a hash of each row: a larger share contains every smaller one. Default: all.
     # Labels are still collected from all rows, and validation rows are held out first.
     train_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    # One fold of a cross-validation, such as 2/5: the rows of fold 2 of 5 are the test rows, and the others are for training.
+    # Folds are selected by a hash of each row or group, and stratified where rows have one label. `ftk folds` sets it.
+    # Default: no folds. Test rows of the recipe are not used.
+    fold: Annotated[str, AfterValidator(_fold)] | None = None
     # Column that tells which rows belong together, such as a document or customer; id: rows are independent. Held-out rows are
     # whole groups, train_fraction adds whole groups, and intervals resample groups. Default: for question answering the
     # article title, else the context; the document where a CoNLL file marks documents; no groups for other tasks.

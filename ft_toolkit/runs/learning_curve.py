@@ -58,7 +58,7 @@ def _run_learning_curve(distributed: PartialState, request: CurveRequest, option
         display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
         display.warn("note: the runs of a learning curve are not pushed to the Hub")
     children = [_child(request, curve_run, folder / curve_run.folder) for curve_run in planned]
-    run_all(children, options, noun="runs", resume_with=resume_command(command, folder))
+    run_all(children, options, folder, noun="runs", resume_with=resume_command(command, folder))
     if not distributed.is_main_process:
         return {}
     summary = {"name": name, "command": command, **summarize(request, prepared[0], planned, folder)}

@@ -1,4 +1,8 @@
-"""Start several runs with one command, each in a folder of its own, and resume them after an interruption."""
+"""Start several runs with one command, each in a folder of its own, and resume them after an interruption.
+
+By default the runs are computed in this process, one after the other. With another executor, or several at a time, each run
+is a job (see `runs/executors/`).
+"""
 
 import gc
 import shutil
@@ -7,18 +11,25 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import PartialState
+from rich.console import Console
 
 from ft_toolkit.core import files
-from ft_toolkit.core.errors import Interrupted, ResumeError, UsageError, one_of
-from ft_toolkit.core.run_folder import CHECKPOINTS, LAST_CHECKPOINT, RECIPE, REPORT, RESULTS
+from ft_toolkit.core.errors import ChildRunError, FtkError, Interrupted, ResumeError, UsageError, one_of
+from ft_toolkit.core.quiet import quiet_libraries
+from ft_toolkit.core.run_folder import CHECKPOINTS, LAST_CHECKPOINT, LOGS, RECIPE, REPORT, RESULTS
 from ft_toolkit.core.run_records import read_environment, read_recipe, read_run_results
-from ft_toolkit.recipe.load_recipe import LoadedRecipe
+from ft_toolkit.core.verbosity import Verbosity
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_values
 from ft_toolkit.report import write_report
+from ft_toolkit.runs.executors.base import Job
+from ft_toolkit.runs.executors.run_jobs import run_jobs
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
+from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.smoke import TINY_MODEL_FOLDER
@@ -47,14 +58,18 @@ class Action(Enum):
     START = "starting"
 
 
-def run_all(children: Sequence[ChildRun], options: RunOptions, *, noun: str, resume_with: str) -> None:
-    """Run all children that are not finished, in order.
+def run_all(children: Sequence[ChildRun], options: RunOptions, folder: Path, *, noun: str, resume_with: str) -> None:
+    """Run all children that are not finished. `folder` is the folder of the command, which gets the logs of its jobs.
 
     `noun` names the runs in the plural, and `resume_with` is the command that resumes all of them, for the message after an
-    interruption. Raises ResumeError and UsageError for a folder that belongs to other runs, and the errors of `run`.
+    interruption. Raises ResumeError and UsageError for a folder that belongs to other runs, ChildRunError with the folder of a
+    failed run, the UsageErrors of `run`, and Interrupted.
     """
     distributed = PartialState()
     display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+    if options.execution.is_separate and distributed.num_processes > 1:
+        raise UsageError("--executor and --parallel exclude several processes per run; remove one")
+    jobs: list[Job] = []
     for number, child in enumerate(children, 1):
         title = f"{child.title} ({number} of {len(children)})"
         choose = partial(choose_action, child, distributed.num_processes, smoke=options.smoke)
@@ -63,17 +78,59 @@ def run_all(children: Sequence[ChildRun], options: RunOptions, *, noun: str, res
         if action is Action.SKIP:
             continue
         child_options = replace(options, output=child.folder, resume=action is Action.RESUME, command=child.command)
-        try:
-            run(child.loaded, child_options)
-        except Interrupted as interrupted:
-            reason = str(interrupted).partition(";")[0]
-            raise Interrupted(
-                interrupted.exit_code - 128,
-                f"{reason} of {title}; a checkpoint is saved, and the finished {noun} are kept. Resume with:\n  {resume_with}",
-            ) from None
-        gc.collect()  # free the model and the optimizer before the next run
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        if options.execution.is_separate:
+            jobs.append(_job(child, child_options, folder))
+        else:
+            _run_here(child, child_options, title, noun, resume_with)
+    if jobs:
+        run_jobs(jobs, options.execution, folder / LOGS, display.say, resume_with)
+
+
+def _run_here(child: ChildRun, options: RunOptions, title: str, noun: str, resume_with: str) -> None:
+    """Run a child in this process."""
+    try:
+        run(child.loaded, options)
+    except Interrupted as interrupted:
+        reason = str(interrupted).partition(";")[0]
+        raise Interrupted(
+            interrupted.exit_code - 128,
+            f"{reason} of {title}; a checkpoint is saved, and the finished {noun} are kept. Resume with:\n  {resume_with}",
+        ) from None
+    except UsageError:
+        raise
+    except FtkError as error:
+        raise ChildRunError(
+            f"{title} failed in {child.folder}: {error}\nThe finished {noun} are kept. Resume with:\n  {resume_with}",
+            error.exit_code,
+        ) from error
+    gc.collect()  # free the model and the optimizer before the next run
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _job(child: ChildRun, options: RunOptions, folder: Path) -> Job:
+    """Return the job that calls `run_child` for a child."""
+    arguments = {
+        "name": child.loaded.name,
+        "recipe": child.loaded.recipe.as_dict(),
+        "folder": str(child.folder),
+        "resume": options.resume,
+        "smoke": options.smoke,
+        "command": child.command,
+        "verbosity": int(options.verbosity),
+    }
+    log = folder / LOGS / f"{'_'.join(child.folder.relative_to(folder).parts)}.log"
+    return Job(child.title, child.folder, f"{__name__}:{run_child.__name__}", arguments, log)
+
+
+def run_child(
+    name: str, recipe: dict[str, Any], folder: str, *, resume: bool, smoke: bool, command: str, verbosity: int
+) -> None:
+    """Run a recipe in the process of a job. `recipe` has the values of a complete recipe by section and key."""
+    loaded = replace(load_values(name, recipe, find_tasks(), f"the recipe of {name}"), name=name)
+    options = RunOptions(Path(folder), resume, smoke, command, Console(), Verbosity(verbosity))
+    with quiet_libraries(), processes.joined():
+        run(loaded, options)
 
 
 def choose_action(child: ChildRun, world_size: int, *, smoke: bool) -> Action:

@@ -1,11 +1,12 @@
 """How a recipe is run: the run folder, resuming, and the output on the console."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
 
 from ft_toolkit.core.verbosity import Verbosity
+from ft_toolkit.runs.executors import Execution
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class RunOptions:
     resume      resume the interrupted run in `output`
     smoke       run a few steps on a few rows, without the network
     command     the command line that started the run, for the run folder and the message on how to resume
+    execution   where the runs of a command with several runs are computed
     """
 
     output: Path | None
@@ -24,3 +26,4 @@ class RunOptions:
     command: str
     console: Console
     verbosity: Verbosity = Verbosity.NORMAL
+    execution: Execution = field(default_factory=Execution)

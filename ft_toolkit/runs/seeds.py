@@ -33,6 +33,7 @@ from ft_toolkit.metrics.student_t import t_quantile
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.console import print_results
 from ft_toolkit.report.seeds import write_seeds_report
+from ft_toolkit.runs.executors import Execution
 from ft_toolkit.runs.multi_run import ChildRun, run_all
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
@@ -50,8 +51,9 @@ def run_recipe(
     command: str,
     console: Console,
     verbosity: Verbosity = Verbosity.NORMAL,
+    execution: Execution | None = None,
 ) -> dict[str, Any]:
-    """Train, evaluate and document a recipe, once for each of its seeds.
+    """Train, evaluate and document a recipe, once for each of its seeds. `execution` says where the seeds are computed.
 
     Returns the content of results.json and the run folder as `folder`; processes other than the main process return an empty
     dict. Raises UsageError before anything is trained, NotFiniteError, ReloadError, HubError once the run folder is complete,
@@ -62,7 +64,7 @@ def run_recipe(
             loaded, output=None, resume=False, smoke=False, command="ftk run demo", console=rich.console.Console()
         )
     """
-    options = RunOptions(output, resume, smoke, command, console, verbosity)
+    options = RunOptions(output, resume, smoke, command, console, verbosity, execution or Execution())
     with processes.joined() as distributed:
         return _run_recipe(distributed, loaded, options)
 
@@ -91,7 +93,7 @@ def _run_seeds(distributed: PartialState, loaded: LoadedRecipe, options: RunOpti
         seed_folder = folder / f"seed_{seed}"
         seed_command = _command_for_seed(command, seed, seed_folder)
         children.append(ChildRun(f"seed {seed}", _with_seed(loaded, seed), seed_folder, seed_command))
-    run_all(children, options, noun="seeds", resume_with=resume_command(command, folder))
+    run_all(children, options, folder, noun="seeds", resume_with=resume_command(command, folder))
     if not distributed.is_main_process:
         return {}
     write_results(folder, summarize(loaded, folder, command))

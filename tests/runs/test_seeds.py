@@ -18,7 +18,7 @@ from scipy import stats
 
 from ft_toolkit.api import load
 from ft_toolkit.cli.recipe_names import find_recipe
-from ft_toolkit.core.errors import RecipeError, UsageError
+from ft_toolkit.core.errors import ChildRunError, RecipeError, UsageError
 from ft_toolkit.core.run_records import read_run_results
 from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
@@ -254,6 +254,39 @@ def test_an_interrupted_run_resumes_in_the_interrupted_seed(
     assert contents(unfinished / "seed_2") == contents(both / "seed_2")
     assert read(unfinished)["scores"] == read(both)["scores"]
     assert (unfinished / "seed_1" / "report.html").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "options", ["--parallel 2", "--executor submitit --executor-option cluster=local", "--executor ray"]
+)
+def test_an_executor_computes_only_the_unfinished_seeds_with_the_same_weights(
+    both: Path, unfinished: Path, recipe: Path, here: Any, options: str
+) -> None:
+    if "ray" in options:
+        pytest.importorskip("ray")
+    words = ["run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume", *options.split()]
+    done = here(*words)
+    assert "seed 1 (1 of 2): already finished" in done.stdout and "seed 2: finished" in done.stdout
+    assert contents(unfinished / "seed_2") == contents(both / "seed_2")
+    assert read(unfinished)["scores"] == read(both)["scores"]
+    assert (unfinished / "logs" / "seed_2.log").stat().st_size > 0
+
+
+def test_a_failed_seed_is_named_with_its_folder_and_the_command_to_resume(recipe: Path, tmp_path: Path) -> None:
+    diverging = loaded(recipe, "training.seeds=[1, 2]", "training.learning_rate=1e38", "training.max_steps=9")
+    with pytest.raises(ChildRunError) as caught:
+        run_recipe(diverging, output=tmp_path / "r", resume=False, smoke=False, command="ftk run x", console=QUIET)
+    message = str(caught.value)
+    assert message.startswith(f"seed 1 (1 of 2) failed in {tmp_path}/r/seed_1: ") and "loss" in message
+    assert message.endswith(f"Resume with:\n  ftk run x --output {tmp_path}/r --resume")
+
+
+def test_an_executor_requires_several_runs(recipe: Path, here: Any) -> None:
+    done = here("run", recipe, "--parallel", 2, check=False)
+    assert done.returncode == 2 and "require several runs: set training.seeds=[1,2,3]" in done.stderr
+    done = here("run", recipe, "training.seeds=[1, 2]", "--executor", "slrum", check=False)
+    assert done.returncode == 2 and "allowed: local, ray, submitit" in done.stderr
 
 
 def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(

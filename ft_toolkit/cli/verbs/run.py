@@ -8,20 +8,26 @@ import typer
 from rich.console import Console
 
 from ft_toolkit.cli.arguments import (
+    ExecutorOption,
+    ExecutorOptions,
     Overrides,
+    Parallel,
     Processes,
     Quiet,
     RecipeArgument,
     Resume,
     RunFolderOption,
     Verbose,
+    parse_execution,
     verbosity_of,
 )
 from ft_toolkit.cli.launching import announce_recipe, check_recipe_launcher, start_processes
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.cli.verb import Verb
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.fresh_process import start_early
+from ft_toolkit.runs.executors import LOCAL
 from ft_toolkit.training.distributed.launch import current_command, is_launched
 
 
@@ -39,6 +45,9 @@ def run(
     ] = False,
     resume: Resume = False,
     processes: Processes = None,
+    executor: ExecutorOption = LOCAL,
+    parallel: Parallel = None,
+    executor_option: ExecutorOptions = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -51,6 +60,7 @@ def run(
       ftk run demo
       ftk run sst2_lora training.learning_rate=1e-4 --output runs/sst2
       ftk run my_task.yaml --dry-run
+      ftk run my_task.yaml training.seeds=[1,2,3] --parallel 3
       ftk run my_task.yaml --output runs/my_task --resume
     """
     from ft_toolkit.core.run_folder import check_folder
@@ -60,6 +70,9 @@ def run(
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
     loaded = load_recipe(find_recipe(recipe), overrides or [], find_tasks())
+    execution = parse_execution(executor, parallel, executor_option)
+    if execution.is_separate and loaded.recipe.training.seeds is None:
+        raise UsageError("--executor and --parallel require several runs: set training.seeds=[1,2,3], or remove them")
     # a launched process checks the rows together with the others, which would otherwise wait for it
     if not is_launched(os.environ) and (not smoke or loaded.recipe.data.has_local_files):
         check_sources(loaded.recipe.data, loaded.task)
@@ -69,7 +82,8 @@ def run(
     announce_recipe(loaded, verbosity)
     if not dry_run:
         start_processes(processes)
-        start_early()
+        if not execution.is_separate:
+            start_early()
     load_libraries(verbosity)
     if dry_run:
         from ft_toolkit.runs.dry_run import dry_run as print_plan
@@ -84,7 +98,14 @@ def run(
 
     command = current_command(sys.argv[1:], os.environ)
     run_recipe(
-        loaded, output=output, resume=resume, smoke=smoke, command=command, console=Console(), verbosity=verbosity
+        loaded,
+        output=output,
+        resume=resume,
+        smoke=smoke,
+        command=command,
+        console=Console(),
+        verbosity=verbosity,
+        execution=execution,
     )
 
 

@@ -9,11 +9,15 @@ import typer
 from rich.console import Console
 
 from ft_toolkit.cli.arguments import (
+    ExecutorOption,
+    ExecutorOptions,
     Overrides,
+    Parallel,
     Quiet,
     RecipeArgument,
     SplitChoice,
     Verbose,
+    parse_execution,
     verbosity_of,
 )
 from ft_toolkit.cli.launching import announce_recipe
@@ -21,6 +25,7 @@ from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.runs.executors import LOCAL
 
 
 def scale(
@@ -50,6 +55,9 @@ def scale(
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the interrupted learning curve in the folder of --output.")
     ] = False,
+    executor: ExecutorOption = LOCAL,
+    parallel: Parallel = None,
+    executor_option: ExecutorOptions = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -66,6 +74,7 @@ def scale(
     from ft_toolkit.data.load_data import check_sources
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
+    execution = parse_execution(executor, parallel, executor_option)
     path = find_recipe(recipe)
     share_values, model_names, seed_values = _parse_shares(shares), _parse_models(models), _parse_seeds(seeds)
     from ft_toolkit.runs.learning_curve_plan import CurveRequest, load_models
@@ -82,7 +91,7 @@ def scale(
     from ft_toolkit.runs.options import RunOptions
 
     command = shlex.join(["ftk", *sys.argv[1:]])
-    run_learning_curve(request, RunOptions(output, resume, False, command, Console(), verbosity))
+    run_learning_curve(request, RunOptions(output, resume, False, command, Console(), verbosity, execution))
 
 
 def _parse_shares(text: str | None) -> list[float] | None:

@@ -1,0 +1,65 @@
+"""Divide the training rows into the folds of a cross-validation (`data.fold`), the same on every machine."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.selection import Selector
+from ft_toolkit.tasks.base import Rows
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One fold of several: `number` counts from 1."""
+
+    number: int
+    of: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+
+def read_fold(text: str) -> Fold:
+    """Return the fold that `data.fold` names, such as 2/5."""
+    number, _, of = text.partition("/")
+    return Fold(int(number), int(of))
+
+
+def divide_rows(rows: Rows, fold: Fold, selector: Selector) -> tuple[Rows, Rows]:
+    """Return the rows outside a fold and the rows of the fold, in their order. Raises DataError for too few rows or groups."""
+    numbers = fold_numbers(rows, fold.of, selector)
+    outside = [row for row, number in zip(rows, numbers, strict=True) if number != fold.number]
+    inside = [row for row, number in zip(rows, numbers, strict=True) if number == fold.number]
+    return outside, inside
+
+
+def fold_numbers(rows: Rows, n_folds: int, selector: Selector) -> list[int]:
+    """Return the number of each row's fold, from 1. Every row is in exactly one fold.
+
+    Rows of a group, and rows with equal inputs, are in the same fold. From the largest group to the smallest, and in the order
+    of a hash of their content, each gets the fold that has the fewest rows with its labels, relative to all rows with these
+    labels; with equal shares, the smallest fold. This choice adds the least to the sum of the squared shares over folds and
+    labels. For a classifier with one label per row, the folds therefore have the same number of rows of each label, up to one,
+    if there are no groups. Raises DataError if there are fewer groups, or different rows, than folds.
+    """
+    units, strata = selector.units(rows, joins_equal_inputs=True), selector.strata(rows)
+    if len(units) < n_folds:
+        noun = "different rows" if selector.groups is None else f"groups by '{selector.groups.column}'"
+        raise DataError(f"{len(units)} {noun} are too few for {n_folds} folds; use at most {len(units)} folds")
+    total = Counter(strata)
+    by_label = [Counter[str]() for _ in range(n_folds)]
+    sizes = [0] * n_folds
+    numbers = [0] * len(rows)
+    for unit in sorted(units, key=lambda unit: (-len(unit.rows), unit.order, unit.rows[0])):
+        labels = Counter(strata[i] for i in unit.rows)
+        added = [sum(n * counts[name] / total[name] ** 2 for name, n in labels.items()) for counts in by_label]
+        fold = min(range(n_folds), key=lambda i: (added[i], sizes[i]))
+        by_label[fold] += labels
+        sizes[fold] += len(unit.rows)
+        for i in unit.rows:
+            numbers[i] = fold + 1
+    if not all(sizes):
+        raise DataError(
+            f"{sizes.count(0)} of {n_folds} folds have no rows, because the groups are unequal; use fewer folds"
+        )
+    return numbers
