@@ -44,6 +44,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "model.config": (NEW, ["model.config.n_layer=1"]),
     "model.tokenizer": (NEW, ["model.tokenizer.vocab_size=310"]),
     "model.dropout": (["model.dropout=null"], ["model.dropout=0.4"]),
+    "model.pooling": ([], ["model.pooling=mean"]),
     "data.card": ([], ["data={card: support_inbox, max_length: 64}"]),
     "data.train": ([], ["data.train=TEST"]),
     "data.validation": ([], ["data.validation=TEST"]),

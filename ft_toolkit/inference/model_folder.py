@@ -22,6 +22,7 @@ from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.inference.inputs import InputColumns, Inputs, is_single, read_inputs
 from ft_toolkit.models.adapter_runs import load_adapted
+from ft_toolkit.models.pooled_model import save_pretrained
 from ft_toolkit.models.pretrained import (
     download,
     kind_of,
@@ -138,7 +139,7 @@ class LoadedModel:
 def write_merged(folder: Path, target: Path) -> None:
     """Merge the adapter in `folder` into its base model and write the result to `target`; it needs no peft."""
     loaded = LoadedModel(str(folder))
-    loaded.model.merge_and_unload().save_pretrained(target)
+    save_pretrained(loaded.model.merge_and_unload(), target)
     loaded.tokenizer.save_pretrained(target)
     write_contract(target, loaded.contract.model_copy(update={"base_model": None}))
 

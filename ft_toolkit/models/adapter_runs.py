@@ -9,6 +9,7 @@ from ft_toolkit.core.files import atomic_folder, write_json
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE
 from ft_toolkit.core.run_records import BaseModelReference, read_contract
 from ft_toolkit.models.adapters import carried_modules, load_adapter
+from ft_toolkit.models.pooled_model import save_pretrained
 from ft_toolkit.models.pretrained import (
     NAME_HINT,
     Checkpoint,
@@ -83,7 +84,7 @@ def merge_adapter(checkpoint: Checkpoint, target: Path) -> Checkpoint:
     if not (target / _ORIGIN).is_file() or json.loads((target / _ORIGIN).read_text(encoding="utf-8")) != origin:
         model = load_adapted(folder, contract.base_model, task).merge_and_unload()
         with atomic_folder(target) as new:
-            model.save_pretrained(new)
+            save_pretrained(model, new)
             load_tokenizer(folder).save_pretrained(new)
             write_json(new / _ORIGIN, origin)
     return Checkpoint(checkpoint.name, target, checkpoint.revision, None, is_merged=True)

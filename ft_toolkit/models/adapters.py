@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.core.json_records import read_object
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_CONFIG
+from ft_toolkit.models.pooled_model import plain_head_name, rename_adapter_head, renamed_head, save_pretrained
 from ft_toolkit.models.pretrained import Checkpoint
 from ft_toolkit.models.weights import BLOCK, check_tensors, has_random_values, loading_error
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, Method
@@ -226,9 +227,9 @@ def count_parameters(model: Any) -> ParameterCount:
 def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> None:
     """Write the model (config.json and safetensors); for an unmerged adapter, the adapter and the base's config."""
     if isinstance(method, (FullMethod, FreezeMethod)):
-        model.save_pretrained(folder)
+        save_pretrained(model, folder)
     elif method.merge:
-        model.merge_and_unload().save_pretrained(folder)
+        save_pretrained(model.merge_and_unload(), folder)
     else:
         config = model.peft_config["default"]
         # a name that transformers and peft can load; inference.json has the reference that also works elsewhere
@@ -238,6 +239,7 @@ def save_model(model: Any, method: Method, base: Checkpoint, folder: Path) -> No
         model.save_pretrained(folder, save_embedding_layers=False)
         _rename_magnitudes(folder / ADAPTER_WEIGHTS)
         base_model = model.get_base_model()
+        rename_adapter_head(folder / ADAPTER_WEIGHTS, base_model)
         base_model.config.architectures = [type(base_model).__name__]
         base_model.config.save_pretrained(folder / BASE_CONFIG)
         if base_model.can_generate():
@@ -268,9 +270,10 @@ def load_adapter(model: Any, folder: Path) -> Any:
     from peft import PeftModel, get_peft_model_state_dict
 
     try:
-        adapted = PeftModel.from_pretrained(model, folder)
+        adapted = PeftModel.from_pretrained(model, folder, key_mapping=renamed_head(folder) or None)
         with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
-            saved = [name.replace(f"{_MAGNITUDE}.weight", _MAGNITUDE) for name in file.keys()]  # noqa: SIM118 - not a dict
+            names = [plain_head_name(name) for name in file.keys()]  # noqa: SIM118 - not a dict
+            saved = [name.replace(f"{_MAGNITUDE}.weight", _MAGNITUDE) for name in names]
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise loading_error(folder, error) from None
     check_tensors(folder, adapted, saved, get_peft_model_state_dict(adapted, save_embedding_layers=False))

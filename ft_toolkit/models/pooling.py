@@ -12,17 +12,20 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from ft_toolkit.core.errors import ModelError
-
-Pooling = Literal["first", "mean", "max", "last"]
+from ft_toolkit.models.config_files import POOLING_KEY
+from ft_toolkit.recipe.sections import Pooling
+from ft_toolkit.tasks.base import Kind
 
 # The list of modules of sentence-transformers, and the file in the folder of a module.
 _MODULES, _MODULE_CONFIG = "modules.json", "config.json"
+# The end of the name of a transformers class with a classification head.
+_CLASSIFIER = "ForSequenceClassification"
 # Ways of sentence-transformers: the flags of config.json up to version 5, and the values of its successor `pooling_mode`.
 _FLAGS: Mapping[str, Pooling] = {
     "pooling_mode_cls_token": "first",
@@ -39,6 +42,14 @@ class CheckpointPooling:
 
     how: Pooling
     source: str
+
+
+@dataclass(frozen=True)
+class PoolingChoice:
+    """The pooling of a model, None for the way of its family, and the reason."""
+
+    how: Pooling | None
+    reason: str
 
 
 def pool(hidden: Tensor, mask: Tensor | None, how: Pooling) -> Tensor:
@@ -62,9 +73,12 @@ def pool(hidden: Tensor, mask: Tensor | None, how: Pooling) -> Tensor:
 def find_pooling(folder: Path, config: Any) -> CheckpointPooling | None:
     """Return the pooling that a checkpoint names; None if it names none, or one that is not supported.
 
-    The files of sentence-transformers come first, then `classifier_pooling` of ModernBERT's config. Raises ModelError for a
-    file that is not valid JSON.
+    A run of ft_toolkit saves it in config.json. Else the files of sentence-transformers say it, else `classifier_pooling` in
+    ModernBERT's config. Raises ModelError for a file that is not valid JSON.
     """
+    saved: Pooling | None = getattr(config, POOLING_KEY, None)
+    if saved is not None and saved in get_args(Pooling):
+        return CheckpointPooling(saved, f"{POOLING_KEY} in config.json")
     if (path := _sentence_transformers_file(folder)) is not None:
         how = _sentence_transformers_pooling(_read_json(path))
         return None if how is None else CheckpointPooling(how, path.relative_to(folder).as_posix())
@@ -99,3 +113,40 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: the file cannot be read: {error}; download the checkpoint again") from None
+
+
+def choose_pooling(setting: Pooling | Literal["auto"] | None, folder: Path, config: Any, kind: Kind) -> PoolingChoice:
+    """Return the pooling of a classification model, and the reason for it.
+
+    `auto` takes the pooling that the checkpoint names, unless the checkpoint is an encoder-decoder or has a head that was
+    trained with the way of its family. Raises ModelError for a setting that the kind of model does not support.
+    """
+    family = f"the way of {config.model_type}"
+    if setting != "auto":
+        if setting is not None:
+            _check_kind(setting, config, kind)
+        return PoolingChoice(
+            setting, "set by model.pooling" if setting is not None else f"{family}, set by model.pooling"
+        )
+    found = find_pooling(folder, config)
+    if found is None:
+        return PoolingChoice(None, f"{family}; the checkpoint names no other")
+    if kind == "encoder-decoder" or (kind == "decoder" and found.how == "first"):
+        return PoolingChoice(None, f"{family}; {found.how}, which {found.source} names, is not supported for it")
+    if POOLING_KEY not in found.source and any(str(name).endswith(_CLASSIFIER) for name in config.architectures or ()):
+        return PoolingChoice(None, f"{family}, with which the head of the checkpoint was trained")
+    return PoolingChoice(found.how, f"named by {found.source} of the checkpoint")
+
+
+def _check_kind(how: Pooling, config: Any, kind: Kind) -> None:
+    """Raise ModelError for a pooling that the kind of model does not support."""
+    if kind == "encoder-decoder":
+        raise ModelError(
+            f"model.pooling={how} is not supported for {config.model_type}, which is an encoder-decoder: its classifier reads "
+            "the end token of the decoder. Set model.pooling=null"
+        )
+    if kind == "decoder" and how == "first":
+        raise ModelError(
+            f"model.pooling=first is not supported for {config.model_type}, which is a decoder: its first token does not "
+            "see the others. Set model.pooling to mean, max or last"
+        )

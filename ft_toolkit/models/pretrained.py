@@ -23,9 +23,10 @@ from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
 from ft_toolkit.models.config_files import quantization, token_types
 from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
+from ft_toolkit.models.pooled_model import apply_pooling, check_pooling, has_other_pooling, set_pooling
 from ft_toolkit.models.vocabulary import resize_embeddings
 from ft_toolkit.models.weights import PAIR, POOLER, load_weights
-from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection
+from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection, Pooling
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
 # The end of the message for a name that is neither a folder nor a model on the Hub.
@@ -175,8 +176,10 @@ class LoadedModel:
     new_modules: tuple[str, ...]
 
 
-def load_config(folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: float | None) -> tuple[Any, Kind]:
-    """Return the checkpoint's config, with the task's labels, the pad token and the dropout, and its kind.
+def load_config(
+    folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: float | None, pooling: Pooling | None = None
+) -> tuple[Any, Kind]:
+    """Return the checkpoint's config, with the task's labels, the pad token, the dropout and the pooling, and its kind.
 
     Raises ModelError if the task does not support this kind, or if the checkpoint's head has the same labels in another order.
     """
@@ -196,6 +199,7 @@ def load_config(folder: Path, task: Task, schema: Any, tokenizer: Any, dropout: 
             raise ModelError(f"model.dropout: {config.model_type} has no dropout; set model.dropout=null")
         for key in names:
             setattr(config, key, dropout)
+    set_pooling(config, pooling, kind, task.auto_class[kind])
     return config, kind
 
 
@@ -207,36 +211,61 @@ def load_model(
     *,
     dropout: float | None,
     seed: int,
-    from_scratch: bool = False,
+    pooling: Pooling | None = None,
 ) -> LoadedModel:
-    """Load a checkpoint for a task. `seed` determines the weights of a new head; with `from_scratch`, all weights.
+    """Load a checkpoint for a task. `seed` determines the weights of a new head. Raises ModelError.
 
-    A head with other labels is replaced by a new one.
+    A head with other labels, or for another pooling, is replaced by a new one.
     """
-    config, kind = load_config(folder, task, schema, tokenizer, dropout)
+    config, kind = load_config(folder, task, schema, tokenizer, dropout, pooling)
     auto_class = task.auto_class[kind]
     if auto_class == PAIR:
         config = _pair_config(config, tokenizer)
     torch.manual_seed(seed)
-    missing: list[str] = []
-    if from_scratch:
-        model = _model_from_scratch(auto_class, config)
-    else:
-        model, missing = load_weights(folder, auto_class, config)
-        labels = task.model_kwargs(schema).get("id2label", {})
-        if not missing and has_other_labels(_config(folder), labels, task.defined_labels(schema)):
-            missing = renew_output_layer(model, auto_class, config, seed)
-    for (
-        name,
-        module,
-    ) in model.named_modules():  # Marian computes its positions; an encoder-decoder does not use the pooler
-        if "Sinusoidal" in type(module).__name__ or (auto_class == PAIR and f"{name}." == f"encoder.{POOLER}"):
+    model, missing = load_weights(folder, auto_class, config)
+    labels, raw = task.model_kwargs(schema).get("id2label", {}), _config(folder)
+    if not missing and has_other_labels(raw, labels, task.defined_labels(schema)):
+        missing = renew_output_layer(model, auto_class, config, seed)
+    elif labels and has_other_pooling(raw, config):  # a pooler may be missing, so the head need not be
+        missing = [*missing, *renew_output_layer(model, auto_class, config, seed)]
+    _complete(model, task, schema, tokenizer)
+    return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
+
+
+def new_model(
+    folder: Path,
+    task: Task,
+    schema: Any,
+    tokenizer: Any,
+    *,
+    dropout: float | None,
+    seed: int,
+    pooling: Pooling | None = None,
+) -> LoadedModel:
+    """Make a model with random weights, which `seed` determines, from the config in `folder`. Raises ModelError."""
+    config, kind = load_config(folder, task, schema, tokenizer, dropout, pooling)
+    auto_class = task.auto_class[kind]
+    if auto_class == PAIR:
+        config = _pair_config(config, tokenizer)
+    torch.manual_seed(seed)
+    model = _model_from_scratch(auto_class, config)
+    apply_pooling(model)
+    _complete(model, task, schema, tokenizer)
+    return LoadedModel(model, kind, ())
+
+
+def _complete(model: Any, task: Task, schema: Any, tokenizer: Any) -> None:
+    """Freeze the weights that are never trained, and set the pad token and the values of the task."""
+    check_pooling(model)
+    is_pair = type(model).__name__ == PAIR
+    for name, module in model.named_modules():
+        # Marian computes its positions; an encoder-decoder does not use the pooler
+        if "Sinusoidal" in type(module).__name__ or (is_pair and f"{name}." == f"encoder.{POOLER}"):
             module.requires_grad_(False)
     if getattr(model, "generation_config", None) is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     if task.configure is not None:
         task.configure(model, schema)
-    return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))
 
 
 def load_encoder(folder: Path, tokenizer: Any) -> Any:

@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from transformers import AutoModel
 
 from ft_toolkit.core.errors import ModelError, one_of
+from ft_toolkit.models.pooled_model import apply_pooling, renamed_head
 
 # The class for an encoder-decoder made of two copies of an encoder.
 PAIR = "EncoderDecoderModel"
@@ -150,7 +151,7 @@ def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences
         model, info = model_class.from_pretrained(
             folder,
             config=config,
-            key_mapping=renamed_weights(model_class, config),
+            key_mapping={**(renamed_weights(model_class, config) or {}), **renamed_head(folder)} or None,
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
@@ -158,7 +159,8 @@ def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences
     except _LOADING_ERRORS as error:
         raise loading_error(folder, error) from None
     mismatched = {key: (saved, shape) for key, saved, shape in info["mismatched_keys"]}
-    return model, _Differences(set(info["missing_keys"]), set(info["unexpected_keys"]), mismatched)
+    missing = set(info["missing_keys"]) - set(apply_pooling(model))
+    return model, _Differences(missing, set(info["unexpected_keys"]), mismatched)
 
 
 def _check_body(folder: Path, model: Any, differences: _Differences) -> set[str]:

@@ -14,6 +14,8 @@ from ft_toolkit.tasks.base import EmbeddingBaseline, Task, TaskSettings
 
 # Model classes whose last linear layer returns the logits, so that a linear probe can replace it (training.head_start).
 PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
+# Model classes whose head reads one vector per text (model.pooling).
+POOLED_CLASSES = {"AutoModelForSequenceClassification"}
 # Settings that choose the rows of a run.
 _ROW_SETTINGS = {
     "card",
@@ -96,6 +98,13 @@ def check_head_start(document: Document, task: Task | None, model: ModelSection 
     elif model is not None and model.config is not None:
         problem = "a probe requires a pretrained model, and model.config creates a new one; remove it"
         yield document.mistake(("training", "head_start"), problem)
+
+
+def check_pooling(document: Document, task: Task) -> Iterator[Mistake]:
+    """Check that only a task with a head for whole texts sets a pooling."""
+    if document.value("model", "pooling") not in (None, "auto") and not POOLED_CLASSES & set(task.auto_class.values()):
+        problem = f"only allowed for tasks that classify whole texts, and {task.name} does not; remove it"
+        yield document.mistake(("model", "pooling"), problem)
 
 
 def check_layer_rates(document: Document, method: Method | None) -> Iterator[Mistake]:

@@ -19,6 +19,8 @@ from ft_toolkit.tasks.base import TaskSettings
 # Prefix of model names that refer to an installed Python package: package:NAME/FOLDER.
 PACKAGE_PREFIX = "package:"
 
+Pooling = Literal["first", "mean", "max", "last"]
+
 
 class NewTokenizer(Section):
     """A byte-level BPE tokenizer, trained on the training rows."""
@@ -44,6 +46,10 @@ class ModelSection(Section):
     sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
     # Replaces every dropout probability in the model's config. Default: the config's own values.
     dropout: Share | None = None
+    # The vector of a text that a classification head reads: the first token, the mean or the maximum of all tokens, or the last
+    # token; null: the way of the model family. auto: the pooling that the checkpoint names (1_Pooling/config.json of
+    # sentence-transformers), else null; with a `reference` section, null. Encoder-decoders support auto and null only.
+    pooling: Pooling | Literal["auto"] | None = "auto"
     # Add an embedding for each token of the tokenizer that has none. Requires method=full, which trains the new embeddings.
     # false: a tokenizer with more tokens than the model is refused.
     resize_embeddings: bool = False

@@ -29,6 +29,7 @@ from ft_toolkit.core.run_records import (
 )
 from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.models.config_files import saved_pooling
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task
 
@@ -103,6 +104,11 @@ class RunFiles:
     def is_adapter(self) -> bool:
         """Whether the model folder holds an adapter that needs its base model."""
         return (self.folder / MODEL / ADAPTER_CONFIG).is_file()
+
+    @property
+    def pooling(self) -> str | None:
+        """The pooling of the model that transformers alone does not compute; None without one."""
+        return saved_pooling(self.folder / MODEL)
 
     @property
     def selection_metric(self) -> str | None:

@@ -46,7 +46,7 @@ def usage(run: RunFiles, max_length: int | None, *, model: str, is_adapter: bool
     example = json.dumps(next(iter(columns.values()))) if len(columns) == 1 else json.dumps(columns, ensure_ascii=False)
     pipeline = None
     if task.pipeline is not None and schema is not None and (has_base or not is_adapter):
-        pipeline = task.pipeline(schema, PipelineRequest(model, example, max_length, is_adapter))
+        pipeline = task.pipeline(schema, PipelineRequest(model, example, max_length, is_adapter, run.pooling))
     reads_windows = schema is not None and task.reads_windows(schema)
     if pipeline is not None and reads_windows and not pipeline.remark:
         pipeline = PipelineCode(pipeline.code, "it cuts or refuses texts longer than the limit of the model")

@@ -12,6 +12,12 @@ from ft_toolkit.training.speedups.dropout import has_dropout
 from ft_toolkit.training.trained_model import TrainedModel
 
 _PRECISIONS = {"no": "float32", "bf16": "bf16 (float32 weights)"}
+_POOLINGS = {
+    "first": "first token",
+    "mean": "mean of the tokens",
+    "max": "maximum of the tokens",
+    "last": "last token",
+}
 # New modules named in full; more are counted.
 _MOST_NAMES = 3
 
@@ -32,6 +38,8 @@ def announce_training(context: RunContext, trained: TrainedModel) -> None:
     display.say(
         f"model      {model}{_describe_new_modules(trained.new_modules)}{f'; its tokenizer {changes}' if changes else ''}"
     )
+    if context.prepared.pooling_reason:
+        display.say(f"pooling    {_describe_pooling(context)}")
     trainable = f"{count.trainable:,} of {count.total:,} parameters are trainable ({count.share:.1%})"
     display.say(f"method     {recipe.method.name}: {trainable}")
     display.say(f"precision  {_describe_precision(context)}")
@@ -99,6 +107,16 @@ def _describe_new_modules(names: tuple[str, ...]) -> str:
         return ""
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
     return f"; newly initialized: {one_of(names[:_MOST_NAMES])}{more}"
+
+
+def _describe_pooling(context: RunContext) -> str:
+    """Return the pooling with its reason and, if it was chosen automatically, the setting that changes it."""
+    how, reason = context.recipe.model.pooling, context.prepared.pooling_reason
+    if how is None:
+        return reason
+    is_automatic = context.loaded.recipe.model.pooling == "auto"
+    hint = "; model.pooling=null for the way of the model family" if is_automatic else ""
+    return f"{_POOLINGS[how]}: {reason}{hint}"
 
 
 def _describe_precision(context: RunContext) -> str:

@@ -62,6 +62,7 @@ def prepare_on_all_processes(
             "rows": prepared.data.fingerprint[:12],
             "tokenizer": f"{zlib.crc32(lengths):08x}",
             "training.mixed_precision": prepared.recipe.training.mixed_precision,
+            "model.pooling": str(prepared.recipe.model.pooling),
         },
     )
     return prepared
@@ -73,11 +74,16 @@ def read_saved_values(distributed: PartialState, folder: Path) -> SavedValues:
 
 
 def keep_saved_values(loaded: LoadedRecipe, prepared: Prepared, saved: SavedValues) -> Prepared:
-    """Return the prepared run with the derived values of its checkpoint: precision, steps and size of evaluation batches.
+    """Return the prepared run with the derived values of its checkpoint: precision, pooling, steps, evaluation batches.
 
     An interrupted run can therefore be resumed on other hardware.
     """
     recipe = prepared.recipe
+    if (
+        loaded.recipe.model.pooling == "auto"
+    ):  # older checkpoints have none: their heads read in the way of the model family
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": saved.pooling})})
+        prepared = replace(prepared, pooling_reason="as before the interruption")
     if loaded.recipe.training.mixed_precision == "auto" and saved.mixed_precision is not None:
         training = recipe.training.model_copy(update={"mixed_precision": saved.mixed_precision})
         recipe = recipe.model_copy(update={"training": training})

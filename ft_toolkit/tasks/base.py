@@ -265,12 +265,14 @@ class PipelineRequest:
     """Arguments for the code of a transformers pipeline: name of the model, example input, length limit in tokens.
 
     `example` is Python code: a string, or a dict of columns. `is_adapter` says that the model is an adapter, which needs peft.
+    `pooling` is the pooling that transformers alone does not compute (models/pooled_model.py); None for none.
     """
 
     model: str
     example: str
     max_length: int | None
     is_adapter: bool = False
+    pooling: str | None = None
 
 
 @dataclass(frozen=True)

@@ -19,18 +19,21 @@ from ft_toolkit.models.adapter_runs import is_adapter, merge_adapter
 from ft_toolkit.models.adapters import ParameterCount, attach, count_parameters, head_modules
 from ft_toolkit.models.from_scratch import make_model_from_scratch
 from ft_toolkit.models.new_head import head_note
+from ft_toolkit.models.pooling import PoolingChoice, choose_pooling
 from ft_toolkit.models.pretrained import (
     Checkpoint,
     find_checkpoint,
     hidden_size,
     load_model,
     load_tokenizer,
+    new_model,
     read_pretrained,
 )
 from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.vocabulary import check_vocabulary, resize_embeddings
+from ft_toolkit.recipe.checks import POOLED_CLASSES
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
-from ft_toolkit.recipe.sections import Recipe, TrainingSection
+from ft_toolkit.recipe.sections import Pooling, Recipe, TrainingSection
 from ft_toolkit.tasks.base import (
     Baseline,
     EmbeddingBaseline,
@@ -74,6 +77,7 @@ class SavedValues:
     """
 
     mixed_precision: str | None
+    pooling: Pooling | None
     total_steps: int | None
     evaluation_tokens: int | None
     selection: int
@@ -83,6 +87,7 @@ class SavedValues:
 class Prepared:
     """Everything that a run needs before its first step. `substitutions` has a line per part that a smoke run replaced.
 
+    `pooling_reason` says why the head reads the pooling in `recipe`; it is empty for a task without a head for whole texts.
     `saved` has the values from the checkpoint of a resumed run.
     """
 
@@ -96,6 +101,7 @@ class Prepared:
     metrics: dict[str, Metric]
     facts: dict[str, Any]
     substitutions: list[str]
+    pooling_reason: str = ""
     saved: SavedValues | None = None
 
     @property
@@ -186,14 +192,16 @@ class BuiltModel:
 def build_model(prepared: Prepared) -> BuiltModel:
     """Load the checkpoint for the task and attach the method; training.seed determines all new weights."""
     recipe = prepared.recipe
-    loaded = load_model(
+    load = load_model if recipe.model.config is None else new_model
+    assert recipe.model.pooling != "auto", "prepare_input chooses the pooling"
+    loaded = load(
         prepared.checkpoint.folder,
         prepared.task,
         prepared.schema,
         prepared.tokenizer,
         dropout=recipe.model.dropout,
         seed=recipe.training.seed,
-        from_scratch=recipe.model.config is not None,
+        pooling=recipe.model.pooling,
     )
     if recipe.model.resize_embeddings:
         resize_embeddings(loaded.model, prepared.tokenizer)
@@ -248,7 +256,13 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
             raise refuse_rows(
                 rows, lambda part: task.encode(part, tokenizer, schema, recipe.data.max_length), origin, name, error
             ) from None
-    recipe = recipe.model_copy(update={"training": _with_precision(recipe.training, pretrained.config)})
+    pooling = _choose_pooling(recipe, task, checkpoint, pretrained)
+    recipe = recipe.model_copy(
+        update={
+            "training": _with_precision(recipe.training, pretrained.config),
+            "model": recipe.model.model_copy(update={"pooling": pooling.how}),
+        }
+    )
     metrics = applicable_metrics(task, recipe.task, schema)
     selection = recipe.evaluation.metric_for_best_model
     if selection is not None and selection != "loss" and selection not in metrics:
@@ -261,7 +275,17 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
         notes += task.notes(rows, features[name], tokenizer, schema)
         facts["warnings"] += [f"{name}: {note}" for note in notes]
     return Prepared(
-        recipe, task, data, checkpoint, tokenizer, schema, features, metrics, facts, run_input.substitutions
+        recipe,
+        task,
+        data,
+        checkpoint,
+        tokenizer,
+        schema,
+        features,
+        metrics,
+        facts,
+        run_input.substitutions,
+        pooling.reason,
     )
 
 
@@ -300,6 +324,16 @@ def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:
         return training
     wide = hidden_size(config) >= BF16_WIDTH
     return training.model_copy(update={"mixed_precision": "bf16" if wide and multiplies_bfloat16() else "no"})
+
+
+def _choose_pooling(recipe: Recipe, task: Task, checkpoint: Checkpoint, pretrained: Pretrained) -> PoolingChoice:
+    """Return the pooling of the run; `auto` with a published result is the way of the model family. Raises ModelError."""
+    setting = recipe.model.pooling
+    if not POOLED_CLASSES & set(task.auto_class.values()):
+        return PoolingChoice(None, "")
+    if setting == "auto" and recipe.reference is not None:
+        return PoolingChoice(None, f"the way of {pretrained.config.model_type}, as in the published result")
+    return choose_pooling(setting, checkpoint.folder, pretrained.config, pretrained.kind)
 
 
 def describe_step(training: TrainingSection, world_size: int) -> str:

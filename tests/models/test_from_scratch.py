@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSeq2SeqLM
 from ft_toolkit.api import load
 from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.models.from_scratch import make_model_from_scratch
-from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
+from ft_toolkit.models.pretrained import load_tokenizer, new_model, read_pretrained
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.runs.dry_run import dry_run
@@ -61,8 +61,8 @@ def test_a_model_from_scratch_trains(make: Any, rows: Any, model_type: str, task
     assert tokenizer.model_max_length == (63 if model_type == "roberta" else 64)
     settings = task.settings(name=task_name)
     schema = task.find_schema(settings, rows, None, read_pretrained(folder, tokenizer))
-    loaded = load_model(folder, task, schema, tokenizer, dropout=None, seed=3, from_scratch=True)
-    again = load_model(folder, task, schema, tokenizer, dropout=None, seed=3, from_scratch=True)
+    loaded = new_model(folder, task, schema, tokenizer, dropout=None, seed=3)
+    again = new_model(folder, task, schema, tokenizer, dropout=None, seed=3)
     config = loaded.model.config
     assert config.vocab_size == 320 and config.pad_token_id == tokenizer.pad_token_id
     assert loaded.new_modules == ()

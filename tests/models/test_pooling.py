@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from ft_toolkit.core.errors import ModelError
-from ft_toolkit.models.pooling import CheckpointPooling, Pooling, find_pooling, pool
+from ft_toolkit.models.pooling import CheckpointPooling, choose_pooling, find_pooling, pool
+from ft_toolkit.recipe.sections import Pooling
 
-PLAIN = SimpleNamespace(model_type="bert")
+PLAIN = SimpleNamespace(model_type="bert", architectures=["BertModel"])
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
@@ -63,7 +64,7 @@ def test_the_files_of_sentence_transformers_say_the_pooling(tmp_path: Path, valu
 
 def test_modernbert_says_its_pooling_in_its_config(tmp_path: Path) -> None:
     assert find_pooling(tmp_path, PLAIN) is None
-    config = SimpleNamespace(model_type="modernbert", classifier_pooling="mean")
+    config = SimpleNamespace(model_type="modernbert", classifier_pooling="mean", architectures=None)
     found = find_pooling(tmp_path, config)
     assert found is not None and (found.how, found.source) == ("mean", "classifier_pooling in config.json")
 
@@ -72,3 +73,36 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text("[{")
     with pytest.raises(ModelError, match=r"modules\.json: the file cannot be read"):
         find_pooling(tmp_path, PLAIN)
+
+
+def test_auto_takes_the_pooling_of_the_checkpoint_and_says_why(tmp_path: Path) -> None:
+    choice = choose_pooling("auto", tmp_path, PLAIN, "encoder")
+    assert (choice.how, choice.reason) == (None, "the way of bert; the checkpoint names no other")
+    write_modules(tmp_path, {"pooling_mode": "mean"})
+    choice = choose_pooling("auto", tmp_path, PLAIN, "encoder")
+    assert (choice.how, choice.reason) == ("mean", "named by 1_Pooling/config.json of the checkpoint")
+    assert choose_pooling(None, tmp_path, PLAIN, "encoder").how is None
+    assert choose_pooling("max", tmp_path, PLAIN, "encoder").how == "max"
+    assert choose_pooling("auto", tmp_path, PLAIN, "encoder-decoder").how is None
+
+
+def test_auto_keeps_the_way_with_which_a_head_was_trained(tmp_path: Path) -> None:
+    write_modules(tmp_path, {"pooling_mode": "mean"})
+    trained = SimpleNamespace(model_type="bert", architectures=["BertForSequenceClassification"])
+    assert choose_pooling("auto", tmp_path, trained, "encoder").how is None
+    trained.ft_toolkit_pooling = "max"
+    assert choose_pooling("auto", tmp_path, trained, "encoder").how == "max"
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "message"),
+    [
+        ("mean", "encoder-decoder", "its classifier reads the end token of the decoder. Set model.pooling=null"),
+        ("first", "decoder", "its first token does not see the others. Set model.pooling to mean, max or last"),
+    ],
+)
+def test_a_pooling_that_a_kind_of_model_does_not_support_is_refused(
+    tmp_path: Path, how: Pooling, kind: Any, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        choose_pooling(how, tmp_path, PLAIN, kind)

@@ -27,6 +27,22 @@ def test_precision_steps_and_evaluation_batches_are_those_of_the_checkpoint(tmp_
     assert (contract["mixed_precision"], contract["tokens_per_batch"]) == ("bf16", 777)
 
 
+def test_a_resumed_run_keeps_its_pooling(tmp_path, monkeypatch, here):
+    """Its checkpoint has no pooling, so the head keeps reading in the way of BERT, whatever the model folder names now."""
+    shutil.copytree(FIXTURE, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    model = Path(load_recipe(Path("recipe.yaml"), [], find_tasks()).recipe.model.name)
+    (model / "modules.json").write_text('[{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]')
+    (model / "1_Pooling").mkdir()
+    (model / "1_Pooling" / "config.json").write_text('{"pooling_mode": "mean"}')
+    done = here("run", "recipe.yaml", "--output", "interrupted", "--resume")
+    assert "pooling    as before the interruption" in done.stdout
+    assert "ft_toolkit_pooling" not in Path("interrupted/model/config.json").read_text()
+    done = here("run", "recipe.yaml", "training.max_steps=1", "--output", "new")
+    assert "pooling    mean of the tokens: named by 1_Pooling/config.json of the checkpoint" in done.stdout
+    assert '"ft_toolkit_pooling": "mean"' in Path("new/model/config.json").read_text()
+
+
 def test_a_run_of_an_older_version_holds_out_the_same_rows_again(tmp_path, monkeypatch, here):
     """Its checkpoint names no rules: rows were held out one by one, and the column of `evaluation.slices` mattered."""
     shutil.copytree(FIXTURE, tmp_path / "work")

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ft_toolkit.models.pooled_model import pooling_of
+
 Block = Any
 Forward = Callable[..., Tensor]
 
@@ -23,6 +25,8 @@ def shorten_last_block(model: Any) -> bool:
     if supported is None or base.config._attn_implementation not in ("sdpa", "eager"):
         return False
     path, forward = supported
+    if pooling_of(base.config) not in (None, "first"):  # the head reads all tokens
+        return False
     block = base.get_submodule(path)[-1]
     if forward is _gpt2:
         read_token = _ReadToken(base.config.pad_token_id)
