@@ -146,10 +146,23 @@ class EvaluationCost(Record):
     peak_memory_mib: int | None = None
 
 
+class Verdict(Record):
+    """The main score beside the best baseline, and what to try if the model is not significantly better."""
+
+    text: str
+    split: str
+    baseline: str | None = Field(description="Name of the baseline with the best score; null without baselines")
+    outcome: Literal["better", "worse", "no significant difference", "unknown"] = Field(
+        description="Significant exactly when the interval of the difference excludes 0"
+    )
+    suggestions: list[str] = Field(default_factory=list)
+
+
 class Results(FileRecord):
     """The keys that every results.json has."""
 
     kind: str
+    verdict: Verdict | None = Field(default=None, description="Of a single run")
     name: str
     task: str
     pipeline_tag: str | None = None

@@ -42,6 +42,9 @@ class Lead(Interval):
     level: float = Field(
         default=0.95, description="Confidence level; higher for the main metric with several baselines"
     )
+    detectable: float | None = Field(
+        default=None, description="Smallest detectable difference of this comparison (80% power)"
+    )
 
 
 class BaselineScore(MetricScore):

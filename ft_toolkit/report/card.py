@@ -31,6 +31,7 @@ from ft_toolkit.report.wording import (
     reload_check_line,
     selection_line,
     sentence,
+    suggestions,
     trainable_share,
     verdict,
 )
@@ -112,6 +113,7 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         languages=_languages(run),
         answer_cuts=answer_cuts(key for facts in results.data.splits.values() for key in facts.as_json()),
         verdict=verdict(results, first, run.metrics),
+        suggestions=suggestions(results),
         comparisons={
             split: [sentence(comparison.sentence) for comparison in compare_with_baselines(results, split, run.metrics)]
             for split in run.splits

@@ -25,6 +25,8 @@ from ft_toolkit.report.wording import (
     plain_name,
     reference_line,
     reload_check_line,
+    suggestions,
+    verdict,
 )
 
 # A longer text is cut to this many characters in the suggested command.
@@ -58,6 +60,10 @@ def _is_detail(name: str, metrics: Mapping[str, Metric]) -> bool:
 
 def _print_run(run: RunFiles, console: Console) -> None:
     results, metric = run.results, run.metrics.get(run.results.main_metric)
+    if tips := suggestions(results):
+        _print(f"\n{verdict(results, run.splits[0], run.metrics)}", console)
+        for text in ("What to try:", *(f"- {tip}" for tip in tips)):
+            _print(f"  {text}", console)
     for split in run.splits:
         scores = results.scores[split]
         detectable = scores.metrics[results.main_metric].detectable

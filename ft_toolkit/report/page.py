@@ -11,7 +11,7 @@ from ft_toolkit.report.numbers import count, number
 from ft_toolkit.report.run_files import RunFiles, read_run
 from ft_toolkit.report.section import find_sections
 from ft_toolkit.report.templating import load_template
-from ft_toolkit.report.wording import plain_name, trainable_share, training_verb, verdict
+from ft_toolkit.report.wording import plain_name, suggestions, trainable_share, training_verb, verdict
 
 
 def write_page(run_folder: Path) -> None:
@@ -23,6 +23,7 @@ def write_page(run_folder: Path) -> None:
         results=results,
         title=f"{results.name}: {plain_name(results.main_metric)} {score}",
         verdict=verdict(results, first, run.metrics),
+        suggestions=suggestions(results),
         summary=_summary(run),
         substitutions=results.substitutions,
         sections=_sections(run),

@@ -28,6 +28,7 @@ from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
 from ft_toolkit.models.pretrained import file_sha256
+from ft_toolkit.report.advice import judge_run
 from ft_toolkit.tasks.base import Task, pipeline_tag, without_answers
 from ft_toolkit.training.prepare import Prepared
 
@@ -67,7 +68,7 @@ def run_results(
     """Return results.json of a run. `scores` has the record of each split, `training` the section of that name."""
     recipe, metric = prepared.recipe, prepared.main_metric
     card = None if recipe.data.has_local_files else prepared.data.card
-    return RunResults(
+    results = RunResults(
         name=name,
         task=prepared.task.name,
         # with predictions.jsonl and examples.npz, the scores can be computed again from settings and schema
@@ -90,6 +91,8 @@ def run_results(
         reference=_reference(prepared, scores),
         reload_proof=reload_check,
     )
+    verdict = judge_run(results, recipe.as_dict(), prepared.task, prepared.metrics)
+    return results.model_copy(update={"verdict": verdict})
 
 
 def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) -> DataFacts:

@@ -26,14 +26,24 @@ Results = RunResults | EvaluationResults
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """The main score of a baseline, and the outcome of the paired comparison with the model."""
+    """The main score of a baseline on a split, and the outcome of the paired comparison with the model.
 
-    name: str
+    `detectable` is the smallest detectable difference of this comparison, None where it is not known.
+    """
+
+    key: str
+    split: str
     value: float | None
     outcome: Outcome
     # The 95% interval of the model's score minus the baseline's as text, without sign when the difference is significant.
     # With several baselines it is simultaneous.
     difference: str
+    detectable: float | None
+
+    @property
+    def name(self) -> str:
+        """The name of the baseline in sentences."""
+        return plain_name(self.key)
 
     @property
     def sentence(self) -> str:
@@ -87,7 +97,7 @@ def compare_with_baselines(results: Results, split: str, metrics: Mapping[str, M
         if outcome in ("better", "worse"):
             ends = tuple(sorted(map(abs, ends)))
         text = difference(ends, metrics.get(main), scores.n)
-        comparisons.append(BaselineComparison(plain_name(name), baseline[main].value, outcome, text))
+        comparisons.append(BaselineComparison(name, split, baseline[main].value, outcome, text, lead.detectable))
     return comparisons
 
 
@@ -127,6 +137,11 @@ def verdict(results: Results, split: str, metrics: Mapping[str, Metric]) -> str:
     else:
         text = f"{score}; not comparable with the best baseline, {best.name}"
     return ("Not a real result. " if results.is_smoke else "") + sentence(text)
+
+
+def suggestions(results: Results) -> list[str]:
+    """Return what to try, for a run that is not significantly better than its best baseline."""
+    return results.verdict.suggestions if results.verdict is not None else []
 
 
 def reference_line(results: Results) -> str | None:

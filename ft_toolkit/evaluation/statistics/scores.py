@@ -11,6 +11,7 @@ import numpy as np
 
 from ft_toolkit.evaluation.statistics.shares import right_examples, wilson
 from ft_toolkit.evaluation.statistics.significance import (
+    detectable_difference,
     difference_interval,
     pair_scores,
     smallest_detectable_difference,
@@ -79,7 +80,7 @@ class Scores:
         }
 
     def lead_over(self, other: "Scores", main_metric: str, comparisons: int) -> dict[str, dict[str, float | None]]:
-        """Return {metric: {low, high, level}}: the interval of this score minus the score of `other` at a confidence level.
+        """Return {metric: {low, high, level, detectable}}: the interval of this score minus the score of `other`.
 
         Both must be scores of the same examples with the same seed. The main metric is compared with `comparisons` other models
         in total, so its intervals are simultaneous. The other metrics are exploratory and have 95% intervals.
@@ -93,8 +94,14 @@ class Scores:
                 partial(np.subtract, self.resamples[name], other.resamples[name]),
                 self.clusters,
             )
-            lead = difference_interval(pair, comparisons=comparisons if name == main_metric else 1)
-            leads[name] = {"low": lead.low, "high": lead.high, "level": lead.level}
+            n = comparisons if name == main_metric else 1
+            lead = difference_interval(pair, comparisons=n)
+            leads[name] = {
+                "low": lead.low,
+                "high": lead.high,
+                "level": lead.level,
+                "detectable": detectable_difference(pair, n),
+            }
         return leads
 
 

@@ -7,7 +7,7 @@ from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.core.run_scores import Score
 from ft_toolkit.metrics.clusters import describe
 from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
-from ft_toolkit.report.numbers import interval, is_share, number
+from ft_toolkit.report.numbers import count, interval, is_share, number
 from ft_toolkit.report.run_files import RunFiles
 from ft_toolkit.report.section import Section
 from ft_toolkit.report.sections.calibration import abstention_sentence
@@ -35,6 +35,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
         "lower_is_better": not results.greater_is_better,
         "warnings": results.data.warnings,
         "statements": [
+            *baseline_lines(run),
             *filter(None, [reference_line(results), reload_check_line(results)]),
             *([selection_line(results, run.selection_metric)] if isinstance(results, RunResults) else []),
             *(f"On {first}: {text}" for text in findings if text),
@@ -43,6 +44,24 @@ def _build(run: RunFiles) -> dict[str, Any]:
         ],
         "resamples": results.bootstrap_samples,
     }
+
+
+def baseline_lines(run: RunFiles) -> list[str]:
+    """Return a sentence on what the baselines are, and one for each that was fitted to a part of the training rows."""
+    names = dict.fromkeys(name for scores in run.results.scores.values() for name in scores.baselines)
+    described = [
+        f"{plain_name(name)}, {run.task.baselines[name].description}" for name in names if name in run.task.baselines
+    ]
+    lines = [f"Baselines: {'; '.join(described)}."] if described else []
+    facts = run.results.baselines if isinstance(run.results, RunResults) else {}
+    rows = run.results.data.splits["train"].rows if facts else 0
+    lines += [
+        f"The {plain_name(name)} baseline was fitted to {count(fact.training_rows)} of {count(rows)} training rows, drawn at "
+        "random, to save time."
+        for name, fact in facts.items()
+        if fact.training_rows < rows
+    ]
+    return lines
 
 
 def _cards(run: RunFiles) -> list[dict[str, Any]]:
