@@ -55,8 +55,8 @@ def fine_tune(
     runs/TASK with the next free number. `progress=False` prints nothing.
 
     `settings` are the other sections of a recipe: `training`, `data`, `evaluation`, `hub` ... as dicts, and `method` as a
-    name or a dict. Every setting of a recipe is allowed. Two defaults differ from those of a recipe: without validation rows,
-    a tenth of the training rows is held out, and batches have 16 examples.
+    name or a dict. Every setting of a recipe is allowed. One default differs from a recipe: without validation rows, a tenth
+    of the training rows is held out.
 
     Rows from memory are written to `input_rows/` in the run folder, so the run can be repeated with
     `ftk run FOLDER/recipe.yaml` and resumed with --resume. NaN, NaT and pandas.NA are missing values, the index of a DataFrame

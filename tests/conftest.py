@@ -195,8 +195,19 @@ def write_recipe(tmp_path: Path, data_files: dict[str, str], tiny_bert: str):
             "model": {"name": tiny_bert},
             "data": {**data_files, "max_length": 64},
             "method": {"name": "full"},
-            "training": {"learning_rate": 1e-3, "num_train_epochs": 2, "examples_per_batch": 8, "logging_steps": 1},
-            "evaluation": {"bootstrap_samples": 100, "baselines": ["majority"]},
+            "training": {
+                "learning_rate": 1e-3,
+                "num_train_epochs": 2,
+                "examples_per_batch": 8,
+                "warmup_ratio": 0.06,
+                "logging_steps": 1,
+            },
+            "evaluation": {
+                "bootstrap_samples": 100,
+                "baselines": ["majority"],
+                "eval_steps": None,
+                "early_stopping_patience": None,
+            },
         }
         for dotted, value in changes.items():
             section, _, key = dotted.partition("__")

@@ -105,6 +105,7 @@ class TrainingFacts(Record):
     padding_share: float | None = None
     peak_memory_mib: int | None = None
     batch: str | None = None
+    chosen: dict[str, Any] = Field(default_factory=dict, description="Settings that the run chose, and their values")
 
 
 class Reference(Record):

@@ -16,6 +16,9 @@ from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.schema import Name, PositiveFloat, PositiveInt, Section, Seed, Share
 from ft_toolkit.tasks.base import TaskSettings
 
+# A value that the run chooses from the rows, the method and the model, and prints: ft_toolkit/training/automatic.py.
+Auto = Literal["auto"]
+
 # Prefix of model names that refer to an installed Python package: package:NAME/FOLDER.
 PACKAGE_PREFIX = "package:"
 
@@ -168,18 +171,18 @@ class TrainingSection(Section):
     seed: Seed = 13
     # Multi-seed run: the whole run once per seed, each in its own folder, then mean and spread. Replaces seed.
     seeds: Annotated[list[Seed], AfterValidator(_distinct)] | None = None
-    # Passes over the training rows. 3 is the default of transformers.
-    num_train_epochs: PositiveInt = 3
+    # Passes over the training rows. auto: 3, or more until the run has enough optimizer steps.
+    num_train_epochs: PositiveInt | Auto = "auto"
     # Optimizer steps in total. Overrides num_train_epochs, also to train longer.
     max_steps: PositiveInt | None = None
-    # Tokens per device and micro-batch, including padding. Exactly one of the next two settings is required.
+    # Tokens per device and micro-batch, including padding. It replaces examples_per_batch.
     tokens_per_batch: PositiveInt | None = None
-    # Examples per device and micro-batch, for published recipes that fix this number.
+    # Examples per device and micro-batch. Default: chosen from the number of rows, if tokens_per_batch is not set either.
     examples_per_batch: PositiveInt | None = None
     # Micro-batches per device and optimizer step. Larger values give larger batches in the same memory.
     gradient_accumulation_steps: PositiveInt = 1
-    # Peak learning rate. 5e-5 is the default of transformers for full fine-tuning; the LoRA recipes here use 5e-4 to 2e-3.
-    learning_rate: PositiveFloat = 5e-5
+    # Peak learning rate. auto: chosen from the method and from the family and width of the model.
+    learning_rate: PositiveFloat | Auto = "auto"
     # Factor on the learning rate from each block to the next lower one, and to the embeddings. 1.0: one rate for all.
     layerwise_lr_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
     # Peak learning rate of the task's head and of other new modules. Default: learning_rate.
@@ -191,8 +194,8 @@ class TrainingSection(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     # Maximum gradient norm; null turns clipping off. 1.0 is the default of transformers.
     max_grad_norm: PositiveFloat | None = 1.0
-    # Share of the steps in which the learning rate rises to its peak. 0.06 is the value of the RoBERTa paper on GLUE.
-    warmup_ratio: Share = 0.06
+    # Share of the steps in which the learning rate rises to its peak. auto: 0.1.
+    warmup_ratio: Share | Auto = "auto"
     # Learning rate after the warmup: falls to 0 in a line or along a cosine, or stays constant.
     lr_scheduler_type: Literal["linear", "cosine", "constant"] = "linear"
     # bf16: forward pass in bfloat16 under autocast, weights and optimizer in float32. no: everything in float32.
@@ -205,8 +208,8 @@ class TrainingSection(Section):
 
     def conflict(self) -> str | None:
         problems = []
-        if (self.tokens_per_batch is None) == (self.examples_per_batch is None):
-            problems.append("set exactly one of tokens_per_batch and examples_per_batch; null unsets the other")
+        if self.tokens_per_batch is not None and self.examples_per_batch is not None:
+            problems.append("tokens_per_batch and examples_per_batch exclude each other; remove one, or set it to null")
         if self.seeds is not None and "seed" in self.model_fields_set:
             problems.append("seed and seeds exclude each other; remove one")
         return "; ".join(problems) or None
@@ -218,10 +221,12 @@ class EvaluationSection(Section):
     # Metric that selects the best checkpoint: one of the task's, or loss. Default: the task's first metric.
     # With loss, a task that generates texts generates only after training, which is faster.
     metric_for_best_model: str | None = None
-    # Optimizer steps between two evaluations on the validation rows. Default: one evaluation per epoch.
-    eval_steps: PositiveInt | None = None
-    # Stop after this many evaluations without a better score. Default: never.
-    early_stopping_patience: PositiveInt | None = None
+    # Optimizer steps between two evaluations on the validation rows; null: one evaluation per epoch. auto: one per epoch, and
+    # at most 10 in a run.
+    eval_steps: PositiveInt | Auto | None = "auto"
+    # Stop after this many evaluations without a better score; null: never. auto: half of the evaluations, if the run has more
+    # than 10, else never.
+    early_stopping_patience: PositiveInt | Auto | None = "auto"
     # Bootstrap resamples for the 95% intervals. With 1000, their ends vary by about a tenth of the standard error.
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     # Baselines to score on the same rows, from the task's list; an empty list computes none. Default: all of the list.

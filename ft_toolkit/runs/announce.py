@@ -6,6 +6,7 @@ from ft_toolkit.models.tokenizer_changes import describe_normalization
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState
+from ft_toolkit.training.automatic import describe_choices
 from ft_toolkit.training.head_probe import HeadProbe
 from ft_toolkit.training.prepare import describe_step
 from ft_toolkit.training.speedups.dropout import has_dropout
@@ -42,12 +43,14 @@ def announce_training(context: RunContext, trained: TrainedModel) -> None:
         display.say(f"pooling    {_describe_pooling(context)}")
     trainable = f"{count.trainable:,} of {count.total:,} parameters are trainable ({count.share:.1%})"
     display.say(f"method     {recipe.method.name}: {trainable}")
-    display.say(f"precision  {_describe_precision(context)}")
+    display.say(f"precision  {_PRECISIONS[recipe.training.mixed_precision]}")
     if trained.strategy.description:
         display.say(f"sharding   {trained.strategy.description}")
     if trained.speedups:
         display.detail(f"speed-ups (same result): {'; '.join(trained.speedups)}")
     display.say(f"training   {_describe_steps(context)}")
+    for number, line in enumerate(describe_choices(context.prepared.choices)):
+        display.say(f"{'' if number else 'chosen':<10} {line}")
 
 
 def announce_resume(context: RunContext, trained: TrainedModel, state: RunState, saved_world_size: int) -> None:
@@ -117,14 +120,6 @@ def _describe_pooling(context: RunContext) -> str:
     is_automatic = context.loaded.recipe.model.pooling == "auto"
     hint = "; model.pooling=null for the way of the model family" if is_automatic else ""
     return f"{_POOLINGS[how]}: {reason}{hint}"
-
-
-def _describe_precision(context: RunContext) -> str:
-    """Return the precision and, if it was chosen automatically, the setting that changes it."""
-    precision = context.recipe.training.mixed_precision
-    is_automatic = context.loaded.recipe.training.mixed_precision == "auto" and precision != "no"
-    hint = "; training.mixed_precision=no for float32" if is_automatic else ""
-    return f"{_PRECISIONS[precision]}{hint}"
 
 
 def _describe_steps(context: RunContext) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator, PartialState
 
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
-from ft_toolkit.recipe.sections import Recipe
+from ft_toolkit.recipe.resolved import ResolvedRecipe
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.tracking import Display
 
@@ -24,7 +24,7 @@ class RunContext:
     command: str
 
     @property
-    def recipe(self) -> Recipe:
+    def recipe(self) -> ResolvedRecipe:
         """The resolved recipe; `loaded.recipe` is the recipe as the user wrote it."""
         return self.prepared.recipe
 

@@ -14,8 +14,6 @@ from ft_toolkit.tasks.base import FirstModel, Guess, Row, Rows, Task, input_text
 # Values of data.max_length, and the share of the texts that must fit into it (512 tokens are the limit of many models).
 MAX_LENGTHS = (32, 64, 128, 256, 512)
 _FITTING = 0.98
-# Examples per step, the steps that small data should reach by more epochs, and the bounds of the epochs.
-_BATCH, _FEWEST_STEPS, _EPOCHS = 16, 300, (3, 10)
 
 
 @dataclass(frozen=True)
@@ -31,9 +29,8 @@ class DraftRecipe:
     # Share of the training rows for each split that has no file.
     held_out: float = 0.1
 
-    def sections(self, n_rows: int, max_length: int) -> list[RecipeSection]:
-        """Return the sections for a file with `n_rows` training rows, before rows are held out."""
-        epochs = min(max(-(-_FEWEST_STEPS * _BATCH // n_rows), _EPOCHS[0]), _EPOCHS[1])
+    def sections(self, max_length: int) -> list[RecipeSection]:
+        """Return the sections of the recipe."""
         data = self._data(max_length)
         held_out = "Held out of the training rows, by a hash of their content: the same rows in every run."
         first_fraction = next((key for key in data if key.endswith("_fraction")), "")
@@ -43,10 +40,6 @@ class DraftRecipe:
             RecipeSection("model", {"name": self.model.name}, _sentence(self.model.reason)),
             RecipeSection("data", data, "", {first_fraction: held_out}),
             RecipeSection("method", "full"),
-            RecipeSection(
-                "training",
-                {"learning_rate": self.model.learning_rate, "num_train_epochs": epochs, "examples_per_batch": _BATCH},
-            ),
         ]
         names = {section.name for section in drafted}
         added = [RecipeSection(name, value) for name, value in self.settings.items() if name not in names]
@@ -71,6 +64,7 @@ class DraftRecipe:
         name = shlex.quote(str(self.path))
         return (
             f"Recipe for {self.task.name} with {self.files['train']}, written by 'ftk init'.    ftk run {name}\n"
+            "The run chooses batch size, learning rate and epochs from the rows and the model, and prints them.\n"
             f"'ftk run {name} --dry-run' checks the rows and measures a step; 'ftk show {name}' lists every setting."
         )
 

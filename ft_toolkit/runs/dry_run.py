@@ -13,6 +13,7 @@ from ft_toolkit.core import environment
 from ft_toolkit.models.tokenizer_changes import describe_normalization
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.sections.data import answer_cuts
+from ft_toolkit.training.automatic import describe_choices
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, describe_step, prepare
@@ -74,6 +75,8 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
     for name, text in lines.items():
         if text:
             console.print(f"{name:<12} {text}", highlight=False)
+    for number, line in enumerate(describe_choices(prepared.choices)):
+        console.print(f"{'' if number else 'chosen':<12} {line}", highlight=False)
     console.print("dry run: all checks passed, nothing was trained or written", highlight=False)
 
 

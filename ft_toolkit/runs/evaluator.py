@@ -4,7 +4,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.statistics.scores import finite, point_scores
@@ -82,12 +81,12 @@ class Evaluator:
     def _is_better(self, score: float | None, loss: float, best: BestEvaluation) -> bool:
         """Return whether an evaluation is better than the best one so far.
 
-        None (not finite) is worse than any number. If both scores are 0 or not finite, the loss decides; otherwise the first
-        checkpoint would always be the best one.
+        None (not finite) is worse than any number. The loss decides between equal scores, which are frequent with few rows;
+        otherwise the first of them would always be the best one.
         """
         name = self._prepared.selection
         greater_is_better = name != "loss" and self._prepared.metrics[name].greater_is_better
-        if score == best.score and says_nothing(score, greater_is_better=greater_is_better):
+        if score == best.score:
             best_loss = self.state.loss_at(best.step)
             return finite(loss) is not None and (best_loss is None or loss < best_loss)
         if score is None or best.score is None:

@@ -15,8 +15,8 @@ from ft_toolkit.data.in_memory import is_path, plain_rows, plain_value, rows_of
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_values
 from ft_toolkit.tasks import find_tasks
 
-# Used if the arguments do not set them.
-DEFAULT_BATCH, DEFAULT_VALIDATION_FRACTION = 16, 0.1
+# Used without validation rows.
+DEFAULT_VALIDATION_FRACTION = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,14 @@ def read_arguments(
 
 
 def _fill_defaults(sections: dict[str, Any], passed: list[str]) -> None:
-    """Set the validation fraction and the batch size if the arguments do not set them."""
-    data, training = sections["data"], sections["training"]
+    """Set the validation fraction if the arguments do not set it."""
+    data = sections["data"]
     if isinstance(data, dict):
         for name in passed:
             if name in data:
                 raise UsageError(f"the {name} rows are given twice: {name}=... and data={{'{name}': ...}}; remove one")
         if "train" in passed and "validation" not in passed and not {"validation", "validation_fraction"} & data.keys():
             data["validation_fraction"] = DEFAULT_VALIDATION_FRACTION
-    if isinstance(training, dict) and not {"tokens_per_batch", "examples_per_batch"} & training.keys():
-        training["examples_per_batch"] = DEFAULT_BATCH
 
 
 def write_rows(folder: Path, split: str, rows: RawRows) -> str:

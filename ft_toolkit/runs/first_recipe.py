@@ -78,7 +78,7 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
     n_rows = len(table.rows)
     draft, data = _load(draft, n_rows, tasks)
     max_length, share = suggest_max_length(data.splits["train"], task, guess)
-    sections = draft.sections(n_rows, max_length)
+    sections = draft.sections(max_length)
     recipe = load_values(path.stem, recipe_values(sections), tasks, str(path)).recipe
     warnings = [*dropped, *data.notes, *check_rows(data, task, recipe.task, table, guess.file_columns)]
     if share >= 0.01 and recipe.data.max_length == max_length:
@@ -108,16 +108,14 @@ def _reading(settings: Mapping[str, Any], train: str, tasks: Mapping[str, Task])
     if reading is None:
         return None
     values = {"task": next(iter(tasks)), "model": {"name": "any"}, "data": {"train": train, "reading": reading}}
-    return load_values(
-        "init", {**values, "training": {"examples_per_batch": 1}}, tasks, "command line"
-    ).recipe.data.reading
+    return load_values("init", values, tasks, "command line").recipe.data.reading
 
 
 def _load(draft: DraftRecipe, n_rows: int, tasks: Mapping[str, Task]) -> tuple[DraftRecipe, LoadedData]:
     """Return the draft with a share of held-out rows that leaves rows in every split, and the rows. Raises DataError."""
     for held_out in held_out_shares(n_rows):
         draft = replace(draft, held_out=held_out)
-        values = recipe_values(draft.sections(n_rows, MAX_LENGTHS[-1]))
+        values = recipe_values(draft.sections(MAX_LENGTHS[-1]))
         recipe = load_values(draft.path.stem, values, tasks, str(draft.path)).recipe
         try:
             return draft, load_data(recipe.data, draft.task, recipe.task)

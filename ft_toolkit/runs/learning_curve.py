@@ -49,7 +49,7 @@ def run_learning_curve(request: CurveRequest, options: RunOptions) -> dict[str, 
 
 def _run_learning_curve(distributed: PartialState, request: CurveRequest, options: RunOptions) -> dict[str, Any]:
     recipes = list(load_models(request).values())
-    prepared = [_prepare(loaded) for loaded in recipes]
+    prepared = [_prepare(loaded, distributed.num_processes) for loaded in recipes]
     check_split(request.split, prepared[0])
     planned = plan_runs(request, prepared, distributed.num_processes)
     name, command = f"{recipes[0].name}-scale", options.command
@@ -69,10 +69,10 @@ def _run_learning_curve(distributed: PartialState, request: CurveRequest, option
     return {**summary, "folder": str(folder)}
 
 
-def _prepare(loaded: LoadedRecipe) -> Prepared:
+def _prepare(loaded: LoadedRecipe, n_processes: int) -> Prepared:
     """Prepare a run without keeping the files that it would write."""
     with tempfile.TemporaryDirectory() as scratch:
-        return prepare(loaded, work_folder=Path(scratch))
+        return prepare(loaded, work_folder=Path(scratch), n_processes=n_processes)
 
 
 def _child(request: CurveRequest, curve_run: CurveRun, folder: Path) -> ChildRun:

@@ -175,15 +175,19 @@ def _plan_run(
 def step_settings(full_run: Prepared, share: float, world_size: int) -> list[str]:
     """Return the overrides that give a share enough steps and as many evaluations as a run on all rows.
 
-    The number of evaluations is the same because the best of more evaluations is a more optimistic score.
+    The number of evaluations is the same because the best of more evaluations is a more optimistic score. Values that the run
+    on all rows chose apply to every share.
     """
     if share == 1:
         return []
     recipe, full_steps = full_run.recipe, full_run.total_steps(world_size)
-    evaluations = math.ceil(full_steps / len(full_run.epoch_batches(0, world_size)))
+    chosen = {choice.setting: choice.value for choice in full_run.choices}
+    evaluations = math.ceil(full_steps / (recipe.evaluation.eval_steps or len(full_run.epoch_batches(0, world_size))))
     max_steps, share_steps = recipe.training.max_steps, math.ceil(full_steps * share)
     steps = max_steps or max(share_steps, min(full_steps, MINIMUM_STEPS))
     settings = [f"training.max_steps={steps}"] if max_steps is None and steps > share_steps else []
-    if recipe.evaluation.eval_steps is None and (settings or max_steps is not None):
+    is_chosen = chosen.pop("evaluation.eval_steps", None) is not None
+    if is_chosen or (recipe.evaluation.eval_steps is None and (settings or max_steps is not None)):
         settings.append(f"evaluation.eval_steps={math.ceil(steps / evaluations)}")
-    return settings
+    chosen.pop("training.mixed_precision", None)  # each run chooses the same on the same machine
+    return [f"{setting}={'null' if value is None else value}" for setting, value in chosen.items()] + settings

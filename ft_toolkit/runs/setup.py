@@ -14,10 +14,12 @@ from ft_toolkit.core.run_records import write_environment
 from ft_toolkit.data.bad_rows import write_skipped_rows
 from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
+from ft_toolkit.recipe.resolved import resolve
 from ft_toolkit.report import results as results_file
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
+from ft_toolkit.training.automatic import Choice
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, MERGED_FOLDER, Prepared, SavedValues, prepare
 from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
@@ -51,7 +53,13 @@ def prepare_on_all_processes(
     selection = SELECTION if saved is None else saved.selection
     prepared = processes.main_process_first(
         distributed,
-        partial(prepare_smoke if smoke else prepare, loaded, work_folder=work_folder, selection=selection),
+        partial(
+            prepare_smoke if smoke else prepare,
+            loaded,
+            work_folder=work_folder,
+            selection=selection,
+            n_processes=distributed.num_processes,
+        ),
         between=copy_new_models,
     )
     lengths = repr([features.lengths for features in prepared.features.values()]).encode()
@@ -74,20 +82,31 @@ def read_saved_values(distributed: PartialState, folder: Path) -> SavedValues:
 
 
 def keep_saved_values(loaded: LoadedRecipe, prepared: Prepared, saved: SavedValues) -> Prepared:
-    """Return the prepared run with the derived values of its checkpoint: precision, pooling, steps, evaluation batches.
+    """Return the prepared run with the derived values of its checkpoint: `auto` values, steps, size of evaluation batches.
 
-    An interrupted run can therefore be resumed on other hardware.
+    An interrupted run can therefore be resumed on other hardware, with another number of processes, and with other rules.
     """
-    recipe = prepared.recipe
-    if (
-        loaded.recipe.model.pooling == "auto"
-    ):  # older checkpoints have none: their heads read in the way of the model family
-        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": saved.pooling})})
+    values: dict[str, dict[str, object]] = {"training": {}, "evaluation": {}}
+    for choice in prepared.choices:
+        section, key = choice.setting.split(".")
+        if key in saved.recipe.get(section, {}):  # an older version did not have every setting
+            values[section][key] = saved.recipe[section][key]
+    n_processes = PartialState().num_processes
+    examples = values["training"].get("examples_per_batch")
+    if isinstance(examples, int):  # a step keeps its rows
+        values["training"]["examples_per_batch"] = max(examples * saved.processes // n_processes, 1)
+    choices = [
+        Choice(choice.setting, values[section].get(key, choice.value), "chosen when the run started")
+        for choice in prepared.choices
+        for section, key in [choice.setting.split(".")]
+    ]
+    recipe = resolve(prepared.recipe, values)
+    if loaded.recipe.model.pooling == "auto":
+        # checkpoints of older versions have none: their heads read in the way of the model family
+        pooling = saved.recipe.get("model", {}).get("pooling")
+        recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": pooling})})
         prepared = replace(prepared, pooling_reason="as before the interruption")
-    if loaded.recipe.training.mixed_precision == "auto" and saved.mixed_precision is not None:
-        training = recipe.training.model_copy(update={"mixed_precision": saved.mixed_precision})
-        recipe = recipe.model_copy(update={"training": training})
-    return replace(prepared, recipe=recipe, saved=saved)
+    return replace(prepared, recipe=recipe, saved=saved, choices=choices)
 
 
 def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:

@@ -79,10 +79,9 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class FirstModel:
-    """The checkpoint and the learning rate of a first recipe. `reason` says for which texts it is a common choice."""
+    """The checkpoint of a first recipe. `reason` says for which texts it is a common choice."""
 
     name: str
-    learning_rate: float
     reason: str
 
 

@@ -108,13 +108,13 @@ def _side(value: Any, side: str, language: str | None, where: str, number: int) 
 def first_model(source: str | None, target: str | None) -> FirstModel:
     """Return a small pretrained model for a pair of languages; None is an unknown language."""
     if source == "en" and target in ("de", "fr", "ro"):
-        return FirstModel("google-t5/t5-small", 1e-4, "a small model that was trained on this pair of languages")
+        return FirstModel("google-t5/t5-small", "a small model that was trained on this pair of languages")
     if f"{source}-{target}" in MARIAN_PAIRS:
         name = f"Helsinki-NLP/opus-mt-{source}-{target}"
-        return FirstModel(name, 2e-5, "a model for this pair of languages")
+        return FirstModel(name, "a model for this pair of languages")
     if source is not None and target is not None and len(source) == len(target) == 2:
-        return FirstModel("facebook/m2m100_418M", 2e-5, "a model for 100 languages")
-    return FirstModel("google/mt5-small", 5e-4, "a small model for texts in 101 languages")
+        return FirstModel("facebook/m2m100_418M", "a model for 100 languages")
+    return FirstModel("google/mt5-small", "a small model for texts in 101 languages")
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:

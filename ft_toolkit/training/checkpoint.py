@@ -99,10 +99,9 @@ def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes
 def read_saved_values(folder: Path) -> SavedValues:
     """Return the values of the checkpoint `folder` that a resumed run does not derive again. Raises ResumeError."""
     _, state = _find_state(folder)
-    training, model = state["recipe"].get("training") or {}, state["recipe"].get("model") or {}
     return SavedValues(
-        training.get("mixed_precision"),
-        model.get("pooling"),
+        {section: values for section, values in state["recipe"].items() if isinstance(values, dict)},
+        state["processes"],
         state.get("total_steps"),
         state.get("evaluation_tokens"),
         state.get("selection", 1),

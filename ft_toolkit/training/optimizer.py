@@ -16,7 +16,7 @@ import torch
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.models.adapters import is_within, plain_name
 from ft_toolkit.models.weights import block_of
-from ft_toolkit.recipe.sections import TrainingSection
+from ft_toolkit.recipe.resolved import ResolvedTraining
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class LearningRate:
         return rate
 
 
-def make_optimizer(model: Any, training: TrainingSection, heads: Sequence[str]) -> torch.optim.AdamW:
+def make_optimizer(model: Any, training: ResolvedTraining, heads: Sequence[str]) -> torch.optim.AdamW:
     """Return AdamW over the trainable parameters, without a learning rate: `LearningRate.apply` sets it before each step.
 
     Biases and normalization weights (one dimension) have no weight decay. `heads` names the modules that learn with
@@ -71,7 +71,7 @@ def make_optimizer(model: Any, training: TrainingSection, heads: Sequence[str]) 
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=0.0, fused=True)
 
 
-def lr_factors(model: Any, heads: Sequence[str], training: TrainingSection) -> dict[str, float]:
+def lr_factors(model: Any, heads: Sequence[str], training: ResolvedTraining) -> dict[str, float]:
     """Return {parameter name: factor of its learning rate} for all trainable parameters.
 
     - a block: layerwise_lr_decay ** n, where n counts the blocks above it. Encoder and decoder are two stacks.

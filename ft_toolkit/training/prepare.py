@@ -5,7 +5,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core.environment import multiplies_bfloat16, use_cpu
+from ft_toolkit.core.environment import use_cpu
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.bad_rows import refuse_rows
@@ -23,7 +23,6 @@ from ft_toolkit.models.pooling import PoolingChoice, choose_pooling
 from ft_toolkit.models.pretrained import (
     Checkpoint,
     find_checkpoint,
-    hidden_size,
     load_model,
     load_tokenizer,
     new_model,
@@ -33,7 +32,8 @@ from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.vocabulary import check_vocabulary, resize_embeddings
 from ft_toolkit.recipe.checks import POOLED_CLASSES
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
-from ft_toolkit.recipe.sections import Pooling, Recipe, TrainingSection
+from ft_toolkit.recipe.resolved import ResolvedRecipe, ResolvedTraining
+from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.tasks.base import (
     Baseline,
     EmbeddingBaseline,
@@ -44,14 +44,13 @@ from ft_toolkit.tasks.base import (
     applicable_metrics,
 )
 from ft_toolkit.tasks.text.positions import input_positions
+from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
 
 # The folder of a model from scratch inside the run folder. Resumed runs read it, so the name must not change.
 FROM_SCRATCH_FOLDER = "new_model"
 # The folder of merged weights inside the run folder, if the checkpoint is the adapter of another run.
 MERGED_FOLDER = "merged_model"
-# From this hidden size on, bfloat16 products save more time than the conversions around them cost.
-BF16_WIDTH = 256
 
 
 @dataclass(frozen=True)
@@ -73,11 +72,12 @@ class RunInput:
 class SavedValues:
     """Values that a run derives from its rows and its machine. A resumed run reads them from its checkpoint.
 
-    None is a value that the checkpoint of an older version does not have.
+    None is a value that the checkpoint of an older version does not have. `recipe` are the values of the resolved recipe by
+    section and key, and `processes` the number of processes that saved them.
     """
 
-    mixed_precision: str | None
-    pooling: Pooling | None
+    recipe: dict[str, dict[str, Any]]
+    processes: int
     total_steps: int | None
     evaluation_tokens: int | None
     selection: int
@@ -87,11 +87,11 @@ class SavedValues:
 class Prepared:
     """Everything that a run needs before its first step. `substitutions` has a line per part that a smoke run replaced.
 
-    `pooling_reason` says why the head reads the pooling in `recipe`; it is empty for a task without a head for whole texts.
-    `saved` has the values from the checkpoint of a resumed run.
+    `choices` are the values of the recipe that the run chose. `pooling_reason` says why the head reads the pooling in `recipe`;
+    it is empty for a task without a head for whole texts. `saved` has the values from the checkpoint of a resumed run.
     """
 
-    recipe: Recipe
+    recipe: ResolvedRecipe
     task: Task
     data: LoadedData
     checkpoint: Checkpoint
@@ -101,6 +101,7 @@ class Prepared:
     metrics: dict[str, Metric]
     facts: dict[str, Any]
     substitutions: list[str]
+    choices: list[Choice]
     pooling_reason: str = ""
     saved: SavedValues | None = None
 
@@ -210,14 +211,14 @@ def build_model(prepared: Prepared) -> BuiltModel:
     return BuiltModel(model, count_parameters(model), loaded.new_modules, heads)
 
 
-def prepare(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION) -> Prepared:
-    """Load and check rows and checkpoint, find the labels and tokenize.
+def prepare(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION, n_processes: int = 1) -> Prepared:
+    """Load and check rows and checkpoint, find the labels, tokenize, and choose the values that are `auto`.
 
-    A model from scratch is written to `work_folder`. `selection` is the version of the rules that hold rows out. Raises
-    UsageError for rows or a checkpoint that do not fit the recipe.
+    A model from scratch is written to `work_folder`. `selection` is the version of the rules that hold rows out,
+    `n_processes` the number of training processes. Raises UsageError for rows or a checkpoint that do not fit the recipe.
     """
     check_packages(loaded.recipe)
-    return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder)
+    return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder, n_processes)
 
 
 def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInput:
@@ -229,8 +230,8 @@ def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInp
     return RunInput(recipe, task, shared, data.label_rows or data.splits["train"], [])
 
 
-def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
-    """Locate the checkpoint, find the labels and tokenize the rows. Raises UsageError."""
+def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) -> Prepared:
+    """Locate the checkpoint, find the labels, tokenize the rows and choose the `auto` values. Raises UsageError."""
     recipe, task, data = run_input.recipe, run_input.task, run_input.data
     if recipe.model.config is not None:
         checkpoint = make_model_from_scratch(
@@ -257,12 +258,7 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
                 rows, lambda part: task.encode(part, tokenizer, schema, recipe.data.max_length), origin, name, error
             ) from None
     pooling = _choose_pooling(recipe, task, checkpoint, pretrained)
-    recipe = recipe.model_copy(
-        update={
-            "training": _with_precision(recipe.training, pretrained.config),
-            "model": recipe.model.model_copy(update={"pooling": pooling.how}),
-        }
-    )
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": pooling.how})})
     metrics = applicable_metrics(task, recipe.task, schema)
     selection = recipe.evaluation.metric_for_best_model
     if selection is not None and selection != "loss" and selection not in metrics:
@@ -274,8 +270,9 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
         notes = unknown_token_notes(features[name].inputs["input_ids"], tokenizer)
         notes += task.notes(rows, features[name], tokenizer, schema)
         facts["warnings"] += [f"{name}: {note}" for note in notes]
-    return Prepared(
-        recipe,
+    resolved, choices = choose_values(recipe, _run_size(recipe, features["train"], n_processes, pretrained.config))
+    prepared = Prepared(
+        resolved,
         task,
         data,
         checkpoint,
@@ -285,8 +282,34 @@ def prepare_input(run_input: RunInput, work_folder: Path) -> Prepared:
         metrics,
         facts,
         run_input.substitutions,
+        choices,
         pooling.reason,
     )
+    if not run_input.substitutions:
+        steps, epoch_steps = prepared.total_steps(n_processes), len(prepared.epoch_batches(0, n_processes))
+        if warning := few_steps_warning(steps, epoch_steps):
+            facts["warnings"].append(warning)
+    return prepared
+
+
+def _run_size(recipe: Recipe, features: Features, n_processes: int, config: Any) -> RunSize:
+    """Return the facts that decide the `auto` values."""
+
+    def epoch_steps(tokens_per_batch: int | None, examples_per_batch: int | None) -> int:
+        training = recipe.training
+        return len(
+            epoch_batches(
+                features.lengths,
+                tokens_per_batch=tokens_per_batch,
+                examples_per_batch=examples_per_batch,
+                world_size=n_processes,
+                accumulate=training.gradient_accumulation_steps,
+                seed=training.seed,
+                epoch=0,
+            )
+        )
+
+    return RunSize(len(features.lengths), epoch_steps, n_processes, config)
 
 
 def check_packages(recipe: Recipe) -> None:
@@ -318,14 +341,6 @@ def _check_limits(recipe: Recipe, pretrained: Pretrained) -> None:
     check_vocabulary(pretrained, recipe.model.title, resize=recipe.model.resize_embeddings)
 
 
-def _with_precision(training: TrainingSection, config: Any) -> TrainingSection:
-    """Return the section with `mixed_precision: auto` replaced by the precision for this hardware and model."""
-    if training.mixed_precision != "auto":
-        return training
-    wide = hidden_size(config) >= BF16_WIDTH
-    return training.model_copy(update={"mixed_precision": "bf16" if wide and multiplies_bfloat16() else "no"})
-
-
 def _choose_pooling(recipe: Recipe, task: Task, checkpoint: Checkpoint, pretrained: Pretrained) -> PoolingChoice:
     """Return the pooling of the run; `auto` with a published result is the way of the model family. Raises ModelError."""
     setting = recipe.model.pooling
@@ -336,7 +351,7 @@ def _choose_pooling(recipe: Recipe, task: Task, checkpoint: Checkpoint, pretrain
     return choose_pooling(setting, checkpoint.folder, pretrained.config, pretrained.kind)
 
 
-def describe_step(training: TrainingSection, world_size: int) -> str:
+def describe_step(training: ResolvedTraining, world_size: int) -> str:
     """Return the size of an optimizer step, such as "16 examples" or "32 examples (8 x 2 micro-batches x 2 processes)"."""
     if training.tokens_per_batch is not None:
         size, limit, unit = training.tokens_per_batch, "at most ", "padded tokens"

@@ -23,14 +23,16 @@ VOCABULARY_SIZE = 400
 TINY_MODEL_FOLDER = "stand_in_model"
 
 
-def prepare_smoke(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION) -> Prepared:
+def prepare_smoke(
+    loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION, n_processes: int = 1
+) -> Prepared:
     """Prepare a run of a few steps on a few rows. Raises UsageError for rows or models that do not fit the recipe.
 
     Rows on the Hub are replaced by the task's sample rows. A model that is neither a folder nor part of a package is
     replaced by a tiny one with random weights, written to `work_folder`.
     """
     check_packages(loaded.recipe)
-    return prepare_input(smoke_input(loaded, work_folder, selection), work_folder)
+    return prepare_input(smoke_input(loaded, work_folder, selection), work_folder, n_processes)
 
 
 def smoke_input(loaded: LoadedRecipe, work_folder: Path, selection: int = SELECTION) -> RunInput:

@@ -91,6 +91,8 @@ data:
 method: {name: lora, r: 0, target_modules: atention}
 training:
   learning_rate: fast
+  tokens_per_batch: 512
+  examples_per_batch: 8
   seed: 3e-4
   momentum: 0.9
 evaluation: {baselines: [majority, svm]}
@@ -111,12 +113,12 @@ hobby: {}
         "method.target_modules": "my.yaml:8",
         "training": "my.yaml:9",
         "training.learning_rate": "my.yaml:10",
-        "training.seed": "my.yaml:11",
-        "training.momentum": "my.yaml:12",
+        "training.seed": "my.yaml:13",
+        "training.momentum": "my.yaml:14",
         "training.mixed_precision": "command line",
         "evaluation.bootstrap_samples": "command line",
-        "reference.source": "my.yaml:14",
-        "hobby": "my.yaml:15",
+        "reference.source": "my.yaml:16",
+        "hobby": "my.yaml:17",
         "": "command line",
     }
     problems = {key: problem for key, (_, problem) in found.items()}
@@ -127,7 +129,7 @@ hobby: {}
     assert problems["data.card"] == "must be text; found 5. Put it in quotes"
     assert problems["data.max_length"] == "must be greater than or equal to 8; found 4"
     assert problems["method.target_modules"].endswith("Did you mean 'attention'?")
-    assert problems["training"].startswith("set exactly one of tokens_per_batch and examples_per_batch")
+    assert problems["training"].startswith("tokens_per_batch and examples_per_batch exclude each other")
     assert problems["training.learning_rate"] == "must be a valid number; found 'fast'"
     assert "found 0.0003" in problems["training.seed"]
     assert problems["training.momentum"].startswith("unknown key; allowed: seed, seeds, num_train_epochs")
@@ -164,7 +166,7 @@ def test_one_mistake_in_a_section_does_not_hide_the_next(mistakes):
         "evaluation.eval_steps=0",
         "data.columns.txt=sentence",
         "data.max_length=many",
-        "training.examples_per_batch=null",
+        "training.tokens_per_batch=512",
         "training.seed=-1",
         "task.labell=[a, b]",
     )
@@ -236,7 +238,7 @@ def test_a_section_of_the_wrong_type_is_a_mistake(mistakes):
 
 def test_missing_sections_are_mistakes(mistakes):
     found = mistakes("method: full")
-    assert set(found) == {"task", "model", "data", "training"}
+    assert set(found) == {"task", "model", "data"}
     assert found["task"][1] == f"required; allowed: {', '.join(TASKS)}"
     assert all(where == "my.yaml" for where, _ in found.values())
 
@@ -458,7 +460,7 @@ def test_a_wrong_recipe_fails_before_torch_is_imported(tmp_path):
     )
     command = [sys.executable, "-c", code, str(tmp_path / "wrong.yaml")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "4 []"
+    assert done.stdout.strip() == "3 []"
 
 
 def test_an_unknown_baseline_lists_the_baselines_of_the_task(mistakes):

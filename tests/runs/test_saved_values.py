@@ -43,6 +43,29 @@ def test_a_resumed_run_keeps_its_pooling(tmp_path, monkeypatch, here):
     assert '"ft_toolkit_pooling": "mean"' in Path("new/model/config.json").read_text()
 
 
+def test_chosen_values_are_those_of_the_checkpoint(tmp_path, monkeypatch, here):
+    """The checkpoint was saved by two processes; a step keeps its rows with one process."""
+    shutil.copytree(FIXTURE, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    state_path = Path("interrupted/checkpoints/last/state.json")
+    state = json.loads(state_path.read_text())
+    state["recipe"]["training"] |= {"learning_rate": 0.0077, "num_train_epochs": 2, "warmup_ratio": 0.3}
+    size = state["recipe"]["training"]["examples_per_batch"]
+    state["recipe"]["evaluation"]["early_stopping_patience"] = 4
+    state_path.write_text(json.dumps(state | {"processes": 2, "total_steps": 9}))
+    settings = [f"training.{key}=auto" for key in ("learning_rate", "num_train_epochs", "warmup_ratio")]
+    settings += ["training.examples_per_batch=null", "evaluation.early_stopping_patience=auto"]
+    done = here("run", "recipe.yaml", *settings, "--output", "interrupted", "--resume")
+    assert "training.learning_rate=0.0077" in done.stdout and "chosen when the run started" in done.stdout
+    assert json.loads(Path("interrupted/results.json").read_text())["training"]["chosen"] == {
+        "training.examples_per_batch": 2 * size,
+        "training.learning_rate": 0.0077,
+        "training.num_train_epochs": 2,
+        "training.warmup_ratio": 0.3,
+        "evaluation.early_stopping_patience": 4,
+    }
+
+
 def test_a_run_of_an_older_version_holds_out_the_same_rows_again(tmp_path, monkeypatch, here):
     """Its checkpoint names no rules: rows were held out one by one, and the column of `evaluation.slices` mattered."""
     shutil.copytree(FIXTURE, tmp_path / "work")

@@ -63,8 +63,8 @@ def encoder_for(language: str | None, *, cased: bool) -> FirstModel:
     """Return a pretrained encoder for texts of a language; `cased` keeps the difference between upper and lower case."""
     if language == "en":
         name = "distilbert/distilbert-base-cased" if cased else "distilbert/distilbert-base-uncased"
-        return FirstModel(name, 5e-5, "a small model for English texts")
-    return FirstModel("FacebookAI/xlm-roberta-base", 3e-5, "a model for texts in 100 languages")
+        return FirstModel(name, "a small model for English texts")
+    return FirstModel("FacebookAI/xlm-roberta-base", "a model for texts in 100 languages")
 
 
 def describe(column: ColumnFacts) -> str:

@@ -35,8 +35,8 @@ _SUMMARY_SHARE = 0.5
 _SHARED_WORDS = 0.4
 _ROWS = 300
 _SUMMARIZERS = {
-    "en": FirstModel("facebook/bart-base", 3e-5, "an encoder-decoder for English texts"),
-    None: FirstModel("google/mt5-small", 5e-4, "a small model for texts in 101 languages"),
+    "en": FirstModel("facebook/bart-base", "an encoder-decoder for English texts"),
+    None: FirstModel("google/mt5-small", "a small model for texts in 101 languages"),
 }
 
 

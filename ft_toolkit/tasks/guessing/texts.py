@@ -7,8 +7,8 @@ from ft_toolkit.tasks.guessing.columns import describe, is_identifier, text_colu
 from ft_toolkit.tasks.guessing.languages import language_of
 from ft_toolkit.tasks.guessing.table import Table
 
-_GPT2 = FirstModel("distilbert/distilgpt2", 5e-5, "a small causal language model for English texts")
-_MASKED = FirstModel("FacebookAI/xlm-roberta-base", 2e-5, "a masked language model for texts in 100 languages")
+_GPT2 = FirstModel("distilbert/distilgpt2", "a small causal language model for English texts")
+_MASKED = FirstModel("FacebookAI/xlm-roberta-base", "a masked language model for texts in 100 languages")
 _MAX_LENGTH = 256
 
 
