@@ -190,4 +190,4 @@ def step_settings(full_run: Prepared, share: float, world_size: int) -> list[str
     if is_chosen or (recipe.evaluation.eval_steps is None and (settings or max_steps is not None)):
         settings.append(f"evaluation.eval_steps={math.ceil(steps / evaluations)}")
     chosen.pop("training.mixed_precision", None)  # each run chooses the same on the same machine
-    return [f"{setting}={'null' if value is None else value}" for setting, value in chosen.items()] + settings
+    return settings + [f"{setting}={'null' if value is None else value}" for setting, value in chosen.items()]

@@ -76,7 +76,7 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
         f"{path}:1: task: unknown task 'text_clasification'; allowed: {', '.join(find_tasks())}. "
         "Did you mean 'text_classification'?",
         f"{path}:2: model.revison: unknown key; allowed: name, config, tokenizer, revision, sha256, dropout, "
-        "resize_embeddings. Did you mean 'revision'?",
+        "pooling, resize_embeddings. Did you mean 'revision'?",
         f"{path}:3: data.max_length: must be greater than or equal to 8; found 3",
         f"{path}:4: method.r: must be greater than 0; found 0",
         f"{path}:4: method.target_modules: must be 'attention' or 'all-linear'; found 'attenton'",

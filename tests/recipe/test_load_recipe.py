@@ -230,7 +230,8 @@ def test_a_section_of_the_wrong_type_is_a_mistake(mistakes):
     found = mistakes(RECIPE, "model=bert", "training=3", "data=[sst2]")
     assert (
         found["model"][1]
-        == "must be a section with the keys name, config, tokenizer, revision, sha256, dropout, resize_embeddings; found 'bert'"
+        == "must be a section with the keys name, config, tokenizer, revision, sha256, dropout, pooling, resize_embeddings; "
+        "found 'bert'"
     )
     assert found["training"][0] == "command line"
     assert found["data"][1].endswith("found ['sst2']")

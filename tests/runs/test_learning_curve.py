@@ -38,8 +38,19 @@ def recipe(tmp_path_factory: pytest.TempPathFactory, data_files: dict[str, str],
         "task": "text_classification",
         "model": {"name": tiny_bert},
         "data": {**data_files, "max_length": 64},
-        "training": {"learning_rate": 1e-3, "num_train_epochs": 2, "examples_per_batch": 8, "seed": 3},
-        "evaluation": {"bootstrap_samples": 100, "baselines": []},
+        "training": {
+            "learning_rate": 1e-3,
+            "num_train_epochs": 2,
+            "examples_per_batch": 8,
+            "warmup_ratio": 0.06,
+            "seed": 3,
+        },
+        "evaluation": {
+            "bootstrap_samples": 100,
+            "baselines": [],
+            "eval_steps": None,
+            "early_stopping_patience": None,
+        },
         "reference": {"metric": "accuracy", "value": 0.5, "tolerance": 0.1, "source": "nowhere"},
     }
     path.write_text(json.dumps(sections), encoding="utf-8")
@@ -213,6 +224,15 @@ def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tm
     assert settings(0.25, *long) == ["training.max_steps=100", "evaluation.eval_steps=2"]
     assert settings(0.25, *long, "evaluation.eval_steps=7") == ["training.max_steps=100"]
     assert settings(0.25, "training.max_steps=12") == ["evaluation.eval_steps=4"]
+    # values that the run on all rows chose: 120 steps, with an evaluation every 12 steps
+    auto = ["training.num_train_epochs=auto", "training.learning_rate=auto", "evaluation.eval_steps=auto"]
+    chosen = settings(0.25, *auto, "reference=null")
+    assert chosen == [
+        "training.max_steps=100",
+        "evaluation.eval_steps=10",
+        "training.learning_rate=0.0005",
+        "training.num_train_epochs=30",
+    ]
 
 
 def test_the_sentence_states_a_gain_only_if_the_interval_excludes_none(tmp_path: Path) -> None:
