@@ -37,7 +37,7 @@ class Embedder:
         """Return the embedding of each of the `rows`, given by their numbers, shape (rows, width).
 
         The windows of a long row are averaged, weighted by their tokens. `report` is called with the number of features that
-        are done, and their total, after each batch.
+        are done, and their total, at the start and after each batch.
         """
         prepared = self._prepared
         position = {row: i for i, row in enumerate(rows)}
@@ -47,6 +47,7 @@ class Embedder:
         collate = make_collate(features, prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
         sums: np.ndarray | None = None
         done = 0
+        report(done, len(ids))
         for batch in evaluation_batches(lengths, tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]:
             chosen = [ids[i] for i in batch]
             vectors = self._forward(collate(chosen))

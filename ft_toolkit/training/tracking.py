@@ -201,9 +201,11 @@ class Display:
             self._bar.update(self._task, figures="evaluating")
 
     def count(self, what: str, done: int, total: int) -> None:
-        """Print how many of `total` parts of a task outside the training are done, at most every 15 seconds."""
+        """Print how many of `total` parts of a task outside the training are done, every 15 seconds from its start, 0."""
         now = time.perf_counter()
-        if done < total and now - self._last_line >= _SECONDS_PER_LINE:
+        if not done:
+            self._last_line = now
+        elif done < total and now - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = now
             self.say(f"{what}: {done:,} of {total:,}", Verbosity.PROGRESS)
 

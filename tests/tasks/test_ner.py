@@ -425,6 +425,22 @@ def test_the_lexicon_takes_the_longest_match_and_the_most_frequent_type():
     assert TASK.baselines["lexicon"].predict([row("x")], [{"text": "x y"}], schema, 0) == [{"entities": []}]
 
 
+def test_the_lexicon_leaves_out_words_that_are_usually_no_entity():
+    def row(text, *places):
+        entities = [{"start": a, "end": b, "label": "LOC"} for a, b in places]
+        return {"text": text, "entities": entities}
+
+    train = [
+        row("Reading is a town", (0, 7)),
+        row("Reading is fun"),
+        row("Reading and Bath", (12, 16)),
+        row("Bath time"),
+    ]
+    schema = Schema(TYPES, 4, "first")
+    (found,) = TASK.baselines["lexicon"].predict(train, [{"text": "Reading Bath"}], schema, 0)
+    assert spans(found) == [(8, 12, "LOC")], "one of three, and one of two"
+
+
 # Files and a run
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ft_toolkit.tasks.text.labels import ProblemType
 
-# Maximum number of characters of the training texts for TF-IDF.
+# Maximum number of characters of the training texts for TF-IDF: 20 to 40 s on one core (3.6 s for the 0.6 million of Banking77).
 MAX_CHARACTERS = 5_000_000
 
 
@@ -27,6 +27,10 @@ def tfidf(
     train: Sequence[str], texts: Sequence[str], targets: np.ndarray, problem_type: ProblemType, seed: int
 ) -> np.ndarray | None:
     """Predict the targets of `texts` by a linear model of TF-IDF: words, word pairs, and 2 to 4 characters inside words.
+
+    Test accuracy and CPU seconds for words and pairs alone with logistic regression (C = 10), for all of these features with
+    logistic regression, and for all of them with a support vector machine: 0.894, 8.1 s; 0.914, 14.4 s; 0.915, 3.6 s on
+    Banking77 (10,003 rows); 0.813, 0.6 s; 0.825, 1.7 s; 0.824, 1.8 s on SST-2 (6,920 rows).
 
     The model is a linear support vector machine (C = 1), or ridge regression. Returns None when the training texts are empty
     or have a single target.
@@ -50,6 +54,9 @@ def linear_probe(
 ) -> np.ndarray | None:
     """Predict targets from vectors of length 1, shape (n, width), by logistic regression (C = 10), or ridge regression.
 
+    On SST-2, Banking77 and R8 with 8 and 64 rows per class, 300, 1,000 and all rows (embeddings of MiniLM, mean of 3 samples), the
+    test accuracy with C = 10 was at most 0.018 below the best of 0.3, 1, 3, 10, 30 and 100, except for 300 rows of Banking77
+    with its 77 labels (0.631; C = 100: 0.669). A choice of C on a held-out fifth gained 0.002 on average.
     The penalty of the ridge regression is the one with the lowest leave-one-out error. Returns None when the training rows
     have a single target.
     """
