@@ -50,9 +50,9 @@ def baseline_lines(run: RunFiles) -> list[str]:
     """Return a sentence on what the baselines are, and one for each that was fitted to a part of the training rows."""
     names = dict.fromkeys(name for scores in run.results.scores.values() for name in scores.baselines)
     described = [
-        f"{plain_name(name)}, {run.task.baselines[name].description}" for name in names if name in run.task.baselines
+        f"{plain_name(name)} ({run.task.baselines[name].description})" for name in names if name in run.task.baselines
     ]
-    lines = [f"Baselines: {'; '.join(described)}."] if described else []
+    lines = [f"Baselines: {', '.join(described)}."] if described else []
     facts = run.results.baselines if isinstance(run.results, RunResults) else {}
     rows = run.results.data.splits["train"].rows if facts else 0
     lines += [

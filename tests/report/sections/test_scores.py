@@ -25,3 +25,18 @@ def test_the_axis_of_a_share_ends_at_its_best_value(make_run, page_of):
     ticks = [float(text) for text in re.findall(r'class="tick"[^>]*>([^<]*)<', html)]
     assert max(ticks) == 1.0 and min(ticks) >= 0
     assert 'class="interval strong" x1="50.00' in html or 'x2="100.0%"' in html
+
+
+def test_baselines_are_described_and_a_fit_to_a_part_of_the_rows_is_named(make_run, page_of):
+    def change(results, rows):
+        results["data"]["splits"]["train"]["rows"] = 90_000
+        results["baselines"] = {
+            "majority": {"training_rows": 90_000, "seconds": 0.1},
+            "tfidf": {"training_rows": 12_345, "seconds": 20.0},
+        }
+
+    text = page_of(make_run(change=change)).text
+    described = "majority (the most frequent answer of the training rows), tfidf (a linear model of words and characters)"
+    assert f"Baselines: {described}." in text
+    sampled = "baseline was fitted to 12,345 of 90,000 training rows, drawn at random, to save time."
+    assert f"The tfidf {sampled}" in text and text.count("was fitted to") == 1
