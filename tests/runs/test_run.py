@@ -82,7 +82,9 @@ def test_training_improves_the_score_and_the_scores_match_the_predictions(finish
         assert scores["metrics"]["accuracy"]["value"] == n_correct / len(split_rows)
         matrix = scores["confusion_matrix"]
         assert sum(map(sum, matrix)) == scores["n"]
-        assert set(scores["baselines"]) == {"majority"}
+        assert set(scores["baselines"]) == set(report["baselines"]) == {"majority", "tfidf", "frozen_embeddings"}
+    assert list(report)[2] == "verdict" and report["verdict"]["split"] == "test"
+    assert report["verdict"]["text"] in (finished / "README.md").read_text(encoding="utf-8").replace("\\", "")
     assert report["reload_proof"]["rows"] == 8 and report["reload_proof"]["largest_difference"] <= 1e-4
     assert report["reference"] is None
     losses = [record["loss"] for record in records(finished)]

@@ -36,7 +36,9 @@ def test_baselines_are_described_and_a_fit_to_a_part_of_the_rows_is_named(make_r
         }
 
     text = page_of(make_run(change=change)).text
-    described = "majority (the most frequent answer of the training rows), tfidf (a linear model of words and characters)"
+    described = (
+        "majority (the most frequent answer of the training rows), tfidf (a linear model of words and characters)"
+    )
     assert f"Baselines: {described}." in text
     sampled = "baseline was fitted to 12,345 of 90,000 training rows, drawn at random, to save time."
     assert f"The tfidf {sampled}" in text and text.count("was fitted to") == 1

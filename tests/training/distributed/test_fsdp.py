@@ -105,6 +105,7 @@ def test_sharded_processes_resume_the_adapter_of_one_and_pass_the_reload_check(
 ) -> None:
     """LoRA, 16 examples until SIGTERM, then 2 processes x 8 examples with the Accelerate config of docs/launch."""
     one, two, words = tmp_path / "one", tmp_path / "two", ["run", recipe, "method=lora", "method.dropout=0.0"]
+    words.append("evaluation.baselines=[tfidf, frozen_embeddings]")
     here(*words, "training.examples_per_batch=16", "--output", one)
     stop_after(4, two, *words, "training.examples_per_batch=16")
     n_before = len(column(two, "loss"))
@@ -118,6 +119,11 @@ def test_sharded_processes_resume_the_adapter_of_one_and_pass_the_reload_check(
         assert column(two, name) == pytest.approx(column(one, name), rel=1e-5), name
     results = [json.loads((folder / "results.json").read_text(encoding="utf-8")) for folder in (one, two)]
     assert results[0]["scores"].keys() == results[1]["scores"].keys()
+    first, second = (
+        {name: baseline["accuracy"]["value"] for name, baseline in result["scores"]["test"]["baselines"].items()}
+        for result in results
+    )
+    assert first == second and set(first) == {"tfidf", "frozen_embeddings"}
 
 
 @pytest.mark.slow
