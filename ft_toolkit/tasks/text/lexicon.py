@@ -31,13 +31,14 @@ def learn_lexicon(rows: Rows) -> Lexicon:
     lexicon = {
         words: min(by_label, key=lambda label: (-by_label[label], label)) for words, by_label in counts.items() if words
     }
-    found, right = Counter[tuple[str, ...]](), Counter[tuple[str, ...]]()
+    found: Counter[tuple[str, ...]] = Counter()
+    right: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         spans = {(start, end) for start, end, _ in entity_spans(row["entities"])}
-        for start, end, words in _matches(row, lexicon):
-            found[words] += 1
-            right[words] += (start, end) in spans
-    return {words: label for words, label in lexicon.items() if 2 * right[words] >= found[words]}
+        for start, end, entity in _matches(row, lexicon):
+            found[entity] += 1
+            right[entity] += (start, end) in spans
+    return {entity: label for entity, label in lexicon.items() if 2 * right[entity] >= found[entity]}
 
 
 def look_up(row: Row, lexicon: Lexicon) -> list[Span]:
