@@ -28,6 +28,8 @@ def validate_section(
         path = _path_of(item["loc"], at, document)
         if path not in problems:
             problems[path] = _problem(path, dict(item), kind, keys)
+        elif item["type"] == "literal_error":  # a number or a name, such as auto
+            problems[path] = problems[path].replace("; found", f", or {item['ctx']['expected']}; found", 1)
     mistakes = [document.mistake(path, problem) for path, problem in problems.items()]
     unknown = {item["loc"][0] for item in errors if item["type"] == "extra_forbidden"}
     if len(unknown) == len(errors):  # pydantic checks conflicts between keys only if all keys are known

@@ -80,7 +80,7 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
         f"{path}:3: data.max_length: must be greater than or equal to 8; found 3",
         f"{path}:4: method.r: must be greater than 0; found 0",
         f"{path}:4: method.target_modules: must be 'attention' or 'all-linear'; found 'attenton'",
-        f"{path}:5: training.learning_rate: must be a valid number; found 'fast'",
+        f"{path}:5: training.learning_rate: must be a valid number, or 'auto'; found 'fast'",
         f"{path}:6: learning_rate: unknown key; use training.learning_rate",
         "command line: training.seed: must be greater than or equal to 0; found -1",
         "command line: evaluation: must be a section with the keys",

@@ -130,7 +130,7 @@ hobby: {}
     assert problems["data.max_length"] == "must be greater than or equal to 8; found 4"
     assert problems["method.target_modules"].endswith("Did you mean 'attention'?")
     assert problems["training"].startswith("tokens_per_batch and examples_per_batch exclude each other")
-    assert problems["training.learning_rate"] == "must be a valid number; found 'fast'"
+    assert problems["training.learning_rate"] == "must be a valid number, or 'auto'; found 'fast'"
     assert "found 0.0003" in problems["training.seed"]
     assert problems["training.momentum"].startswith("unknown key; allowed: seed, seeds, num_train_epochs")
     assert "must be 'auto', 'no' or 'bf16'; found 'fp16'" in problems["training.mixed_precision"]
