@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import beta, norm
+from scipy.stats import beta, binom, norm
 
 from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.evaluation.breakdown.calibration import calibration
@@ -48,19 +48,23 @@ ACCURACY = {"accuracy": METRICS["accuracy"]}
 
 @dataclass(frozen=True)
 class Rate:
-    """A simulated rate. `kind` says how to read `nominal`: "=" the stated rate, "<=" the largest, ">=" the smallest."""
+    """A simulated rate. `kind` says how to read `nominal`: "=" the stated rate, "<=" the largest, ">=" the smallest.
+
+    An `enumerated` rate is exact: it has no trials.
+    """
 
     claim: str
     condition: str
     kind: str
     nominal: float
-    hits: int
-    trials: int
+    hits: int = 0
+    trials: int = 0
+    enumerated: float | None = None
 
     @property
     def value(self) -> float:
         """The observed rate."""
-        return self.hits / self.trials
+        return self.hits / self.trials if self.enumerated is None else self.enumerated
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -157,28 +161,37 @@ def slice_difference_coverage(repetitions: int) -> Iterator[Rate]:
         yield Rate("difference of a slice and the rest", condition, "=", 0.95, covered, len(draws))
 
 
-# Number of rows, share of rows that only the baseline gets right, share that only the run gets right.
-GATE_CELLS = ((10, 0.05, 0.0), (50, 0.04, 0.02), (100, 0.05, 0.03), (500, 0.07, 0.05))
+# Number of rows, true drop, shares of rows on which the runs differ.
+GATE_CELLS = tuple((n, drop, (0.05, 0.1, 0.2, 0.3)) for n in (10, 20, 50, 100, 200, 500) for drop in (0.0, 0.02, 0.05))
 
 
-def gate_errors(repetitions: int, sizes: Sequence[tuple[int, float, float]] = GATE_CELLS) -> Iterator[Rate]:
-    """Simulate `ftk gate --baseline` where the true drop is exactly the allowed one."""
-    for n, only_base, only_run in sizes:
-        allowed = only_base - only_run
-        for strict, name in ((True, "gate --strict passes"), (False, "gate --max-drop fails")):
+def gate_errors(repetitions: int, cells: Sequence[tuple[int, float, tuple[float, ...]]] = GATE_CELLS) -> Iterator[Rate]:
+    """Enumerate `ftk gate --baseline` where the true drop is exactly the allowed one: the largest rate of errors."""
+    del repetitions  # not simulated
+    for n, drop, differing in cells:
+        worst = {True: 0.0, False: 0.0}
 
-            @cache
-            def passes(b: int, c: int, n: int = n, allowed: float = allowed, strict: bool = strict) -> bool:
-                base, run = finished_runs(paired_right(n, b, c))
-                return check_drop(Drop(base, "accuracy", allowed, 0.05, strict), run, smoke=False)[0].passed
+        @cache
+        def passes(b: int, c: int, strict: bool, n: int = n, drop: float = drop) -> bool:
+            base, run = finished_runs(paired_right(n, b, c))
+            return check_drop(Drop(base, "accuracy", drop, 0.05, strict), run, smoke=False)[0].passed
 
-            counts = np.random.default_rng(3).multinomial(
-                n, [only_base, only_run, 1 - only_base - only_run], 3 * repetitions
-            )
-            passed = sum(passes(b, c) for b, c, _ in counts.tolist())
-            condition = f"n = {n}, true drop {allowed:.2f}, {only_base + only_run:.0%} of rows differ"
-            wrong = passed if strict else len(counts) - passed
-            yield Rate(name, condition, "<=", 0.05, wrong, len(counts))
+        for share in differing:
+            chances = list(plausible_counts(n, (share + drop) / 2, (share - drop) / 2))
+            for strict in worst:
+                wrong = math.fsum(chance for b, c, chance in chances if passes(b, c, strict) == strict)
+                worst[strict] = max(worst[strict], wrong)
+        condition = f"n = {n}, true drop {drop:g}, {differing[0]:.0%} to {differing[-1]:.0%} of rows differ"
+        yield Rate("gate --strict passes", condition, "<=", 0.05, enumerated=worst[True])
+        yield Rate("gate --max-drop fails", condition, "<=", 0.05, enumerated=worst[False])
+
+
+def plausible_counts(n: int, only_base: float, only_run: float) -> Iterator[tuple[int, int, float]]:
+    """Return the counts of rows that only the base and only the run has right, with their probability (above 1e-7)."""
+    b, c = np.arange(n + 1)[:, None], np.arange(n + 1)[None, :]
+    chances = binom.pmf(b, n, only_base) * binom.pmf(c, np.maximum(n - b, 0), only_run / (1 - only_base))
+    for i, j in np.argwhere(chances > 1e-7).tolist():
+        yield i, j, float(chances[i, j])
 
 
 def contradictions(repetitions: int, trials: int | None = None) -> Iterator[Rate]:
@@ -449,10 +462,10 @@ def as_markdown(rates: list[Rate], repetitions: int, seconds: float) -> str:
         "|---|---|---|---|---|---|",
     ]
     for rate in rates:
-        low, high = rate.interval
+        low, high = rate.interval if rate.enumerated is None else (rate.enumerated, rate.enumerated)
         sign = "" if rate.kind == "=" else f"{rate.kind} "
         cells = [rate.claim, rate.condition, f"{sign}{rate.nominal:g}", f"{rate.value:.3f}", f"{low:.3f} to {high:.3f}"]
-        lines.append(f"| {' | '.join(cells)} | {rate.trials:,} |")
+        lines.append(f"| {' | '.join(cells)} | {rate.trials or 'enumerated'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,8 @@ from typing import Literal
 
 import numpy as np
 
-from ft_toolkit.evaluation.statistics.shares import right_examples, score_test_p, tango
+from ft_toolkit.evaluation.statistics.paired_shares import score_test_p, tango
+from ft_toolkit.evaluation.statistics.shares import right_examples
 from ft_toolkit.metrics.bootstrap import varies
 from ft_toolkit.metrics.clusters import Clusters, Jackknife
 from ft_toolkit.metrics.metric import Metric
@@ -139,7 +140,7 @@ def difference_interval(pair: PairedScores, *, comparisons: int = 1, tail: float
     level = 1 - 2 * tail_of_one
     if pair.counts is not None:
         low, high = (pair.best * end for end in tango(*pair.counts, tail=tail_of_one))
-        p = score_test_p(*pair.counts[:2])
+        p = score_test_p(*pair.counts)
         return DifferenceInterval(low, high, level, SHARE_TEST, p, min(1.0, comparisons * p))
     if (jackknife := pair.jackknife) is not None:
         ends = jackknife.interval(tail_of_one)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.evaluation.compare.comparison import compare_runs
 from ft_toolkit.evaluation.compare.finished_runs import read_runs
+from ft_toolkit.evaluation.statistics.paired_shares import score_test_p
 from ft_toolkit.report.comparison import print_comparison, sentences, write_comparison
 
 pytestmark = pytest.mark.trains
@@ -30,7 +30,7 @@ def test_a_significant_difference_is_reported_with_counts(make_run, capsys):
     found = compared(a, b)
     one, apart = found.main.differences["b"], found.disagreements["b"]
     assert (one.value, one.test, one.outcome) == (pytest.approx(0.2), "score test for paired shares", "better")
-    assert one.p == one.corrected == pytest.approx(2 * norm.sf(20 / 20**0.5))
+    assert one.p == one.corrected == score_test_p(0, 20, 100)
     assert (apart.better, apart.worse, apart.both, apart.neither) == (20, 0, 70, 10)
     assert 0 < one.low < 0.2 < one.high
     print_comparison(found)
@@ -45,7 +45,7 @@ def test_a_significant_difference_is_reported_with_counts(make_run, capsys):
 def test_a_difference_that_is_not_significant_is_reported_as_such(make_run, capsys):
     found = compared(make_run("a", right([0, 1, 2])), make_run("b", right([3, 4])))
     assert found.main.differences["b"].outcome == "no significant difference"
-    assert found.main.differences["b"].p == pytest.approx(2 * norm.sf(1 / 5**0.5))
+    assert found.main.differences["b"].p == score_test_p(2, 3, 100)
     print_comparison(found)
     out = " ".join(capsys.readouterr().out.split())
     assert "No significant difference between b and a: +1.0 points of accuracy (95% interval -" in out
@@ -68,13 +68,12 @@ def test_the_tables_fit_into_80_columns(make_run, capsys, monkeypatch):
 
 
 def test_more_comparisons_need_a_smaller_p_value(make_run):
-    """Five examples against none is p = 0.025: significant between two runs, not among three comparisons."""
+    """Five examples against none is p = 0.020: significant between two runs, not among three comparisons."""
     base, other = make_run("base", right(range(5))), make_run("other", right([]))
     tries = [make_run(f"try{i}", right(range(5))) for i in range(2)]
     assert compared(base, other).main.differences["other"].outcome == "better"
     found = compared(base, other, *tries).main.differences["other"]
-    p = 2 * norm.sf(5**0.5)
-    assert (found.p, found.corrected) == pytest.approx((p, 3 * p))
+    assert (found.p, found.corrected) == pytest.approx((0.02005, 0.06015), abs=1e-4)
     assert found.outcome == "no significant difference" and found.low < 0 < found.high
     assert found.level == pytest.approx(1 - 0.05 / 3)
 

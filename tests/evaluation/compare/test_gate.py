@@ -73,7 +73,7 @@ def test_a_drop_fails_if_it_is_significant_and_with_strict_unless_it_is_ruled_ou
     assert "a drop of 0.2500" in out
     assert "A drop of more than 0.005 is significant" in out
     assert gate(much, "--baseline", base, "--max-drop", 0.5, "--strict")[1] is None
-    assert "above -0.0263, below +0.0263" in str(gate(same2, *against, "--strict")[1])  # no row of 100 differs
+    assert "above -0.0295, below +0.0295" in str(gate(same2, *against, "--strict")[1])  # no row of 100 differs
     assert gate(same2, "--baseline", base, "--max-drop", 0.03, "--strict")[1] is None
     assert gate(base, "--baseline", much, "--strict")[1] is None
 

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
-from statsmodels.stats.contingency_tables import mcnemar
+from scipy.stats import binomtest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, score_test_p, tango, wilson
+from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, wilson
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.text.label_scores import label_metrics
 
@@ -33,32 +32,6 @@ def test_newcombe_published_example():
     assert newcombe((10, 0), (10, 10)) == pytest.approx((0.6075, 1.0), abs=1e-4)
 
 
-def test_tango_by_its_definition():
-    """The ends are where a test with the likeliest shares under the hypothesis, found numerically, has |z| = 1.96."""
-    b, c, n = 12, 4, 60
-    for end in tango(b, c, n):
-        shares = np.linspace(max(0, -end), (1 - end) / 2, 200_001)[1:-1]
-        log_likelihood = b * np.log(shares + end) + c * np.log(shares) + (n - b - c) * np.log(1 - end - 2 * shares)
-        share = shares[log_likelihood.argmax()]
-        z = (b - c - n * end) / np.sqrt(n * (2 * share + end - end**2))
-        assert abs(z) == pytest.approx(norm.ppf(0.975), abs=1e-3)
-    assert tango(c, b, n) == pytest.approx(tuple(-end for end in reversed(tango(b, c, n))), abs=1e-9)
-
-
-def test_tango_has_a_width_where_no_row_differs():
-    z = norm.ppf(0.975)
-    assert tango(0, 0, 10) == pytest.approx((-(z**2) / (10 + z**2), z**2 / (10 + z**2)), abs=1e-9)
-    assert tango(10, 0, 10)[1] == pytest.approx(1.0, abs=1e-9)
-
-
-@pytest.mark.parametrize("tail", [0.025, 0.005])
-def test_tango_excludes_zero_exactly_when_the_test_is_significant(tail):
-    for b in range(20):
-        for c in range(20):
-            low, high = tango(b, c, 40, tail=tail)
-            assert (low > 1e-9 or high < -1e-9) == (score_test_p(b, c) < 2 * tail)
-
-
 def test_only_a_share_of_right_examples_has_right_examples():
     metrics = label_metrics("single_label_classification")
     predictions, references = np.array([1, 0, 2, 2]), np.array([1, 1, 2, 0])
@@ -77,9 +50,3 @@ def test_only_a_share_of_right_examples_has_right_examples():
 def test_newcombe_is_that_of_statsmodels(hits, n):
     expected = confint_proportions_2indep(hits[0], n[0], hits[1], n[1], method="newcomb", compare="diff")
     assert newcombe(hits, n) == pytest.approx(expected, abs=1e-9)
-
-
-@pytest.mark.parametrize(("only_one", "only_other"), [(10, 3), (1, 9), (25, 25), (40, 22)])
-def test_the_test_of_paired_shares_is_mcnemars_in_statsmodels(only_one, only_other):
-    expected = mcnemar([[50, only_one], [only_other, 50]], exact=False, correction=False).pvalue
-    assert score_test_p(only_one, only_other) == pytest.approx(expected)
