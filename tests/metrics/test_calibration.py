@@ -34,7 +34,8 @@ def test_the_temperature_is_where_the_likelihood_with_its_prior_is_highest(sever
 
     def cost(logarithm):
         probabilities = c.probabilities_of(logits, multi_label=several, temperature=np.exp(logarithm))
-        return c.log_losses(probabilities, truth).sum() * (logits.shape[1] if several else 1) + logarithm**2 / 2
+        losses = c.log_losses(probabilities, truth).sum() * (logits.shape[1] if several else 1)
+        return losses + c.PRIOR_WEIGHT * logarithm**2 / 2
 
     best = minimize_scalar(cost, bounds=(np.log(0.05), np.log(20)), method="bounded", options={"xatol": 1e-9})
     assert c.fit_temperature(logits, truth) == pytest.approx(np.exp(best.x), abs=2e-3)
@@ -48,9 +49,9 @@ def test_the_interval_of_the_temperature_is_that_of_the_likelihood_ratio(several
     def cost(temperature):
         probabilities = c.probabilities_of(logits, multi_label=several, temperature=temperature)
         losses = c.log_losses(probabilities, truth).sum() * (logits.shape[1] if several else 1)
-        return losses + np.log(temperature) ** 2 / 2
+        return losses + c.PRIOR_WEIGHT * np.log(temperature) ** 2 / 2
 
-    low, high = c.temperature_interval(logits, truth, fitted)
+    low, high = c.temperature_interval(logits, truth)
     assert low < fitted < high and low < 2.0 < high
     for end in (low, high):
         assert cost(end) - cost(fitted) == pytest.approx(1.9207, abs=1e-3)
@@ -58,7 +59,7 @@ def test_the_interval_of_the_temperature_is_that_of_the_likelihood_ratio(several
 
 def test_the_interval_of_the_temperature_ends_at_the_range_of_the_temperature():
     logits, truth = np.tile([[9.0, 0.0]], (5000, 1)), np.ones(5000, int)
-    low, high = c.temperature_interval(logits, truth, c.fit_temperature(logits, truth))
+    low, high = c.temperature_interval(logits, truth)
     assert high == pytest.approx(c.TEMPERATURES[1], rel=1e-3) and 1 < low < high
 
 
@@ -73,6 +74,12 @@ def test_the_temperature_stays_in_its_bounds():
     wrong = c.fit_temperature(np.tile([[9.0, 0.0]], (5000, 1)), np.ones(5000, int))
     right = c.fit_temperature(np.tile([[0.05, 0.0]], (2000, 1)), np.zeros(2000, int))
     assert (wrong, right) == pytest.approx((c.TEMPERATURES[1], c.TEMPERATURES[0]), rel=1e-4)
+
+
+def test_a_temperature_whose_interval_contains_1_is_not_used():
+    logits, truth = sample(False, n=200, sharpness=1.15)
+    low, high = c.temperature_interval(logits, truth)
+    assert low < 1 < high and c.fit_temperature(logits, truth) == 1.0
 
 
 def test_few_rows_have_no_temperature():

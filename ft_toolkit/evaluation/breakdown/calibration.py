@@ -42,7 +42,7 @@ def calibration(
     }
     record: dict[str, Any] = {
         "temperature": temperature,
-        **_temperature_ends(before, truth, temperature, fitted_here=fitted_here),
+        **_temperature_ends(before, truth, fitted_here=fitted_here),
         "fitted_here": fitted_here,
         "claims": "decisions on a label" if truth.ndim == 2 else "predictions",
     }
@@ -56,12 +56,12 @@ def calibration(
     return record | _abstaining(confidence, correct, drawn)
 
 
-def _temperature_ends(before: Array, truth: Array, temperature: float, *, fitted_here: bool) -> dict[str, float | None]:
-    """Return the 95% interval of a temperature that was fitted to these rows; no interval (None) for any other one."""
+def _temperature_ends(before: Array, truth: Array, *, fitted_here: bool) -> dict[str, float | None]:
+    """Return the 95% interval of the temperature of the rows to which it was fitted; no interval (None) on other rows."""
     if not fitted_here or len(truth) < c.MINIMUM_ROWS:
         return {"temperature_low": None, "temperature_high": None}
     logits = c.logits_of(before, multi_label=truth.ndim == 2)
-    low, high = c.temperature_interval(logits, truth, temperature)
+    low, high = c.temperature_interval(logits, truth)
     return {"temperature_low": low, "temperature_high": high}
 
 
