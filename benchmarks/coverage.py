@@ -440,6 +440,76 @@ def clustered_rows(repetitions: int, cells: Sequence[tuple[int, int, float]] = C
             yield Rate(f"false difference of two models, {method}", condition, "=", 0.05, differences[method], trials)
 
 
+# Documents, rows per document, intraclass correlation; small cells.
+BREAKDOWN_CELLS = ((12, 10, 0.3), (20, 6, 0.3), (40, 5, 0.3))
+
+
+def clustered_breakdown(repetitions: int, cells: Sequence[tuple[int, int, float]] = BREAKDOWN_CELLS) -> Iterator[Rate]:
+    """Simulate a calibrated classifier on rows that share a document: calibration, abstaining, and gaps between groups.
+
+    The outcome of a row and its document are correlated. A document is in one of two groups, or its rows are.
+    """
+    for documents, rows, correlation in cells:
+        rng, n = np.random.default_rng(14), documents * rows
+        document = np.repeat(np.arange(documents), rows)
+        clusters = find_clusters("document", document)
+        methods = {"rows as independent": None, "documents resampled": clusters}
+        hits: dict[tuple[str, str], int] = {}
+        for _ in range(repetitions):
+            confidence, right = _clustered_outcomes(rng, document, correlation)
+            by_document = (document + rng.integers(0, 2)) % 2
+            by_row = rng.integers(0, 2, n)
+            for method, each in methods.items():
+                setup = replace(scoring_setup(ACCURACY, groups=("document", "row")), clusters=each)
+                for claim, hit in _breakdown_hits(confidence, right, (by_document, by_row), setup).items():
+                    hits[claim, method] = hits.get((claim, method), 0) + hit
+        condition = f"{documents} documents of {rows} rows, correlation {correlation}"
+        for (claim, method), count in hits.items():
+            nominal = 0.05 if claim.startswith("false") else 0.95
+            yield Rate(f"{claim}, {method}", condition, "=", nominal, count, repetitions)
+
+
+# The accuracy of a calibrated model whose confidence is uniform between 0.55 and 0.95, and of its more confident half.
+_ACCURACY_OF_ALL, _ACCURACY_OF_HALF = 0.75, 0.85
+
+
+def _clustered_outcomes(
+    rng: np.random.Generator, document: np.ndarray, correlation: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the confidence and whether the row is right, shape (n,): a normal variable of the document makes rows similar."""
+    confidence = rng.uniform(0.55, 0.95, len(document))
+    shared = rng.standard_normal(document.max() + 1)[document]
+    latent = math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * rng.standard_normal(len(document))
+    return confidence, latent < norm.ppf(confidence)
+
+
+def _breakdown_hits(
+    confidence: np.ndarray, right: np.ndarray, groups: tuple[np.ndarray, np.ndarray], setup: ScoringSetup
+) -> dict[str, bool]:
+    """Return, for each claim, whether an interval contains the true value, or a false gap is reported."""
+    predictions = np.ones(len(right), int)
+    references = right.astype(int)
+    decoded = [{"probabilities": {LABELS[1]: said, LABELS[0]: 1 - said}} for said in confidence.tolist()]
+    record = calibration(decoded, predictions, references, setup, fitted_here=False)
+    middle = max(record["bins"]["after"], key=lambda entry: entry["n"])
+    half = record["abstaining"][2]
+    hits = {
+        "interval of the calibration error": contains(record["ece"]["after"], 0.0),
+        "interval of the accuracy in the largest bin": contains(middle, middle["confidence"]),
+        "accuracy when abstaining on half": contains(half["accuracy"], _ACCURACY_OF_HALF),
+        "gain when abstaining on half": contains(half["gain"], _ACCURACY_OF_HALF - _ACCURACY_OF_ALL),
+    }
+    # As a fairness check of the predicted label: whether the row is right is the prediction here.
+    rows = [{"text": "a", "document": str(a), "row": str(b)} for a, b in zip(*groups, strict=True)]
+    for table in group_gaps(rows, references, predictions, setup):
+        gap = table["demographic_parity"]
+        is_wrong = gap is not None and gap["p_value"] < 0.05
+        hits[f"false gap between two groups, one group per {table['column']}"] = is_wrong
+        interval = gap["labels"][0] if gap is not None else {"low": None, "high": None}
+        hits[f"interval of the gap contains 0, one group per {table['column']}"] = contains(interval, 0.0)
+    return hits
+
+
 CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
     fn.__name__: fn
     for fn in (
@@ -456,6 +526,7 @@ CLAIMS: dict[str, Callable[[int], Iterator[Rate]]] = {
         macro_scores,
         learning_curve_gain,
         clustered_rows,
+        clustered_breakdown,
     )
 }
 

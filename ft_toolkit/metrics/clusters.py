@@ -25,10 +25,14 @@ class Clusters:
     numbers: np.ndarray
 
     @cached_property
+    def codes(self) -> np.ndarray:
+        """The cluster of each example, from 0 to n - 1."""
+        return np.unique(self.numbers, return_inverse=True)[1].ravel()
+
+    @cached_property
     def members(self) -> list[np.ndarray]:
         """The positions of the examples of each cluster."""
-        codes = np.unique(self.numbers, return_inverse=True)[1].ravel()
-        return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+        return np.split(np.argsort(self.codes, kind="stable"), np.cumsum(np.bincount(self.codes))[:-1])
 
     @property
     def n(self) -> int:
@@ -43,6 +47,12 @@ class Clusters:
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Draw as many clusters with replacement, and return the positions of their examples."""
         return np.concatenate([self.members[i] for i in rng.integers(0, self.n, self.n).tolist()])
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of the values (shape (n, ...)) over the examples of each cluster, shape (clusters, ...)."""
+        totals = np.zeros((self.n, *values.shape[1:]))
+        np.add.at(totals, self.codes, values)
+        return totals
 
     def of(self, positions: np.ndarray) -> "Clusters | None":
         """Return the clusters of some examples, given by their positions or by bools; None as in `find_clusters`."""

@@ -1,7 +1,7 @@
 """Fairness between groups of rows: gaps between groups in the selection rate and in the true positive rate of a classifier."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from ft_toolkit.evaluation.breakdown.slices import MIN_ROWS, column_values, most_frequent
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, interval
 from ft_toolkit.evaluation.statistics.significance import LEVEL, holm
+from ft_toolkit.metrics.clusters import FEW_CLUSTERS, Clusters, Jackknife
 from ft_toolkit.tasks.base import Rows
 
 Array = np.ndarray
@@ -48,8 +49,8 @@ def group_gaps(rows: Rows, predictions: Array, references: Array, setup: Scoring
         predicted, true, labels = predicted[:, 1:], true[:, 1:], labels[1:]
     truth = np.unique(references.reshape(len(references), -1), axis=0, return_inverse=True)[1].ravel()
     answers = _Answers(labels, predicted, true, truth)
-    samples = min(setup.samples, SAMPLES)
-    tables = [_compare_groups(column, rows, answers, samples, setup.seed) for column in setup.groups]
+    draws = _Draws(min(setup.samples, SAMPLES), setup.seed, setup.clusters)
+    tables = [_compare_groups(column, rows, answers, draws) for column in setup.groups]
     gaps = [table[kind] for table in tables for kind in GAP_KINDS if table[kind] is not None]
     for gap, corrected in zip(gaps, holm([gap["p_value"] for gap in gaps]), strict=True):
         gap |= {"corrected": corrected, "tests": len(gaps), "shown": corrected < LEVEL}
@@ -61,7 +62,7 @@ def _label_matrix(answers: Array, n_labels: int) -> Array:
     return np.asarray(np.eye(n_labels)[answers] if answers.ndim == 1 else answers.astype(float))
 
 
-def _compare_groups(column: str, rows: Rows, answers: _Answers, samples: int, seed: int) -> dict[str, Any]:
+def _compare_groups(column: str, rows: Rows, answers: _Answers, draws: "_Draws") -> dict[str, Any]:
     values = column_values(rows, column)
     names, left_out = most_frequent(values)
     member = np.array(values)[:, None] == np.array(names)[None, :]
@@ -78,7 +79,8 @@ def _compare_groups(column: str, rows: Rows, answers: _Answers, samples: int, se
     membership = _Membership(
         [name for name, keep in zip(names, compared, strict=True) if keep], member[inside][:, compared].astype(float)
     )
-    draws = _Draws(samples, seed)
+    if draws.clusters is not None:
+        draws = replace(draws, clusters=draws.clusters.of(inside))
     return record | {
         # Null hypothesis: any row may belong to any group.
         "demographic_parity": _gaps(
@@ -99,10 +101,11 @@ class _Membership:
 
 @dataclass(frozen=True)
 class _Draws:
-    """The number of permutations and resamples, and their seed."""
+    """The number of permutations and resamples, their seed, and the clusters of the rows."""
 
     samples: int
     seed: int
+    clusters: Clusters | None
 
 
 def _gaps(
@@ -113,8 +116,8 @@ def _gaps(
     The rate of a group is the mean of `answers.predicted` over the rows that are `counted` (0/1, shape (n, labels)). A gap is
     never negative, so its interval cannot show that there is none. The p-value is the share of permutations of the groups
     within `strata` whose largest gap over all labels is at least as large (Westfall and Young 1993). `low` and `high` are the
-    interval of the difference between two groups, each resampled independently. Of more than two groups the two most different
-    ones were selected, so their difference has no interval (None). Returns None if no label has two groups with a rate.
+    interval of the difference between two groups. Of more than two groups the two most different ones were selected, so their
+    difference has no interval (None). Returns None if no label has two groups with a rate.
     """
     predicted, member = answers.predicted, groups.matrix
     rates = _rates(predicted, counted, member)
@@ -122,17 +125,14 @@ def _gaps(
     if np.isnan(gaps).all():
         return None
     rng = np.random.default_rng(draws.seed)
-    order = np.argsort(strata, kind="stable")
     largest = np.nanmax(gaps)
     as_large = 0
-    for _ in range(draws.samples):
-        shuffled = np.empty_like(member)
-        shuffled[order] = member[np.lexsort((rng.random(len(strata)), strata))]
+    for shuffled in _permutations(member, strata, draws, rng):
         widths = _widths(_rates(predicted, counted, shuffled))
         as_large += bool(not np.isnan(widths).all() and np.nanmax(widths) >= largest - 1e-12)
     p_value = (as_large + 1) / (draws.samples + 1)
     has_interval = (~np.isnan(rates)).sum(axis=0) == 2
-    resampled = _resampled_rates(predicted, counted, member, draws.samples, rng) if has_interval.any() else None
+    resampled = _resampled_rates(predicted, counted, member, draws, rng) if has_interval.any() else None
     table: list[dict[str, Any]] = []
     for i, label in enumerate(answers.labels):
         if np.isnan(gaps[i]):
@@ -144,10 +144,40 @@ def _gaps(
         ends = {"highest": groups.names[high], "lowest": groups.names[low]}
         difference: dict[str, float | None] = {"low": None, "high": None}
         if resampled is not None and has_interval[i]:
-            difference = interval(resampled[:, high, i] - resampled[:, low, i])
+            differences = resampled[:, high, i] - resampled[:, low, i]
+            if _has_few_clusters(member, draws.clusters):
+                pair = Jackknife(float(gaps[i]), differences).interval(LEVEL / 2) or (None, None)
+                difference = dict(zip(("low", "high"), pair, strict=True))
+            else:
+                difference = interval(differences)
         table.append({"label": label, "gap": float(gaps[i]), **difference, **ends, "rates": defined})
     table.sort(key=lambda row: row["gap"], reverse=True)
     return {"p_value": p_value, "labels": table}
+
+
+def _permutations(member: Array, strata: Array, draws: _Draws, rng: np.random.Generator) -> Iterator[Array]:
+    """Return `member` with the groups of the rows permuted within `strata`, once per sample.
+
+    Rows of one cluster are not independent. If all of them are in one group, such as the messages of one customer, the groups
+    of whole clusters are permuted. Otherwise the groups are permuted within the cluster and the stratum.
+    """
+    whole: Sequence[Array] = []
+    if draws.clusters is not None:
+        groups, members = member.argmax(axis=1), draws.clusters.members
+        whole = [rows for rows in members if (groups[rows] == groups[rows[0]]).all()]
+        strata = np.unique(np.stack([strata, draws.clusters.codes]), axis=1, return_inverse=True)[1].ravel()
+    order = np.argsort(strata, kind="stable")
+    for _ in range(draws.samples):
+        shuffled = np.empty_like(member)
+        shuffled[order] = member[np.lexsort((rng.random(len(strata)), strata))]
+        for rows, other in zip(whole, rng.permutation(len(whole)).tolist(), strict=True):
+            shuffled[rows] = member[whole[other][0]]
+        yield shuffled
+
+
+def _has_few_clusters(member: Array, clusters: Clusters | None) -> bool:
+    """Return whether a group has rows in so few clusters that the jackknife is used."""
+    return clusters is not None and bool(((clusters.sums(member) > 0).sum(axis=0) < FEW_CLUSTERS).any())
 
 
 def _rates(predicted: Array, counted: Array, member: Array) -> Array:
@@ -166,14 +196,29 @@ def _widths(rates: Array) -> Array:
     return np.asarray(np.where(defined.sum(axis=0) >= 2, width, np.nan))
 
 
-def _resampled_rates(predicted: Array, counted: Array, member: Array, samples: int, rng: np.random.Generator) -> Array:
-    """Return the rates on bootstrap resamples of the rows of each group, shape (samples, groups, labels)."""
-    rates = np.empty((samples, member.shape[1], predicted.shape[1]))
+def _resampled_rates(predicted: Array, counted: Array, member: Array, draws: _Draws, rng: np.random.Generator) -> Array:
+    """Return the rates on bootstrap resamples, shape (samples, groups, labels).
+
+    The rows of each group are resampled independently. Clusters are resampled together, because a cluster may have rows of
+    several groups; if there are few, the result holds the rates without each cluster.
+    """
+    if draws.clusters is not None:
+        in_groups = member[:, :, None] * counted[:, None, :]
+        counts, hits = draws.clusters.sums(in_groups), draws.clusters.sums(in_groups * predicted[:, None, :])
+        if _has_few_clusters(member, draws.clusters):
+            return _ratio(hits.sum(axis=0) - hits, counts.sum(axis=0) - counts)
+        drawn = rng.integers(0, draws.clusters.n, (draws.samples, draws.clusters.n))
+        return np.stack([_ratio(hits[clusters].sum(axis=0), counts[clusters].sum(axis=0)) for clusters in drawn])
+    rates = np.empty((draws.samples, member.shape[1], predicted.shape[1]))
     for group in range(member.shape[1]):
         rows = np.flatnonzero(member[:, group])
-        hits, count = (predicted * counted)[rows], counted[rows]
-        for sample in range(samples):
+        hits, counts = (predicted * counted)[rows], counted[rows]
+        for sample in range(draws.samples):
             drawn = rng.integers(0, len(rows), len(rows))
-            n = count[drawn].sum(axis=0)
-            rates[sample, group] = np.where(n > 0, hits[drawn].sum(axis=0) / np.maximum(n, 1), np.nan)
+            rates[sample, group] = _ratio(hits[drawn].sum(axis=0), counts[drawn].sum(axis=0))
     return rates
+
+
+def _ratio(hits: Array, counts: Array) -> Array:
+    """Return hits / counts, NaN for a count of 0."""
+    return np.asarray(np.where(counts > 0, hits / np.maximum(counts, 1), np.nan))

@@ -1,10 +1,11 @@
-"""Intervals for shares of right examples on independent rows: one share, and two shares on different rows."""
+"""Intervals for shares of right examples: one share, two shares on different rows, and one share on clustered rows."""
 
 import math
 from statistics import NormalDist
 
 import numpy as np
 
+from ft_toolkit.metrics.clusters import Clusters, Jackknife
 from ft_toolkit.metrics.metric import Metric
 
 
@@ -18,6 +19,22 @@ def wilson(hits: float, n: int, *, tail: float = 0.025) -> tuple[float, float]:
     low, high = (middle - half) / (1 + z * z / n), (middle + half) / (1 + z * z / n)
     # Without hits the low end is exactly 0, but rounding gives up to 3e-17; with only hits the high end is exactly 1.
     return max(0.0, low) if hits > 0 else 0.0, min(1.0, high) if hits < n else 1.0
+
+
+def clustered_wilson(right: np.ndarray, weights: np.ndarray, clusters: Clusters) -> tuple[float, float]:
+    """Return the 95% interval of a weighted share of right examples in clusters; `right` and `weights` have shape (n,).
+
+    It is the t interval of the jackknife over clusters on the logit scale. A share that is equal in all clusters, such as 1,
+    has Wilson's interval with one example per cluster. Without two examples in a cluster it is Wilson's interval.
+    """
+    counts, hits = clusters.sums(weights), clusters.sums(weights * right)
+    counts, hits = counts[counts > 0], hits[counts > 0]
+    k, n = len(counts), counts.sum()
+    share = float(hits.sum() / n)
+    if (counts <= 1).all():
+        return wilson(share * round(n), round(n))
+    ends = Jackknife(share, (hits.sum() - hits) / (n - counts)).share_interval(0.025, 1.0) if k > 1 else None
+    return ends or wilson(share * k, k)
 
 
 def newcombe(hits: tuple[int, int], n: tuple[int, int], *, tail: float = 0.025) -> tuple[float, float]:

@@ -276,3 +276,58 @@ def test_the_interval_of_a_slice_is_that_of_a_score_on_its_rows() -> None:
     resamples = resample({"m": metric.fn}, *arrays, samples=200, seed=setup.seed)["m"]
     assert {"low": web["low"], "high": web["high"]} == score_interval(metric, *arrays, resamples)
     assert web["low"] > np.quantile(resamples, 0.025)  # resamples of a macro average are too low
+
+
+@pytest.mark.parametrize("documents", [12, 40])
+def test_calibration_intervals_are_wider_if_the_rows_of_a_document_are_equal(documents: int) -> None:
+    """Each row is repeated 10 times in its document: the intervals are about those of one row per document."""
+    rng = np.random.default_rng(0)
+    said = np.repeat(rng.uniform(0.55, 0.95, documents), 10)
+    truth = np.repeat(rng.random(documents) < 0.75, 10).astype(int)
+    answers, numbers = np.ones(len(said), int), np.repeat(np.arange(documents), 10)
+    clusters = find_clusters("document", numbers)
+    independent, clustered = (
+        calibration(decoded_of(said, answers), answers, truth, setup_of(clusters=each), fitted_here=False)
+        for each in (None, clusters)
+    )
+
+    def width(interval: Any) -> float:
+        return float(interval["high"] - interval["low"])
+
+    half = [record["abstaining"][2] for record in (independent, clustered)]
+    assert half[0]["accuracy"]["value"] == half[1]["accuracy"]["value"]
+    assert width(half[1]["accuracy"]) > 1.8 * width(half[0]["accuracy"])
+    assert clustered["ece"]["after"]["chance"] > 1.8 * independent["ece"]["after"]["chance"]
+    assert width(clustered["nll"]["after"]) > 1.8 * width(independent["nll"]["after"])
+    for before, after in zip(independent["bins"]["after"], clustered["bins"]["after"], strict=True):
+        assert before["accuracy"] == after["accuracy"] and width(after) > width(before)
+
+
+@pytest.mark.parametrize("documents", [12, 80])
+def test_a_gap_between_groups_of_documents_is_tested_by_document(documents: int) -> None:
+    """All rows of a document have the same answer, so 20 rows are as informative as one."""
+    numbers = np.repeat(np.arange(documents), 20)
+    group = np.repeat(np.arange(documents) % 2, 20)
+    is_positive = np.arange(documents) // 2 % 8 < np.where(np.arange(documents) % 2, 5, 6)
+    predictions = np.repeat(is_positive, 20).astype(int)
+    rows, references = rows_of(np.array(["x", "y"])[group].tolist()), np.ones(len(numbers), int)
+    gaps = []
+    for clusters in (None, find_clusters("document", numbers)):
+        setup = setup_of(groups=["source"], clusters=clusters)
+        gaps.append(group_gaps(rows, predictions, references, setup)[0]["demographic_parity"])
+    independent, clustered = gaps
+    assert independent["labels"][0]["gap"] == clustered["labels"][0]["gap"] > 0.1
+    assert independent["p_value"] < 0.05 < 0.2 < clustered["p_value"]
+    ends = independent["labels"][0], clustered["labels"][0]
+    assert ends[0]["low"] > 0 > ends[1]["low"] and ends[1]["high"] > ends[0]["high"]
+
+
+def test_groups_within_a_document_are_permuted_within_it() -> None:
+    """Documents differ, but not the two groups: the test uses the differences within documents."""
+    rng = np.random.default_rng(5)
+    numbers, group = np.repeat(np.arange(20), 20), np.tile([0, 1], 200)
+    rows = rows_of(np.array(["x", "y"])[group].tolist())
+    predictions = (rng.random(400) < np.where(numbers % 2, 0.85, 0.0) + 0.12 * group).astype(int)
+    setup = setup_of(groups=["source"], clusters=find_clusters("document", numbers))
+    gap = group_gaps(rows, predictions, np.ones(400, int), setup)[0]["demographic_parity"]
+    assert gap["p_value"] < 0.05 and gap["labels"][0]["low"] > 0

@@ -53,3 +53,11 @@ def test_the_gain_of_a_learning_curve_is_covered(coverage):
     """Before, 0.79 for an exponent of 0.6 without a floor (n = 300)."""
     rates = list(coverage.learning_curve_gain(100))
     assert sum(rate.hits for rate in rates) >= 0.9 * sum(rate.trials for rate in rates)
+
+
+@pytest.mark.slow
+def test_calibration_and_gaps_hold_on_rows_of_one_document(coverage):
+    rates = list(coverage.clustered_breakdown(30, coverage.BREAKDOWN_CELLS[:1]))
+    for rate in rates:
+        if rate.claim.endswith("documents resampled"):
+            assert abs(rate.value - rate.nominal) <= 0.15, rate

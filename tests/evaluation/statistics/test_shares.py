@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import binomtest
 from statsmodels.stats.proportion import confint_proportions_2indep
 
-from ft_toolkit.evaluation.statistics.shares import newcombe, right_examples, wilson
+from ft_toolkit.evaluation.statistics.shares import clustered_wilson, newcombe, right_examples, wilson
+from ft_toolkit.metrics.clusters import Clusters
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.text.label_scores import label_metrics
 
@@ -50,3 +51,11 @@ def test_only_a_share_of_right_examples_has_right_examples():
 def test_newcombe_is_that_of_statsmodels(hits, n):
     expected = confint_proportions_2indep(hits[0], n[0], hits[1], n[1], method="newcomb", compare="diff")
     assert newcombe(hits, n) == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_share_in_clusters_has_the_interval_of_the_clusters():
+    right, weights = np.repeat([1.0, 0.0, 1.0, 1.0], 10), np.ones(40)
+    low, high = clustered_wilson(right, weights, Clusters("document", np.repeat(np.arange(4), 10)))
+    assert low < wilson(3, 4)[0] and high > wilson(30, 40)[1]
+    assert clustered_wilson(right, weights, Clusters("document", np.arange(40))) == wilson(30, 40)
+    assert clustered_wilson(weights, weights, Clusters("document", np.repeat(np.arange(4), 10))) == wilson(4, 4)
