@@ -85,6 +85,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "training.warmup_ratio": ([], ["training.warmup_ratio=0.6"]),
     "training.lr_scheduler_type": ([], ["training.lr_scheduler_type=cosine"]),
     "training.mixed_precision": ([], ["training.mixed_precision=bf16"]),
+    "training.resample_classes": ([], ["training.resample_classes=sqrt"]),
     "training.logging_steps": ([], ["training.logging_steps=2"]),
     "evaluation.metric_for_best_model": ([], ["evaluation.metric_for_best_model=f1_macro"]),
     "evaluation.eval_steps": ([], ["evaluation.eval_steps=1"]),

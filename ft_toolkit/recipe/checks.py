@@ -107,6 +107,13 @@ def check_pooling(document: Document, task: Task) -> Iterator[Mistake]:
         yield document.mistake(("model", "pooling"), problem)
 
 
+def check_resampling(document: Document, task: Task, settings: TaskSettings) -> Iterator[Mistake]:
+    """Check that classes are resampled only where each row has one label."""
+    if document.value("training", "resample_classes") and task.stratify_by(settings) is None:
+        problem = f"requires one label per row, which {task.name} with these settings does not have; remove it"
+        yield document.mistake(("training", "resample_classes"), problem)
+
+
 def check_layer_rates(document: Document, method: Method | None) -> Iterator[Mistake]:
     """Check that learning rates per layer are set only if weights below the head are trained."""
     if isinstance(method, FreezeMethod) and method.frozen_layers == "all":

@@ -201,6 +201,10 @@ class TrainingSection(Section):
     # bf16: forward pass in bfloat16 under autocast, weights and optimizer in float32. no: everything in float32.
     # auto: bf16 if the hardware multiplies bfloat16 natively and the model is wide enough to gain; the run prints its choice.
     mixed_precision: Literal["auto", "no", "bf16"] = "auto"
+    # Draw the rows of each epoch by class: balanced gives all classes the same share, sqrt a share proportional to the square
+    # root of their rows. Rows of rare classes repeat, an epoch keeps its number of rows. For tasks with one label per row.
+    # Default: each row once.
+    resample_classes: Literal["sqrt", "balanced"] | None = None
     # Optimizer steps between two progress records in metrics.jsonl.
     logging_steps: PositiveInt = 10
     # Optimizer steps between two checkpoints. Default: a checkpoint at each evaluation only.

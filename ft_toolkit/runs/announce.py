@@ -126,7 +126,9 @@ def _describe_steps(context: RunContext) -> str:
     """Return the number of steps, the size of a step and the number of epochs, such as "65 steps of 16 examples (5 epochs)"."""
     step = describe_step(context.recipe.training, context.world_size)
     epochs = f"{context.epochs:.1f}".removesuffix(".0")
-    return f"{_count(context.total_steps, 'step')} of {step} ({epochs} epoch{'' if epochs == '1' else 's'})"
+    resampling = context.recipe.training.resample_classes
+    drawn = f", classes resampled ({resampling})" if resampling else ""
+    return f"{_count(context.total_steps, 'step')} of {step} ({epochs} epoch{'' if epochs == '1' else 's'}){drawn}"
 
 
 def _at_commit(commit: str | None) -> str:

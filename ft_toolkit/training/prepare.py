@@ -1,6 +1,7 @@
 """Prepare a run: load rows, checkpoint and tokenizer, find the label names, compute features and facts about them."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
+from ft_toolkit.training.resampling import draw_features, with_features
 
 # The folder of a model from scratch inside the run folder. Resumed runs read it, so the name must not change.
 FROM_SCRATCH_FOLDER = "new_model"
@@ -142,9 +144,12 @@ class Prepared:
 
     def epoch_batches(self, epoch: int, world_size: int) -> EpochBatches:
         """Return batches[step][rank][micro] of an epoch."""
-        training = self.recipe.training
-        return epoch_batches(
-            self.features["train"].lengths,
+        training, lengths = self.recipe.training, self.features["train"].lengths
+        drawn = None
+        if training.resample_classes is not None:
+            drawn = draw_features(self._classes, training.resample_classes, seed=training.seed, epoch=epoch)
+        batches = epoch_batches(
+            lengths if drawn is None else [lengths[i] for i in drawn],
             tokens_per_batch=training.tokens_per_batch,
             examples_per_batch=training.examples_per_batch,
             world_size=world_size,
@@ -152,6 +157,13 @@ class Prepared:
             seed=training.seed,
             epoch=epoch,
         )
+        return batches if drawn is None else with_features(batches, drawn)
+
+    @cached_property
+    def _classes(self) -> list[str]:
+        """The label of each training feature, for a task with one label per row."""
+        rows, settings = self.data.splits["train"], self.recipe.task
+        return [self.task.labels_of(rows[i], settings)[0] for i in self.features["train"].example_ids]
 
     def total_steps(self, world_size: int) -> int:
         """Return the optimizer steps of the whole run."""
