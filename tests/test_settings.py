@@ -36,6 +36,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.focal_gamma": ([], ["task.focal_gamma=2.0"]),
     "task.label_smoothing": ([], ["task.label_smoothing=0.1"]),
     "task.threshold": (["task.problem_type=multi_label_classification"], ["task.threshold=0.3"]),
+    "task.tune_thresholds": (["task.problem_type=multi_label_classification"], ["task.tune_thresholds=f1_macro"]),
     "task.long_texts": (["data.max_length=8"], ["task.long_texts=windows"]),
     "task.documents": (["task=language_modelling", "model.name=GPT2"], ["task.documents=joined"]),
     "task.mask_share": (["task=language_modelling"], ["task.mask_share=0.4"]),

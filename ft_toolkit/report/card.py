@@ -121,7 +121,7 @@ def card_text(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
         metrics=[
             (group_name(names), names[0]) for names in equal_metrics(results.scores.values(), results.main_metric)
         ],
-        limits=[*calibration_sentences(run, first), *gap_sentences(run, first)],
+        limits=[*filter(None, [run.tuning_text]), *calibration_sentences(run, first), *gap_sentences(run, first)],
         has_groups=any(scores.groups for scores in results.scores.values()),
         has_robustness=any(scores.robustness for scores in results.scores.values()),
         reference=reference_line(results),

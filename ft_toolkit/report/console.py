@@ -78,8 +78,8 @@ def _print_run(run: RunFiles, console: Console) -> None:
         _print_metrics(run, split, console)
         for check in scores.robustness:
             _print(f"  {_robustness_text(check, results.main_metric)}", console)
-    for line in (reference_line(results), reload_check_line(results)):
-        if line is not None:
+    for line in (run.tuning_text, reference_line(results), reload_check_line(results)):
+        if line:
             _print(f"\n{line}", console)
 
 

@@ -78,6 +78,11 @@ class RunFiles:
         return self.task.load_schema(self.task_schema) if self.task_schema else None
 
     @property
+    def tuning_text(self) -> str:
+        """Sentences on the thresholds that were chosen on the validation rows; empty for none."""
+        return "" if self.schema is None else self.task.tuning_text(self.schema)
+
+    @property
     def labels(self) -> list[str]:
         """The label names, empty for a task without labels."""
         return list(self.results.labels if self.schema is None else self.task.labels(self.schema))

@@ -381,6 +381,8 @@ class Task:
     # (values of all validation features, features, rows, schema) -> schema, after the best weights are loaded: chooses
     # thresholds and temperatures on the validation rows.
     tune: Callable[[Sequence[Any], Features, Rows, Any], Any] | None = None
+    # schema -> sentences on the thresholds that `tune` chose; empty for none.
+    tuning_text: Callable[[Any], str] = lambda schema: ""
     # (row, schema) -> the reference answer, plain values. Written as "gold" to predictions.jsonl.
     reference_answer: Callable[[Row, Any], Any]
     # (prediction or record, schema) -> the predicted answer alone, without scores. Also works for baselines.

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.metrics import calibration
+from ft_toolkit.metrics.thresholds import Tuning, tune_thresholds
 from ft_toolkit.tasks.base import (
     EVERY_CHANGE,
     Baseline,
@@ -38,7 +39,7 @@ from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wr
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
-from ft_toolkit.tasks.text import baselines, class_loss
+from ft_toolkit.tasks.text import baselines, class_loss, decisions
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_cells import read_label_column
 from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
@@ -70,6 +71,10 @@ class Settings(class_loss.ClassLossSettings):
     labels: Annotated[list[str], Field(min_length=2)] | None = None
     # Multi-label: the probability from which a label is predicted. At 0.5, temperature scaling changes no label.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    # Tune thresholds on the validation rows for this metric: with several labels per row a threshold per label (f1_micro,
+    # f1_macro), with two labels the probability from which the last one is predicted (all except f1_micro). They stay 0.5 if
+    # that is as good in cross-validation. Default: not tuned.
+    tune_thresholds: decisions.TunedMetric | None = None
     # Texts longer than data.max_length are cut, or read in overlapping windows (not for pairs of texts).
     long_texts: Literal["cut", "windows"] = "cut"
 
@@ -91,6 +96,10 @@ class Schema:
     absent_weights: tuple[float, ...] | None = None
     focal_gamma: float = 0.0
     label_smoothing: float = 0.0
+    # The metric for which `tune` chooses `thresholds`, the thresholds that replace `threshold`, and their scores.
+    tune_thresholds: decisions.TunedMetric | None = None
+    thresholds: tuple[float, ...] | None = None
+    tuning: Tuning | None = None
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
@@ -107,6 +116,8 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
         tuple(absent_weights) if absent_weights else None,
         values.get("focal_gamma", 0.0),
         values.get("label_smoothing", 0.0),
+        values.get("tune_thresholds"),
+        *decisions.load_tuning(values),
     )
 
 
@@ -146,6 +157,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     """
     problem_type = settings.problem_type
     if problem_type == "regression":
+        decisions.check_tuning(settings.tune_thresholds, settings.threshold, problem_type, ())
         for name in class_loss.ClassLossSettings.model_fields.keys() - TaskSettings.model_fields.keys():
             if getattr(settings, name):
                 raise DataError(f"task.{name} is not supported with task.problem_type=regression; remove it")
@@ -161,6 +173,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     order = chosen.by if chosen is not None else _order_of_head(labels, pretrained)
     for where, row in _numbered(rows):
         target_of(row["label"], problem_type, labels, where, order=order)
+    decisions.check_tuning(settings.tune_thresholds, settings.threshold, problem_type, labels)
     weights = absent_weights = None
     if settings.class_weights is not None:
         of_rows = [{index_of(name, labels, order, "") for name in names_of(row["label"], problem_type)} for row in rows]
@@ -180,6 +193,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
         absent_weights=absent_weights,
         focal_gamma=settings.focal_gamma,
         label_smoothing=settings.label_smoothing,
+        tune_thresholds=settings.tune_thresholds,
     )
 
 
@@ -311,14 +325,9 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     likely = calibration.probabilities_of(raw, multi_label=is_multi_label, temperature=schema.temperature)
     named = [dict(zip(schema.labels, map(_rounded, row), strict=True)) for row in likely.tolist()]
     if is_multi_label:
-        return [
-            {
-                "labels": [label for label, p in zip(schema.labels, row, strict=True) if p >= schema.threshold],
-                "probabilities": n,
-            }
-            for row, n in zip(likely.tolist(), named, strict=True)
-        ]
-    best = raw.argmax(axis=1)
+        sets = decisions.label_sets(likely, schema)
+        return [{"labels": labels, "probabilities": n} for labels, n in zip(sets, named, strict=True)]
+    best = decisions.label_indices(raw, likely, schema)
     return [
         {"label": schema.labels[i], "score": _rounded(row[i]), "probabilities": n}
         for i, row, n in zip(best.tolist(), likely.tolist(), named, strict=True)
@@ -343,12 +352,18 @@ def _rounded(probability: float) -> float:
 
 
 def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Schema:
-    """Choose the temperature whose probabilities fit the labels of the validation rows best."""
+    """Choose the temperature whose probabilities fit the labels of the validation rows best, then the thresholds."""
     if schema.problem_type == "regression":
         return schema
-    targets = _targets(rows, schema)
+    targets = np.array(_targets(rows, schema))
     logits = _logits(values, features, rows, schema)
-    return replace(schema, temperature=calibration.fit_temperature(logits, np.array(targets)))
+    schema = replace(schema, temperature=calibration.fit_temperature(logits, targets))
+    if schema.tune_thresholds is None:
+        return schema
+    is_multi_label = schema.problem_type == "multi_label_classification"
+    likely = calibration.probabilities_of(logits, multi_label=is_multi_label, temperature=schema.temperature)
+    chosen, tuning = tune_thresholds(likely if is_multi_label else likely[:, 1], targets, schema.tune_thresholds)
+    return replace(schema, thresholds=chosen, tuning=tuning)
 
 
 def reference_answer(row: Row, schema: Schema) -> Any:
@@ -485,7 +500,7 @@ def wrong_examples(records: Sequence[Mapping[str, Any]], schema: Schema) -> Wron
     if schema.problem_type == "regression":
         return largest_errors(records)
     if schema.problem_type == "multi_label_classification":
-        return wrong_label_sets(records, schema.threshold)
+        return wrong_label_sets(records, decisions.label_thresholds(schema))
     return wrong_labels(records)
 
 
@@ -506,9 +521,11 @@ def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
     remark = ""
     if schema.problem_type == "multi_label_classification":
         arguments.append("top_k=None")
-        remark = f"take the labels that score at least {schema.threshold:g}"
+        remark = decisions.pipeline_remark(schema)
     elif schema.problem_type == "regression":
         arguments.append('function_to_apply="none"')
+    else:
+        remark = decisions.pipeline_remark(schema)
     code = pipeline_code(
         request,
         tag="text-classification",
@@ -612,6 +629,7 @@ TASK = Task(
     sample_rows=sample_rows,
     text_column="text",
     tune=tune,
+    tuning_text=decisions.tuning_text,
     stratify_by=lambda settings: "label" if settings.problem_type == "single_label_classification" else None,
     labels=label_names,
     pipeline=pipeline,

@@ -38,6 +38,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
             *baseline_lines(run),
             *filter(None, [reference_line(results), reload_check_line(results)]),
             *([selection_line(results, run.selection_metric)] if isinstance(results, RunResults) else []),
+            *filter(None, [run.tuning_text]),
             *(f"On {first}: {text}" for text in findings if text),
             *(f"On {split}, {text}." for split, text in few_rows if text),
             *(f"On {split}, {describe(each.column, each.n)}." for split, each in clusters if each is not None),

@@ -15,9 +15,9 @@ def wrong_labels(records: Sequence[Record]) -> WrongExamples:
     return _most_confident([_wrong_label(record) for record in records], len(records))
 
 
-def wrong_label_sets(records: Sequence[Record], threshold: float) -> WrongExamples:
-    """Return the examples with a wrong set of labels, ordered by the largest distance of a wrong label from the threshold."""
-    return _most_confident([_wrong_label_set(record, threshold) for record in records], len(records))
+def wrong_label_sets(records: Sequence[Record], thresholds: Mapping[str, float]) -> WrongExamples:
+    """Return the examples with a wrong set of labels, ordered by the largest distance of a wrong label from its threshold."""
+    return _most_confident([_wrong_label_set(record, thresholds) for record in records], len(records))
 
 
 def largest_errors(records: Sequence[Record]) -> WrongExamples:
@@ -49,7 +49,7 @@ def _wrong_label(record: Record) -> WrongExample | None:
     return _example(record, true_label, record["label"], record["score"], remark)
 
 
-def _wrong_label_set(record: Record, threshold: float) -> WrongExample | None:
+def _wrong_label_set(record: Record, thresholds: Mapping[str, float]) -> WrongExample | None:
     true_labels, predicted = record["gold"], record["labels"]
     wrong = set(true_labels) ^ set(predicted)
     if not wrong:
@@ -57,9 +57,9 @@ def _wrong_label_set(record: Record, threshold: float) -> WrongExample | None:
     probabilities = record.get("probabilities", {})
     # The distance from the threshold as a share of the largest possible distance, towards 1 or towards 0.
     confidences = [
-        (p - threshold) / (1 - threshold) if label in predicted else (threshold - p) / threshold
+        (p - t) / (1 - t) if label in predicted else (t - p) / t
         for label in sorted(wrong)
-        if (p := probabilities.get(label)) is not None
+        if (p := probabilities.get(label)) is not None and (t := thresholds[label])
     ]
     kinds = [
         ("missed", [label for label in true_labels if label not in predicted]),

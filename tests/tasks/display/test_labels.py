@@ -31,7 +31,7 @@ def test_wrong_sets_name_the_missed_and_the_added_labels():
         | {"probabilities": {"art": 0.95, "law": 0.1, "tax": 0.6}},
         {"id": "3", "text": "nothing", "gold": [], "labels": [], "probabilities": {"art": 0.1, "law": 0.1, "tax": 0.1}},
     ]
-    examples = wrong_label_sets(records, 0.5).examples
+    examples = wrong_label_sets(records, {"art": 0.5, "law": 0.5, "tax": 0.5}).examples
     assert [(e.example_id, e.reference, e.predicted, e.remark) for e in examples] == [
         ("1", "law, tax", "law", "missed tax (0.020)"),
         ("2", "art", "art, tax", "wrongly added tax (0.600)"),
