@@ -89,6 +89,7 @@ def check_run_folders() -> Callable[[Path], None]:
         run_folder.RESULTS: run_records.read_results,
         run_folder.LEARNING_CURVE: run_records.read_learning_curve,
         run_folder.FOLDS: fold_records.read_folds,
+        run_folder.ENSEMBLE: run_records.read_members,
         run_folder.ENVIRONMENT: run_records.read_environment,
         run_folder.INFERENCE: run_records.read_contract,
     }

@@ -38,6 +38,8 @@ INFERENCE = "inference.json"
 TRAINING_ROWS = "training_rows.npz"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+# In the model folder of an ensemble: the list of its members, and the folder with their model folders.
+ENSEMBLE, MEMBERS = "ensemble.json", "members"
 # In the model folder of an adapter: the folder with the config of the base model for this task. A config.json beside
 # adapter_config.json would make transformers take the folder for a complete model.
 BASE_CONFIG = "base_config"
@@ -93,9 +95,23 @@ def resume_command(command: str, folder: Path) -> str:
 
 def without_folder(command: str) -> list[str]:
     """Return the arguments of a command without --output and --resume."""
-    words = shlex.split(command)
-    at = words.index("--output") if "--output" in words else len(words)
-    return [word for word in (*words[:at], *words[at + 2 :]) if word != "--resume" and not word.startswith("--output=")]
+    return [word for word in _without_options(shlex.split(command), ("--output",)) if word != "--resume"]
+
+
+def without_execution(command: str) -> list[str]:
+    """Return the arguments of a command without --output, --resume and the options that say where its runs are computed."""
+    return _without_options(without_folder(command), ("--executor", "--executor-option", "--parallel"))
+
+
+def _without_options(words: list[str], options: tuple[str, ...]) -> list[str]:
+    """Return words without options that have a value: `--name VALUE` and `--name=VALUE`."""
+    kept: list[str] = []
+    is_value = False
+    for word in words:
+        if not is_value and word not in options and not word.startswith(tuple(f"{name}=" for name in options)):
+            kept.append(word)
+        is_value = not is_value and word in options
+    return kept
 
 
 def is_local(name: str) -> bool:

@@ -20,7 +20,7 @@ from ft_toolkit.core.json_records import (
     read_text,
     write_record,
 )
-from ft_toolkit.core.run_folder import ENVIRONMENT, INFERENCE, LEARNING_CURVE, RECIPE, RESULTS
+from ft_toolkit.core.run_folder import ENSEMBLE, ENVIRONMENT, INFERENCE, LEARNING_CURVE, RECIPE, RESULTS
 from ft_toolkit.core.run_scores import MetricScore, Score, SplitScores, says_nothing
 from ft_toolkit.core.yaml12 import YamlError, parse_yaml
 
@@ -237,11 +237,23 @@ class RunResults(ScoredResults):
         return "loss" if best_loss is not None and best_loss == min(losses.values()) else metric
 
 
-class EvaluationResults(ScoredResults):
-    """results.json of `ftk evaluate`: a finished model on other rows."""
+class EnsembleMember(Record):
+    """A run whose model is a member of an ensemble, and its score of the main metric by split."""
 
-    kind: Literal["evaluation"]
+    run: str = Field(description="The run folder")
+    folder: str = Field(description="The copy of its model, relative to the model folder of the ensemble")
+    model: str
+    method: str
+    command: str | None = None
+    scores: dict[str, MetricScore]
+
+
+class EvaluationResults(ScoredResults):
+    """results.json of `ftk evaluate`, a finished model on other rows, and of `ftk ensemble`, which has `members`."""
+
+    kind: Literal["evaluation", "ensemble"]
     evaluation: EvaluationCost = EvaluationCost()
+    members: list[EnsembleMember] = Field(default_factory=list)
 
 
 class BestSeed(Record):
@@ -329,7 +341,7 @@ def read_results(folder: Path) -> AnyResults:
             raise UsageError(f"{folder}: the run is not finished (no {RESULTS}). Resume it with --resume")
         raise UsageError(f"{folder}: not a run folder (no {RESULTS})")
     value = read_object(path)
-    if value.get("kind") == "evaluation":
+    if value.get("kind") in ("evaluation", "ensemble"):
         return parse_record(path, value, EvaluationResults)
     if "seeds" in value:
         return parse_record(path, value, SeedsResults)
@@ -553,6 +565,25 @@ class InferenceContract(FileRecord):
         default=None,
         description="The temperature that the last layer of the weights contains; schema.temperature is then 1",
     )
+
+
+class Ensemble(FileRecord):
+    """ensemble.json of the model folder of an ensemble: the folders of its members, relative to this folder."""
+
+    members: list[str] = Field(min_length=2)
+
+
+def read_members(model_folder: Path) -> list[Path]:
+    """Return the model folders of the members of an ensemble; the folder itself for any other model. Raises RunFolderError."""
+    path = model_folder / ENSEMBLE
+    if not path.is_file():
+        return [model_folder]
+    return [model_folder / name for name in read_record(path, Ensemble).members]
+
+
+def write_members(model_folder: Path, members: list[str]) -> None:
+    """Write ensemble.json."""
+    write_record(model_folder / ENSEMBLE, Ensemble(members=members))
 
 
 def read_contract(model_folder: Path) -> InferenceContract:

@@ -4,6 +4,7 @@ import hashlib
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def find_seen_rows(rows: Rows, task: Task, limit: int | None = None) -> SeenRows
     if limit is None or len(hashes) <= limit:
         return SeenRows(hashes)
     return SeenRows(hashes[:limit], int(hashes[limit - 1]))
+
+
+def merge_seen_rows(parts: Sequence[SeenRows], limit: int) -> SeenRows:
+    """Return the hashes that any of several models was trained on, at most the `limit` smallest ones."""
+    bound = min(part.bound for part in parts)
+    hashes = np.unique(np.concatenate([part.hashes for part in parts]))
+    hashes = hashes[hashes <= np.uint64(bound)]
+    return SeenRows(hashes, bound) if len(hashes) <= limit else SeenRows(hashes[:limit], int(hashes[limit - 1]))
 
 
 def write_seen_rows(model_folder: Path, seen: SeenRows) -> None:

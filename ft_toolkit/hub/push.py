@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 
 import ft_toolkit
 from ft_toolkit.core.errors import FtkError, HubError, UsageError
-from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG, INFERENCE, MODEL
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG, ENSEMBLE, INFERENCE, MEMBERS, MODEL
 from ft_toolkit.core.run_records import read_results
 from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
 from ft_toolkit.hub.upload_set import Files, collect_files, find_run
@@ -31,6 +31,7 @@ _REPLACED = (
     "merges.txt",
     "*.model",
     INFERENCE,
+    ENSEMBLE,
 )
 
 
@@ -138,9 +139,7 @@ def _commit(api: HfApi, destination: Destination, files: Files, message: str) ->
     stale = [
         name
         for name in api.list_repo_files(destination.repo, revision=revision)
-        if name not in files
-        and ("/" not in name or name.startswith(f"{BASE_CONFIG}/"))
-        and any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
+        if name not in files and (name.startswith(f"{MEMBERS}/") or _is_replaced(name))
     ]
     operations: list[Any] = [CommitOperationAdd(name, content) for name, content in files.items()]
     operations += [CommitOperationDelete(name) for name in stale]
@@ -156,6 +155,12 @@ def _commit(api: HfApi, destination: Destination, files: Files, message: str) ->
     if revision is not None and revision.startswith("refs/pr/"):
         page += f"/discussions/{revision.rpartition('/')[2]}"
     return info.pr_url or page, info.oid
+
+
+def _is_replaced(name: str) -> bool:
+    """Return whether a file of the repository belongs to the model of an earlier push."""
+    is_of_model = "/" not in name or name.startswith(f"{BASE_CONFIG}/")
+    return is_of_model and any(fnmatch.fnmatch(name, pattern) for pattern in _REPLACED)
 
 
 def _open_pull_request(api: HfApi, repo: str, title: str) -> int | None:

@@ -9,11 +9,12 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id
-from ft_toolkit.core.run_folder import ADAPTER_CONFIG, CARD, INFERENCE, MODEL, RECIPE, RESULTS, TRAINING_ROWS
-from ft_toolkit.core.run_records import SeedsResults, read_results
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG, CARD, ENSEMBLE, INFERENCE, MODEL, RECIPE, RESULTS, TRAINING_ROWS
+from ft_toolkit.core.run_records import SeedsResults, read_contract, read_members, read_results
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
 from ft_toolkit.report.card import card_text, eval_results_file
+from ft_toolkit.report.ensemble_card import ensemble_card_text
 from ft_toolkit.report.run_files import RunFiles, read_run
 
 # An absolute path inside a sentence or a command, on Unix or Windows, with at least two parts; not the path of a URL.
@@ -47,18 +48,24 @@ def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     text was used; and the environment of the run. Raises UsageError for an adapter whose base model is a local folder.
     """
     run = read_run(folder)
-    base = run.contract.base_model if run.contract is not None else None
-    if base is not None and merged is None:
-        _check_base(base.name)
     public = _without_paths(run)
     model = merged or folder / MODEL
-    files: Files = {
-        path.relative_to(model).as_posix(): _content(path, None if base is None else base.name)
-        for path in sorted(model.rglob("*"))
-        if path.is_file() and path.name not in (CARD, TRAINING_ROWS)
-    }
-    files[CARD] = card_text(public, repo=repo, merged=merged is not None).encode()
-    files[RECIPE] = public.recipe_text.encode()
+    files: Files = {}
+    for member in read_members(model):
+        base = read_contract(member).base_model
+        if base is not None:
+            _check_base(base.name)
+        files |= {
+            path.relative_to(model).as_posix(): _content(path, None if base is None else base.name)
+            for path in sorted(member.rglob("*"))
+            if path.is_file() and path.name not in (CARD, TRAINING_ROWS)
+        }
+    if run.is_ensemble:
+        files |= {name: model / name for name in (INFERENCE, ENSEMBLE)}
+        files[CARD] = ensemble_card_text(public, repo=repo).encode()
+    else:
+        files[CARD] = card_text(public, repo=repo, merged=merged is not None).encode()
+        files[RECIPE] = public.recipe_text.encode()
     files[RESULTS] = _json(public.results.as_json())
     if (eval_results := eval_results_file(public)) is not None:
         name, content = eval_results
@@ -104,7 +111,7 @@ def _without_paths(run: RunFiles) -> RunFiles:
     for section in ("model", "data"):
         recipe[section] = _cut_paths(recipe.get(section) or {})
     results = run.results.as_json()
-    for key in ("command", "substitutions", "data"):
+    for key in ("command", "substitutions", "data", "members"):
         if key in results:
             results[key] = _cut_paths(results[key])
     name = run.recipe.get("model", {}).get("name")

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
@@ -12,14 +12,12 @@ from ft_toolkit.core.hub_names import split_revision
 from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_folder import INFERENCE, is_local
-from ft_toolkit.core.run_records import (
-    read_contract,
-    write_contract,
-)
+from ft_toolkit.core.run_records import InferenceContract, read_contract, read_members, write_contract
 from ft_toolkit.data.columns import TrainedColumns
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
-from ft_toolkit.evaluation.saved_task import load_saved_task
+from ft_toolkit.evaluation.saved_task import SavedTask, load_saved_task
 from ft_toolkit.inference.device import inference_device
+from ft_toolkit.inference.ensemble import EnsemblePredictor
 from ft_toolkit.inference.inputs import InputColumns, Inputs, is_single, read_inputs
 from ft_toolkit.models.adapter_runs import load_adapted
 from ft_toolkit.models.pooled_model import save_pretrained
@@ -38,8 +36,9 @@ from ft_toolkit.training.speedups.last_block import shorten_last_block
 class LoadedModel:
     """A finished model. Call it with texts or rows to predict.
 
-    `task` is the task, `contract` the content of inference.json, `model` the transformers model in evaluation mode, and
-    `folder` the model folder.
+    `task` is the task, `contract` the content of inference.json, `model` the transformers model in evaluation mode (of an
+    ensemble, the model of its first member), `folder` the model folder, and `ensemble` averages the members of an ensemble
+    (None for a single model).
 
         model = ft_toolkit.load("runs/demo")
         model("Where is my parcel?")
@@ -56,26 +55,13 @@ class LoadedModel:
         saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
         self.max_length = contract.max_length
-        self.tokenizer = load_tokenizer(folder)
-        processes = inference_device(contract.mixed_precision)
-        self.model = self._load_model(base).to(processes.device)
-        shorten_last_block(self.model)
-        self._predictor = Predictor(
-            processes, self.model, self.task, self.schema, self.tokenizer, contract.tokens_per_batch
-        )
-
-    def _load_model(self, base: str | None) -> Any:
-        reference = self.contract.base_model
-        if reference is not None:
-            model = load_adapted(self.folder, reference, self.task, base)
-        elif base is not None:
-            raise UsageError(f"{self.folder} is a complete model, which has no base model; remove --base (base=)")
-        else:
-            config = load_saved_config(self.folder)
-            model = load_finished(self.folder, self.task.auto_class[kind_of(config)], config)
-        if self.task.configure is not None:
-            self.task.configure(model if reference is None else model.get_base_model(), self.schema)
-        return model
+        members = [_load_predictor(member, base) for member in read_members(folder)]
+        self._predictor = members[0].predictor
+        self.model, self.tokenizer = self._predictor.model, self._predictor.tokenizer
+        self.ensemble: EnsemblePredictor | None = None
+        if len(members) > 1:
+            predictors, lengths = [each.predictor for each in members], [each.max_length for each in members]
+            self.ensemble = EnsemblePredictor(predictors, lengths, self.schema)
 
     @overload
     def __call__(
@@ -122,18 +108,58 @@ class LoadedModel:
 
     def stream(self, inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
         """Yield lists of predictions, in order, as they are computed: thousands of rows each, or 64 for generated texts."""
-        yield from predict_in_chunks(self._predictor, inputs.rows, self.max_length)
+        if self.ensemble is not None:
+            yield from self.ensemble.stream(inputs.rows)
+        else:
+            yield from predict_in_chunks(self._predictor, inputs.rows, self.max_length)
 
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
         """Return one prediction per row, and the model's input, in the same way as a run predicts a split.
 
+        The input of an ensemble is that of its first member.
+
         `rows` must come from the task's `read_rows`; their answers are checked. Raises DataError.
         """
         features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
+        if self.ensemble is not None:
+            return list(chain.from_iterable(self.ensemble.stream(rows))), features
         if self.task.generate is not None:
             return list(chain.from_iterable(predict_in_chunks(self._predictor, rows, self.max_length))), features
         values, _ = self._predictor.predict(features)
         return self.task.decode(values, features, rows, self.schema), features
+
+
+@dataclass(frozen=True)
+class _LoadedMember:
+    """The model in a model folder that is not an ensemble, and its length limit in tokens."""
+
+    predictor: Predictor
+    max_length: int
+
+
+def _load_predictor(folder: Path, base: str | None) -> _LoadedMember:
+    """Load the model in a model folder that is not an ensemble. Raises ModelError, RunFolderError."""
+    contract = read_contract(folder)
+    saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
+    tokenizer, processes = load_tokenizer(folder), inference_device(contract.mixed_precision)
+    model = _load_model(folder, contract, saved, base).to(processes.device)
+    shorten_last_block(model)
+    predictor = Predictor(processes, model, saved.task, saved.schema, tokenizer, contract.tokens_per_batch)
+    return _LoadedMember(predictor, contract.max_length)
+
+
+def _load_model(folder: Path, contract: InferenceContract, saved: SavedTask, base: str | None) -> Any:
+    reference = contract.base_model
+    if reference is not None:
+        model = load_adapted(folder, reference, saved.task, base)
+    elif base is not None:
+        raise UsageError(f"{folder} is a complete model, which has no base model; remove --base (base=)")
+    else:
+        config = load_saved_config(folder)
+        model = load_finished(folder, saved.task.auto_class[kind_of(config)], config)
+    if saved.task.configure is not None:
+        saved.task.configure(model if reference is None else model.get_base_model(), saved.schema)
+    return model
 
 
 def write_merged(folder: Path, target: Path) -> None:

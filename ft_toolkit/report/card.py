@@ -142,14 +142,14 @@ def card_data(run: RunFiles, *, repo: str | None = None, merged: bool = False) -
     results, data = run.run_results, run.results.data
     return _Metadata(
         # the scores of a smoke run are meaningless and must not reach a leaderboard
-        scores=[] if results.is_smoke else _eval_results(run),
+        scores=[] if results.is_smoke else eval_results(run),
         name=repo.partition("/")[2] if repo else results.name,
         base_model=hub_base_model(run),
         data_set=data.hub,
         is_adapter=run.is_adapter and not merged,
         pipeline_tag=pipeline_tag(run),
         method=results.method,
-        metric=_hub_metric(results.main_metric, run.metrics)[0],
+        metric=hub_metric(results.main_metric, run.metrics)[0],
         licence=_hub_settings(run).get("license"),
         languages=_languages(run),
     ).as_card_data()
@@ -170,7 +170,7 @@ def planned_card(loaded: LoadedRecipe) -> str:
         task_type=task.pipeline_tag,
         dataset_type=kind,
         dataset_name=card.title if card else name,
-        metric_type=_hub_metric(str(metric), task.metrics(recipe.task))[0],
+        metric_type=hub_metric(str(metric), task.metrics(recipe.task))[0],
         metric_value=0.0,
     )
     base = recipe.model.name
@@ -236,7 +236,7 @@ def hub_base_model(run: RunFiles) -> str | None:
     return name if is_hub_id(name) and not Path(name).exists() else None
 
 
-def _eval_results(run: RunFiles) -> list[EvalResult]:
+def eval_results(run: RunFiles) -> list[EvalResult]:
     data = run.results.data
     kind, title = _data_set(data.hub, data.card)
     entries: list[EvalResult] = []
@@ -245,7 +245,7 @@ def _eval_results(run: RunFiles) -> list[EvalResult]:
         for name, score in run.results.scores[split].metrics.items():
             if score.value is None:
                 continue
-            metric, arguments = _hub_metric(name, metrics)
+            metric, arguments = hub_metric(name, metrics)
             entries.append(
                 EvalResult(
                     task_type=pipeline_tag(run),
@@ -268,7 +268,7 @@ def _data_set(hub: str | None, card: str | None) -> tuple[str, str]:
     return hub or card or "local-files", card or "local files"
 
 
-def _hub_metric(name: str, metrics: Mapping[str, Metric]) -> tuple[str, dict[str, Any] | None]:
+def hub_metric(name: str, metrics: Mapping[str, Metric]) -> tuple[str, dict[str, Any] | None]:
     """Return the Hub's id and arguments of a metric; of an unknown metric its name."""
     metric = metrics.get(name)
     if metric is None:

@@ -49,7 +49,8 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _print_settings(comparison: Comparison, console: Console) -> None:
     if not comparison.settings:
-        console.print("The recipes of the runs have the same settings.")
+        if all(run.recipe is not None for run in comparison.runs):  # an evaluation and an ensemble have no recipe
+            console.print("The recipes of the runs have the same settings.")
         return
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for head in ("setting that differs", *(run.label for run in comparison.runs)):

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from ft_toolkit.core.run_folder import MODEL
-from ft_toolkit.core.run_records import SeedsResults, read_results
+from ft_toolkit.core.run_records import EvaluationResults, SeedsResults, read_results
 from ft_toolkit.core.run_scores import RobustnessCheck
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.numbers import count, difference, interval, number
@@ -72,6 +72,9 @@ def _print_run(run: RunFiles, console: Console) -> None:
             _print(f"  {OPTIMISTIC}", console)
         for comparison in compare_with_baselines(results, split, run.metrics):
             _print(f"  {comparison.sentence}", console)
+        for member in results.members if isinstance(results, EvaluationResults) else ():
+            if (score := member.scores.get(split)) is not None:
+                _print(f"  {member.run}: {number(score.value, scores.n)} ({interval(score, scores.n)})", console)
         if detectable is not None:
             amount = difference((detectable,), metric, scores.n)
             _print(f"  smallest detectable difference (5% level, 80% power): {amount}", console)

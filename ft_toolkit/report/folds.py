@@ -10,6 +10,7 @@ from ft_toolkit.core.fold_records import FoldsResults, read_folds
 from ft_toolkit.core.run_folder import FOLDS_PAGE, PREDICTIONS
 from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
 from ft_toolkit.report.numbers import count, interval, number
+from ft_toolkit.report.run_files import read_run
 from ft_toolkit.report.seeds import mean_interval, spread
 from ft_toolkit.report.templating import load_template
 from ft_toolkit.report.wording import plain_name
@@ -24,10 +25,12 @@ LIMITS = (
 
 def print_folds(results: FoldsResults, folder: Path, console: Console) -> None:
     """Print mean, spread and interval of each metric, and the paths of the page and of the predictions."""
-    n = results.rows
+    n, metrics = results.rows, read_run(folder / results.runs[0].folder).metrics
     columns = ("mean ± sd", "95% interval of the mean", "minimum", "maximum")
     table = Table(f"{results.folds} folds, n = {count(n)}", *columns, box=None)
     for name, scores in results.scores.items():
+        if name != results.main_metric and name in metrics and metrics[name].is_detail:
+            continue  # only the page shows it
         direction = " (lower is better)" if name in results.lower_is_better else ""
         cells = [spread(scores, n), mean_interval(scores, n), number(scores.min, n), number(scores.max, n)]
         table.add_row(f"{plain_name(name)}{direction}", *cells)

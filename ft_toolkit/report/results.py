@@ -27,6 +27,8 @@ from ft_toolkit.core.run_scores import SplitScores
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
+from ft_toolkit.evaluation.saved_task import SavedTask
+from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.report.advice import judge_run
 from ft_toolkit.tasks.base import Task, pipeline_tag, without_answers
@@ -93,6 +95,21 @@ def run_results(
     )
     verdict = judge_run(results, recipe.as_dict(), prepared.task, prepared.metrics)
     return results.model_copy(update={"verdict": verdict})
+
+
+def task_facts(saved: SavedTask, setup: ScoringSetup) -> dict[str, Any]:
+    """Return the part of the results.json of an evaluation that describes the task and the metrics."""
+    return {
+        "task": saved.task.name,
+        "task_settings": saved.settings.model_dump(mode="json"),
+        "schema": asdict(saved.schema),
+        "pipeline_tag": pipeline_tag(saved.task, saved.schema),
+        "labels": list(saved.task.labels(saved.schema)),
+        "main_metric": setup.main_metric,
+        "greater_is_better": setup.metrics[setup.main_metric].greater_is_better,
+        "lower_is_better": [name for name, metric in setup.metrics.items() if not metric.greater_is_better],
+        "bootstrap_samples": setup.samples,
+    }
 
 
 def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) -> DataFacts:

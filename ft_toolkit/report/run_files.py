@@ -103,7 +103,12 @@ class RunFiles:
     @property
     def is_evaluation(self) -> bool:
         """Whether the folder holds an evaluation of a model that another run trained."""
-        return isinstance(self.results, EvaluationResults)
+        return self.results.kind == "evaluation"
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the folder holds an ensemble of other runs."""
+        return self.results.kind == "ensemble"
 
     @property
     def is_adapter(self) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_of
 from ft_toolkit.evaluation.compare.examples import write_examples
+from ft_toolkit.evaluation.saved_task import SavedTask
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
-from ft_toolkit.tasks.base import Features, Rows, applicable_metrics, pipeline_tag
+from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
 from ft_toolkit.training.tracking import Display
 
 # Bootstrap resamples and seed for a model whose inference.json does not name them.
@@ -101,7 +102,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
         "command": request.command,
         "substitutions": [],
         "model": request.model,
-        **_model_facts(model, setup),
+        **results_file.task_facts(SavedTask(model.task, model.settings, model.schema), setup),
         "data": results_file.data_facts(data, data.card, facts),
         "scores": {split: record},
         "evaluation": {
@@ -151,21 +152,6 @@ def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSet
         seed=DEFAULT_SEED if defaults.seed is None else defaults.seed,
         slices=request.slices,
     )
-
-
-def _model_facts(model: LoadedModel, setup: ScoringSetup) -> dict[str, Any]:
-    """Return the part of results.json that describes the model and the metrics."""
-    return {
-        "task": model.task.name,
-        "task_settings": model.settings.model_dump(mode="json"),
-        "schema": asdict(model.schema),
-        "pipeline_tag": pipeline_tag(model.task, model.schema),
-        "labels": list(model.task.labels(model.schema)),
-        "main_metric": setup.main_metric,
-        "greater_is_better": setup.metrics[setup.main_metric].greater_is_better,
-        "lower_is_better": [name for name, metric in setup.metrics.items() if not metric.greater_is_better],
-        "bootstrap_samples": setup.samples,
-    }
 
 
 def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Features]:

@@ -12,7 +12,7 @@ from accelerate import PartialState
 from rich.console import Console
 
 from ft_toolkit.core.errors import ResumeError
-from ft_toolkit.core.run_folder import MODEL, resume_command, without_folder
+from ft_toolkit.core.run_folder import MODEL, resume_command, without_execution
 from ft_toolkit.core.run_records import (
     BestSeed,
     DataFacts,
@@ -223,5 +223,5 @@ def spread(scores: Mapping[str, MetricScore]) -> SeedSpread:
 
 def _command_for_seed(command: str, seed: int, folder: Path) -> str:
     """Return the command that repeats the run of one seed."""
-    words = [word for word in without_folder(command) if not word.startswith("training.seed")]
+    words = [word for word in without_execution(command) if not word.startswith("training.seed")]
     return shlex.join([*words, f"training.seed={seed}", "--output", str(folder)])

@@ -226,6 +226,30 @@ class Classifier:
 
 
 @dataclass(frozen=True)
+class Member:
+    """The output of one model of an ensemble for some rows: one value per feature, the features, and its schema."""
+
+    values: Sequence[Any]
+    features: Features
+    schema: Any
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """How an ensemble averages the outputs of its models."""
+
+    # (members, rows) -> values and features for `Task.decode` and `Task.tune`, with the schema that `schema` returns. Raises
+    # ModelError for members that do not fit each other.
+    combine: Callable[[Sequence[Member], Rows], tuple[list[Any], Features]]
+    # The fields of the schema that must be equal in all members.
+    must_agree: tuple[str, ...]
+    # schema of the first member -> the schema before `Task.tune`.
+    schema: Callable[[Any], Any] = lambda schema: schema
+    # (model outputs, batch, schema) -> one value per feature, where `Task.predict` keeps less than `combine` needs.
+    predict: Callable[[Any, Batch, Any], Sequence[Any]] | None = None
+
+
+@dataclass(frozen=True)
 class Robustness:
     """The small changes of the input that keep the reference answer, and the test whether an answer changed."""
 
@@ -393,6 +417,9 @@ class Task:
     confidence: Callable[[Prediction], float] = lambda prediction: 0.0
     # The keys of a prediction that `ftk predict` leaves out of csv files.
     not_in_csv: tuple[str, ...] = ()
+
+    # How an ensemble averages the outputs of several models; None for a task whose outputs are texts or not probabilities.
+    averaging: Averaging | None = None
 
     # ---- Scores ----------------------------------------------------------------------------------------------------------
     # (predictions, rows, schema) -> two arrays for the metrics, first axis: examples.

@@ -15,12 +15,14 @@ from ft_toolkit.metrics import spans
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
     EVERY_CHANGE,
+    Averaging,
     Baseline,
     Batch,
     Column,
     DefinedLabels,
     Features,
     LabelSource,
+    Member,
     PipelineCode,
     PipelineRequest,
     Pretrained,
@@ -33,6 +35,7 @@ from ft_toolkit.tasks.display.entities import wrong_entities
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text import class_loss
+from ft_toolkit.tasks.text.averaging import mean_of_words, words_of_rows
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.labels import EARLIER_ORDER, label_name
@@ -286,6 +289,29 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     return decoded
 
 
+def predict_distributions(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
+    """Return, per feature, the probabilities of all tags of each token, shape (tokens, tags)."""
+    probabilities = outputs.logits.float().softmax(-1).cpu().numpy()
+    lengths = batch.inputs["attention_mask"].sum(1).tolist()
+    return [probabilities[i, :n].copy() for i, n in enumerate(lengths)]
+
+
+def average(members: Sequence[Member], rows: Rows) -> tuple[list[tuple[np.ndarray, np.ndarray]], Features]:
+    """Return the most likely tag of each word by the mean of the members' probabilities, and one feature per row."""
+    n = len(rows)
+    words = mean_of_words(
+        [words_of_rows(member.values, member.features.example_ids, member.features.notes, n) for member in members]
+    )
+    values, notes = [], []
+    for row in words:
+        distributions = [distribution for *_, distribution in row if distribution is not None]
+        table = np.array(distributions).reshape(len(distributions), -1)
+        values.append((table.argmax(1), table.max(1)) if distributions else (np.empty(0), np.empty(0)))
+        tokens = iter(range(len(distributions)))
+        notes.append([(start, end, None if each is None else next(tokens)) for start, end, each in row])
+    return values, Features({"input_ids": [[0]] * n}, [None] * n, list(range(n)), [0] * n, notes=notes)
+
+
 def _entity(start: int, end: int, label: str, row: Row) -> dict[str, Any]:
     return {"start": start, "end": end, "label": label, "text": row["text"][start:end]}
 
@@ -445,6 +471,7 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
+    averaging=Averaging(average, ("labels",), predict=predict_distributions),
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["entities"],
     answer_texts=answer_texts,

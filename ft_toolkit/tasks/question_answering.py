@@ -14,11 +14,13 @@ from ft_toolkit.core.errors import DataError, ModelError, one_of
 from ft_toolkit.metrics import squad
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    Averaging,
     Baseline,
     Batch,
     Column,
     DefinedLabels,
     Features,
+    Member,
     Pretrained,
     Robustness,
     Row,
@@ -38,6 +40,7 @@ from ft_toolkit.tasks.text.answer_windows import (
     share_room,
 )
 from ft_toolkit.tasks.text.answers import FORMS, Repair, find_answers
+from ft_toolkit.tasks.text.averaging import mean_of_windows
 from ft_toolkit.tasks.text.cells import Printed, form_notes
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.overlap import overlapping_sentence
@@ -292,6 +295,17 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     return decoded
 
 
+def average(members: Sequence[Member], rows: Rows) -> tuple[list[np.ndarray], Features]:
+    """Return the mean of the members' start and end logits per window, and the features of the first member.
+
+    A softmax over spans follows, so the mean of logits is the geometric mean of probabilities. Raises ModelError if the
+    windows differ.
+    """
+    features = members[0].features
+    inputs = [member.features.inputs["input_ids"] for member in members]
+    return mean_of_windows([member.values for member in members], inputs), features
+
+
 def _answer(text: str, start: int | None, end: int | None, probability: float) -> dict[str, Any]:
     return {"answer": text, "start": start, "end": end, "score": round(probability, 6)}
 
@@ -442,6 +456,7 @@ TASK = Task(
     count_targets=count_targets,
     predict=predict,
     decode=decode,
+    averaging=Averaging(average, ("has_no_answer", "causal")),
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["answer"],
     to_arrays=to_arrays,

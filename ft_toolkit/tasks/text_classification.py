@@ -15,6 +15,7 @@ from ft_toolkit.metrics import calibration
 from ft_toolkit.metrics.thresholds import Tuning, tune_thresholds
 from ft_toolkit.tasks.base import (
     EVERY_CHANGE,
+    Averaging,
     Baseline,
     Batch,
     Classifier,
@@ -24,6 +25,7 @@ from ft_toolkit.tasks.base import (
     EmbeddingBaseline,
     Features,
     LabelSource,
+    Member,
     PipelineCode,
     PipelineRequest,
     Pretrained,
@@ -40,6 +42,7 @@ from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
 from ft_toolkit.tasks.text import baselines, class_loss, decisions
+from ft_toolkit.tasks.text.averaging import mean_logits
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_cells import read_label_column
 from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
@@ -346,6 +349,23 @@ def _logits(values: Sequence[Any], features: Features, rows: Rows, schema: Schem
     return np.asarray(sums[0] / sums[1])
 
 
+def average(members: Sequence[Member], rows: Rows) -> tuple[list[np.ndarray], Features]:
+    """Return the logits of the mean of the members' probabilities, or the mean of their numbers, and one feature per row."""
+    raw = [_logits(member.values, member.features, rows, member.schema) for member in members]
+    problem_type = members[0].schema.problem_type
+    if problem_type == "regression":
+        mean = np.mean(raw, axis=0)
+    else:
+        multi_label = problem_type == "multi_label_classification"
+        likely = [
+            calibration.probabilities_of(logits, multi_label=multi_label, temperature=member.schema.temperature)
+            for logits, member in zip(raw, members, strict=True)
+        ]
+        mean = mean_logits(likely, multi_label=multi_label)
+    n = len(rows)
+    return list(mean), Features({"input_ids": [[0]] * n}, [None] * n, list(range(n)), [0] * n)
+
+
 def _rounded(probability: float) -> float:
     """Round to six significant digits, which keeps the logarithm of small probabilities."""
     return float(f"{probability:.6g}")
@@ -630,6 +650,7 @@ TASK = Task(
     text_column="text",
     tune=tune,
     tuning_text=decisions.tuning_text,
+    averaging=Averaging(average, ("problem_type", "labels"), lambda schema: replace(schema, temperature=1.0)),
     stratify_by=lambda settings: "label" if settings.problem_type == "single_label_classification" else None,
     labels=label_names,
     pipeline=pipeline,
