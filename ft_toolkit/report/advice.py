@@ -10,11 +10,10 @@ from ft_toolkit.report.numbers import count, difference
 from ft_toolkit.report.run_files import in_order
 from ft_toolkit.report.wording import BaselineComparison, best_baseline, compare_with_baselines, verdict
 from ft_toolkit.tasks.base import EmbeddingBaseline, Task
+from ft_toolkit.training.automatic import FEWEST_STEPS
 
-# Fewer optimizer steps than this are named as a reason. MiniLM on 1,000 SST-2 sentences had a test accuracy of 0.619 after 18
-# steps, and 0.910 with smaller batches.
-FEW_STEPS = 100
-# The factor between two learning rates that are worth a comparison: with five times the rate, these 18 steps reached 0.906.
+# The factor between two learning rates that are worth a comparison. MiniLM on 1,000 sentiment sentences had a test accuracy of
+# 0.619 after 18 steps, and 0.906 with five times the rate.
 RATE_FACTOR = 5
 
 
@@ -64,17 +63,19 @@ def _suggestions(
 def _more_steps(results: RunResults, training: Mapping[str, Any]) -> str | None:
     """Return a sentence with settings for more optimizer steps, None if the run had enough."""
     steps = results.training.planned_steps or results.training.steps
-    if steps >= FEW_STEPS:
+    if steps >= FEWEST_STEPS:
         return None
-    text = f"The run had only {steps} optimizer step{'s' if steps > 1 else ''}. Train for about {FEW_STEPS} or more: "
+    text = (
+        f"The run had only {steps} optimizer step{'s' if steps > 1 else ''}. Train for about {FEWEST_STEPS} or more: "
+    )
     epochs, tokens = training.get("num_train_epochs"), training.get("tokens_per_batch")
     if training.get("max_steps") is not None or not isinstance(epochs, int):
-        return f"{text}training.max_steps={FEW_STEPS}."
-    text += f"training.num_train_epochs={math.ceil(epochs * FEW_STEPS / steps)}"
+        return f"{text}training.max_steps={FEWEST_STEPS}."
+    text += f"training.num_train_epochs={math.ceil(epochs * FEWEST_STEPS / steps)}"
     rows = results.data.splits.get("train")
     longest = None if rows is None else rows.longest
     if isinstance(tokens, int) and longest is not None:
-        smaller = 2 ** math.floor(math.log2(max(tokens * steps / FEW_STEPS, 1)))
+        smaller = 2 ** math.floor(math.log2(max(tokens * steps / FEWEST_STEPS, 1)))
         if smaller >= longest:
             return f"{text}, or smaller batches: training.tokens_per_batch={smaller}."
     return f"{text}."

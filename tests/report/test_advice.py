@@ -58,7 +58,7 @@ def test_a_difference_that_is_not_shown():
     assert verdict.text.startswith("No significant difference from the best baseline, tfidf: accuracy 0.80")
     steps, rates, rows, more = verdict.suggestions
     assert steps == (
-        "The run had only 18 optimizer steps. Train for about 100 or more: training.num_train_epochs=17, or smaller batches: "
+        "The run had only 18 optimizer steps. Train for about 120 or more: training.num_train_epochs=20, or smaller batches: "
         "training.tokens_per_batch=512."
     )
     assert rates == "Other learning rates: training.learning_rate=0.00025, then 1e-05 (this run: 5e-05)."
@@ -87,12 +87,12 @@ def first(**changes):
 
 def test_the_settings_for_more_steps_are_possible():
     assert first(max_steps=18) == (
-        "The run had only 18 optimizer steps. Train for about 100 or more: training.max_steps=100."
+        "The run had only 18 optimizer steps. Train for about 120 or more: training.max_steps=120."
     )
-    assert first(longest=1000).endswith("training.num_train_epochs=17."), "a batch must hold the longest row"
-    assert first(tokens_per_batch=None).endswith("training.num_train_epochs=17.")
+    assert first(longest=1000).endswith("training.num_train_epochs=20."), "a batch must hold the longest row"
+    assert first(tokens_per_batch=None).endswith("training.num_train_epochs=20.")
     assert first(steps=1).startswith("The run had only 1 optimizer step. ")
-    assert first(steps=100, best_step=100).startswith("Other learning rates")
+    assert first(steps=120, best_step=120).startswith("Other learning rates")
 
 
 def test_the_number_of_rows_follows_from_the_measured_difference():
