@@ -184,9 +184,7 @@ Command = tuple[list[str], Callable[[], list[Any]]]
 
 def ours(job: dict[str, Any], task: str, folder: Path, options: argparse.Namespace) -> Command:
     """Return the command of a run with default settings, and a function that reads its predictions."""
-    n_rows = sum(1 for _ in (folder / "train.jsonl").open(encoding="utf-8"))
-    held_out = 0.1 if n_rows >= 500 else 0.15 if n_rows >= 100 else 0.2  # what ftk init writes
-    data = {"train": str(folder / "train.jsonl"), "test": str(folder / "test.jsonl"), "validation_fraction": held_out}
+    data = {"train": str(folder / "train.jsonl"), "test": str(folder / "test.jsonl"), "validation_fraction": 0.1}
     recipe = {
         "task": task,
         "model": {"name": options.model},

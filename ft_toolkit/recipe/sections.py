@@ -225,8 +225,8 @@ class EvaluationSection(Section):
     # Metric that selects the best checkpoint: one of the task's, or loss. Default: the task's first metric.
     # With loss, a task that generates texts generates only after training, which is faster.
     metric_for_best_model: str | None = None
-    # Optimizer steps between two evaluations on the validation rows; null: one evaluation per epoch. auto: one per epoch, and
-    # at most 10 in a run.
+    # Optimizer steps between two evaluations on the validation rows; null: one evaluation per epoch. auto: one per epoch, at
+    # most 10 in a run, and at most one per 5 validation rows.
     eval_steps: PositiveInt | Auto | None = "auto"
     # Stop after this many evaluations without a better score; null: never. auto: half of the evaluations, if the run has more
     # than 10, else never.

@@ -69,9 +69,14 @@ class DraftRecipe:
         )
 
 
-def held_out_shares(n_rows: int) -> tuple[float, ...]:
-    """Return shares of the rows to hold out, the best one first. A small share of a few rows may be 0 rows."""
-    return (0.1,) if n_rows >= 500 else (0.15,) if n_rows >= 100 else (0.2, 0.3, 0.4)
+def held_out_shares(n_rows: int, *, has_test: bool) -> tuple[float, ...]:
+    """Return shares of the rows to hold out, the best one first. A small share of a few rows may be 0 rows.
+
+    With a file of test rows, the held-out rows only select the checkpoint, and most of a few rows are needed for training.
+    """
+    if n_rows >= 500:
+        return (0.1,)
+    return (0.1, 0.2, 0.3) if has_test else (0.15,) if n_rows >= 100 else (0.2, 0.3, 0.4)
 
 
 def _with_settings(section: RecipeSection, values: Any) -> RecipeSection:

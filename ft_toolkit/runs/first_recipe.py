@@ -113,7 +113,7 @@ def _reading(settings: Mapping[str, Any], train: str, tasks: Mapping[str, Task])
 
 def _load(draft: DraftRecipe, n_rows: int, tasks: Mapping[str, Task]) -> tuple[DraftRecipe, LoadedData]:
     """Return the draft with a share of held-out rows that leaves rows in every split, and the rows. Raises DataError."""
-    for held_out in held_out_shares(n_rows):
+    for held_out in held_out_shares(n_rows, has_test="test" in draft.files):
         draft = replace(draft, held_out=held_out)
         values = recipe_values(draft.sections(MAX_LENGTHS[-1]))
         recipe = load_values(draft.path.stem, values, tasks, str(draft.path)).recipe

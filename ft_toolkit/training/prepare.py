@@ -282,7 +282,9 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
         notes = unknown_token_notes(features[name].inputs["input_ids"], tokenizer)
         notes += task.notes(rows, features[name], tokenizer, schema)
         facts["warnings"] += [f"{name}: {note}" for note in notes]
-    resolved, choices = choose_values(recipe, _run_size(recipe, features["train"], n_processes, pretrained.config))
+    resolved, choices = choose_values(
+        recipe, _run_size(recipe, data, features["train"], n_processes, pretrained.config)
+    )
     prepared = Prepared(
         resolved,
         task,
@@ -304,7 +306,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
     return prepared
 
 
-def _run_size(recipe: Recipe, features: Features, n_processes: int, config: Any) -> RunSize:
+def _run_size(recipe: Recipe, data: LoadedData, features: Features, n_processes: int, config: Any) -> RunSize:
     """Return the facts that decide the `auto` values."""
 
     def epoch_steps(tokens_per_batch: int | None, examples_per_batch: int | None) -> int:
@@ -321,7 +323,7 @@ def _run_size(recipe: Recipe, features: Features, n_processes: int, config: Any)
             )
         )
 
-    return RunSize(len(features.lengths), epoch_steps, n_processes, config)
+    return RunSize(len(features.lengths), len(data.splits["validation"]), epoch_steps, n_processes, config)
 
 
 def check_packages(recipe: Recipe) -> None:

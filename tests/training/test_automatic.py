@@ -37,7 +37,7 @@ def recipe(write_recipe: Any) -> Any:
     return load
 
 
-def size(n_examples: int, config: Any = BASE, n_processes: int = 1) -> RunSize:
+def size(n_examples: int, config: Any = BASE, n_processes: int = 1, n_validation: int = 100) -> RunSize:
     """Return the size of a run whose rows all have 10 tokens."""
 
     def steps(tokens_per_batch: int | None, examples_per_batch: int | None) -> int:
@@ -45,7 +45,7 @@ def size(n_examples: int, config: Any = BASE, n_processes: int = 1) -> RunSize:
         assert examples is not None
         return -(-n_examples // (examples * n_processes))
 
-    return RunSize(n_examples, steps, n_processes, config)
+    return RunSize(n_examples, n_validation, steps, n_processes, config)
 
 
 @pytest.mark.parametrize("n_examples", [2, 16, 300, 1000, 4999, 5000, 100_000])
@@ -102,6 +102,13 @@ def test_values_of_the_user_stay_and_are_not_listed(recipe: Any) -> None:
     assert (resolved.training.num_train_epochs, resolved.training.max_steps) == (5, 7)
     frequent, _ = choose_values(recipe("evaluation.eval_steps=5"), size(800))
     assert frequent.evaluation.early_stopping_patience == 15, "half of 150 / 5"
+
+
+@pytest.mark.parametrize(("n_validation", "eval_steps"), [(3, 120), (15, 40), (49, 14), (50, 12), (2000, 12)])
+def test_few_validation_rows_choose_between_few_checkpoints(recipe: Any, n_validation: int, eval_steps: int) -> None:
+    resolved, choices = choose_values(recipe(), size(16, n_validation=n_validation))
+    assert resolved.evaluation.eval_steps == eval_steps
+    assert any("validation rows" in choice.reason for choice in choices) == (n_validation < 50)
 
 
 def test_a_recipe_with_a_reference_gets_the_defaults_of_transformers(recipe: Any) -> None:
