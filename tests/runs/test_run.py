@@ -296,10 +296,11 @@ def test_pairs_of_texts_with_numbers_and_without_test_rows(tiny_bert: str, here:
         "run", "sst2_full", f"data.train={source}", "data.card=null", "data.validation_fraction=0.3",
         "data.columns={text: a, text_pair: b, label: sim}", "task.problem_type=regression", f"model.name={tiny_bert}",
         "evaluation.metric_for_best_model=mean_squared_error", "training.learning_rate=0.003",
-        "evaluation.bootstrap_samples=100", "evaluation.baselines=[majority, tfidf]", "--output", tmp_path / "run",
+        "evaluation.bootstrap_samples=100", "--output", tmp_path / "run",
     )  # fmt: skip
     scores = results(tmp_path / "run")["scores"]
     assert set(scores) == {"validation"}
+    assert set(scores["validation"]["baselines"]) == {"majority", "tfidf", "frozen_embeddings"}
     score = scores["validation"]["metrics"]["mean_squared_error"]
     assert score["low"] <= score["value"] <= score["high"]
     best = min(record["validation_mean_squared_error"] for record in records(tmp_path / "run", "validation_loss"))
