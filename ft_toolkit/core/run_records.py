@@ -94,6 +94,10 @@ class TrainingFacts(Record):
         default=None,
         description="Expected excess of the best of equally good checkpoints over its true score",
     )
+    constant_loss: float | None = Field(
+        default=None,
+        description="Training loss of the best constant prediction, such as the shares of the classes",
+    )
     trainable_parameters: int | None = None
     total_parameters: int | None = None
     new_modules: list[str] = Field(default_factory=list)

@@ -13,6 +13,7 @@ from ft_toolkit.core.run_folder import MODEL
 from ft_toolkit.core.run_records import EvaluationResults, SeedsResults, read_results
 from ft_toolkit.core.run_scores import RobustnessCheck
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.report.curves import curve_verdict
 from ft_toolkit.report.numbers import count, difference, interval, number
 from ft_toolkit.report.run_files import RunFiles, read_run
 from ft_toolkit.report.seeds import mean_interval
@@ -81,7 +82,7 @@ def _print_run(run: RunFiles, console: Console) -> None:
         _print_metrics(run, split, console)
         for check in scores.robustness:
             _print(f"  {_robustness_text(check, results.main_metric)}", console)
-    for line in (run.tuning_text, reference_line(results), reload_check_line(results)):
+    for line in (run.tuning_text, curve_verdict(run), reference_line(results), reload_check_line(results)):
         if line:
             _print(f"\n{line}", console)
 

@@ -39,6 +39,7 @@ from ft_toolkit.runs.setup import (
     write_inputs,
 )
 from ft_toolkit.runs.state import RunState
+from ft_toolkit.training.constant_loss import constant_loss
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.distributed.fsdp import read_sharding
 from ft_toolkit.training.distributed.zero import read_zero
@@ -213,6 +214,7 @@ def _training_facts(context: RunContext, trained: TrainedModel, state: RunState,
         "chosen": {choice.setting: choice.value for choice in context.prepared.choices},
         "evaluations": state.evaluations,
         "selection_bias": _selection_bias(context, state),
+        "constant_loss": constant_loss(context.prepared),
         "trainable_parameters": trained.count.trainable,
         "total_parameters": trained.count.total,
         "new_modules": list(trained.new_modules),

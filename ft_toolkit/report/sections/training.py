@@ -4,6 +4,7 @@ from typing import Any
 
 from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.report.charts import Line, line_chart
+from ft_toolkit.report.curves import curve_verdict
 from ft_toolkit.report.run_files import RunFiles
 from ft_toolkit.report.section import Section
 from ft_toolkit.report.wording import plain_name
@@ -41,6 +42,7 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
         "rate": _single_line(rates, x_range, "learning rate", "plain", 64, None),
         "score_name": score_name,
         "best_step": best,
+        "verdict": curve_verdict(run),
         "planned_steps": planned if training.steps < planned else None,
     }
 
