@@ -8,13 +8,15 @@ from pydantic import TypeAdapter
 
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.fold_records import FoldsResults
-from ft_toolkit.core.run_folder import ENSEMBLE, ENVIRONMENT, FOLDS, INFERENCE, LEARNING_CURVE, RESULTS
+from ft_toolkit.core.run_folder import ENSEMBLE, ENVIRONMENT, FOLDS, INFERENCE, LEARNING_CURVE, RESULTS, SWEEP
 from ft_toolkit.core.run_records import AnyResults, Ensemble, InferenceContract, LearningCurve, RunEnvironment
+from ft_toolkit.core.sweep_records import SweepResults
 
 _MODELS: dict[str, Any] = {
     RESULTS: AnyResults,
     LEARNING_CURVE: LearningCurve,
     FOLDS: FoldsResults,
+    SWEEP: SweepResults,
     ENSEMBLE: Ensemble,
     ENVIRONMENT: RunEnvironment,
     INFERENCE: InferenceContract,

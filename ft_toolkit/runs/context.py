@@ -1,5 +1,6 @@
 """The objects that all stages of one run share."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,10 @@ from ft_toolkit.training.tracking import Display
 
 @dataclass(frozen=True)
 class RunContext:
-    """A prepared run: its data and recipe, its folder, the accelerator, the console and the command that started it."""
+    """A prepared run: its data and recipe, its folder, the accelerator, the console and the command that started it.
+
+    `after_evaluation` is the function of RunOptions.
+    """
 
     accelerator: Accelerator
     prepared: Prepared
@@ -22,6 +26,7 @@ class RunContext:
     folder: Path
     display: Display
     command: str
+    after_evaluation: Callable[[int, float | None], None] | None = None
 
     @property
     def recipe(self) -> ResolvedRecipe:

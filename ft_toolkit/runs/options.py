@@ -1,5 +1,6 @@
 """How a recipe is run: the run folder, resuming, and the output on the console."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,9 @@ class RunOptions:
     smoke       run a few steps on a few rows, without the network
     command     the command line that started the run, for the run folder and the message on how to resume
     execution   where the runs of a command with several runs are computed
+    without_test        leave out the test rows, for a run whose score selects settings
+    after_evaluation    called on the main process with the number of the evaluation, from 1, and the score that selects the
+                        checkpoint (None if it is undefined); it may raise an exception to end the run
     """
 
     output: Path | None
@@ -27,3 +31,5 @@ class RunOptions:
     console: Console
     verbosity: Verbosity = Verbosity.NORMAL
     execution: Execution = field(default_factory=Execution)
+    without_test: bool = False
+    after_evaluation: Callable[[int, float | None], None] | None = None

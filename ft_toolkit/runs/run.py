@@ -15,6 +15,7 @@ from ft_toolkit.core.errors import Interrupted, UsageError
 from ft_toolkit.core.run_folder import METRICS, remove_if_bare, resume_command
 from ft_toolkit.core.signals import defer_stop_signals
 from ft_toolkit.evaluation.scoring import predict_splits
+from ft_toolkit.evaluation.statistics.scores import finite
 from ft_toolkit.evaluation.statistics.selection_bias import selection_bias
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.runs.announce import (
@@ -33,6 +34,7 @@ from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.setup import (
     claim_folder,
     keep_saved_values,
+    leave_out_test,
     make_accelerator,
     prepare_on_all_processes,
     read_saved_values,
@@ -75,10 +77,12 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
             raise
         if saved is not None:
             prepared = keep_saved_values(loaded, prepared, saved)
+        if options.without_test:
+            prepared = leave_out_test(prepared)
         for warning in (*prepared.substitutions, *prepared.facts["warnings"]):
             display.warn(f"note: {warning}")
         accelerator = make_accelerator(prepared, folder)
-        context = RunContext(accelerator, prepared, loaded, folder, display, options.command)
+        context = RunContext(accelerator, prepared, loaded, folder, display, options.command, options.after_evaluation)
         announce_data(context)
         trained = TrainedModel(accelerator, prepared, (sharding, zero), display)
         return _run_prepared(context, trained, resume=options.resume, started=started)
@@ -164,6 +168,9 @@ def _evaluate(context: RunContext, evaluator: Evaluator, log: MetricsLog) -> Non
     evaluation = evaluator.evaluate()
     log.write(evaluation.record())
     announce_evaluation(context, evaluation)
+    if context.after_evaluation is not None and context.is_main_process:
+        score = finite(evaluation.scores[context.prepared.selection])
+        context.after_evaluation(len(evaluator.state.evaluations), score)
 
 
 def _agree_on_signal(context: RunContext, signum: int) -> int:

@@ -109,6 +109,15 @@ def keep_saved_values(loaded: LoadedRecipe, prepared: Prepared, saved: SavedValu
     return replace(prepared, recipe=recipe, saved=saved, choices=choices)
 
 
+def leave_out_test(prepared: Prepared) -> Prepared:
+    """Return the prepared run without its test rows."""
+    splits, features, counts = dict(prepared.data.splits), dict(prepared.features), dict(prepared.facts["splits"])
+    for parts in (splits, features, counts):
+        parts.pop("test", None)
+    data = replace(prepared.data, splits=splits)
+    return replace(prepared, data=data, features=features, facts={**prepared.facts, "splits": counts})
+
+
 def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:
     """Return the accelerator of a run, with the precision and the trackers of its recipe."""
     AcceleratorState._reset_state()  # an earlier run in this process may have used another precision
