@@ -7,6 +7,7 @@
 
 Each option trains the same model on the same rows with the same seeds. The option "none" trains the given number of epochs; all
 other options get the same time. A probe's seconds count as training time: the run has fewer steps, and a shorter schedule.
+With --equal-steps, all options train the same number of steps instead.
 Scores are measured after half of the time and at the end; evaluations do not count. Precision and speed-ups are those of a
 normal run. Uses one process. Prints Markdown, and writes every number to FOLDER/time_to_quality.json.
 """
@@ -34,7 +35,7 @@ from ft_toolkit.evaluation.statistics.scores import point_scores
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Row, Rows
-from ft_toolkit.training.head_probe import fit_head_probe
+from ft_toolkit.training.head_probe import HeadProbe, fit_head_probe
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import make_optimizer
 from ft_toolkit.training.prepare import Prepared, build_model, prepare
@@ -49,6 +50,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "decay 0.8": {"layerwise_lr_decay": 0.8},
     "head rate x10": {"head_learning_rate": 10.0},  # of the learning rate
     "probe, decay 0.9": {"head_start": "probe", "layerwise_lr_decay": 0.9},
+    "auto": {"head_start": "auto"},
+    # the head reads in the way of the model family, not with the pooling that the checkpoint names
+    "family": {"pooling": None},
+    "family, probe": {"pooling": None, "head_start": "probe"},
 }
 
 
@@ -111,7 +116,7 @@ def main() -> None:
                 for option, recipe in recipes.items():
                     case = Case(source.name, size, seed, option, recipe)
                     record = _measure(accelerator, prepared, case, step_seconds)
-                    if option == "none":
+                    if option == "none" and not arguments.equal_steps:
                         step_seconds = record.train_seconds / record.steps
                     records.append(record)
                     done += _cost(size)
@@ -135,6 +140,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--tokens-per-batch", type=int, default=512)
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--validation-rows", type=int, default=500)
+    parser.add_argument("--equal-steps", action="store_true", help="train the same number of steps with every option")
     parser.add_argument("--quick", action="store_true", help="a trial of one minute: 64 rows, one epoch, one seed")
     arguments = parser.parse_args()
     if "none" not in arguments.options:
@@ -169,9 +175,10 @@ def _recipe(scratch: Path, source: Source, option: str, arguments: argparse.Name
     values = {"head_start": "none", **OPTIONS[option]}
     if "head_learning_rate" in values:
         values["head_learning_rate"] *= arguments.learning_rate
+    pooling = {"pooling": values.pop("pooling")} if "pooling" in values else {}
     content = {
         "task": source.task,
-        "model": {"name": arguments.model},
+        "model": {"name": arguments.model, **pooling},
         "data": {
             "train": source.train,
             "validation": source.validation,
@@ -227,17 +234,19 @@ class Case:
 
 
 def _measure(accelerator: Accelerator, prepared: Prepared, case: Case, step_seconds: float | None) -> Record:
-    """Train and score one case. `step_seconds` is the time of a step with the option "none", None for this option itself."""
+    """Train and score one case. `step_seconds` is the time of a step that a probe costs; None for equal numbers of steps."""
     recipe, size = case.loaded.recipe, case.size
     training = recipe.training.model_copy(update={"seed": case.seed, "num_train_epochs": size.epochs})
-    prepared = replace(prepared, recipe=recipe.model_copy(update={"training": training}))
+    chosen = prepared.recipe.model.pooling if recipe.model.pooling == "auto" else recipe.model.pooling
+    model_section = recipe.model.model_copy(update={"pooling": chosen})
+    prepared = replace(prepared, recipe=recipe.model_copy(update={"training": training, "model": model_section}))
     built = build_model(prepared)
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
     make = partial(make_optimizer, training=training, heads=built.heads)
     replicated = Replicated(accelerator, built.model, make, training.max_grad_norm)
     model = replicated.plain
     probe = fit_head_probe(accelerator, model, built.new_modules, prepared)
-    probe_seconds = 0.0 if probe is None else probe.seconds
+    probe_seconds = probe.seconds if isinstance(probe, HeadProbe) else 0.0
     steps = prepared.total_steps(1)
     lost_steps = 0 if step_seconds is None else round(probe_seconds / step_seconds)
     due = [max(round(steps * share) - lost_steps, 0) for share in (0.5, 1.0)]

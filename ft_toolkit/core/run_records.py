@@ -73,7 +73,7 @@ class ValidationRecord(Record):
 
 
 class LinearProbe(Record):
-    """The linear probe that gave a new head its first weights: mean loss with random weights and after."""
+    """The linear probe that gave a new head its first weights: mean loss with random weights, after, and on held-out rows."""
 
     layer: str
     features: int
@@ -81,6 +81,8 @@ class LinearProbe(Record):
     random_loss: float
     loss: float
     seconds: float
+    held_out_loss: float | None = None
+    constant_loss: float | None = None
 
 
 class TrainingFacts(Record):

@@ -188,7 +188,8 @@ class TrainingSection(Section):
     # Peak learning rate of the task's head and of other new modules. Default: learning_rate.
     head_learning_rate: PositiveFloat | None = None
     # Initial weights of a new head: random (none) or a linear probe of the frozen model (probe, Kumar et al. 2022,
-    # arXiv:2202.10054). auto: a probe if the head is new, the model is pretrained and there are few steps per label.
+    # arXiv:2202.10054). auto: a probe if the head is new, the model is pretrained, and the probe has a lower loss on held-out
+    # training rows than random weights and than a constant prediction.
     head_start: Literal["auto", "none", "probe"] = "auto"
     # AdamW's weight decay, on weight matrices only. 0.01 is AdamW's usual value.
     weight_decay: Annotated[float, Field(ge=0)] = 0.01

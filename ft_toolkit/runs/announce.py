@@ -7,7 +7,7 @@ from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training.automatic import describe_choices
-from ft_toolkit.training.head_probe import HeadProbe
+from ft_toolkit.training.head_probe import HeadProbe, RejectedProbe
 from ft_toolkit.training.prepare import describe_step
 from ft_toolkit.training.speedups.dropout import has_dropout
 from ft_toolkit.training.trained_model import TrainedModel
@@ -66,11 +66,20 @@ def announce_resume(context: RunContext, trained: TrainedModel, state: RunState,
     )
 
 
-def announce_head_probe(context: RunContext, probe: HeadProbe) -> None:
-    """Print the effect of the linear probe on a new head."""
+def announce_head_probe(context: RunContext, probe: HeadProbe | RejectedProbe) -> None:
+    """Print the loss of a linear probe on held-out rows, or why the head keeps its random weights."""
+    if isinstance(probe, RejectedProbe):
+        context.display.say(f"head       random weights, because a linear probe does not help: {probe.reason}")
+        return
+    held_out = ""
+    if probe.held_out_loss is not None and probe.constant_loss is not None:
+        held_out = (
+            f": loss {probe.held_out_loss:.4f} on held-out rows, {probe.constant_loss:.4f} for a constant prediction, "
+            f"{probe.random_loss:.4f} with random weights"
+        )
     context.display.say(
-        f"head       {probe.layer} initialized by a linear probe on {probe.features:,} features: loss "
-        f"{probe.random_loss:.4f} before, {probe.loss:.4f} after ({probe.seconds:.1f} s)"
+        f"head       {probe.layer} initialized by a linear probe on {probe.features:,} features{held_out} "
+        f"({probe.seconds:.1f} s)"
     )
 
 

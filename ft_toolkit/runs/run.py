@@ -118,7 +118,7 @@ def _probe_head(context: RunContext, trained: TrainedModel) -> HeadProbe | None:
         probe = fit_head_probe(context.accelerator, trained.plain, trained.new_modules, context.prepared)
     if probe is not None:
         announce_head_probe(context, probe)
-    return probe
+    return probe if isinstance(probe, HeadProbe) else None
 
 
 def _train(

@@ -20,14 +20,9 @@ from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.training.head_probe import (
-    MAX_FEATURES,
-    MIN_SCALE,
-    PENALTIES,
-    STEPS_PER_OUTPUT,
-    HeadProbe,
-    fit_head_probe,
-)
+from ft_toolkit.training import head_probe
+from ft_toolkit.training.head_probe import PENALTIES, HeadProbe, RejectedProbe, fit_head_probe
+from ft_toolkit.training.linear_fit import MIN_SCALE
 from ft_toolkit.training.prepare import BuiltModel, Prepared, build_model, prepare
 
 PROBE, AUTO = "training.head_start=probe", "training.head_start=auto"
@@ -39,12 +34,14 @@ class Start:
     """A run up to its probe: the weights before and after, and the result of the probe."""
 
     def __init__(self, recipe: Path, scratch: Path, *settings: str) -> None:
-        loaded = load_recipe(recipe, [PROBE, "model.dropout=0.0", *settings], find_tasks())
+        loaded = load_recipe(recipe, [PROBE, "model.dropout=0.0", "evaluation.baselines=[]", *settings], find_tasks())
         self.prepared: Prepared = prepare(loaded, work_folder=scratch)
         built: BuiltModel = build_model(self.prepared)
         self.model = built.model
         self.before = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.probe = fit_head_probe(Accelerator(), self.model, built.new_modules, self.prepared) or NOTHING
+        result = fit_head_probe(Accelerator(), self.model, built.new_modules, self.prepared)
+        self.probe = result if isinstance(result, HeadProbe) else NOTHING
+        self.rejected = result.reason if isinstance(result, RejectedProbe) else ""
 
     def changed(self) -> set[str]:
         """Return the names of the weights that the probe wrote."""
@@ -88,7 +85,7 @@ def test_the_last_layer_of_each_architecture_is_fitted_and_nothing_else_moves(
     """The loss that the probe reports is the loss of the model, also on padded batches."""
     start = Start(write_recipe(), tmp_path, f"model.name={tiny(architecture)}")
     assert start.probe.layer == layer and start.probe.features == 32
-    assert start.probe.loss < min(start.probe.random_loss, np.log(3))
+    assert start.probe.loss < start.probe.constant_loss < np.log(3)
     assert start.loss() == pytest.approx(start.probe.loss, rel=1e-3)
     assert start.changed() <= {f"{layer}.weight", f"{layer}.bias"} and f"{layer}.weight" in start.changed()
 
@@ -164,14 +161,17 @@ def test_tags_are_fitted_token_by_token(tiny: Callable[[str], str], write_recipe
         assert start.changed() == {"classifier.weight", "classifier.bias"}
 
 
-def test_the_number_of_features_is_limited(write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_number_of_features_is_limited(
+    write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(head_probe, "MAX_FEATURES", 100)
     path = tmp_path / "many.jsonl"
-    many = [{**row, "id": f"{n}", "text": f"{row['label']} {n}"} for n in range(50) for row in rows]
+    many = [{**row, "id": f"{n}", "text": f"{row['label']} {n}"} for n in range(3) for row in rows]
     path.write_text("".join(json.dumps(row) + "\n" for row in many), encoding="utf-8")
     first, again, other = (
         Start(write_recipe(), tmp_path, f"data.train={path}", f"training.seed={seed}").probe for seed in (1, 1, 2)
     )
-    assert first.features == MAX_FEATURES < len(many)
+    assert first.features == 100 < len(many)
     assert first.loss == again.loss != other.loss
 
 
@@ -270,18 +270,25 @@ def test_a_new_head_is_probed_unless_the_recipe_says_otherwise(varied: str, writ
 
 def test_a_probe_that_is_too_sensitive_is_rejected(write_recipe: Any, tmp_path: Path) -> None:
     """A random BERT gives nearly the same features for every text, so a head that separates them has large weights."""
-    assert Start(write_recipe(), tmp_path, AUTO).changed() == set()
+    auto = Start(write_recipe(), tmp_path, AUTO)
+    assert auto.changed() == set() and "the features are nearly constant" in auto.rejected
     assert Start(write_recipe(), tmp_path, PROBE).changed() == {"classifier.weight", "classifier.bias"}
 
 
-def test_with_enough_steps_a_head_starts_at_random(varied: str, write_recipe: Any, tmp_path: Path) -> None:
-    few, many = (
-        Start(write_recipe(), tmp_path, varied, AUTO, f"training.max_steps={3 * STEPS_PER_OUTPUT + more}")
-        for more in (0, 1)
-    )
-    assert (
-        few.changed() == {"classifier.weight", "classifier.bias"} and many.probe == NOTHING and many.changed() == set()
-    )
+@pytest.mark.parametrize("steps", [4, 4000])
+def test_held_out_rows_decide_and_not_the_number_of_steps(
+    steps: int, varied: str, write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    start = Start(write_recipe(), tmp_path, varied, AUTO, f"training.max_steps={steps}")
+    assert start.changed() == {"classifier.weight", "classifier.bias"}
+    assert start.probe.held_out_loss < 0.8 * start.probe.constant_loss
+    assert start.probe.constant_loss == pytest.approx(np.log(3), rel=0.02)
+    path = tmp_path / "noise.jsonl"
+    labels = np.random.default_rng(0).permutation([row["label"] for row in rows])
+    noise = [{**row, "label": str(label)} for row, label in zip(rows, labels, strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in noise), encoding="utf-8")
+    start = Start(write_recipe(), tmp_path, varied, AUTO, f"training.max_steps={steps}", f"data.train={path}")
+    assert start.changed() == set() and "for a constant prediction" in start.rejected
 
 
 def test_a_trained_head_of_the_checkpoint_is_kept(write_recipe: Any, tmp_path: Path) -> None:
