@@ -24,6 +24,7 @@ from ft_toolkit.training.prepare import build_model, prepare
 from ft_toolkit.training.trained_model import training_plan
 
 BASE = ["training.num_train_epochs=2", "training.examples_per_batch=16", "model.dropout=0.0"]
+LANGUAGE = ["task=language_modelling", "evaluation.baselines=null"]
 LORA = ["method.name=lora", "model.dropout=0.0"]
 NEW = [
     "model={config: {model_type: gpt2, n_layer: 2, n_embd: 16, n_head: 2}, tokenizer: {train_on_text: true, vocab_size: 320}}"
@@ -38,9 +39,9 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "task.threshold": (["task.problem_type=multi_label_classification"], ["task.threshold=0.3"]),
     "task.tune_thresholds": (["task.problem_type=multi_label_classification"], ["task.tune_thresholds=f1_macro"]),
     "task.long_texts": (["data.max_length=8"], ["task.long_texts=windows"]),
-    "task.documents": (["task=language_modelling", "model.name=GPT2"], ["task.documents=joined"]),
-    "task.mask_share": (["task=language_modelling"], ["task.mask_share=0.4"]),
-    "task.whole_words": (["task=language_modelling"], ["task.whole_words=false"]),
+    "task.documents": ([*LANGUAGE, "model.name=GPT2"], ["task.documents=joined"]),
+    "task.mask_share": (LANGUAGE, ["task.mask_share=0.4"]),
+    "task.whole_words": (LANGUAGE, ["task.whole_words=false"]),
     "model.name": ([], ["model.name=GPT2"]),
     "model.config": (NEW, ["model.config.n_layer=1"]),
     "model.tokenizer": (NEW, ["model.tokenizer.vocab_size=310"]),

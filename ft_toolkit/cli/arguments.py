@@ -137,7 +137,7 @@ def parse_reading(pairs: list[str] | None) -> Reading | None:
 
 
 def parse_execution(executor: str, parallel: int | None, pairs: list[str] | None) -> Execution:
-    """Return where the runs are computed, as --executor, --parallel and --executor-option say. Raises UsageError."""
+    """Return the executor and its options from --executor, --parallel and --executor-option. Raises UsageError."""
     options = {}
     for pair in pairs or []:
         key, equals, text = pair.partition("=")

@@ -10,7 +10,7 @@
     │   └── AccessError              there is no token for the Hub, or it lacks the permission
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
     ├── LostProcessError          1  another process of a distributed run ended or cannot be reached
-    ├── ChildRunError             1  one of several runs failed (2 for its UsageError); the other runs are kept
+    ├── ChildRunError             1  one of several runs failed (2 if all failures are UsageErrors); finished runs are kept
     ├── ReloadError               1  the saved model does not reproduce the predictions of the run
     ├── GateError                 3  a finished run does not meet a condition of 'ftk gate'
     ├── HubError                  1  the Hub cannot be reached or refused the upload; local files are complete

@@ -7,10 +7,10 @@ from pathlib import Path
 
 @contextmanager
 def try_lock(path: Path) -> Iterator[bool]:
-    """Yield whether this process got the lock on a file without waiting; the lock is released at the end.
+    """Yield whether this process got the lock on a file without waiting; the lock is released when the context ends.
 
-    The file is created if necessary and stays empty. Processes on several machines exclude each other if the file system passes
-    locks on, as NFS 4 does. Raises OSError where the file system has no locks.
+    The file is created if necessary and stays empty. Processes on several machines exclude each other if the file system shares
+    locks between machines, as NFS 4 does. Raises OSError where the file system has no locks.
     """
     import fcntl  # not on Windows
 

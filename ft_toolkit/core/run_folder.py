@@ -29,7 +29,7 @@ LAST_CHECKPOINT, BEST_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/best"
 FOLDS, FOLDS_PAGE = "folds.json", "folds.html"
 # In the folder of a sweep: the results, the page, the recipe of the best trial, and Optuna's journal of the trials.
 SWEEP, SWEEP_PAGE, BEST_RECIPE, SWEEP_JOURNAL = "sweep.json", "sweep.html", "best.yaml", "journal.log"
-# In the folder of a command that starts several runs: the output of those that had a process of their own.
+# In the folder of a command that starts several runs: the output of each run in a separate process.
 LOGS = "logs"
 # In a checkpoint.
 STATE = "state.json"

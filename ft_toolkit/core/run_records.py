@@ -154,7 +154,7 @@ class EvaluationCost(Record):
 
 
 class Verdict(Record):
-    """The main score beside the best baseline, and what to try if the model is not significantly better."""
+    """The comparison with the best baseline, and suggestions if the model is not significantly better."""
 
     text: str
     split: str
@@ -169,7 +169,7 @@ class Results(FileRecord):
     """The keys that every results.json has."""
 
     kind: str
-    verdict: Verdict | None = Field(default=None, description="Of a single run")
+    verdict: Verdict | None = Field(default=None, description="Only in results of a single run")
     name: str
     task: str
     pipeline_tag: str | None = None

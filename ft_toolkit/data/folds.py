@@ -10,24 +10,24 @@ from ft_toolkit.tasks.base import Rows
 
 @dataclass(frozen=True)
 class Fold:
-    """One fold of several: `number` counts from 1."""
+    """Fold `number` of `n_folds`, counted from 1."""
 
     number: int
-    of: int
+    n_folds: int
 
     def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
+        return f"{self.number}/{self.n_folds}"
 
 
 def read_fold(text: str) -> Fold:
     """Return the fold that `data.fold` names, such as 2/5."""
-    number, _, of = text.partition("/")
-    return Fold(int(number), int(of))
+    number, _, n_folds = text.partition("/")
+    return Fold(int(number), int(n_folds))
 
 
 def divide_rows(rows: Rows, fold: Fold, selector: Selector) -> tuple[Rows, Rows]:
     """Return the rows outside a fold and the rows of the fold, in their order. Raises DataError for too few rows or groups."""
-    numbers = fold_numbers(rows, fold.of, selector)
+    numbers = fold_numbers(rows, fold.n_folds, selector)
     outside = [row for row, number in zip(rows, numbers, strict=True) if number != fold.number]
     inside = [row for row, number in zip(rows, numbers, strict=True) if number == fold.number]
     return outside, inside
@@ -36,11 +36,11 @@ def divide_rows(rows: Rows, fold: Fold, selector: Selector) -> tuple[Rows, Rows]
 def fold_numbers(rows: Rows, n_folds: int, selector: Selector) -> list[int]:
     """Return the number of each row's fold, from 1. Every row is in exactly one fold.
 
-    Rows of a group, and rows with equal inputs, are in the same fold. From the largest group to the smallest, and in the order
-    of a hash of their content, each gets the fold that has the fewest rows with its labels, relative to all rows with these
-    labels; with equal shares, the smallest fold. This choice adds the least to the sum of the squared shares over folds and
-    labels. For a classifier with one label per row, the folds therefore have the same number of rows of each label, up to one,
-    if there are no groups. Raises DataError if there are fewer groups, or different rows, than folds.
+    Rows of a group, and rows with equal inputs, are in the same fold. Groups are assigned in order of size, the largest first;
+    groups of equal size are ordered by a hash of their content. A group gets the fold with the smallest share of the rows with
+    its labels; if several folds have the same share, the one with the fewest rows. This choice adds the least to the sum of the
+    squared shares over folds and labels. Without groups, and with one label per row, the numbers of rows of a label in two
+    folds therefore differ by at most one. Raises DataError if there are fewer groups, or different rows, than folds.
     """
     units, strata = selector.units(rows, joins_equal_inputs=True), selector.strata(rows)
     if len(units) < n_folds:

@@ -117,7 +117,7 @@ def _hold_out_splits(
     selector: Selector,
     notes: list[str],
 ) -> dict[SplitName, str]:
-    """Move the held-out rows from `train` to splits of their own; return the setting for each split. Raises DataError."""
+    """Move the held-out rows from `train` to separate splits; return the setting for each split. Raises DataError."""
     if "validation" not in splits and section.validation_fraction is None:
         raise _no_validation_rows()
     fractions: dict[HeldOut, float | None] = {"validation": section.validation_fraction, "test": section.test_fraction}
@@ -150,11 +150,13 @@ def _hold_out_fold(
     unused = {id(row) for row in without_folds["test"]} if section.test_fraction is not None else set()
     candidates = [row for row in rows if id(row) not in unused]
     splits["train"], splits["test"] = divide_rows(candidates, fold, selector)
-    origin["test"] = f"fold {fold.number} of {fold.of} of {origin['train']}"
+    origin["test"] = f"fold {fold.number} of {fold.n_folds} of {origin['train']}"
     groups.pop("test", None)
     if "train" in groups:
         groups["test"] = groups["train"]
-    notes.append(f"test: {len(splits['test'])} of {len(candidates)} training rows, fold {fold.number} of {fold.of}")
+    notes.append(
+        f"test: {len(splits['test'])} of {len(candidates)} training rows, fold {fold.number} of {fold.n_folds}"
+    )
     without_test = section.model_copy(update={"test_fraction": None})
     held_out = _hold_out_splits(without_test, splits, groups, origin, selector, notes)
     return {**held_out, "test": "data.fold"}

@@ -15,11 +15,11 @@ from ft_toolkit.tasks.base import Baseline, EmbeddingBaseline, Row, input_texts
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.tracking import Display
 
-# Maximum number of tokens of the training rows that the checkpoint embeds: a minute for MiniLM on one core, at 8,000 tokens per
-# second. A forward pass takes a third of the time of a training step, so that the embeddings of all rows take a ninth of the
-# time of three epochs.
+# Maximum number of tokens of the training rows that the checkpoint embeds: a minute for MiniLM on one core (8,000 tokens per
+# second). A forward pass takes a third of the time of a training step, so the embeddings of all rows take a ninth of the time
+# of three epochs.
 MAX_TOKENS = 500_000
-# The number of the random draw of the training rows for a baseline, next to the seed of the run.
+# The second seed, after the seed of the run, of the random sample of the training rows for a baseline.
 _DRAW = 1
 
 Decoded = list[dict[str, Any]]
@@ -48,7 +48,7 @@ def predict_baselines(
             predictions = _predict_from_embeddings(baseline, prepared, chosen, splits, processes, display)
         else:
             predictions = _predict(baseline, prepared, chosen, splits)
-        if not predictions:  # it cannot be compared with this kind of checkpoint
+        if not predictions:  # the baseline cannot be compared with this kind of checkpoint
             continue
         seconds = round(time.perf_counter() - started, 2)
         results.facts[name] = BaselineFacts(training_rows=len(chosen), seconds=seconds)
@@ -96,7 +96,7 @@ def _predict_from_embeddings(
 
 
 def _training_rows(baseline: Baseline | EmbeddingBaseline, prepared: Prepared) -> list[int]:
-    """Return the numbers of the training rows for a baseline: all, or as many random ones as its limit allows."""
+    """Return the numbers of the training rows for a baseline: all rows, or a random sample within its limit."""
     rows = prepared.data.splits["train"]
     if isinstance(baseline, EmbeddingBaseline):
         features, sizes, limit = prepared.features["train"], np.zeros(len(rows), np.int64), MAX_TOKENS

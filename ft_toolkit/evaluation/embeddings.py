@@ -20,9 +20,9 @@ DEFAULT_POOLING: Final = "mean"
 
 
 class Embedder:
-    """The checkpoint of a run, loaded again from its folder: training does not change these weights.
+    """Computes embeddings with the checkpoint of a run. It loads the weights again, because training changes those of the run.
 
-    It works on one process, without the wrappers of distributed training.
+    It works in one process, without the wrappers of distributed training.
     """
 
     def __init__(self, prepared: Prepared, processes: Processes) -> None:
@@ -30,8 +30,8 @@ class Embedder:
         folder = prepared.checkpoint.folder
         self._prepared, self._processes = prepared, processes
         self._encoder = load_encoder(folder, prepared.tokenizer).to(processes.device).eval()
-        found = find_pooling(folder, self._encoder.config)
-        self._pooling = DEFAULT_POOLING if found is None else found.how
+        checkpoint_pooling = find_pooling(folder, self._encoder.config)
+        self._pooling = DEFAULT_POOLING if checkpoint_pooling is None else checkpoint_pooling.how
 
     def embed(self, features: Features, rows: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
         """Return the embedding of each of the `rows`, given by their numbers, shape (rows, width).

@@ -12,7 +12,7 @@ from ft_toolkit.tasks.base import Averaging, Features, Member, Rows, Task, witho
 
 @dataclass(frozen=True)
 class EnsemblePredictor:
-    """The members of an ensemble and the schema of their average. Each member keeps its own schema and length limit."""
+    """The members of an ensemble and the schema of their average. Each member keeps its schema and length limit."""
 
     members: Sequence[Predictor]
     max_lengths: Sequence[int]
@@ -48,7 +48,7 @@ def averaging_of(task: Task) -> Averaging:
             if task.generate is not None
             else "its models predict tokens, not answers with probabilities"
         )
-        raise UsageError(f"an ensemble of {task.name} is not possible: {reason}; possible for {one_of(allowed)}")
+        raise UsageError(f"ensembles of {task.name} are not supported: {reason}; supported: {one_of(allowed)}")
     return task.averaging
 
 

@@ -116,7 +116,7 @@ class LoadedModel:
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
         """Return one prediction per row, and the model's input, in the same way as a run predicts a split.
 
-        The input of an ensemble is that of its first member.
+        For an ensemble, it is the input of the first member.
 
         `rows` must come from the task's `read_rows`; their answers are checked. Raises DataError.
         """

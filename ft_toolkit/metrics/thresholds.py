@@ -1,7 +1,7 @@
 """Thresholds for the probabilities of a classifier that maximize a metric on given rows, in numpy.
 
-Shapes: `probabilities` and `truth` (0/1) are (n, labels), or (n,) for the positive class of two. A label is predicted from its
-threshold on.
+Shapes: `probabilities` and `truth` (0/1) are (n, labels), or (n,) for the positive class of two. A label is
+predicted if its probability is at least its threshold.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-# The metrics for sets of labels, and those for two classes.
+# Metrics for sets of labels, and metrics for two classes.
 MULTI_LABEL = ("f1_micro", "f1_macro")
 TWO_CLASSES = ("accuracy", "f1_binary", "f1_macro", "recall_macro", "matthews_correlation")
 # Each threshold is the mean over this number of resamples of the rows. Frozen MiniLM features and logistic regression on the
@@ -22,6 +22,7 @@ TWO_CLASSES = ("accuracy", "f1_binary", "f1_macro", "recall_macro", "matthews_co
 RESAMPLES = 25
 # Parts of the rows for the cross-validated score.
 FOLDS = 5
+# Thresholds keep this distance from 0 and 1, so that their logits are finite.
 _NEAREST = 1e-6
 _SEED = 0
 
@@ -137,7 +138,7 @@ def _score(metric: str, predicted: Array, truth: Array, *, is_multi_label: bool)
 
 
 class _Cuts:
-    """All possible thresholds of a label from the highest on, and the counts of their decisions."""
+    """All possible thresholds of a label, the highest first, and the counts of their decisions."""
 
     def __init__(self, probabilities: Array, truth: Array) -> None:
         order = np.argsort(-probabilities, kind="stable")
@@ -146,11 +147,11 @@ class _Cuts:
         n_predicted = np.flatnonzero(np.diff(ordered[1:-1], prepend=2.0, append=-1.0))
         hits = np.concatenate([[0], np.cumsum(truth[order])])[n_predicted]
         self.counts = _Counts(hits, n_predicted, truth.sum(), len(truth))
-        # in the middle between the last predicted probability and the next one
+        # halfway between the last predicted probability and the next one
         self.thresholds = (ordered[n_predicted] + ordered[n_predicted + 1]) / 2
 
     def best(self, scores: Array) -> int:
-        """Return the position of the best score; of equal ones, that with the threshold nearest to 0.5."""
+        """Return the position of the best score; among equal scores, of the threshold nearest to 0.5."""
         best = np.flatnonzero(scores >= scores.max() - 1e-12)
         return int(best[np.abs(self.thresholds[best] - 0.5).argmin()])
 
@@ -178,7 +179,7 @@ def _fit_micro_f1(probabilities: Array, truth: Array) -> Array:
         ]
         hits = sum(each.counts.hits[i] for each, i in zip(cuts, chosen, strict=True))
         total = sum(each.counts.n_predicted[i] + each.counts.n_true for each, i in zip(cuts, chosen, strict=True))
-        following = 2 * hits / total if total else 0.0
-        if following <= f1 + 1e-12:
+        next_f1 = 2 * hits / total if total else 0.0
+        if next_f1 <= f1 + 1e-12:
             return np.array([each.thresholds[i] for each, i in zip(cuts, chosen, strict=True)])
-        f1 = following
+        f1 = next_f1

@@ -7,12 +7,12 @@ from typing import Any
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.run_folder import BASE_CONFIG
 
-# The key of config.json with the pooling of a classification model, if it is not the way of the model family.
+# The key of config.json with the pooling of a classification model, if it is not the default of the model family.
 POOLING_KEY = "ft_toolkit_pooling"
 
 
 def saved_pooling(folder: Path) -> str | None:
-    """Return the pooling that ft_toolkit saved with a model; None for the way of the model family. Raises ModelError."""
+    """Return the pooling that ft_toolkit saved with a model; None for the default of the model family. Raises ModelError."""
     value = _read_config(folder).get(POOLING_KEY)
     return value if isinstance(value, str) else None
 

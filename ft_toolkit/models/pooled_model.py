@@ -1,14 +1,14 @@
 """Make a classification model of transformers read a pooled vector of each text (see pooling.py).
 
-The class stays the same; a hook on the base model changes what its head sees:
+The class stays the same; a hook on the base model changes the input of its head:
 
     BERT, ALBERT          the pooled vector replaces the output of the pooler, which is removed
     RoBERTa, GPT-2, ...   the pooled vector replaces the hidden state of every token, so the head reads it at any position
-    ModernBERT            has a setting for first and mean in its own config: no hook
+    ModernBERT            has a setting for first and mean in its config: no hook
 
 A model with a hook has its pooling in config.json (`POOLING_KEY`), and its head has other names in the saved file, such as
-pooled_mean.classifier.weight. transformers alone, which would read another vector, then reports that the weights of the head
-are missing. The model card shows the code that loads them.
+pooled_mean.classifier.weight. transformers alone would give the head another vector; it therefore reports that the weights of
+the head are missing. The model card shows the code that loads them.
 """
 
 import inspect
@@ -27,7 +27,7 @@ from ft_toolkit.models.pooling import pool
 from ft_toolkit.recipe.sections import Pooling
 from ft_toolkit.tasks.base import Kind
 
-# ModernBERT's own names of the two ways that it supports.
+# ModernBERT's names of the two poolings that it supports.
 _CLASSIFIER_POOLING: dict[Pooling, str] = {"first": "cls", "mean": "mean"}
 _PEFT_PREFIX = "base_model.model."
 
@@ -39,25 +39,25 @@ def pooling_of(config: Any) -> Pooling | None:
 
 
 def has_other_pooling(saved: Any, config: Any) -> bool:
-    """Return whether a head was trained for another pooling than that of `config`; `saved` is the config of its checkpoint."""
+    """Return whether the pooling of a head's checkpoint, whose config is `saved`, differs from the pooling in `config`."""
     names = (POOLING_KEY, "classifier_pooling")
     return any(getattr(saved, name, None) != getattr(config, name, None) for name in names)
 
 
 def set_pooling(config: Any, how: Pooling | None, kind: Kind, auto_class: str) -> None:
-    """Write the pooling of a run into the config of its model. None, and a family's own way, need no hook."""
+    """Write the pooling of a run into the config of its model. None, and the default of a family, need no hook."""
     if hasattr(config, POOLING_KEY):
         delattr(config, POOLING_KEY)
     if how is None:
         return
     if hasattr(config, "classifier_pooling"):
         config.classifier_pooling = _CLASSIFIER_POOLING.get(how, "cls")
-        is_own = how in _CLASSIFIER_POOLING
+        is_default = how in _CLASSIFIER_POOLING
     elif kind == "decoder":
-        is_own = how == "last"
+        is_default = how == "last"
     else:
-        is_own = how == "first" and not _has_pooler(config, auto_class)
-    if not is_own:
+        is_default = how == "first" and not _has_pooler(config, auto_class)
+    if not is_default:
         setattr(config, POOLING_KEY, how)
 
 
@@ -72,9 +72,9 @@ def _pooler(model: Any) -> nn.Module | None:
 
 
 def apply_pooling(model: Any) -> list[str]:
-    """Let the head of a model read the vector that its config names; return the names of the weights that this removes.
+    """Make the head of a model read the pooled vector that its config names, and return the names of the removed weights.
 
-    A body without a head stays the same.
+    A model without a head stays the same.
     """
     how = pooling_of(model.config)
     if how is None or model.base_model is model:

@@ -1,4 +1,4 @@
-"""Pool the hidden states of the tokens to one vector per text, in the way for which a checkpoint was trained.
+"""Pool the hidden states of the tokens to one vector per text, with the pooling for which a checkpoint was trained.
 
     first   the first token: BERT's [CLS]
     mean    the mean of all tokens
@@ -26,7 +26,7 @@ from ft_toolkit.tasks.base import Kind
 _MODULES, _MODULE_CONFIG = "modules.json", "config.json"
 # The end of the name of a transformers class with a classification head.
 _CLASSIFIER = "ForSequenceClassification"
-# Ways of sentence-transformers: the flags of config.json up to version 5, and the values of its successor `pooling_mode`.
+# Poolings of sentence-transformers: the flags in config.json up to version 5, and later the values of `pooling_mode`.
 _FLAGS: Mapping[str, Pooling] = {
     "pooling_mode_cls_token": "first",
     "pooling_mode_mean_tokens": "mean",
@@ -38,7 +38,7 @@ _MODES: Mapping[str, Pooling] = {"cls": "first", "mean": "mean", "max": "max", "
 
 @dataclass(frozen=True)
 class CheckpointPooling:
-    """The pooling for which a checkpoint was trained, and the part of the checkpoint that says it."""
+    """The pooling for which a checkpoint was trained, and the file or key of the checkpoint that names it."""
 
     how: Pooling
     source: str
@@ -46,7 +46,7 @@ class CheckpointPooling:
 
 @dataclass(frozen=True)
 class PoolingChoice:
-    """The pooling of a model, None for the way of its family, and the reason."""
+    """The pooling of a model, None for the default of its family, and the reason."""
 
     how: Pooling | None
     reason: str
@@ -73,8 +73,8 @@ def pool(hidden: Tensor, mask: Tensor | None, how: Pooling) -> Tensor:
 def find_pooling(folder: Path, config: Any) -> CheckpointPooling | None:
     """Return the pooling that a checkpoint names; None if it names none, or one that is not supported.
 
-    A run of ft_toolkit saves it in config.json. Else the files of sentence-transformers say it, else `classifier_pooling` in
-    ModernBERT's config. Raises ModelError for a file that is not valid JSON.
+    Sources, in this order: config.json of a model that ft_toolkit saved, the files of sentence-transformers, and
+    `classifier_pooling` in ModernBERT's config. Raises ModelError for a file that is not valid JSON.
     """
     saved: Pooling | None = getattr(config, POOLING_KEY, None)
     if saved is not None and saved in get_args(Pooling):
@@ -82,8 +82,8 @@ def find_pooling(folder: Path, config: Any) -> CheckpointPooling | None:
     if (path := _sentence_transformers_file(folder)) is not None:
         how = _sentence_transformers_pooling(_read_json(path))
         return None if how is None else CheckpointPooling(how, path.relative_to(folder).as_posix())
-    own = _MODES.get(getattr(config, "classifier_pooling", None) or "")
-    return None if own is None else CheckpointPooling(own, "classifier_pooling in config.json")
+    how = _MODES.get(getattr(config, "classifier_pooling", None) or "")
+    return None if how is None else CheckpointPooling(how, "classifier_pooling in config.json")
 
 
 def _sentence_transformers_file(folder: Path) -> Path | None:
@@ -99,7 +99,7 @@ def _sentence_transformers_file(folder: Path) -> Path | None:
 
 
 def _sentence_transformers_pooling(values: Any) -> Pooling | None:
-    """Return the pooling in the config of the module; None for a concatenation of several, or another way."""
+    """Return the pooling in the config of the module; None for a concatenation of several, or an unknown one."""
     if not isinstance(values, dict):
         return None
     if isinstance(mode := values.get("pooling_mode"), str):
@@ -119,23 +119,27 @@ def choose_pooling(setting: Pooling | Literal["auto"] | None, folder: Path, conf
     """Return the pooling of a classification model, and the reason for it.
 
     `auto` takes the pooling that the checkpoint names, unless the checkpoint is an encoder-decoder or has a head that was
-    trained with the way of its family. Raises ModelError for a setting that the kind of model does not support.
+    trained with the default of its family. Raises ModelError for a setting that the kind of model does not support.
     """
-    family = f"the way of {config.model_type}"
+    family = f"the default of {config.model_type}"
     if setting != "auto":
         if setting is not None:
             _check_kind(setting, config, kind)
         return PoolingChoice(
             setting, "set by model.pooling" if setting is not None else f"{family}, set by model.pooling"
         )
-    found = find_pooling(folder, config)
-    if found is None:
+    checkpoint = find_pooling(folder, config)
+    if checkpoint is None:
         return PoolingChoice(None, f"{family}; the checkpoint names no other")
-    if kind == "encoder-decoder" or (kind == "decoder" and found.how == "first"):
-        return PoolingChoice(None, f"{family}; {found.how}, which {found.source} names, is not supported for it")
-    if POOLING_KEY not in found.source and any(str(name).endswith(_CLASSIFIER) for name in config.architectures or ()):
+    if kind == "encoder-decoder" or (kind == "decoder" and checkpoint.how == "first"):
+        return PoolingChoice(
+            None, f"{family}; {checkpoint.how}, which {checkpoint.source} names, is not supported for it"
+        )
+    if POOLING_KEY not in checkpoint.source and any(
+        str(name).endswith(_CLASSIFIER) for name in config.architectures or ()
+    ):
         return PoolingChoice(None, f"{family}, with which the head of the checkpoint was trained")
-    return PoolingChoice(found.how, f"named by {found.source} of the checkpoint")
+    return PoolingChoice(checkpoint.how, f"named by {checkpoint.source} of the checkpoint")
 
 
 def _check_kind(how: Pooling, config: Any, kind: Kind) -> None:

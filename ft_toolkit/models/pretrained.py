@@ -226,7 +226,7 @@ def load_model(
     labels, raw = task.model_kwargs(schema).get("id2label", {}), _config(folder)
     if not missing and has_other_labels(raw, labels, task.defined_labels(schema)):
         missing = renew_output_layer(model, auto_class, config, seed)
-    elif labels and has_other_pooling(raw, config):  # a pooler may be missing, so the head need not be
+    elif labels and has_other_pooling(raw, config):  # `missing` may have the pooler only, so the head is renewed here
         missing = [*missing, *renew_output_layer(model, auto_class, config, seed)]
     _complete(model, task, schema, tokenizer)
     return LoadedModel(model, kind, tuple(sorted({key.rpartition(".")[0] for key in missing})))

@@ -30,7 +30,7 @@ class ResolvedRecipe(Recipe):
 
 
 def resolve(recipe: Recipe, values: dict[str, dict[str, object]]) -> ResolvedRecipe:
-    """Return the recipe with `values` by section and key. The other values, and which of them the user set, stay."""
+    """Return the recipe with `values` by section and key. Other values and each `model_fields_set` are unchanged."""
     training, evaluation = (
         kind.model_construct(section.model_fields_set, **{**dict(section), **values.get(name, {})})
         for name, kind, section in (

@@ -50,7 +50,7 @@ class ModelSection(Section):
     # Replaces every dropout probability in the model's config. Default: the config's own values.
     dropout: Share | None = None
     # The vector of a text that a classification head reads: the first token, the mean or the maximum of all tokens, or the last
-    # token; null: the way of the model family. auto: the pooling that the checkpoint names (1_Pooling/config.json of
+    # token; null: the default of the model family. auto: the pooling that the checkpoint names (1_Pooling/config.json of
     # sentence-transformers), else null; with a `reference` section, null. Encoder-decoders support auto and null only.
     pooling: Pooling | Literal["auto"] | None = "auto"
     # Add an embedding for each token of the tokenizer that has none. Requires method=full, which trains the new embeddings.
@@ -234,7 +234,7 @@ class EvaluationSection(Section):
     early_stopping_patience: PositiveInt | Auto | None = "auto"
     # Bootstrap resamples for the 95% intervals. With 1000, their ends vary by about a tenth of the standard error.
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
-    # Baselines to score on the same rows, from the task's list; an empty list computes none. Default: all of the list.
+    # Baselines to score on the same rows, from the task's list; an empty list computes none. Default: all that apply.
     baselines: list[str] | None = None
     # Columns of the files whose values split the scores, such as a source or a year. The model does not see them.
     slices: list[Name] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What to try next if a model is not significantly better than the best baseline."""
+"""Suggestions for a run that is not significantly better than its best baseline."""
 
 import math
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ RATE_FACTOR = 5
 
 
 def judge_run(results: RunResults, recipe: Mapping[str, Any], task: Task, metrics: Mapping[str, Metric]) -> Verdict:
-    """Return the comparison of a run with its best baseline on the most trustworthy split, and what to try.
+    """Return the comparison of a run with its best baseline on the most trustworthy split, and suggestions.
 
     `recipe` has the plain values of the resolved recipe. A run that is better than the best baseline, and a smoke run, get no
     suggestions.

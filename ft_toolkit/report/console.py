@@ -63,7 +63,7 @@ def _print_run(run: RunFiles, console: Console) -> None:
     results, metric = run.results, run.metrics.get(run.results.main_metric)
     if tips := suggestions(results):
         _print(f"\n{verdict(results, run.splits[0], run.metrics)}", console)
-        for text in ("What to try:", *(f"- {tip}" for tip in tips)):
+        for text in ("Suggestions:", *(f"- {tip}" for tip in tips)):
             _print(f"  {text}", console)
     for split in run.splits:
         scores = results.scores[split]

@@ -140,7 +140,7 @@ def verdict(results: Results, split: str, metrics: Mapping[str, Metric]) -> str:
 
 
 def suggestions(results: Results) -> list[str]:
-    """Return what to try, for a run that is not significantly better than its best baseline."""
+    """Return the suggestions for a run that is not significantly better than its best baseline; empty for other runs."""
     return results.verdict.suggestions if results.verdict is not None else []
 
 

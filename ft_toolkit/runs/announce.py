@@ -127,7 +127,7 @@ def _describe_pooling(context: RunContext) -> str:
     if how is None:
         return reason
     is_automatic = context.loaded.recipe.model.pooling == "auto"
-    hint = "; model.pooling=null for the way of the model family" if is_automatic else ""
+    hint = "; model.pooling=null for the default of the model family" if is_automatic else ""
     return f"{_POOLINGS[how]}: {reason}{hint}"
 
 

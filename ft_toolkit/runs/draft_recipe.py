@@ -70,9 +70,9 @@ class DraftRecipe:
 
 
 def held_out_shares(n_rows: int, *, has_test: bool) -> tuple[float, ...]:
-    """Return shares of the rows to hold out, the best one first. A small share of a few rows may be 0 rows.
+    """Return shares of the rows to hold out, in order of preference. A small share of a few rows may be 0 rows.
 
-    With a file of test rows, the held-out rows only select the checkpoint, and most of a few rows are needed for training.
+    With a file of test rows, the held-out rows only select the checkpoint, so a small file keeps most rows for training.
     """
     if n_rows >= 500:
         return (0.1,)

@@ -1,4 +1,4 @@
-"""`ftk ensemble`: average the predictions of finished runs, as one model folder with its scores beside its members' scores."""
+"""`ftk ensemble`: average the predictions of finished runs as one model folder, and score the average and the members."""
 
 import shutil
 import time
@@ -73,7 +73,7 @@ def make_ensemble(folders: Sequence[Path], output: Path | None, command: str, di
 
     The members are copied into the folder. The rows are those of the recipe of the first run; thresholds and the temperature of
     the average are fitted to the validation rows. Raises UsageError for runs that cannot be averaged, and for rows that
-    changed since the runs.
+    have changed since the runs.
     """
     runs = read_member_runs(folders)
     saved = _check_members(runs)

@@ -27,7 +27,7 @@ from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import prepare
 from ft_toolkit.training.tracking import Display
 
-# The split of a run with `data.fold` that has the rows of the fold.
+# In a run with `data.fold`, this split has the rows of the fold.
 _SPLIT = "test"
 
 
@@ -50,7 +50,7 @@ class FoldsRequest:
         return loaded
 
     def fold_settings(self, number: int, loaded: LoadedRecipe) -> list[str]:
-        """Return the overrides of the run of a fold. The published result of a recipe belongs to other rows."""
+        """Return the overrides of the run of a fold. They remove the published result, which was measured on other rows."""
         hub = ["hub.push=false"] if loaded.recipe.hub.push else []
         return [*self.overrides, f"data.fold={number}/{self.k}", *hub, "reference=null"]
 

@@ -1,6 +1,6 @@
-"""Start several runs with one command, each in a folder of its own, and resume them after an interruption.
+"""Start several runs with one command, each in a separate folder, and resume them after an interruption.
 
-By default the runs are computed in this process, one after the other. With another executor, or several at a time, each run
+By default the runs are computed in this process, one after the other. With another executor, or with --parallel, each run
 is a job (see `runs/executors/`).
 """
 

@@ -18,7 +18,7 @@ class RunOptions:
     resume      resume the interrupted run in `output`
     smoke       run a few steps on a few rows, without the network
     command     the command line that started the run, for the run folder and the message on how to resume
-    execution   where the runs of a command with several runs are computed
+    execution   the executor of a command with several runs
     without_test        leave out the test rows, for a run whose score selects settings
     after_evaluation    called on the main process with the number of the evaluation, from 1, and the score that selects the
                         checkpoint (None if it is undefined); it may raise an exception to end the run

@@ -53,7 +53,7 @@ def run_recipe(
     verbosity: Verbosity = Verbosity.NORMAL,
     execution: Execution | None = None,
 ) -> dict[str, Any]:
-    """Train, evaluate and document a recipe, once for each of its seeds. `execution` says where the seeds are computed.
+    """Train, evaluate and document a recipe, once for each of its seeds. `execution` names the executor of the seeds.
 
     Returns the content of results.json and the run folder as `folder`; processes other than the main process return an empty
     dict. Raises UsageError before anything is trained, NotFiniteError, ReloadError, HubError once the run folder is complete,
@@ -86,7 +86,7 @@ def _run_recipe(distributed: PartialState, loaded: LoadedRecipe, options: RunOpt
 
 
 def _run_seeds(distributed: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
-    """Run each seed in a folder of its own, and write the summary on the main process; return its content there."""
+    """Run each seed in a separate folder, and write the summary on the main process; return its content there."""
     folder, command = claim_folder(distributed, loaded.name, options), options.command
     children = []
     for seed in loaded.recipe.training.seeds or []:

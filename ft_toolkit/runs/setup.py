@@ -84,7 +84,8 @@ def read_saved_values(distributed: PartialState, folder: Path) -> SavedValues:
 def keep_saved_values(loaded: LoadedRecipe, prepared: Prepared, saved: SavedValues) -> Prepared:
     """Return the prepared run with the derived values of its checkpoint: `auto` values, steps, size of evaluation batches.
 
-    An interrupted run can therefore be resumed on other hardware, with another number of processes, and with other rules.
+    An interrupted run can therefore be resumed on other hardware, with another number of processes, and by a version with
+    other rules.
     """
     values: dict[str, dict[str, object]] = {"training": {}, "evaluation": {}}
     for choice in prepared.choices:
@@ -102,7 +103,7 @@ def keep_saved_values(loaded: LoadedRecipe, prepared: Prepared, saved: SavedValu
     ]
     recipe = resolve(prepared.recipe, values)
     if loaded.recipe.model.pooling == "auto":
-        # checkpoints of older versions have none: their heads read in the way of the model family
+        # checkpoints of older versions have none: their heads use the default of the model family
         pooling = saved.recipe.get("model", {}).get("pooling")
         recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": pooling})})
         prepared = replace(prepared, pooling_reason="as before the interruption")

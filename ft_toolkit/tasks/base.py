@@ -192,8 +192,8 @@ class Baseline:
 
     predict: Callable[[Rows, Rows, Any, int], list[dict[str, Any]]]
     description: str
-    # Maximum number of characters of the training rows. Of longer data, a random part of the rows is used, and the report
-    # says so. None: all rows.
+    # Maximum number of characters of the training rows. If there are more, a random part of the rows is used, and the
+    # report states this. None: all rows.
     max_characters: int | None = None
     # schema -> whether a recipe that does not choose its baselines gets this one.
     is_default: Callable[[Any], bool] = lambda schema: True

@@ -1,4 +1,4 @@
-"""Choose the values that a recipe leaves to the run: precision, batches, learning rate, epochs and evaluations.
+"""Choose the values that are `auto` in a recipe: precision, batches, learning rate, epochs and evaluations.
 
     rows, method, model, number of processes ──> choose_values ──> a value and a reason for each `auto`
 

@@ -89,7 +89,7 @@ class SavedValues:
 class Prepared:
     """Everything that a run needs before its first step. `substitutions` has a line per part that a smoke run replaced.
 
-    `choices` are the values of the recipe that the run chose. `pooling_reason` says why the head reads the pooling in `recipe`;
+    `choices` are the values of the recipe that the run chose. `pooling_reason` is the reason for the pooling in `recipe`;
     it is empty for a task without a head for whole texts. `saved` has the values from the checkpoint of a resumed run.
     """
 
@@ -119,7 +119,7 @@ class Prepared:
 
     @property
     def baselines(self) -> list[str]:
-        """The names of the baselines that the score is compared with: those of the recipe, or all that have a meaning."""
+        """The names of the run's baselines: the list of the recipe, or all baselines that apply to the task and the model."""
         names = self.recipe.evaluation.baselines
         if names is not None:
             return names
@@ -356,12 +356,12 @@ def _check_limits(recipe: Recipe, pretrained: Pretrained) -> None:
 
 
 def _choose_pooling(recipe: Recipe, task: Task, checkpoint: Checkpoint, pretrained: Pretrained) -> PoolingChoice:
-    """Return the pooling of the run; `auto` with a published result is the way of the model family. Raises ModelError."""
+    """Return the pooling of the run; `auto` with a published result is the default of the model family. Raises ModelError."""
     setting = recipe.model.pooling
     if not POOLED_CLASSES & set(task.auto_class.values()):
         return PoolingChoice(None, "")
     if setting == "auto" and recipe.reference is not None:
-        return PoolingChoice(None, f"the way of {pretrained.config.model_type}, as in the published result")
+        return PoolingChoice(None, f"the default of {pretrained.config.model_type}, as in the published result")
     return choose_pooling(setting, checkpoint.folder, pretrained.config, pretrained.kind)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from ft_toolkit.training.batching import EpochBatches
 
 Resampling = Literal["sqrt", "balanced"]
-# Distinguishes the random numbers of the draw from those of the batches, which have the same seed and epoch.
+# Separates the random numbers of the draw from the random numbers of the batches, which have the same seed and epoch.
 _STREAM = 1
 
 
@@ -18,8 +18,8 @@ def draw_features(classes: Sequence[str], rule: Resampling, *, seed: int, epoch:
     """Return as many features as `classes` has, in ascending order, with the shares of the classes that the rule gives.
 
     `classes` has the class of each feature. balanced: all classes have the same share; sqrt: the share is proportional to the
-    square root of the number of features. A class with a larger share than before repeats its features equally often (one
-    more for randomly drawn ones); a class with a smaller share is a random part that differs between epochs.
+    square root of the number of features. If the share of a class grows, its features repeat equally often, and a random
+    part of them once more. If it shrinks, a random part of its features is drawn, another one in each epoch.
     """
     rng = np.random.default_rng((seed, epoch, _STREAM))
     members = {name: np.flatnonzero(np.array(classes) == name) for name in sorted(Counter(classes))}

@@ -200,14 +200,14 @@ class Display:
         if self._bar is not None:
             self._bar.update(self._task, figures="evaluating")
 
-    def count(self, what: str, done: int, total: int) -> None:
-        """Print how many of `total` parts of a task outside the training are done, every 15 seconds from its start, 0."""
+    def count(self, title: str, done: int, total: int) -> None:
+        """Print the progress of a task outside the training every 15 seconds: `done` of `total` parts. 0 starts it."""
         now = time.perf_counter()
         if not done:
             self._last_line = now
         elif done < total and now - self._last_line >= _SECONDS_PER_LINE:
             self._last_line = now
-            self.say(f"{what}: {done:,} of {total:,}", Verbosity.PROGRESS)
+            self.say(f"{title}: {done:,} of {total:,}", Verbosity.PROGRESS)
 
     @property
     def _shows_progress(self) -> bool:

@@ -77,7 +77,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
 
 def test_auto_takes_the_pooling_of_the_checkpoint_and_says_why(tmp_path: Path) -> None:
     choice = choose_pooling("auto", tmp_path, PLAIN, "encoder")
-    assert (choice.how, choice.reason) == (None, "the way of bert; the checkpoint names no other")
+    assert (choice.how, choice.reason) == (None, "the default of bert; the checkpoint names no other")
     write_modules(tmp_path, {"pooling_mode": "mean"})
     choice = choose_pooling("auto", tmp_path, PLAIN, "encoder")
     assert (choice.how, choice.reason) == ("mean", "named by 1_Pooling/config.json of the checkpoint")

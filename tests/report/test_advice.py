@@ -126,18 +126,18 @@ def test_page_card_and_console_begin_with_the_verdict_and_the_suggestions(make_r
     folder = make_run(change=change)
     headline = "No significant difference from the best baseline, tfidf: accuracy 0.88"
     page = page_of(folder).text
-    assert page.index(headline) < page.index(f"What to try: {tip}") < page.index("Scores")
+    assert page.index(headline) < page.index(f"Suggestions: {tip}") < page.index("Scores")
     card = card_text(read_run(folder))
     assert (
         card.index(headline)
-        < card.index("What to try:\n\n- Other learning rates: training.learning")
+        < card.index("Suggestions:\n\n- Other learning rates: training.learning")
         < card.index("## Scores")
     )
     console = Console(file=io.StringIO(), width=200)
     print_results({"folder": str(folder)}, console)
     printed = console.file.getvalue()
     assert printed.startswith(f"\n{headline}")
-    assert f"\n  What to try:\n  - {tip}\n" in printed
+    assert f"\n  Suggestions:\n  - {tip}\n" in printed
     assert printed.index(tip) < printed.index("on 8 test examples\n")
 
 

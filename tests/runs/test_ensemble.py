@@ -152,7 +152,9 @@ def test_tasks_without_probabilities_are_refused_with_the_reason() -> None:
     tasks = find_tasks()
     possible = {name for name, task in tasks.items() if task.averaging is not None}
     assert {"text_classification", "ner", "question_answering"} <= possible
-    with pytest.raises(UsageError, match=r"summarization is not possible: .* texts cannot be averaged; possible for"):
+    with pytest.raises(
+        UsageError, match=r"ensembles of summarization are not supported: .* texts cannot be averaged; supported:"
+    ):
         averaging_of(tasks["summarization"])
     with pytest.raises(UsageError, match="predict tokens"):
         averaging_of(tasks["language_modelling"])

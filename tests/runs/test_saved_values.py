@@ -28,7 +28,7 @@ def test_precision_steps_and_evaluation_batches_are_those_of_the_checkpoint(tmp_
 
 
 def test_a_resumed_run_keeps_its_pooling(tmp_path, monkeypatch, here):
-    """Its checkpoint has no pooling, so the head keeps reading in the way of BERT, whatever the model folder names now."""
+    """Its checkpoint has no pooling, so the head keeps the default of BERT, also if the model folder names another one now."""
     shutil.copytree(FIXTURE, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     model = Path(load_recipe(Path("recipe.yaml"), [], find_tasks()).recipe.model.name)

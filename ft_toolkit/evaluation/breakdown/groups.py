@@ -161,17 +161,17 @@ def _permutations(member: Array, strata: Array, draws: _Draws, rng: np.random.Ge
     Rows of one cluster are not independent. If all of them are in one group, such as the messages of one customer, the groups
     of whole clusters are permuted. Otherwise the groups are permuted within the cluster and the stratum.
     """
-    whole: Sequence[Array] = []
+    single_group: Sequence[Array] = []
     if draws.clusters is not None:
         groups, members = member.argmax(axis=1), draws.clusters.members
-        whole = [rows for rows in members if (groups[rows] == groups[rows[0]]).all()]
+        single_group = [rows for rows in members if (groups[rows] == groups[rows[0]]).all()]
         strata = np.unique(np.stack([strata, draws.clusters.codes]), axis=1, return_inverse=True)[1].ravel()
     order = np.argsort(strata, kind="stable")
     for _ in range(draws.samples):
         shuffled = np.empty_like(member)
         shuffled[order] = member[np.lexsort((rng.random(len(strata)), strata))]
-        for rows, other in zip(whole, rng.permutation(len(whole)).tolist(), strict=True):
-            shuffled[rows] = member[whole[other][0]]
+        for rows, other in zip(single_group, rng.permutation(len(single_group)).tolist(), strict=True):
+            shuffled[rows] = member[single_group[other][0]]
         yield shuffled
 
 

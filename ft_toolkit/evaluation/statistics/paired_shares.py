@@ -16,7 +16,8 @@ import numpy as np
 
 # Up to this number of differing rows, the distribution is enumerated.
 FEW_DIFFERING = 100
-# Bisections: a normal end is exact to rounding; an enumerated one, which is slower, to 1e-6.
+# Numbers of bisection steps. An end by the normal distribution is exact up to rounding; an enumerated end, which takes longer,
+# up to 1e-6.
 _STEPS = 60
 _ENUMERATED_STEPS = 21
 # Counts further from their mean, in standard deviations, are not enumerated: their probability is below 1e-9.
@@ -46,7 +47,7 @@ def score_test_p(only_one: float, only_other: float, n: int) -> float:
 def _upper_end(only_one: float, only_other: float, n: int, tail: float) -> float:
     """Return the largest difference whose `_lower_p` is above `tail`, by bisection."""
     inside, outside = (only_one - only_other) / n, 1.0
-    # Decided first, because an enumerated p-value is not strictly monotonic, and the interval must agree with the test of 0.
+    # The test of 0 comes first: the interval must agree with it, and an enumerated p-value is not strictly monotonic.
     if _lower_p(only_one, only_other, n, 0.0) <= tail:
         outside = 0.0
     else:

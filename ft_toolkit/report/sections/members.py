@@ -16,7 +16,7 @@ def _build(run: RunFiles, split: str) -> Table | None:
     columns = header(["model", plain_name(results.main_metric), "95% interval"], range(1, 3))
     first = [Cell("ensemble"), Cell(number(score.value, n), is_number=True), Cell(interval(score, n), is_number=True)]
     rows = [first, *(_row(member, split, n) for member in results.members)]
-    note = "The intervals overlap also where a difference is significant; ftk compare tests the difference."
+    note = "Intervals can overlap even if a difference is significant; ftk compare tests the difference."
     return Table("", columns, rows, note)
 
 

@@ -48,7 +48,7 @@ def _build(run: RunFiles) -> dict[str, Any]:
 
 
 def baseline_lines(run: RunFiles) -> list[str]:
-    """Return a sentence on what the baselines are, and one for each that was fitted to a part of the training rows."""
+    """Return a description of the baselines, and a sentence for each baseline that was fitted to a part of the rows."""
     names = dict.fromkeys(name for scores in run.results.scores.values() for name in scores.baselines)
     described = [
         f"{plain_name(name)} ({run.task.baselines[name].description})" for name in names if name in run.task.baselines

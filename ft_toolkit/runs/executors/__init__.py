@@ -1,4 +1,4 @@
-"""Executors: where the independent runs of one command are computed. Found by walking this folder; none has a scheduler.
+"""Executors compute the independent runs of one command. They are found by walking this folder; none has a scheduler.
 
 To add an executor, add one module here that ends with `EXECUTOR = Executor(...)`, and its test. There is no list to edit.
 """
@@ -13,13 +13,13 @@ from typing import Any
 from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
 from ft_toolkit.runs.executors.base import Executor
 
-_NO_EXECUTORS = {"__init__", "base", "job", "run_jobs"}
+_OTHER_MODULES = {"__init__", "base", "job", "run_jobs"}
 LOCAL = "local"
 
 
 def find_executors() -> dict[str, Executor]:
     """Return the executors by name."""
-    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _NO_EXECUTORS)
+    names = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _OTHER_MODULES)
     return {name: importlib.import_module(f"{__name__}.{name}").EXECUTOR for name in names}
 
 
@@ -38,7 +38,7 @@ class Execution:
 
     @property
     def is_separate(self) -> bool:
-        """Whether each run gets a process of its own; otherwise the runs are computed in this process, one after the other."""
+        """Whether each run gets a separate process; otherwise this process computes the runs one after the other."""
         return self.executor != LOCAL or (self.parallel or 1) > 1
 
     def check(self) -> None:

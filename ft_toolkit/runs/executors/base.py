@@ -1,4 +1,4 @@
-"""The form of an executor. An executor starts jobs; `run_jobs` decides when, waits for them and collects their errors."""
+"""The interface of an executor. An executor starts jobs; `run_jobs` decides when, waits for them and collects their errors."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Job:
-    """A function call in a process of its own.
+    """A function call in a separate process.
 
     title       the name on the console, such as "seed 1"
     folder      the folder that the job writes, for messages
@@ -64,7 +64,7 @@ class Executor:
     """An executor.
 
     open            starts the executor for the time of a context
-    parallel        (options) -> the largest number of jobs at a time if the user names none; None leaves it to the queue
+    parallel        (options) -> the default for the largest number of jobs at a time; None leaves it to the queue
     package         the package that it requires
     has_options     whether the user can set parameters with --executor-option
     """

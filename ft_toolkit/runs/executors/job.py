@@ -1,7 +1,7 @@
 """The process of a job: `run_job` calls its function.
 
 `python -m ft_toolkit.runs.executors.job` reads the job from standard input and writes its end to standard output. When the
-process that started it ends, also by SIGKILL, standard input is closed, and the job stops as after SIGTERM. A lock beside the
+parent process ends, even by SIGKILL, standard input is closed, and the job stops as after SIGTERM. A lock beside the
 log makes sure that two processes never compute the same job.
 """
 
@@ -42,7 +42,7 @@ def run_job(payload: str) -> dict[str, Any]:
         try_lock(log.with_name(f"{log.name}.lock")) as is_free,
     ):
         if not is_free:
-            return {"error": "another process is still computing it; wait until that process ends", "exit_code": 1}
+            return {"error": "another process is still computing this run; wait until it ends", "exit_code": 1}
         module, _, name = call["function"].partition(":")
         try:
             getattr(importlib.import_module(module), name)(**call["arguments"])

@@ -39,14 +39,14 @@ class _Process:
 
 
 class _Processes:
-    """Starts processes in a fixed number of places. A place has an equal share of the cores and one of the GPUs."""
+    """Starts processes in a fixed number of slots. A slot has an equal share of the cores and one of the GPUs."""
 
-    def __init__(self, n_places: int) -> None:
-        self._places: list[subprocess.Popen[str] | None] = [None] * n_places
+    def __init__(self, n_slots: int) -> None:
+        self._slots: list[subprocess.Popen[str] | None] = [None] * n_slots
         self._gpus = _visible_gpus()
 
     def start(self, job: Job) -> RunningJob:
-        place = next(i for i, process in enumerate(self._places) if process is None or process.poll() is not None)
+        slot = next(i for i, process in enumerate(self._slots) if process is None or process.poll() is not None)
         job.log.parent.mkdir(parents=True, exist_ok=True)
         with job.log.open("a", encoding="utf-8") as log:
             process = subprocess.Popen(
@@ -55,21 +55,21 @@ class _Processes:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env={**os.environ, **self._share(place)},
+                env={**os.environ, **self._share(slot)},
                 start_new_session=True,  # Ctrl-C in the terminal reaches only this process, which stops the jobs
             )
-        self._places[place] = process
+        self._slots[slot] = process
         assert process.stdin is not None
         process.stdin.write(payload_of(job) + "\n")
         process.stdin.flush()
         return _Process(process)
 
-    def _share(self, place: int) -> dict[str, str]:
-        """Return the environment variables that give a place its share of the machine."""
+    def _share(self, slot: int) -> dict[str, str]:
+        """Return the environment variables that give a slot its share of the machine."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        threads = max(1, cores // len(self._places))
+        threads = max(1, cores // len(self._slots))
         share = {_THREADS: str(min(threads, int(os.environ.get(_THREADS, threads))))}
-        return share | ({_GPUS: self._gpus[place % len(self._gpus)]} if self._gpus else {})
+        return share | ({_GPUS: self._gpus[slot % len(self._gpus)]} if self._gpus else {})
 
 
 def _visible_gpus() -> list[str]:

@@ -1,4 +1,4 @@
-"""The executor `ray`: one Ray task per run, on a running cluster (option address=auto) or on a new Ray on this machine.
+"""The executor `ray`: one Ray task per run, on a running cluster (option address=auto) or a new Ray instance on this machine.
 
 Options: address, and the resources of a task, such as num_cpus, num_gpus and memory. All machines must see the same folders.
 """
@@ -12,7 +12,7 @@ from ft_toolkit.core.errors import FtkError, UsageError
 from ft_toolkit.runs.executors.base import Executor, Job, JobEnd, Pool, Resources, RunningJob
 from ft_toolkit.runs.executors.job import payload_of, run_job
 
-# The environment variables that tasks inherit: where the libraries find models and packages, and the choice of the device.
+# The environment variables that tasks inherit: the paths of models and packages, and the choice of the device.
 _INHERITED = ("HF_", "TRANSFORMERS_", "PYTHONPATH", "ACCELERATE_USE_CPU")
 
 
@@ -54,7 +54,7 @@ def _open(resources: Resources) -> Iterator[Pool]:
     import ray
 
     options = {"num_cpus": 1, **resources.options}
-    address = options.pop("address", "local")  # never a cluster that happens to run on this machine
+    address = options.pop("address", "local")  # by default not a cluster that already runs on this machine
     variables = {name: value for name, value in os.environ.items() if name.startswith(_INHERITED)}
     started_here = not ray.is_initialized()
     try:

@@ -10,7 +10,7 @@ from ft_toolkit.core.signals import StopRequest, defer_stop_signals
 from ft_toolkit.runs.executors import Execution, find_executors
 from ft_toolkit.runs.executors.base import Job, JobEnd, Pool, Resources, RunningJob
 
-# Seconds between two looks at the running jobs. A job takes at least several seconds.
+# Seconds between two checks of the running jobs. A job takes at least several seconds.
 _INTERVAL = 0.2
 
 Say = Callable[[str], None]

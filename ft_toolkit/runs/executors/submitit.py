@@ -12,7 +12,7 @@ from ft_toolkit.core.errors import UsageError
 from ft_toolkit.runs.executors.base import Executor, Job, JobEnd, Pool, Resources, RunningJob
 from ft_toolkit.runs.executors.job import payload_of, run_job
 
-# Without a limit Slurm ends a job after the five minutes that submitit asks for by default.
+# The default time limit of submitit is five minutes.
 _DEFAULTS = {"timeout_min": 24 * 60}
 
 

@@ -64,7 +64,7 @@ class ClassLoss(Protocol):
 def weights_of(rule: WeightRule, counts: Sequence[int], classes: Sequence[str], rows_with: str) -> tuple[float, ...]:
     """Return a weight per class from the number of its targets; the mean over all targets is 1.
 
-    Raises DataError for a class without targets; `rows_with` describes what no training row has, such as "the label".
+    Raises DataError for a class without targets; `rows_with` describes a class in this message, such as "the label".
     """
     for count, name in zip(counts, classes, strict=True):
         if not count:
@@ -79,7 +79,7 @@ def weights_of(rule: WeightRule, counts: Sequence[int], classes: Sequence[str], 
 def presence_weights(
     rule: WeightRule, counts: Sequence[int], n_rows: int, labels: Sequence[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the weights of the presence and of the absence of each label; 1 for a label that all rows have.
+    """Return the weights of the presence and of the absence of each label; both are 1 for a label that all rows have.
 
     `counts` are the rows with each label. Raises DataError for a label without rows.
     """

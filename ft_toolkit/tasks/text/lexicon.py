@@ -16,7 +16,7 @@ Lexicon = Mapping[tuple[str, ...], str]
 def learn_lexicon(rows: Rows) -> Lexicon:
     """Return the entities of labelled rows with their most frequent labels, ties in alphabetical order.
 
-    Entities whose words are usually no entity in these rows are left out: F1 0.503 instead of 0.479 on AnEM.
+    Entities are left out if most occurrences of their words in these rows are not entities: F1 0.503 instead of 0.479 on AnEM.
     """
     counts: dict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for row in rows:
@@ -31,14 +31,14 @@ def learn_lexicon(rows: Rows) -> Lexicon:
     lexicon = {
         words: min(by_label, key=lambda label: (-by_label[label], label)) for words, by_label in counts.items() if words
     }
-    found: Counter[tuple[str, ...]] = Counter()
-    right: Counter[tuple[str, ...]] = Counter()
+    n_matches: Counter[tuple[str, ...]] = Counter()
+    n_right: Counter[tuple[str, ...]] = Counter()
     for row in rows:
         spans = {(start, end) for start, end, _ in entity_spans(row["entities"])}
         for start, end, entity in _matches(row, lexicon):
-            found[entity] += 1
-            right[entity] += (start, end) in spans
-    return {entity: label for entity, label in lexicon.items() if 2 * right[entity] >= found[entity]}
+            n_matches[entity] += 1
+            n_right[entity] += (start, end) in spans
+    return {entity: label for entity, label in lexicon.items() if 2 * n_right[entity] >= n_matches[entity]}
 
 
 def look_up(row: Row, lexicon: Lexicon) -> list[Span]:

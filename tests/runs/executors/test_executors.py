@@ -158,7 +158,7 @@ def wait_for(path: Path) -> None:
 def test_two_commands_never_compute_the_same_job(jobs: Jobs, tmp_path: Path) -> None:
     with try_lock(tmp_path / "logs" / "1.log.lock") as is_free:
         assert is_free
-        with pytest.raises(ChildRunError, match="another process is still computing it"):
+        with pytest.raises(ChildRunError, match="another process is still computing this run"):
             run(jobs("write"), tmp_path, Execution(parallel=1))
 
 
