@@ -48,7 +48,7 @@ def predict_baselines(
             predictions = _predict_from_embeddings(baseline, prepared, chosen, splits, processes, display)
         else:
             predictions = _predict(baseline, prepared, chosen, splits)
-        if not predictions:  # the baseline cannot be compared with this kind of checkpoint
+        if not predictions:  # the baseline cannot be compared with this checkpoint
             continue
         seconds = round(time.perf_counter() - started, 2)
         results.facts[name] = BaselineFacts(training_rows=len(chosen), seconds=seconds)
@@ -92,6 +92,9 @@ def _predict_from_embeddings(
     train = [data["train"][i] for i in chosen]
     train_vectors = embed("train", chosen)
     vectors = np.concatenate([embed(split, range(len(data[split]))) for split in splits])
+    if not (np.isfinite(train_vectors).all() and np.isfinite(vectors).all()):
+        display.warn("note: no baseline on embeddings, because the checkpoint's embeddings are not finite")
+        return []
     return baseline.predict(train, train_vectors, vectors, prepared.schema, prepared.recipe.training.seed)
 
 

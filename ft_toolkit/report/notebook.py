@@ -8,7 +8,15 @@ from ft_toolkit.core.run_records import AnyResults, SeedsResults
 from ft_toolkit.report.numbers import count, interval, number
 from ft_toolkit.report.run_files import RunFiles, in_order, read_run
 from ft_toolkit.report.seeds import spread
-from ft_toolkit.report.wording import equal_metrics, group_name, main_score_text, plain_name, sentence, verdict
+from ft_toolkit.report.wording import (
+    equal_metrics,
+    group_name,
+    main_score_text,
+    plain_name,
+    sentence,
+    suggestions,
+    verdict,
+)
 
 
 def summary(results: AnyResults) -> str:
@@ -28,6 +36,8 @@ def results_html(folder: Path, results: AnyResults) -> str:
     else:
         run = read_run(folder)
         text, table = verdict(results, run.splits[0], run.metrics), _score_table(run)
+        if tips := suggestions(results):
+            table = f"<p>What to try:</p><ul>{''.join(f'<li>{escape(tip)}</li>' for tip in tips)}</ul>{table}"
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in results.data.warnings)
     report = escape((folder / REPORT).as_posix())
     return (

@@ -136,6 +136,19 @@ def test_large_data_is_sampled(prepared_with: Any, monkeypatch: pytest.MonkeyPat
     assert computed(prepared)[0].facts["frozen_embeddings"].training_rows == 1, "a single row has a single label"
 
 
+def test_embeddings_that_are_not_finite_give_no_baseline(prepared_with: Any, tiny_bert: str, tmp_path: Path) -> None:
+    model = AutoModel.from_pretrained(tiny_bert)
+    with torch.no_grad():
+        model.encoder.layer[-1].output.LayerNorm.weight.fill_(1e38)  # finite, but the sum over the tokens is not
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "large_weights"))
+    model.save_pretrained(folder)
+    results, text = computed(
+        prepared_with(f"model.name={folder}", "evaluation.baselines=[majority, frozen_embeddings]")
+    )
+    assert list(results.facts) == list(results.predictions["test"]) == ["majority"]
+    assert "note: no baseline on embeddings, because the checkpoint's embeddings are not finite" in text
+
+
 def test_a_model_from_scratch_has_no_embeddings(write_recipe: Any, tiny_bert: str, tmp_path: Path) -> None:
     config = (
         "model={config: {model_type: bert, hidden_size: 16, num_hidden_layers: 1, num_attention_heads: 2, "

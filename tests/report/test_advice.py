@@ -11,6 +11,7 @@ from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.advice import judge_run
 from ft_toolkit.report.card import card_text
 from ft_toolkit.report.console import print_results
+from ft_toolkit.report.notebook import results_html
 from ft_toolkit.report.run_files import read_run
 from ft_toolkit.tasks import find_tasks
 
@@ -139,6 +140,8 @@ def test_page_card_and_console_begin_with_the_verdict_and_the_suggestions(make_r
     assert printed.startswith(f"\n{headline}")
     assert f"\n  Suggestions:\n  - {tip}\n" in printed
     assert printed.index(tip) < printed.index("on 8 test examples\n")
+    cell = results_html(folder, read_run(folder).results)
+    assert cell.index(headline) < cell.index(f"What to try:</p><ul><li>{tip}</li></ul>") < cell.index("<table>")
 
 
 def test_results_json_begins_with_the_verdict(tmp_path):

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_union
 from sklearn.svm import LinearSVC
 
 from ft_toolkit.core.shipped import shipped
+from ft_toolkit.tasks.text import baselines
 from ft_toolkit.tasks.text.baselines import linear_probe, tfidf
 
 SINGLE, MULTI, NUMBER = "single_label_classification", "multi_label_classification", "regression"
@@ -86,6 +87,12 @@ def test_one_target_needs_no_model(targets):
     kind = SINGLE if targets.dtype == int and targets.ndim == 1 else MULTI if targets.ndim == 2 else NUMBER
     assert tfidf(["a", "b", "c"], ["a"], targets, kind, 13) is None
     assert linear_probe(np.eye(3), np.eye(3), targets, kind, 13) is None
+
+
+def test_rows_are_predicted_in_parts(monkeypatch):
+    whole = tfidf(TEXTS, NEW_TEXTS, TARGETS[SINGLE], SINGLE, 13)
+    monkeypatch.setattr(baselines, "CHUNK", 7)
+    assert (tfidf(TEXTS, NEW_TEXTS, TARGETS[SINGLE], SINGLE, 13) == whole).all()
 
 
 def test_empty_texts_give_no_model():
