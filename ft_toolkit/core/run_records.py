@@ -73,7 +73,7 @@ class ValidationRecord(Record):
 
 
 class LinearProbe(Record):
-    """The linear probe that gave a new head its first weights: mean loss with random weights, after, and on held-out rows."""
+    """The linear probe that initialized a new head: mean loss with random weights, after the fit, and on held-out rows."""
 
     layer: str
     features: int

@@ -30,7 +30,7 @@ class SweepTrial(Record):
     settings: dict[str, Any]
     value: float | None
     evaluations: int
-    reason: str | None = Field(default=None, description="Why a trial failed")
+    reason: str | None = Field(default=None, description="Reason for a failure")
     seconds: float | None = None
 
 
@@ -42,7 +42,7 @@ class SweepBest(Record):
     value: float
     selection_bias: float | None = Field(
         default=None,
-        description="Expected excess of the best of equally good trials over its true score; null where it is not known",
+        description="Expected excess of the best of equally good trials over its true score; null if unknown",
     )
     test: MetricScore | None = Field(
         default=None, description="The score on the test rows, computed once for this trial"

@@ -51,7 +51,7 @@ def ranked(results: SweepResults) -> list[SweepTrial]:
 
 
 def sentences(results: SweepResults) -> list[str]:
-    """Return sentences on the number of trials, the best of them, and how far its scores can be trusted."""
+    """Return sentences on the number of trials, the best of them, and the reliability of its scores."""
     states = [trial.state for trial in results.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
     lines = [f"{len(states)} of {results.planned_trials} trials: {counts}."]

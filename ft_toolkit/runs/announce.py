@@ -67,7 +67,7 @@ def announce_resume(context: RunContext, trained: TrainedModel, state: RunState,
 
 
 def announce_head_probe(context: RunContext, probe: HeadProbe | RejectedProbe) -> None:
-    """Print the loss of a linear probe on held-out rows, or why the head keeps its random weights."""
+    """Print the loss of a linear probe on held-out rows, or the reason for a head with random weights."""
     if isinstance(probe, RejectedProbe):
         context.display.say(f"head       random weights, because a linear probe does not help: {probe.reason}")
         return

@@ -79,7 +79,7 @@ Dimension = Range | Choices
 
 
 def as_text(value: Any) -> str:
-    """Return a value as a setting on the command line has it."""
+    """Return a value in the form of a setting on the command line."""
     return dump_yaml(value).removesuffix("\n").removesuffix("\n...").strip() if not isinstance(value, str) else value
 
 

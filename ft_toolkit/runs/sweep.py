@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 Pruner = Literal["median", "halving", "none"]
 _STUDY = "sweep"
-# Trials before the first one can be pruned: the median of fewer scores says little.
+# Number of trials that are never pruned: the median of fewer scores is not reliable.
 _FULL_TRIALS = 4
 # A trial whose process died this often, for example because the memory ran out, counts as failed.
 _STARTS = 3
@@ -71,7 +71,7 @@ class SweepRequest:
         return load_recipe(self.path, self.settings(values), find_tasks())
 
     def settings(self, values: Mapping[str, Any]) -> list[str]:
-        """Return the overrides of a trial. Its model is not pushed, and a published result belongs to other settings."""
+        """Return the overrides of a trial, without upload, and without a published result, which belongs to other settings."""
         varied = [f"{key}={as_text(value)}" for key, value in values.items()]
         return [*split_words(self.words)[1], *varied, "hub.push=false", "reference=null"]
 
@@ -146,7 +146,7 @@ def _facts(request: SweepRequest, options: RunOptions) -> SweepFacts:
 def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
     """Return the study in the folder of a sweep; create it if there is none. Raises UsageError for another sweep.
 
-    The first trial of a new study has the recipe's own values, if all of them are among the values to search.
+    The first trial of a new study has the recipe's values, if all of them are among the values to search.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -170,9 +170,9 @@ def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
         known = study.user_attrs.get("identity")
         if known is None:
             study.set_user_attr("identity", identity)
-            own = _own_values(request)
-            if own is not None:
-                study.enqueue_trial(own)
+            recipe_values = _recipe_values(request)
+            if recipe_values is not None:
+                study.enqueue_trial(recipe_values)
         elif known != identity:
             changed = next(name for name in identity if known.get(name) != identity[name])
             raise UsageError(
@@ -182,7 +182,7 @@ def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
     return study
 
 
-def _own_values(request: SweepRequest) -> dict[str, Any] | None:
+def _recipe_values(request: SweepRequest) -> dict[str, Any] | None:
     """Return the recipe's values of the varied settings, None if one of them is not among the values to search."""
     recipe = request.load({}).recipe.as_dict()
     values = {}

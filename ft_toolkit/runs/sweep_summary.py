@@ -31,13 +31,13 @@ from ft_toolkit.training.tracking import Display
 if TYPE_CHECKING:
     import optuna
 
-# Finished trials below which the importance of the settings is not computed.
+# The importance of the settings requires this number of finished trials.
 _MINIMUM_TRIALS = 5
 
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """The facts about a sweep that its results name. `loaded` is the recipe with the first value of each varied setting."""
+    """The facts about a sweep for its results. `loaded` is the recipe with the first value of each varied setting."""
 
     folder: Path
     name: str
@@ -111,7 +111,7 @@ def _setting(dimension: Dimension) -> SweptSetting:
 
 
 def _best(finished: Sequence[SweepTrial], facts: SweepFacts) -> SweepBest | None:
-    """Return the best finished trial, the first of equal ones; its test score if it has been computed."""
+    """Return the best finished trial (the first of equal ones), with its test score if it has been computed."""
     scored = [(trial, trial.value) for trial in finished if trial.value is not None]
     if not scored:
         return None
@@ -189,9 +189,9 @@ def finish_sweep(
 
 
 def add_test_scores(folder: Path, loaded: LoadedRecipe, display: Display) -> SplitScores | None:
-    """Add the scores on the test rows to a finished run that was made without them; None if the recipe has no test rows.
+    """Add the scores on the test rows to a finished run that has none; None if the recipe has no test rows.
 
-    The run folder is then as after a run with test rows; results.json is written last.
+    The run folder then has the same files as after a run with test rows; results.json is written last.
     """
     results = read_run_results(folder)
     with tempfile.TemporaryDirectory() as scratch:

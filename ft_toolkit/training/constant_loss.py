@@ -1,17 +1,16 @@
-"""The loss of the best constant prediction, such as the shares of the classes: what a model has to be better than."""
-
-from types import SimpleNamespace
+"""The loss of the best constant prediction, such as the shares of the classes. A useful model has a lower loss."""
 
 import numpy as np
 import torch
 
 from ft_toolkit.recipe.checks import PROBED_CLASSES
+from ft_toolkit.tasks.text.token_targets import IGNORED
 from ft_toolkit.training.collate import make_collate
+from ft_toolkit.training.linear_fit import FeatureTable, TaskLoss
 from ft_toolkit.training.prepare import Prepared
 
-# Features that are read, sampled with the seed.
+# Maximum number of features, sampled with the seed.
 _MAX_FEATURES = 2048
-_ITERATIONS = 50
 _PER_TOKEN = "AutoModelForTokenClassification"
 
 
@@ -26,21 +25,11 @@ def constant_loss(prepared: Prepared) -> float | None:
         return None
     rng = np.random.default_rng(prepared.recipe.training.seed)
     ids = rng.permutation(len(features.targets))[:_MAX_FEATURES].tolist()
-    batch = make_collate(features, task, schema, prepared.tokenizer.pad_token_id)(ids)
-    n_outputs = task.model_kwargs(schema)["num_labels"]
-    shape = batch.targets.shape if _PER_TOKEN in task.auto_class.values() else batch.targets.shape[:1]
-    logits = torch.zeros(n_outputs, requires_grad=True)
-    n_targets = task.count_targets(batch, schema)
-    optimizer: torch.optim.Optimizer = torch.optim.LBFGS([logits], max_iter=_ITERATIONS, line_search_fn="strong_wolfe")
-    losses: list[float] = []
-
-    def closure() -> float:
-        outputs = SimpleNamespace(logits=logits.expand(*shape, n_outputs))
-        loss = task.loss_sum(outputs, batch, schema) / n_targets
-        (logits.grad,) = torch.autograd.grad(loss, [logits])
-        losses.append(float(loss.detach()))
-        return losses[-1]
-
-    optimizer.step(closure)
-    lowest = min(losses)
-    return lowest if n_targets and np.isfinite(lowest) else None
+    targets = make_collate(features, task, schema, prepared.tokenizer.pad_token_id)(ids).targets
+    if _PER_TOKEN in task.auto_class.values():
+        targets = targets[targets != IGNORED]
+    if not len(targets):
+        return None
+    table = FeatureTable(torch.zeros(len(targets), 0), targets, torch.arange(len(targets)))
+    loss = TaskLoss(task, schema).constant(table, task.model_kwargs(schema)["num_labels"])
+    return loss if np.isfinite(loss) else None

@@ -3,8 +3,9 @@
     training rows ──> model without dropout ──> input of the head's last layer ──> weights of this layer, by L-BFGS
 
 Linear probing, then fine-tuning: Kumar et al. 2022, arXiv:2202.10054. The gradients of a random head distort the pretrained
-weights; those of a fitted head do not. The probe minimizes the task's loss, so class weights, multiple labels and regression
-need no special code. Earlier layers of the head, such as a new pooler, stay random. The features are those of the pooled model.
+weights; the gradients of a fitted head do not. The probe minimizes the task's loss, so class weights, multiple labels and
+regression need no special code. Earlier layers of the head, such as a new pooler, stay random. The features come from the
+pooled model.
 """
 
 import time
@@ -134,7 +135,7 @@ def fit_head_probe(
 
 
 def _reason_against(probe: HeadProbe, shift: float) -> str | None:
-    """Return why `auto` keeps the random head; None for a probe that is better on held-out rows."""
+    """Return the reason why `auto` rejects a probe; None if it accepts the probe."""
     if probe.held_out_loss is None or probe.constant_loss is None:
         return "too few rows to hold some out"
     bound = min((1 - MIN_GAIN) * probe.constant_loss, probe.random_loss)
@@ -162,7 +163,7 @@ def _linear_fit(table: FeatureTable, loss: TaskLoss, layer: torch.nn.Linear) -> 
 def _choose_penalty(table: FeatureTable, loss: TaskLoss, layer: torch.nn.Linear) -> tuple[float, float | None]:
     """Return the penalty with the lowest loss on held-out rows, and this loss; without held-out rows, the middle one and None.
 
-    Each fit starts at that of the next stronger penalty.
+    Each fit starts from the fit with the next stronger penalty.
     """
     n_examples = int(table.examples.max()) + 1 if len(table.examples) else 0
     n_folds = max(min(FOLDS, n_examples), 1)

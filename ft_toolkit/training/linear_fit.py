@@ -63,13 +63,13 @@ class TaskLoss:
         return float(total) / count
 
     def constant(self, table: FeatureTable, n_outputs: int) -> float:
-        """Return the mean loss of the best prediction that is the same for every row."""
+        """Return the mean loss of the best constant prediction, such as the class shares, or the mean of numbers."""
         no_inputs = FeatureTable(table.inputs[:, :0], table.targets, table.examples)
         return self.mean(LinearFit(no_inputs, self, n_outputs, with_bias=True).fit(0.0, iterations=50), no_inputs)
 
 
 class LinearFit:
-    """Fits of a linear layer on one table. Each fit starts at the one before it."""
+    """Fits linear layers on one table. Each fit starts from the result of the previous one."""
 
     def __init__(self, table: FeatureTable, loss: TaskLoss, n_outputs: int, *, with_bias: bool) -> None:
         rows = table.inputs

@@ -1,4 +1,4 @@
-"""The verdict on a run beside its best baseline, and what to try if the model is not better."""
+"""The verdict on a run beside its best baseline, and the suggestions if the model is not better."""
 
 import io
 import json

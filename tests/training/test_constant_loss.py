@@ -19,7 +19,7 @@ def entropy(counts: Any) -> float:
 
 
 @pytest.fixture
-def found(write_recipe: Any, tmp_path: Any) -> Any:
+def find_loss(write_recipe: Any, tmp_path: Any) -> Any:
     """Return the constant loss and the training rows of a recipe with settings."""
 
     def find(*settings: str) -> tuple[float | None, Any]:
@@ -31,31 +31,31 @@ def found(write_recipe: Any, tmp_path: Any) -> Any:
     return find
 
 
-def test_single_labels(found: Any) -> None:
-    loss, rows = found()
+def test_single_labels(find_loss: Any) -> None:
+    loss, rows = find_loss()
     assert loss == pytest.approx(entropy(Counter(row["label"] for row in rows).values()), abs=1e-4)
-    balanced, _ = found("task.class_weights=balanced")
+    balanced, _ = find_loss("task.class_weights=balanced")
     assert balanced == pytest.approx(np.log(3), abs=1e-4)
 
 
-def test_several_labels(found: Any) -> None:
-    loss, rows = found("task.problem_type=multi_label_classification")
+def test_several_labels(find_loss: Any) -> None:
+    loss, rows = find_loss("task.problem_type=multi_label_classification")
     counts = Counter(row["label"] for row in rows).values()
     expected = np.mean([entropy([count, len(rows) - count]) for count in counts])
     assert loss == pytest.approx(expected, abs=1e-4)
 
 
-def test_numbers_and_tags(found: Any, tmp_path: Any) -> None:
+def test_numbers_and_tags(find_loss: Any, tmp_path: Any) -> None:
     path = tmp_path / "numbers.jsonl"
     values = [0.5 * n for n in range(12)]
     path.write_text("".join(json.dumps({"id": str(v), "text": "a text", "label": v}) + "\n" for v in values))
     files = [f"data.{name}={path}" for name in ("train", "validation", "test")]
-    assert found(*files, "task.problem_type=regression")[0] == pytest.approx(np.var(values), rel=1e-3)
+    assert find_loss(*files, "task.problem_type=regression")[0] == pytest.approx(np.var(values), rel=1e-3)
     task = find_tasks()["ner"]
     path.write_text("".join(json.dumps(row) + "\n" for row in task.sample_rows(task.settings())), encoding="utf-8")
-    loss, _ = found(*files, "task=ner")
+    loss, _ = find_loss(*files, "task=ner")
     assert 0.3 < loss < 1.5
 
 
-def test_tasks_without_classes_have_none(found: Any, tmp_path: Any) -> None:
-    assert found("task=language_modelling")[0] is None
+def test_tasks_without_classes_have_none(find_loss: Any, tmp_path: Any) -> None:
+    assert find_loss("task=language_modelling")[0] is None

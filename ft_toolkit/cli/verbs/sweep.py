@@ -35,14 +35,17 @@ def sweep(
         typer.Argument(
             metavar="SECTION.KEY=VALUES...",
             help="Settings to vary: a range such as training.learning_rate=1e-5..1e-3, or a list such as method.r=4,8,16. A "
-            "positive range over a factor of 10 or more is searched on a logarithmic scale. Other settings have one value.",
+            "positive range over a factor of 10 or more is searched on a logarithmic scale. "
+            "Settings with one value are the same in all trials.",
             autocompletion=complete_setting,
         ),
     ],
     trials: Annotated[int, typer.Option(min=1, help="Number of trials of all processes together.")] = 20,
     pruner: Annotated[
         Literal["median", "halving", "none"],
-        typer.Option(help="Which trials end early: those below the median, by successive halving, or none."),
+        typer.Option(
+            help="Rule that ends trials early: below the median of earlier trials, successive halving, or none."
+        ),
     ] = "median",
     output: Annotated[
         Path | None,
