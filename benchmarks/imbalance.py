@@ -163,7 +163,11 @@ CELLS = {
         read_types, [MULTI], {**WEIGHTS, **FOCAL}, ("f1_micro", "f1_macro"), (600, 300, 800), "f1_macro"
     ),
     "20% wrong labels (SST-2)": Cell(
-        read_noisy, ["task=text_classification"], {**SMOOTHING, **FOCAL}, ("accuracy",), (500, 200, 800)
+        read_noisy,
+        ["task=text_classification"],
+        {**SMOOTHING, **FOCAL},
+        ("accuracy", "log_loss", "log_loss_scaled"),
+        (500, 200, 800),
     ),
 }
 
@@ -365,7 +369,28 @@ def _scores(prepared: Prepared, values: dict[SplitName, list[Any]]) -> list[dict
         assert task.tune is not None
         rows, features = prepared.data.splits["validation"], prepared.features["validation"]
         schemas.append(task.tune(values["validation"], features, rows, prepared.schema))
-    return [_score(replace(prepared, schema=schema), values["test"]) for schema in schemas]
+    losses = _log_losses(prepared, values)
+    return [{**_score(replace(prepared, schema=schema), values["test"]), **losses} for schema in schemas]
+
+
+def _log_losses(prepared: Prepared, values: dict[SplitName, list[Any]]) -> dict[str, float]:
+    """Return the mean negative log-probability of the true labels of the test rows, without and with the temperature.
+
+    Only for one label per row; the temperature is fitted to the validation rows, as in every run.
+    """
+    task = prepared.task
+    if task.tune is None or task.stratify_by(prepared.recipe.task) is None:
+        return {}
+    losses = {}
+    tuned = task.tune(
+        values["validation"], prepared.features["validation"], prepared.data.splits["validation"], prepared.schema
+    )
+    for name, schema in (("log_loss", prepared.schema), ("log_loss_scaled", tuned)):
+        rows = prepared.data.splits["test"]
+        decoded = task.decode(values["test"], prepared.features["test"], rows, schema)
+        true = [prediction["probabilities"][row["label"]] for prediction, row in zip(decoded, rows, strict=True)]
+        losses[name] = -float(np.mean(np.log(np.maximum(true, 1e-12))))
+    return losses
 
 
 def _score(prepared: Prepared, values: Sequence[Any]) -> dict[str, float]:
@@ -397,7 +422,7 @@ def _tfidf(prepared: Prepared, *, is_balanced: bool) -> dict[str, float]:
 
 
 def _chosen(scores: dict[str, float], cell: Cell) -> dict[str, float]:
-    return {name: round(scores[name], 4) for name in cell.metrics}
+    return {name: round(scores[name], 4) for name in cell.metrics if name in scores}
 
 
 def _json_lines(path: Path) -> Rows:
@@ -434,7 +459,10 @@ def _tables(records: Sequence[Record]) -> str:
             runs = [record for record in of_cell if record.option == option]
             main = cell.metrics[0]
             gaps = [run.scores[main] - plain[run.seed].scores[main] for run in runs if run.seed in plain]
-            means = [f"{statistics.fmean(run.scores[metric] for run in runs):.3f}" for metric in cell.metrics]
+            means = [
+                f"{statistics.fmean(run.scores[metric] for run in runs):.3f}" if metric in runs[0].scores else ""
+                for metric in cell.metrics
+            ]
             each = ", ".join(f"{gap:+.3f}" for gap in gaps) if option != "plain" else ""
             lines.append(f"| {option} | {len(runs)} | {' | '.join(means)} | {each} |")
     return "\n".join(lines).strip() + "\n"

@@ -97,7 +97,7 @@ def _overfitting(curves: Curves, step: int, end: int, rise: float) -> str:
     if curves.score != "loss" and curves.best_step is not None and curves.best_step > step:
         return (
             f"{text} The {curves.score} was still best at step {count(curves.best_step)}, so mainly the probabilities are too "
-            "certain: task.label_smoothing or fewer epochs help if you use them."
+            "certain; if you use them, train fewer epochs."
         )
     return (
         f"{text} Fewer epochs, a lower training.learning_rate, more rows, or evaluation.early_stopping_patience help."
