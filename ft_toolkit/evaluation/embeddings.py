@@ -20,7 +20,7 @@ DEFAULT_POOLING: Final = "mean"
 
 
 class Embedder:
-    """Computes embeddings with the checkpoint of a run. It loads the weights again, because training changes those of the run.
+    """Computes embeddings with the checkpoint of a run. It loads the weights again, because training changes the model.
 
     It works in one process, without the wrappers of distributed training.
     """

@@ -255,7 +255,7 @@ def new_model(
 
 
 def _complete(model: Any, task: Task, schema: Any, tokenizer: Any) -> None:
-    """Freeze the weights that are never trained, and set the pad token and the values of the task."""
+    """Check the pooling, freeze the weights that are never trained, and set the pad token and the values of the task."""
     check_pooling(model)
     is_pair = type(model).__name__ == PAIR
     for name, module in model.named_modules():
@@ -269,7 +269,7 @@ def _complete(model: Any, task: Task, schema: Any, tokenizer: Any) -> None:
 
 
 def load_encoder(folder: Path, tokenizer: Any) -> Any:
-    """Return the body of a checkpoint without a head, in float32 on the CPU; of an encoder-decoder, its encoder.
+    """Return the model of a checkpoint without its head, in float32 on the CPU; for an encoder-decoder, the encoder.
 
     Tokens without an embedding get a new one. Raises ModelError.
     """

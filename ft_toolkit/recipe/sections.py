@@ -23,6 +23,7 @@ Auto = Literal["auto"]
 PACKAGE_PREFIX = "package:"
 
 Pooling = Literal["first", "mean", "max", "last"]
+Resampling = Literal["sqrt", "balanced"]
 
 
 class NewTokenizer(Section):
@@ -205,7 +206,7 @@ class TrainingSection(Section):
     # Draw the rows of each epoch by class: balanced gives all classes the same share, sqrt a share proportional to the square
     # root of their rows. Rows of rare classes repeat, an epoch keeps its number of rows. For tasks with one label per row.
     # Default: each row once.
-    resample_classes: Literal["sqrt", "balanced"] | None = None
+    resample_classes: Resampling | None = None
     # Optimizer steps between two progress records in metrics.jsonl.
     logging_steps: PositiveInt = 10
     # Optimizer steps between two checkpoints. Default: a checkpoint at each evaluation only.

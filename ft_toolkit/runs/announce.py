@@ -1,4 +1,4 @@
-"""Print what a run trains, how, and what happens during the run."""
+"""Print the parts of a run before training, and its events."""
 
 from ft_toolkit.core.errors import one_of
 from ft_toolkit.core.run_scores import says_nothing

@@ -71,7 +71,7 @@ class _Scored:
 def make_ensemble(folders: Sequence[Path], output: Path | None, command: str, display: Display) -> dict[str, Any]:
     """Write the folder of an ensemble, and return the content of its results.json and the `folder`.
 
-    The members are copied into the folder. The rows are those of the recipe of the first run; thresholds and the temperature of
+    The members are copied into the folder. The rows come from the recipe of the first run; thresholds and the temperature of
     the average are fitted to the validation rows. Raises UsageError for runs that cannot be averaged, and for rows that
     have changed since the runs.
     """

@@ -71,7 +71,7 @@ class Schema:
     tagged_token: Literal["first", "last"]
     # The source of the order of the types, such as "task.labels"; None for the sorted types of the training rows.
     label_order: str | None = None
-    # The loss; see `class_loss.ClassLoss`. The weights are those of `tags`.
+    # The loss; see `class_loss.ClassLoss`. `class_weights` has a weight per tag, in the order of `tags`.
     class_weights: tuple[float, ...] | None = None
     absent_weights: None = None
     focal_gamma: float = 0.0

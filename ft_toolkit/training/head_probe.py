@@ -44,7 +44,7 @@ PENALTIES = (100.0, 10.0, 1.0, 0.1, 0.01, 0.001)
 FOLDS, MAX_ROWS_FOR_FOLDS = 5, 1000
 # L-BFGS iterations for the final fit, and for each penalty.
 _ITERATIONS, _ITERATIONS_TO_CHOOSE = 100, 25
-# `auto` uses a probe whose loss on held-out rows is lower than that of the best constant prediction by at least this share.
+# `auto` uses a probe only if its loss on held-out rows is lower than the constant loss by at least this share.
 MIN_GAIN = 0.01
 # `auto` rejects a probe if a change of each feature by a tenth of its size can change a logit by more than this number of its
 # standard deviations. Training shifts all features a little, and a head that separates nearly constant features amplifies the
@@ -61,7 +61,7 @@ class _NoProbeError(ModelError):
 class HeadProbe:
     """The fitted layer, the number of features, the penalty, and the mean loss with the random and with the fitted layer.
 
-    The losses on held-out rows are those of layers fitted without these rows; None where a row cannot be held out.
+    The losses on held-out rows belong to layers that were fitted without these rows; None where a row cannot be held out.
     `constant_loss` is the loss of the best constant prediction.
     """
 

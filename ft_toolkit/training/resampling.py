@@ -3,13 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 
+from ft_toolkit.recipe.sections import Resampling
 from ft_toolkit.training.batching import EpochBatches
 
-Resampling = Literal["sqrt", "balanced"]
 # Separates the random numbers of the draw from the random numbers of the batches, which have the same seed and epoch.
 _STREAM = 1
 

@@ -1,4 +1,4 @@
-"""The main score of each split with its interval, its baselines, and what to know before relying on it."""
+"""The main score of each split with its interval, its baselines, and the limits of its validity."""
 
 import math
 from typing import Any
