@@ -56,7 +56,11 @@ def stop_after(steps: int, folder: Path, *words: object, **environ: str) -> str:
 @pytest.fixture
 def recipe(write_recipe: Any) -> Path:
     return write_recipe(
-        model__dropout=0.0, training__num_train_epochs=8, training__save_steps=3, training__head_start="none"
+        model__dropout=0.0,
+        model__pooling="mean",
+        training__num_train_epochs=8,
+        training__save_steps=3,
+        training__head_start="none",
     )
 
 
