@@ -37,7 +37,7 @@ def results_html(folder: Path, results: AnyResults) -> str:
         run = read_run(folder)
         text, table = verdict(results, run.splits[0], run.metrics), _score_table(run)
         if tips := suggestions(results):
-            table = f"<p>What to try:</p><ul>{''.join(f'<li>{escape(tip)}</li>' for tip in tips)}</ul>{table}"
+            table = f"<p>Suggestions:</p><ul>{''.join(f'<li>{escape(tip)}</li>' for tip in tips)}</ul>{table}"
     warnings = "".join(f"<li>{escape(warning)}</li>" for warning in results.data.warnings)
     report = escape((folder / REPORT).as_posix())
     return (

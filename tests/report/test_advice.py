@@ -141,7 +141,7 @@ def test_page_card_and_console_begin_with_the_verdict_and_the_suggestions(make_r
     assert f"\n  Suggestions:\n  - {tip}\n" in printed
     assert printed.index(tip) < printed.index("on 8 test examples\n")
     cell = results_html(folder, read_run(folder).results)
-    assert cell.index(headline) < cell.index(f"What to try:</p><ul><li>{tip}</li></ul>") < cell.index("<table>")
+    assert cell.index(headline) < cell.index(f"Suggestions:</p><ul><li>{tip}</li></ul>") < cell.index("<table>")
 
 
 def test_results_json_begins_with_the_verdict(tmp_path):
