@@ -1,5 +1,7 @@
 """The settings that `ftk sweep` varies: `training.learning_rate=1e-5..1e-3` (a range), `method.r=4,8,16` (a list)."""
 
+import itertools
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -76,6 +78,15 @@ class Choices:
 
 
 Dimension = Range | Choices
+
+
+def all_combinations(space: Sequence[Dimension], limit: int) -> list[dict[str, Any]] | None:
+    """Return every combination of values, if all settings have lists and there are at most `limit` combinations."""
+    lists = [dimension.values for dimension in space if isinstance(dimension, Choices)]
+    if len(lists) < len(space) or math.prod(map(len, lists)) > limit:
+        return None
+    keys = [dimension.key for dimension in space]
+    return [dict(zip(keys, values, strict=True)) for values in itertools.product(*lists)]
 
 
 def as_text(value: Any) -> str:

@@ -30,7 +30,7 @@ from ft_toolkit.runs.executors.run_jobs import run_jobs
 from ft_toolkit.runs.multi_run import Action, ChildRun, choose_action
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
-from ft_toolkit.runs.search_space import Dimension, as_text, split_words
+from ft_toolkit.runs.search_space import Dimension, all_combinations, as_text, split_words
 from ft_toolkit.runs.seeds import selection_score
 from ft_toolkit.runs.sweep_summary import SweepFacts, finish_sweep, summarize, trial_folder, write_summary
 from ft_toolkit.tasks import find_tasks
@@ -65,6 +65,12 @@ class SweepRequest:
     def space(self) -> list[Dimension]:
         """The settings to vary. Raises UsageError."""
         return split_words(self.words)[0]
+
+    @property
+    def planned_trials(self) -> int:
+        """The number of trials: as many as there are combinations of lists if that is fewer, so that none is repeated."""
+        combinations = all_combinations(self.space, self.trials)
+        return self.trials if combinations is None else len(combinations)
 
     def load(self, values: Mapping[str, Any]) -> LoadedRecipe:
         """Return the recipe of a trial with these values of the varied settings. Raises RecipeError."""
@@ -109,7 +115,7 @@ def run_sweep(request: SweepRequest, options: RunOptions) -> dict[str, Any]:
     facts = _facts(request, options)
     display = Display(options.console, enabled=True, verbosity=options.verbosity)
     study = open_study(request, facts)
-    display.say(f"sweep      {facts.folder}: {request.trials} trials, pruning: {request.pruner}")
+    display.say(f"sweep      {facts.folder}: {facts.trials} trials, pruning: {request.pruner}")
     for dimension in request.space:
         display.say(f"setting    {dimension.key}: {dimension.describe()}")
     if options.execution.is_separate:
@@ -139,14 +145,23 @@ def _facts(request: SweepRequest, options: RunOptions) -> SweepFacts:
     metric = loaded.recipe.evaluation.metric_for_best_model or next(iter(metrics))
     higher = metric != "loss" and metrics[metric].greater_is_better
     return SweepFacts(
-        folder, name, options.command, loaded, metric, higher, request.trials, request.pruner, tuple(request.space)
+        folder,
+        name,
+        options.command,
+        loaded,
+        metric,
+        higher,
+        request.planned_trials,
+        request.pruner,
+        tuple(request.space),
     )
 
 
 def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
     """Return the study in the folder of a sweep; create it if there is none. Raises UsageError for another sweep.
 
-    The first trial of a new study has the recipe's values, if all of them are among the values to search.
+    The first trial of a new study has the recipe's values, if all of them are among the values to search. Lists with few
+    combinations are searched completely.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -170,9 +185,9 @@ def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
         known = study.user_attrs.get("identity")
         if known is None:
             study.set_user_attr("identity", identity)
-            recipe_values = _recipe_values(request)
-            if recipe_values is not None:
-                study.enqueue_trial(recipe_values)
+            first, combinations = _recipe_values(request), all_combinations(request.space, request.trials) or []
+            for values in [*([] if first is None else [first]), *(each for each in combinations if each != first)]:
+                study.enqueue_trial(values)
         elif known != identity:
             changed = next(name for name in identity if known.get(name) != identity[name])
             raise UsageError(
@@ -200,7 +215,7 @@ def _run_in_jobs(request: SweepRequest, facts: SweepFacts, options: RunOptions) 
     from ft_toolkit.runs.executors import find_executors
 
     executor = find_executors()[options.execution.executor]
-    n_workers = options.execution.parallel or executor.parallel(options.execution.options) or request.trials
+    n_workers = options.execution.parallel or executor.parallel(options.execution.options) or facts.trials
     arguments = {
         "recipe": request.recipe,
         "path": str(request.path),
@@ -222,7 +237,7 @@ def _run_in_jobs(request: SweepRequest, facts: SweepFacts, options: RunOptions) 
             arguments,
             logs / f"worker_{os.getpid()}_{i}.log",
         )
-        for i in range(1, min(n_workers, request.trials) + 1)
+        for i in range(1, min(n_workers, facts.trials) + 1)
     ]
     run_jobs(jobs, options.execution, logs, display.say, _join_command(facts))
 
@@ -272,7 +287,7 @@ class _Worker:
                 lock_path = logs / f"trial_{other.number}.lock"
                 if other.state is TrialState.RUNNING and held.enter_context(try_lock(lock_path)):
                     return Trial(study, other._trial_id)  # Optuna has no public function to continue a trial
-            if sum(other.state is not TrialState.WAITING for other in trials) >= self._request.trials:
+            if sum(other.state is not TrialState.WAITING for other in trials) >= self._facts.trials:
                 return None
             trial = study.ask()
             held.enter_context(try_lock(logs / f"trial_{trial.number}.lock"))
@@ -326,7 +341,7 @@ class _Worker:
         child = ChildRun(f"trial {trial.number}", request.load_trial(values, trial.number), folder, shlex.join(words))
         action = choose_action(child, 1, smoke=False)
         settings = ", ".join(f"{key}={as_text(value)}" for key, value in values.items())
-        self._display.say(f"trial {trial.number} of {request.trials}: {action.value}, {settings}")
+        self._display.say(f"trial {trial.number} of {self._facts.trials}: {action.value}, {settings}")
         if action is Action.SKIP:  # killed between the end of the run and the entry in the journal
             return
         reported = set(trial.study.trials[trial.number].intermediate_values)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ft_toolkit.core.files import write_file
+from ft_toolkit.core.json_records import read_objects
 from ft_toolkit.core.run_folder import BEST_RECIPE, PREDICTIONS, RESULTS
 from ft_toolkit.core.run_records import read_environment, read_run_results, write_environment, write_results
 from ft_toolkit.core.run_scores import SplitScores
@@ -15,7 +16,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.baselines import predict_baselines
 from ft_toolkit.evaluation.compare.examples import read_examples, write_examples
 from ft_toolkit.evaluation.saved_task import load_saved_task
-from ft_toolkit.evaluation.scoring import score_split, scoring_setup
+from ft_toolkit.evaluation.scoring import Decoded, score_split, scoring_setup
 from ft_toolkit.evaluation.statistics.selection_bias import add_right, selection_bias
 from ft_toolkit.evaluation.statistics.shares import right_examples
 from ft_toolkit.inference.device import inference_device
@@ -200,45 +201,38 @@ def add_test_scores(folder: Path, loaded: LoadedRecipe, display: Display) -> Spl
         return None
     saved = load_saved_task(folder / RESULTS, results.task, results.task_settings, results.task_schema)
     prepared = replace(prepared, schema=saved.schema)
-    rows = prepared.data.splits["test"]
-    predictions, _ = LoadedModel(str(folder)).predict_split(rows)
-    processes = inference_device(prepared.recipe.training.mixed_precision)
-    baselines = predict_baselines(prepared, ["test"], processes, display)
-    setup = replace(scoring_setup(prepared), clusters=prepared.data.clusters("test"))
-    scored = score_split(predictions, rows, setup, baselines.predictions["test"], fitted_here=False)
-    validation = read_examples(folder, "validation")
-    examples = {
-        "validation": (validation.predictions, validation.references),
-        "test": (scored.predictions, scored.references),
-    }
     splits: list[SplitName] = ["validation", "test"]
-    write_examples(
-        folder,
-        {split: examples[split] for split in splits},
-        {split: prepared.data.clusters(split) for split in splits},
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / PREDICTIONS
-        results_file.write_predictions(path, prepared.data, prepared.task, prepared.schema, {"test": predictions})
-        earlier = [line for line in _lines(folder / PREDICTIONS) if not line.startswith('{"split": "test"')]
-        write_file(folder / PREDICTIONS, "".join([*earlier, *_lines(path)]))
+    validation = [record for record in read_objects(folder / PREDICTIONS) if record["split"] == "validation"]
+    test, _ = LoadedModel(str(folder)).predict_split(prepared.data.splits["test"])
+    decoded: dict[SplitName, Decoded] = {"validation": validation, "test": test}
+    processes = inference_device(prepared.recipe.training.mixed_precision)
+    baselines = predict_baselines(prepared, splits, processes, display)
+    setup = scoring_setup(prepared)
+    scored = {
+        split: score_split(
+            decoded[split],
+            prepared.data.splits[split],
+            replace(setup, clusters=prepared.data.clusters(split)),
+            baselines.predictions[split],
+            fitted_here=split == "validation",
+        )
+        for split in splits
+    }
+    results_file.write_predictions(folder / PREDICTIONS, prepared.data, prepared.task, prepared.schema, decoded)
+    arrays = {split: (each.predictions, each.references) for split, each in scored.items()}
+    write_examples(folder, arrays, {split: prepared.data.clusters(split) for split in splits})
     source = read_environment(folder)
     fingerprint = source.data.model_copy(update={"fingerprint": prepared.data.fingerprint})
     write_environment(folder, source.model_copy(update={"data": fingerprint}))
-    card = None if loaded.recipe.data.has_local_files else prepared.data.card
-    scores = SplitScores.model_validate(scored.record)
-    update = {
-        "scores": {**results.scores, "test": scores},
-        "baselines": baselines.facts,
-        "data": results_file.data_facts(prepared.data, card, prepared.facts),
-    }
-    write_results(folder, results.model_copy(update=update))
+    records = {split: each.record for split, each in scored.items()}
+    assert results.reload_proof is not None, "every run has a reload check"
+    training, command = results.training.as_json(), results.command or ""
+    complete = results_file.run_results(
+        results.name, prepared, records, training, baselines.facts, results.reload_proof, command
+    )
+    write_results(folder, complete)
     write_report(folder)
-    return scores
-
-
-def _lines(path: Path) -> list[str]:
-    return [line + "\n" for line in path.read_text(encoding="utf-8").split("\n") if line]
+    return complete.scores["test"]
 
 
 def write_summary(folder: Path, results: SweepResults) -> None:

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.runs.search_space import Choices, Range, split_words
+from ft_toolkit.runs.search_space import Choices, Range, all_combinations, split_words
 
 
 def test_ranges_and_lists_are_recognized_and_other_words_are_kept() -> None:
@@ -36,6 +36,13 @@ def test_the_values_of_a_list_have_types() -> None:
     (dimension,) = split_words(["a.b=null,true,1,0.5,cosine"])[0]
     assert dimension == Choices("a.b", (None, True, 1, 0.5, "cosine"))
     assert dimension.contains(True) and not dimension.contains(1.0) and dimension.contains("cosine")
+
+
+def test_few_combinations_of_lists_are_enumerated() -> None:
+    space = split_words(["a.b=1,2", "a.c=x,y"])[0]
+    assert all_combinations(space, 3) is None
+    assert all_combinations(space, 4) == [{"a.b": b, "a.c": c} for b in (1, 2) for c in ("x", "y")]
+    assert all_combinations(split_words(["a.b=1,2", "a.c=0..1"])[0], 99) is None
 
 
 @pytest.mark.parametrize(

@@ -147,10 +147,11 @@ def test_a_trial_whose_process_dies_every_time_fails(recipe: Path, here: Any, tm
 @pytest.mark.slow
 def test_bad_trials_are_pruned_and_diverging_ones_fail(recipe: Path, here: Any, tmp_path: Path) -> None:
     steps = ("training.max_steps=30", "evaluation.eval_steps=3", "evaluation.metric_for_best_model=loss")
-    words = ("training.learning_rate=1e-5,1e-2,1e38", *steps)
+    words = ("training.learning_rate=1e-2,2e-2,3e-2,4e-2,1e-6,1e-5,1e38", *steps)
     here("sweep", recipe, *words, "--trials", 12, "--output", tmp_path / "s")
     results = read_sweep(tmp_path / "s")
     states = {trial.settings["training.learning_rate"]: trial.state for trial in results.trials}
+    assert len(states) == len(results.trials) == results.planned_trials == 7  # each combination once
     assert states[1e38] == "failed" and not results.greater_is_better
     pruned = [trial for trial in results.trials if trial.state == "pruned"]
     assert pruned and all(trial.evaluations < 10 for trial in pruned)
