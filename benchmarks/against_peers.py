@@ -4,9 +4,10 @@
     python benchmarks/against_peers.py --data DATA --output OUT --tasks ner --methods full --rounds 5
 
 DATA holds the published files: sst2/{train,validation}.tsv, wnut17/{train,validation}.conll, xquad_en/{train,validation}.json,
-scitldr/{train,validation}.jsonl, wikitext2/{train,test}.txt. Each contender runs as its own command, in rounds: all of them
-once, then all in the opposite order, so that a slow minute of the machine affects all of them. The tables show medians over the
-rounds. Each run's numbers are appended to OUT/runs.jsonl, and an interrupted benchmark resumes from this file.
+scitldr/{train,validation}.jsonl, multi30k_en_de/{train,validation}.jsonl, wikitext2/{train,test}.txt. Each contender runs as
+its own command, in rounds: all of them once, then all in the opposite order, so that a slow minute of the machine affects all
+of them. The tables show medians over the rounds. Each run's numbers are appended to OUT/runs.jsonl, and an interrupted
+benchmark resumes from this file.
 
     whole       seconds of the whole command; ours includes the reload check, intervals, baselines, report page and model card
     train       seconds of the training steps
@@ -86,6 +87,17 @@ SETTINGS = {
         {"max_target_length": 32, "num_beams": 1},
         ("document", "summary"),
         batch=16,
+        metric="loss",
+    ),
+    "translation": Setting(
+        "multi30k_en_de/train.jsonl",
+        "multi30k_en_de/validation.jsonl",
+        1500,
+        40,
+        128,
+        1e-4,
+        {"max_target_length": 64, "num_beams": 1, "source_language": "en", "target_language": "de"},
+        ("en", "de"),
         metric="loss",
     ),
     "language_modelling": Setting(

@@ -100,13 +100,19 @@ def question_answering(job: Job, train: Dataset, validation: Dataset, tokenizer:
 
 
 def summarization(job: Job, train: Dataset, validation: Dataset, tokenizer: Any) -> dict[str, Any]:
+    source, target = ("en", "de") if job["task"] == "translation" else ("document", "summary")
+
     def encode(rows: dict[str, list[Any]]) -> Any:
-        encoding = tokenizer(rows["document"], truncation=True, max_length=job["max_length"], padding=padding(job))
-        encoding["labels"] = tokenizer(text_target=rows["summary"], truncation=True, max_length=job["max_target"])[
+        encoding = tokenizer(rows[source], truncation=True, max_length=job["max_length"], padding=padding(job))
+        encoding["labels"] = tokenizer(text_target=rows[target], truncation=True, max_length=job["max_target"])[
             "input_ids"
         ]
         return encoding
 
+    if transformers.AutoConfig.from_pretrained(job["model"]).is_encoder_decoder:
+        model = transformers.AutoModelForSeq2SeqLM.from_pretrained(job["model"])
+        model.generation_config.max_new_tokens, model.generation_config.num_beams = job["max_target"], 1
+        return {"model": model, "encode": encode, "collator": DataCollatorForSeq2Seq(tokenizer, model=model)}
     model = transformers.EncoderDecoderModel.from_encoder_decoder_pretrained(job["model"], job["model"])
     for config in (model.config, model.generation_config):
         config.decoder_start_token_id, config.pad_token_id = tokenizer.cls_token_id, tokenizer.pad_token_id
@@ -133,6 +139,7 @@ TASKS: dict[str, Callable[[Job, Dataset, Dataset, Any], dict[str, Any]]] = {
     "ner": ner,
     "question_answering": question_answering,
     "summarization": summarization,
+    "translation": summarization,
     "language_modelling": language_modelling,
 }
 
@@ -152,7 +159,7 @@ def with_lora(model: Any) -> Any:
 
 def arguments_of(job: Job) -> tuple[TrainingArguments, type[Trainer]]:
     """Return the training arguments and the trainer class."""
-    generates = job["task"] == "summarization"
+    generates = job["task"] in ("summarization", "translation")
     arguments_class, trainer_class = (
         (Seq2SeqTrainingArguments, Seq2SeqTrainer) if generates else (TrainingArguments, Trainer)
     )
@@ -170,7 +177,7 @@ def arguments_of(job: Job) -> tuple[TrainingArguments, type[Trainer]]:
         disable_tqdm=True,
         bf16=job["bf16"],
         use_cpu=job["cpu"],
-        prediction_loss_only=job["task"] not in ("text_classification", "summarization"),
+        prediction_loss_only=job["task"] not in ("text_classification", "summarization", "translation"),
         train_sampling_strategy="group_by_length" if job["padding"] == "grouped" else "random",
         **({"predict_with_generate": True} if generates else {}),
     )

@@ -12,6 +12,7 @@ from accelerate.utils import gather_object
 from ft_toolkit.tasks.base import Batch, Features, Rows, Task, without_answers
 from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
+from ft_toolkit.training.speedups.decoder_cache import without_cache
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions
 
 # Rows per chunk of predict_in_chunks: enough to sort them by length. Generation takes longer, so its chunks are smaller.
@@ -89,7 +90,8 @@ class Predictor:
         with self.accelerator.autocast():
             outputs = None
             if task.predict is not None or batch.targets.numel():
-                with compute_logits_at(self.model, read_positions(task, cpu_batch, self.schema)):
+                positions = read_positions(task, cpu_batch, self.schema)
+                with compute_logits_at(self.model, positions), without_cache(self.model):
                     outputs = self.model(**batch.inputs)
             if task.generate is not None and not loss_only:
                 values = task.generate(self.model, batch, self.schema, self.tokenizer)

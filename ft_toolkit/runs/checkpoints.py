@@ -90,6 +90,7 @@ class Checkpoints:
             "total_steps": context.total_steps,
             "evaluation_tokens": context.prepared.evaluation_tokens(),
             "selection": SELECTION if context.prepared.saved is None else context.prepared.saved.selection,
+            "sorts_by_both_lengths": context.prepared.sorts_by_both_lengths,
         }
 
     def _labels(self) -> list[str]:

@@ -164,6 +164,12 @@ class Features:
         lengths = [len(ids) for ids in self.inputs["input_ids"]]
         return lengths if decoder is None else [n + len(ids) for n, ids in zip(lengths, decoder, strict=True)]
 
+    @property
+    def decoder_lengths(self) -> list[int] | None:
+        """Tokens of the decoder's input per feature, which is padded separately; None without one."""
+        decoder = self.inputs.get("decoder_input_ids")
+        return None if decoder is None else [len(ids) for ids in decoder]
+
 
 @dataclass(frozen=True)
 class Batch:

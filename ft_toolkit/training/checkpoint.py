@@ -105,6 +105,7 @@ def read_saved_values(folder: Path) -> SavedValues:
         state.get("total_steps"),
         state.get("evaluation_tokens"),
         state.get("selection", 1),
+        state.get("sorts_by_both_lengths", False),
     )
 
 

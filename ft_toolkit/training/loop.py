@@ -28,6 +28,7 @@ from ft_toolkit.tasks.base import Batch
 from ft_toolkit.training.batching import EpochBatches, MicroBatch
 from ft_toolkit.training.collate import Collate, to_device
 from ft_toolkit.training.optimizer import LearningRate
+from ft_toolkit.training.speedups.decoder_cache import without_cache
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at
 
 
@@ -180,6 +181,7 @@ def backward(
     with (
         accelerator.autocast(),
         compute_logits_at(model, plan.read_positions(cpu_batch)),
+        without_cache(model),
         plan.cached_outputs(batch.feature_ids),
     ):
         outputs = model(**batch.inputs)

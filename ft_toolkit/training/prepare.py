@@ -83,6 +83,7 @@ class SavedValues:
     total_steps: int | None
     evaluation_tokens: int | None
     selection: int
+    sorts_by_both_lengths: bool
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Prepared:
             accumulate=training.gradient_accumulation_steps,
             seed=training.seed,
             epoch=epoch,
+            decoder_lengths=self.features["train"].decoder_lengths if self.sorts_by_both_lengths else None,
         )
         return batches if drawn is None else with_features(batches, drawn)
 
@@ -164,6 +166,11 @@ class Prepared:
         """The label of each training feature, for a task with one label per row."""
         rows, settings = self.data.splits["train"], self.recipe.task
         return [self.task.labels_of(rows[i], settings)[0] for i in self.features["train"].example_ids]
+
+    @property
+    def sorts_by_both_lengths(self) -> bool:
+        """Whether batches are sorted by the lengths of source and target; a run that began with their sum keeps it."""
+        return self.saved is None or self.saved.sorts_by_both_lengths
 
     def total_steps(self, world_size: int) -> int:
         """Return the optimizer steps of the whole run."""
@@ -320,6 +327,7 @@ def _run_size(recipe: Recipe, data: LoadedData, features: Features, n_processes:
                 accumulate=training.gradient_accumulation_steps,
                 seed=training.seed,
                 epoch=0,
+                decoder_lengths=features.decoder_lengths,
             )
         )
 

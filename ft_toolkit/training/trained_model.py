@@ -115,7 +115,7 @@ class TrainedModel:
     def _split_micro_batches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
         """Return the plan with micro-batches split where they exceed a CPU's caches or the memory."""
         if self._accelerator.device.type == "cpu":
-            plan = self._split_for_cpu_caches(plan, lengths, epoch)
+            plan = self._split_for_cpu_caches(plan, epoch)
         if not can_run_out(self._accelerator):
             return plan
         fit = fit_memory(self._accelerator, self.strategy.model, plan, lengths, epoch)
@@ -123,12 +123,18 @@ class TrainedModel:
             self._display.say(f"memory     {fit.description}")
         return with_min_pieces(plan, fit.pieces)
 
-    def _split_for_cpu_caches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
+    def _split_for_cpu_caches(self, plan: TrainingPlan, epoch: int) -> TrainingPlan:
         width = hidden_size(self.plain.config)
         if not width:
             return plan
         bytes_per_token = 4 * width * (2 if self._accelerator.mixed_precision == "bf16" else 4)
         tokens = max(MAX_BYTES_ON_CPU // bytes_per_token, 1)
+        features = self._prepared.features["train"]
+        lengths = features.lengths
+        if (
+            decoder := features.decoder_lengths
+        ) is not None:  # a block of encoder or decoder has the tokens of one part
+            lengths = [max(total - part, part) for total, part in zip(lengths, decoder, strict=True)]
 
         def n_pieces(micro: MicroBatch) -> int:
             rows = max(tokens // max(lengths[i] for i in micro.features), 1)

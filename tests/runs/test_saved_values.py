@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.checkpoint import read_saved_values
 from ft_toolkit.training.prepare import read_input
 
 FIXTURE = Path(__file__).resolve().parents[1] / "fixtures" / "d305cf2"
@@ -92,3 +93,8 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch, here):
         done = here("run", "recipe.yaml", "--output", "interrupted", "--resume", check=False)
         assert done.returncode == 2
         assert done.stderr == f"error: {state}: {problem}. Restore the file from a copy, or repeat the run\n"
+
+
+def test_a_run_that_began_with_batches_by_the_sum_of_lengths_keeps_them():
+    values = read_saved_values(FIXTURE / "interrupted" / "checkpoints" / "last")
+    assert not values.sorts_by_both_lengths

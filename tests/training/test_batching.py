@@ -12,7 +12,7 @@ def lengths_of(n, seed=0):
     return np.clip(np.random.default_rng(seed).lognormal(3.0, 0.7, n).astype(int), 3, 128).tolist()
 
 
-def plan_of(lengths, *, tokens=None, examples=None, ranks=1, accumulate=1, seed=13, epoch=0):
+def plan_of(lengths, *, tokens=None, examples=None, ranks=1, accumulate=1, seed=13, epoch=0, decoder_lengths=None):
     return epoch_batches(
         lengths,
         tokens_per_batch=tokens,
@@ -21,6 +21,7 @@ def plan_of(lengths, *, tokens=None, examples=None, ranks=1, accumulate=1, seed=
         accumulate=accumulate,
         seed=seed,
         epoch=epoch,
+        decoder_lengths=decoder_lengths,
     )
 
 
@@ -147,3 +148,41 @@ def test_evaluation_sees_every_feature_once_longest_first(n, ranks):
 
 def test_evaluation_takes_an_example_longer_than_the_budget_alone():
     assert evaluation_batches([5, 900, 5], tokens_per_batch=512, world_size=1) == [[(1,), (0, 2)]]
+
+
+def pairs_of(n, seed=0):
+    """Return the lengths of sources and of targets, which are similar."""
+    rng = np.random.default_rng(seed)
+    sources = np.array(lengths_of(n, seed))
+    return sources.tolist(), np.clip(sources * rng.uniform(0.5, 1.5, n), 2, 128).astype(int).tolist()
+
+
+def padded_share(plan, sources, targets):
+    batches = [micro.features for micro in micros(plan) if micro.weight]
+    widths = [max(sources[i] for i in batch) + max(targets[i] for i in batch) for batch in batches]
+    n_padded = sum(width * len(batch) for width, batch in zip(widths, batches, strict=True))
+    return 1 - (sum(sources) + sum(targets)) / n_padded
+
+
+@pytest.mark.parametrize("size", [{"tokens": 2048}, {"examples": 16}], ids=["tokens", "examples"])
+@pytest.mark.parametrize("n", [1, 17, 1000, 5000])
+def test_sources_and_targets_are_padded_separately(n, size):
+    sources, targets = pairs_of(n)
+    sums = [a + b for a, b in zip(sources, targets, strict=True)]
+    by_sum, by_both = (plan_of(sums, decoder_lengths=decoder, **size) for decoder in (None, targets))
+    assert features(by_both) == list(range(n))
+    assert by_both == plan_of(sums, decoder_lengths=targets, **size)
+    if "tokens" in size:
+        for micro in micros(by_both):
+            widths = max(sources[i] for i in micro.features) + max(targets[i] for i in micro.features)
+            assert widths * len(micro.features) <= 2048
+    if n >= 1000:
+        assert padded_share(by_both, sources, targets) < 0.9 * padded_share(by_sum, sources, targets)
+
+
+@pytest.mark.parametrize(("ranks", "accumulate", "examples"), [(2, 1, 8), (1, 4, 4), (1, 1, 16)])
+def test_steps_of_pairs_have_the_same_rows_for_every_split(ranks, accumulate, examples):
+    sources, targets = pairs_of(300)
+    sums = [a + b for a, b in zip(sources, targets, strict=True)]
+    split = plan_of(sums, decoder_lengths=targets, ranks=ranks, accumulate=accumulate, examples=examples)
+    assert steps(split) == steps(plan_of(sums, decoder_lengths=targets, ranks=1, accumulate=1, examples=16))

@@ -137,7 +137,8 @@ def _gaps(
     for i, label in enumerate(answers.labels):
         if np.isnan(gaps[i]):
             continue
-        high, low = int(np.nanargmax(rates[:, i])), int(np.nanargmin(rates[:, i]))
+        order = np.argsort(rates[:, i])  # NaN comes last; two groups with equal rates stay two groups
+        high, low = int(order[(~np.isnan(rates[:, i])).sum() - 1]), int(order[0])
         defined = {
             name: float(rate) for name, rate in zip(groups.names, rates[:, i], strict=True) if not np.isnan(rate)
         }

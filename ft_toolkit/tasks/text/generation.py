@@ -182,16 +182,19 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
 
     if schema.kind == "decoder":
         mask = _predicting(batch)
-        logits, targets = at_positions(outputs.logits, mask), batch.targets[:, 1:][mask[:, :-1]]
+        targets = batch.targets[:, 1:][mask[:, :-1]]
     else:
         mask = batch.targets != IGNORED
-        logits, targets = outputs.logits[mask], batch.targets[mask]
+        targets = batch.targets[mask]
+    logits = at_positions(outputs.logits, mask)
     return functional.cross_entropy(logits.float(), targets, reduction="sum", label_smoothing=schema.label_smoothing)
 
 
 def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor | None:
-    """Return the positions at which a decoder predicts target tokens; None (all) for encoder-decoders."""
-    return _predicting(batch) if schema.kind == "decoder" and batch.targets.numel() else None
+    """Return the positions at which the decoder predicts target tokens: in its own input, if it has one."""
+    if not batch.targets.numel():
+        return None
+    return _predicting(batch) if schema.kind == "decoder" else batch.targets != IGNORED
 
 
 def _predicting(batch: Batch) -> torch.Tensor:

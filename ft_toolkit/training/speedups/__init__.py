@@ -4,6 +4,7 @@
     last_block            compute the last block of a classifier only for the token that its head reads
     frozen_blocks         compute frozen lower blocks once, and cache their outputs for later epochs
     predicted_positions   compute a language model's logits only at predicted positions
+    decoder_cache         train a decoder without a cache of keys and values
     dropout               draw dropout masks from faster random numbers on a CPU (same distribution)
 
 `apply_speedups` and `remove_speedups` handle embedding_rows, last_block and dropout, which change the model for the whole

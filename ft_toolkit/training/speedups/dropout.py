@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
@@ -109,9 +110,53 @@ AttentionInterface.register(ATTENTION, attention_forward)
 AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
+class _FunctionalDropout(TorchFunctionMode):
+    """Inside this context, `nn.functional.dropout` in training draws the masks of this file. BART and Marian call it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        options = kwargs or {}
+        if func is nn.functional.dropout and not options.get("inplace", False) and len(args) == 1:
+            values, p = args[0], options.get("p", 0.5)
+            if options.get("training", True) and 0 < p < 1 and values.device.type == "cpu":
+                return dropout(values, p)
+        return func(*args, **options)
+
+
+class _FunctionalDropoutHooks:
+    """Enters the context before each forward pass of a model and leaves it afterwards, until `remove` is called."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._modes: list[_FunctionalDropout] = []
+        self._handles = [
+            model.register_forward_pre_hook(self._enter),
+            model.register_forward_hook(self._leave, always_call=True),
+        ]
+
+    def _enter(self, module: nn.Module, args: Any) -> None:
+        if module.training:
+            self._modes.append(_FunctionalDropout())
+            self._modes[-1].__enter__()  # type: ignore[no-untyped-call] # torch has no types
+
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self._modes:
+            self._modes.pop().__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def remove(self) -> None:
+        """Remove the hooks."""
+        for handle in self._handles:
+            handle.remove()
+
+
+# The name of the attribute of a model that holds its hooks.
+_HOOKS = "_ft_toolkit_dropout_hooks"
+
+
 def use_fast_dropout(model: Any) -> bool:
-    """Replace the model's dropout, including the dropout in SDPA attention. Return whether a dropout module was replaced."""
+    """Replace the model's dropout, including the dropout in SDPA attention. Return whether dropout outside it was replaced."""
     replaced = _replace(model, nn.Dropout, FastDropout)
+    if any(isinstance(rate := getattr(module, "dropout", None), float) and rate > 0 for module in model.modules()):
+        setattr(model, _HOOKS, _FunctionalDropoutHooks(model))
+        replaced = True
     if model.config._attn_implementation == "sdpa":
         model.set_attn_implementation(ATTENTION)
     return replaced
@@ -119,6 +164,8 @@ def use_fast_dropout(model: Any) -> bool:
 
 def use_torch_dropout(model: Any) -> None:
     """Restore torch's dropout after `use_fast_dropout`."""
+    if (hooks := model.__dict__.pop(_HOOKS, None)) is not None:
+        hooks.remove()
     _replace(model, FastDropout, nn.Dropout)
     if model.config._attn_implementation == ATTENTION:
         model.set_attn_implementation("sdpa")

@@ -1,8 +1,8 @@
 """Compute a language model's logits only at predicted positions.
 
 A masked language model predicts at 15% of the positions, a decoder only at the positions of its answer. The classes of
-transformers compute the logits of the whole vocabulary at every position, which takes longer than the blocks of a small model
-and gives the largest tensor of a step.
+transformers compute the logits of the whole vocabulary at every position, also at padding. This takes longer than the blocks
+of a small model and gives the largest tensor of a step.
 """
 
 from collections.abc import Iterator
@@ -24,19 +24,25 @@ def compute_logits_at(model: Any, positions: Tensor | None) -> Iterator[None]:
     if positions is None:
         yield
         return
-    base = unwrapped(model)
-    base = base.get_base_model() if hasattr(base, "get_base_model") else base
 
     def select_positions(body: nn.Module, args: Any, output: Any) -> Any:
         hidden = output.last_hidden_state.flatten(0, 1)
         output.last_hidden_state = hidden[positions.to(hidden.device)][None]
         return output
 
-    handle = base.base_model.register_forward_hook(select_positions)
+    handle = _body(model).register_forward_hook(select_positions)
     try:
         yield
     finally:
         handle.remove()
+
+
+def _body(model: Any) -> nn.Module:
+    """Return the part of the model whose last hidden state is the input of the output layer."""
+    base = unwrapped(model)
+    base = base.get_base_model() if hasattr(base, "get_base_model") else base
+    body: nn.Module = (base.get_decoder() if base.config.is_encoder_decoder else base).base_model
+    return body
 
 
 def unwrapped(model: Any) -> Any:

@@ -331,3 +331,13 @@ def test_groups_within_a_document_are_permuted_within_it() -> None:
     setup = setup_of(groups=["source"], clusters=find_clusters("document", numbers))
     gap = group_gaps(rows, predictions, np.ones(400, int), setup)[0]["demographic_parity"]
     assert gap["p_value"] < 0.05 and gap["labels"][0]["low"] > 0
+
+
+@pytest.mark.parametrize("clusters", [None, find_clusters("document", np.arange(80) // 8)])
+def test_two_groups_with_equal_rates_have_an_interval_around_0(clusters: Any) -> None:
+    predictions = np.tile([1, 1, 0, 0], 20)
+    setup = setup_of(groups=["source"], clusters=clusters)
+    table = group_gaps(rows_of(["x", "y"] * 40), predictions, np.ones(80, int), setup)[0]
+    gap = table["demographic_parity"]["labels"][0]
+    assert gap["gap"] == 0 and {gap["highest"], gap["lowest"]} == {"x", "y"}
+    assert clusters is not None or gap["low"] < 0 < gap["high"]

@@ -2,18 +2,28 @@
 
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
 from small_models import NAMED, VOCABULARY, config_of, gradients, model_of, texts
+from torch.profiler import ProfilerActivity, profile
 from transformers import AutoConfig
 
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.speedups import apply_speedups, remove_speedups
-from ft_toolkit.training.speedups.dropout import FastDropout, attention_forward, dropout, dropout_mask
+from ft_toolkit.training.speedups.decoder_cache import without_cache
+from ft_toolkit.training.speedups.dropout import (
+    FastDropout,
+    attention_forward,
+    dropout,
+    dropout_mask,
+    use_fast_dropout,
+    use_torch_dropout,
+)
 from ft_toolkit.training.speedups.embedding_rows import EmbeddingRows, train_only_rows
 from ft_toolkit.training.speedups.last_block import _CLASSES, shorten_last_block
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions
@@ -137,9 +147,6 @@ def test_logits_are_computed_only_at_predicted_positions(
     model = load_model(folder, task, schema, tokenizer, dropout=0.0, seed=3).model.train()
     batch = make_collate(features, task, schema, tokenizer.pad_token_id)(range(6), 1.0, 0)
     places = read_positions(task, batch, schema)
-    if task_name == "summarization" and kind == "tiny_bert":  # an encoder-decoder
-        assert places is None
-        return
     assert places is not None
     losses, found = [], []
     for asked in (None, places):
@@ -153,13 +160,70 @@ def test_logits_are_computed_only_at_predicted_positions(
         with torch.no_grad():
             predicted = task.predict(outputs, batch, schema) if task.predict is not None else []
         found[-1] |= {f"prediction {i}": torch.tensor(value) for i, value in enumerate(predicted)}
-    assert outputs.logits.shape == (1, len(places), model.config.vocab_size)
-    assert 0 < len(places) < batch.n_padded
+    is_pair = model.config.is_encoder_decoder
+    assert outputs.logits.shape == (1, len(places), (model.config.decoder if is_pair else model.config).vocab_size)
+    assert 0 < len(places) < batch.inputs["decoder_input_ids" if is_pair else "input_ids"].numel()
     assert losses[1] == pytest.approx(losses[0], rel=1e-6)
     assert found[0].keys() == found[1].keys()
     for name, value in found[0].items():
         torch.testing.assert_close(found[1][name], value, rtol=1e-4, atol=1e-5)
-    assert model(**batch.inputs).logits.shape[:2] == batch.inputs["input_ids"].shape  # the hook is gone
+    ids = batch.inputs["decoder_input_ids" if is_pair else "input_ids"]
+    assert model(**batch.inputs).logits.shape[:2] == ids.shape  # the hook is gone
+
+
+def seq2seq(class_name: str) -> Any:
+    """Return a small encoder-decoder without dropout."""
+    torch.manual_seed(1)
+    sizes = {"vocab_size": 50, "d_model": 16, "decoder_start_token_id": 2, "pad_token_id": 1}
+    if class_name.startswith("T5"):
+        config: Any = transformers.T5Config(**sizes, d_kv=8, d_ff=32, num_layers=2, num_heads=2, dropout_rate=0.0)
+    else:
+        heads = {f"{side}_{name}": 2 for side in ("encoder", "decoder") for name in ("layers", "attention_heads")}
+        widths = {"encoder_ffn_dim": 32, "decoder_ffn_dim": 32, "max_position_embeddings": 32}
+        config = getattr(transformers, class_name.split("For")[0].replace("MTModel", "") + "Config")(
+            **sizes, **heads, **widths, dropout=0.0
+        )
+    return getattr(transformers, class_name)(config).train()
+
+
+@pytest.mark.parametrize("class_name", ["BartForConditionalGeneration", "T5ForConditionalGeneration", "MarianMTModel"])
+def test_an_encoder_decoder_computes_logits_only_at_targets_and_fills_no_cache(class_name: str) -> None:
+    model = seq2seq(class_name)
+    inputs = {"input_ids": torch.randint(5, 50, (3, 7)), "decoder_input_ids": torch.randint(5, 50, (3, 5))}
+    positions = torch.tensor([0, 1, 2, 5, 6, 10, 11, 12, 13])
+    plain = model(**inputs)
+    assert plain.past_key_values is not None
+    expected = plain.logits.flatten(0, 1)[positions]
+    expected.square().sum().backward()
+    slow = gradients(model)
+    model.zero_grad()
+    with compute_logits_at(model, positions), without_cache(model):
+        outputs = model(**inputs)
+    assert outputs.past_key_values is None and model.config.use_cache
+    torch.testing.assert_close(outputs.logits[0], expected, rtol=1e-5, atol=1e-6)
+    outputs.logits.square().sum().backward()
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, slow[name], rtol=1e-4, atol=1e-5)
+
+
+def test_dropout_without_a_module_is_replaced_in_training_only() -> None:
+    """BART calls torch's function for the dropout outside its attention."""
+    model = seq2seq("BartForConditionalGeneration")
+    for module in model.modules():
+        if isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.25
+    inputs = {"input_ids": torch.randint(5, 50, (3, 7)), "decoder_input_ids": torch.randint(5, 50, (3, 5))}
+    expected = model.eval()(**inputs).logits
+    assert use_fast_dropout(model)
+    torch.testing.assert_close(model(**inputs).logits, expected)
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        model.train()(**inputs).logits.sum().backward()
+    names = {operator.key for operator in profiler.key_averages()}
+    assert "_Dropout" in names and "aten::bernoulli_" not in names
+    use_torch_dropout(model)
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        model(**inputs)
+    assert "_Dropout" not in {operator.key for operator in profiler.key_averages()}
 
 
 def test_dropout_has_the_right_distribution() -> None:
