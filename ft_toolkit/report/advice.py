@@ -63,7 +63,8 @@ def _suggestions(
 def _more_steps(results: RunResults, training: Mapping[str, Any]) -> str | None:
     """Return a sentence with settings for more optimizer steps, None if the run had enough."""
     steps = results.training.planned_steps or results.training.steps
-    if steps >= FEWEST_STEPS:
+    best = results.training.best_step
+    if steps >= FEWEST_STEPS or (best is not None and best < results.training.steps):  # the score fell before the end
         return None
     text = (
         f"The run had only {steps} optimizer step{'s' if steps > 1 else ''}. Train for about {FEWEST_STEPS} or more: "

@@ -94,6 +94,7 @@ def test_the_settings_for_more_steps_are_possible():
     assert first(tokens_per_batch=None).endswith("training.num_train_epochs=20.")
     assert first(steps=1).startswith("The run had only 1 optimizer step. ")
     assert first(steps=120, best_step=120).startswith("Other learning rates")
+    assert first(best_step=12).startswith("Other learning rates"), "the score fell before the end"
 
 
 def test_the_number_of_rows_follows_from_the_measured_difference():
