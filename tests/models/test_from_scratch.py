@@ -156,7 +156,8 @@ def test_a_wrong_config_is_refused(make: Any, config: Any, message: str) -> None
 
 
 def recipe_of(write_recipe: Any, *overrides: str, config: Any = GPT2) -> Any:
-    path = write_recipe(task="language_modelling", model={"config": config, "tokenizer": TRAINED}, data__max_length=64)
+    model = {"config": config, "tokenizer": TRAINED}
+    path = write_recipe(task="language_modelling", model=model, data__max_length=64, evaluation__baselines=None)
     return load_recipe(path, overrides, TASKS)
 
 
