@@ -75,6 +75,17 @@ def test_four_processes_stopped_and_resumed_by_one_have_the_losses_of_one(
     assert losses(four) == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
 
 
+@pytest.mark.slow
+def test_weighted_losses_of_resampled_rows_are_those_of_one_process(recipe: Path, here: Any, tmp_path: Path) -> None:
+    loss = ["task.class_weights=sqrt", "task.focal_gamma=2.0", "task.label_smoothing=0.1"]
+    words = ["run", recipe, *loss, "training.resample_classes=sqrt", "training.num_train_epochs=2"]
+    here(*words, "training.examples_per_batch=16", "--output", tmp_path / "one")
+    process = start(*words, "training.examples_per_batch=8", "--output", tmp_path / "two", "--processes", 2)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
 def test_a_killed_process_ends_the_others_with_one_message(recipe: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     process = start("run", recipe, "training.num_train_epochs=500", "--output", folder, "--processes", 2)
