@@ -211,7 +211,12 @@ def test_a_run_from_scratch_can_be_used(write_recipe: Any, tmp_path: Path) -> No
 
 
 def test_a_dry_run_creates_the_model(write_recipe: Any) -> None:
-    path = write_recipe(task="language_modelling", model={"config": GPT2, "tokenizer": TRAINED}, data__max_length=32)
+    path = write_recipe(
+        task="language_modelling",
+        model={"config": GPT2, "tokenizer": TRAINED},
+        data__max_length=32,
+        evaluation__baselines=None,
+    )
     console = Console(file=StringIO(), width=120)
     dry_run(load_recipe(path, [], TASKS), console)
     assert "nothing was trained or written" in console.file.getvalue()
