@@ -75,13 +75,15 @@ def test_a_run_refuses_or_resizes_and_random_tokens_have_embeddings(
     with_new_tokens: Callable[[str], Path], write_recipe: Any, tmp_path: Path
 ) -> None:
     folder = with_new_tokens("bert")
-    recipe = load_recipe(write_recipe(model__name=str(folder), task={"name": "language_modelling"}), [], TASKS)
+    changes = {"task": {"name": "language_modelling"}, "evaluation__baselines": []}
+    recipe = load_recipe(write_recipe(model__name=str(folder), **changes), [], TASKS)
     with pytest.raises(ModelError, match="embeddings for"):
         prepare(recipe, work_folder=tmp_path)
     recipe = load_recipe(
         write_recipe(
             model={"name": str(folder), "resize_embeddings": True},
             task={"name": "language_modelling", "mask_share": 0.9, "whole_words": False},
+            evaluation__baselines=[],
         ),
         [],
         TASKS,

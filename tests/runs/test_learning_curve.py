@@ -224,12 +224,12 @@ def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tm
     assert settings(0.25, *long) == ["training.max_steps=100", "evaluation.eval_steps=2"]
     assert settings(0.25, *long, "evaluation.eval_steps=7") == ["training.max_steps=100"]
     assert settings(0.25, "training.max_steps=12") == ["evaluation.eval_steps=4"]
-    # values that the run on all rows chose: 120 steps, with an evaluation every 12 steps
+    # values that the run on all rows chose: 120 steps, with one evaluation on the few validation rows
     auto = ["training.num_train_epochs=auto", "training.learning_rate=auto", "evaluation.eval_steps=auto"]
     chosen = settings(0.25, *auto, "reference=null")
     assert chosen == [
         "training.max_steps=100",
-        "evaluation.eval_steps=10",
+        "evaluation.eval_steps=100",
         "training.learning_rate=0.0005",
         "training.num_train_epochs=30",
     ]

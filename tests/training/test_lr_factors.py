@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from ft_toolkit.core.errors import ModelError, RecipeError
 from ft_toolkit.models.adapters import plain_name
 from ft_toolkit.recipe.load_recipe import load_recipe
-from ft_toolkit.recipe.sections import TrainingSection
+from ft_toolkit.recipe.resolved import ResolvedTraining
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.loop import Progress, train
 from ft_toolkit.training.optimizer import LearningRate, lr_factors, make_optimizer
@@ -182,9 +182,10 @@ class Block(torch.nn.Module):
 
 
 def test_a_setting_without_effect_is_refused() -> None:
+    values = {"learning_rate": 1e-3, "num_train_epochs": 1, "warmup_ratio": 0.0, "mixed_precision": "no"}
     with pytest.raises(
         ModelError, match=r"layerwise_lr_decay=0.9 has no effect: below the head of Block only one block"
     ):
-        lr_factors(Block(), [], TrainingSection(examples_per_batch=1, layerwise_lr_decay=0.9))
+        lr_factors(Block(), [], ResolvedTraining(**values, layerwise_lr_decay=0.9))
     with pytest.raises(ModelError, match="Block has no separate head"):
-        lr_factors(Block(), [], TrainingSection(examples_per_batch=1, head_learning_rate=0.1))
+        lr_factors(Block(), [], ResolvedTraining(**values, head_learning_rate=0.1))

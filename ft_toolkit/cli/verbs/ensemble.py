@@ -37,9 +37,8 @@ def ensemble(
 
     \b
     Examples:
-      ftk run my_task.yaml training.seeds=[1,2,3] --output runs/seeds
       ftk ensemble runs/seeds --output runs/together
-      ftk compare runs/together runs/seeds
+      ftk ensemble runs/bert runs/roberta runs/deberta --output runs/together
     """
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.core.run_records import read_results
