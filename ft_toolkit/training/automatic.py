@@ -29,6 +29,9 @@ WARN_BELOW_STEPS = 50
 BASE_WIDTH = 768
 BASE_RATE, ENCODER_DECODER_RATE, T5_RATE = 5e-5, 3e-5, 3e-4
 HIGHEST_RATE = 5e-4
+# With fewer rows, 120 steps repeat each row many times, and a high rate destroys the pretrained weights: on 8 rows per label,
+# MiniLM with a probed head had an accuracy of 0.78 and 0.81 with 2e-4 on Reuters R8 (two samples of 64 rows), 0.91 with 5e-5.
+FEW_ROWS, FEW_ROWS_FACTOR = 100, 0.25
 # The rate of a model with new weights, and of a head on a frozen model.
 NEW_MODEL_RATE, HEAD_RATE = 1e-3, 1e-3
 # Adapters train far fewer weights and need larger rates.
@@ -97,7 +100,7 @@ def choose_values(recipe: Recipe, size: RunSize) -> tuple[ResolvedRecipe, list[C
     if tokens is None:
         micros = training.gradient_accumulation_steps * size.n_processes
         examples = value_of("training.examples_per_batch", examples, lambda: _batch(size.n_examples, micros), None)
-    rate = value_of("training.learning_rate", training.learning_rate, lambda: _rate(recipe, size.config))
+    rate = value_of("training.learning_rate", training.learning_rate, lambda: _rate(recipe, size))
     epoch_steps = size.epoch_steps(tokens, examples)
     if training.max_steps is None or training.num_train_epochs != "auto":
         epochs = value_of("training.num_train_epochs", training.num_train_epochs, lambda: _epochs(epoch_steps))
@@ -158,9 +161,10 @@ def _batch(n_examples: int, micros: int) -> tuple[int, str]:
     return max(step // micros, 1), f"{step} examples per step for {n_examples:,} training examples"
 
 
-def _rate(recipe: Recipe, config: Any) -> tuple[float, str]:
-    """Return the learning rate for the method and the model, rounded to two digits."""
-    method, family = recipe.method, getattr(config, "model_type", "")
+def _rate(recipe: Recipe, size: RunSize) -> tuple[float, str]:
+    """Return the learning rate for the method, the model and the number of rows, rounded to two digits."""
+    method, config = recipe.method, size.config
+    family = getattr(config, "model_type", "")
     if recipe.model.config is not None:
         return NEW_MODEL_RATE, "new weights"
     if isinstance(method, FreezeMethod) and method.frozen_layers == "all":
@@ -173,6 +177,8 @@ def _rate(recipe: Recipe, config: Any) -> tuple[float, str]:
         width = hidden_size(config) or BASE_WIDTH
         rate, kind = min(BASE_RATE * (BASE_WIDTH / width) ** 2, HIGHEST_RATE), f"width {width}"
     if isinstance(method, (FullMethod, FreezeMethod)):
+        if size.n_examples < FEW_ROWS:
+            rate, kind = rate * FEW_ROWS_FACTOR, f"{kind}, fewer than {FEW_ROWS} rows"
         return float(f"{rate:.1e}"), f"{kind}, method {method.name}"
     factor = IA3_FACTOR if isinstance(method, Ia3Method) else LORA_FACTOR
     return float(f"{rate * factor:.1e}"), f"{kind}, method {method.name}"

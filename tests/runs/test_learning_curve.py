@@ -230,7 +230,7 @@ def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tm
     assert chosen == [
         "training.max_steps=100",
         "evaluation.eval_steps=100",
-        "training.learning_rate=0.0005",
+        "training.learning_rate=0.00013",
         "training.num_train_epochs=30",
     ]
 

@@ -88,6 +88,12 @@ def test_the_learning_rate_depends_on_method_family_and_width(
     assert choose_values(recipe(*settings), size(800, SimpleNamespace(**config)))[0].training.learning_rate == rate
 
 
+def test_few_rows_get_a_lower_learning_rate(recipe: Any) -> None:
+    rates = [choose_values(recipe(), size(n_examples))[0].training.learning_rate for n_examples in (99, 100)]
+    assert rates == [1.3e-5, 5e-5]
+    assert choose_values(recipe("method=lora"), size(99))[0].training.learning_rate == 5e-4
+
+
 def test_values_of_the_user_stay_and_are_not_listed(recipe: Any) -> None:
     settings = ["training.learning_rate=3e-3", "training.tokens_per_batch=80", "training.mixed_precision=no"]
     resolved, choices = choose_values(recipe(*settings), size(800))
@@ -139,7 +145,7 @@ def test_a_run_prints_records_and_keeps_its_choices(write_recipe: Any, here: Any
 
     settings = [*AUTO, "training.max_steps=4", "training.save_steps=2"]
     done = here("run", write_recipe(), *settings, "--output", tmp_path / "run")
-    assert "chosen     training.mixed_precision=" in done.stdout and "training.learning_rate=0.0005" in done.stdout
+    assert "chosen     training.mixed_precision=" in done.stdout and "training.learning_rate=0.00013" in done.stdout
     assert "only 4 optimizer steps" in done.stdout
     results = json.loads((tmp_path / "run" / "results.json").read_text("utf-8"))
     assert results["training"]["chosen"]["training.examples_per_batch"] == 16

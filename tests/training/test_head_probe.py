@@ -283,12 +283,22 @@ def test_held_out_rows_decide_and_not_the_number_of_steps(
     assert start.changed() == {"classifier.weight", "classifier.bias"}
     assert start.probe.held_out_loss < 0.8 * start.probe.constant_loss
     assert start.probe.constant_loss == pytest.approx(np.log(3), rel=0.02)
+
+
+@pytest.mark.parametrize(("copies", "is_used"), [(1, True), (4, False)])
+def test_a_probe_of_random_labels_is_rejected_if_there_are_enough_rows_to_tell(
+    copies: int, is_used: bool, varied: str, write_recipe: Any, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "noise.jsonl"
-    labels = np.random.default_rng(0).permutation([row["label"] for row in rows])
-    noise = [{**row, "label": str(label)} for row, label in zip(rows, labels, strict=True)]
+    labels = np.random.default_rng(0).permutation([row["label"] for row in rows * copies])
+    noise = [
+        {**row, "id": str(number), "label": str(label)}
+        for number, (row, label) in enumerate(zip(rows * copies, labels, strict=True))
+    ]
     path.write_text("".join(json.dumps(row) + "\n" for row in noise), encoding="utf-8")
-    start = Start(write_recipe(), tmp_path, varied, AUTO, f"training.max_steps={steps}", f"data.train={path}")
-    assert start.changed() == set() and "for a constant prediction" in start.rejected
+    start = Start(write_recipe(), tmp_path, varied, AUTO, "training.max_steps=4000", f"data.train={path}")
+    assert (start.changed() != set()) == is_used
+    assert ("for a constant prediction" in start.rejected) != is_used
 
 
 def test_a_trained_head_of_the_checkpoint_is_kept(write_recipe: Any, tmp_path: Path) -> None:
