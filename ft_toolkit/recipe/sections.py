@@ -149,7 +149,8 @@ class DataSection(Section):
             problems.append("validation and validation_fraction exclude each other; remove one, or set it to null")
         if self.test is not None and self.test_fraction is not None:
             problems.append("test and test_fraction exclude each other; remove one, or set it to null")
-        if (self.validation_fraction or 0) + (self.test_fraction or 0) >= 1:
+        fractions = (self.validation_fraction, self.test_fraction)  # invalid values have a message of their own
+        if sum(share for share in fractions if isinstance(share, float) and 0 < share < 1) >= 1:
             problems.append("validation_fraction and test_fraction leave no training rows; their sum must be below 1")
         return "; ".join(problems) or None
 

@@ -159,6 +159,17 @@ def test_a_key_in_the_wrong_section_is_sent_to_the_right_one(mistakes, old, new,
     assert expected in found[key][1]
 
 
+@pytest.mark.parametrize("fraction", ["abc", "2", "[0.1]", "-0.1"])
+def test_an_invalid_share_of_held_out_rows_has_one_message(mistakes, fraction):
+    found = mistakes(RECIPE, f"data.validation_fraction={fraction}", "data.validation=null", "data.max_length=3")
+    assert set(found) == {"data.validation_fraction", "data.max_length"}
+
+
+def test_held_out_rows_leave_training_rows(mistakes):
+    fractions = ["data.validation_fraction=0.5", "data.test_fraction=0.5", "data.validation=null", "data.test=null"]
+    assert "leave no training rows" in mistakes(RECIPE, *fractions)["data"][1]
+
+
 def test_one_mistake_in_a_section_does_not_hide_the_next(mistakes):
     found = mistakes(
         RECIPE,
