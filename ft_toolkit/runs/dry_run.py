@@ -76,7 +76,7 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
         if text:
             console.print(f"{name:<12} {text}", highlight=False)
     for number, line in enumerate(describe_choices(prepared.choices)):
-        console.print(f"{'' if number else 'chosen':<12} {line}", highlight=False)
+        console.print(f"{'' if number else 'chosen':<12} {line}", highlight=False, soft_wrap=True)
     console.print("dry run: all checks passed, nothing was trained or written", highlight=False)
 
 
