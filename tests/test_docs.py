@@ -15,9 +15,12 @@ from ft_toolkit.cli.recipe_names import find_recipe
 ROOT = Path(__file__).resolve().parents[1]
 # docs/generate.py writes these two.
 GENERATED = ("commands.md", "settings.md")
-PAGES = sorted(
-    page for page in (ROOT / "docs").rglob("*.md") if page.name not in GENERATED and "_build" not in page.parts
-)
+PAGES = [
+    ROOT / "README.md",
+    *sorted(
+        page for page in (ROOT / "docs").rglob("*.md") if page.name not in GENERATED and "_build" not in page.parts
+    ),
+]
 
 
 def _commands() -> list[list[str]]:
@@ -35,6 +38,13 @@ def test_commands_exist_with_their_options(words: list[str]) -> None:
     assert [word for word in words if word.startswith("--") and word not in shown.output] == []
     if words[0] == "run" and not words[1].endswith(".yaml"):
         assert find_recipe(words[1]).is_file()
+
+
+def test_code_blocks_begin_and_end_on_lines_of_their_own() -> None:
+    for page in [*PAGES, ROOT / "CHANGELOG.md"]:
+        fences = re.findall(r"^ *```.*$", page.read_text(encoding="utf-8"), re.M)
+        assert len(fences) % 2 == 0, page.name
+        assert [fence for fence in fences if not re.fullmatch(r" *```(\w+|\{[\w-]+\}.*)?", fence)] == [], page.name
 
 
 def test_files_that_the_pages_name_exist() -> None:

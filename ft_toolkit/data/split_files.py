@@ -97,16 +97,18 @@ def _pattern(files: Sequence[Path]) -> Path:
 
 def _by_name(files: Sequence[Path], where: str) -> dict[SplitName, str]:
     """Return the files by split; a single file without a split in its name has the training rows. Raises DataError."""
-    found: dict[SplitName, Path] = {}
+    by_split: dict[SplitName, Path] = {}
     for file in _with_patterns(files):
         split = split_of(file) or ("train" if len(files) == 1 else None)
         if split is None:
             names = one_of(file.name for file in files)
             raise DataError(f"{where}: each name must contain its split (train, validation or test); found {names}")
-        if split in found:
-            raise DataError(f"{where}: {found[split].name} and {file.name} both mean {split}; name one file per split")
-        found[split] = file
-    if "train" not in found:
+        if split in by_split:
+            raise DataError(
+                f"{where}: {by_split[split].name} and {file.name} both mean {split}; name one file per split"
+            )
+        by_split[split] = file
+    if "train" not in by_split:
         names = one_of(file.name for file in files)
         raise DataError(f"{where}: no file with training rows (a name with 'train'); found {names}")
-    return {split: str(found[split]) for split in SPLITS if split in found}
+    return {split: str(by_split[split]) for split in SPLITS if split in by_split}

@@ -181,6 +181,7 @@ def load_config(
 ) -> tuple[Any, Kind]:
     """Return the checkpoint's config, with the task's labels, the pad token, the dropout and the pooling, and its kind.
 
+    An encoder that becomes an encoder-decoder gets the config of two copies.
     Raises ModelError if the task does not support this kind, or if the checkpoint's head has the same labels in another order.
     """
     raw = _config(folder)
@@ -200,7 +201,7 @@ def load_config(
         for key in names:
             setattr(config, key, dropout)
     set_pooling(config, pooling, kind, task.auto_class[kind])
-    return config, kind
+    return (_pair_config(config, tokenizer) if task.auto_class[kind] == PAIR else config), kind
 
 
 def load_model(
@@ -219,8 +220,6 @@ def load_model(
     """
     config, kind = load_config(folder, task, schema, tokenizer, dropout, pooling)
     auto_class = task.auto_class[kind]
-    if auto_class == PAIR:
-        config = _pair_config(config, tokenizer)
     torch.manual_seed(seed)
     model, missing = load_weights(folder, auto_class, config)
     labels, raw = task.model_kwargs(schema).get("id2label", {}), _config(folder)
@@ -245,8 +244,6 @@ def new_model(
     """Make a model with random weights, which `seed` determines, from the config in `folder`. Raises ModelError."""
     config, kind = load_config(folder, task, schema, tokenizer, dropout, pooling)
     auto_class = task.auto_class[kind]
-    if auto_class == PAIR:
-        config = _pair_config(config, tokenizer)
     torch.manual_seed(seed)
     model = _model_from_scratch(auto_class, config)
     apply_pooling(model)

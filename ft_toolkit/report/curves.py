@@ -20,10 +20,10 @@ _NOTHING_LEARNED = 0.95
 
 @dataclass(frozen=True)
 class Curves:
-    """Losses as (step, loss), in order. `constant_loss` is that of the best constant prediction, None where it is unknown.
+    """Losses as (step, loss), in order. `constant_loss` is the loss of the best constant prediction, None if unknown.
 
-    `score` is the name of the metric that selected the checkpoint, `best_step` the step of the best one. `stopped_early` says
-    that steps were left.
+    `score` is the name of the metric that selected the checkpoint, `best_step` the step of the checkpoint. `stopped_early` is
+    true if steps were left.
     """
 
     training: Sequence[tuple[int, float]]
@@ -96,8 +96,8 @@ def _overfitting(curves: Curves, step: int, end: int, rise: float) -> str:
     text += ", while the training loss fell: the model overfits."
     if curves.score != "loss" and curves.best_step is not None and curves.best_step > step:
         return (
-            f"{text} The {curves.score} was still best at step {count(curves.best_step)}, so mainly the probabilities are too "
-            "certain; if you use them, train fewer epochs."
+            f"{text} The {curves.score} was still best at step {count(curves.best_step)}, so mainly the probabilities became "
+            "too certain. Train fewer epochs if you need good probabilities."
         )
     return (
         f"{text} Fewer epochs, a lower training.learning_rate, more rows, or evaluation.early_stopping_patience help."

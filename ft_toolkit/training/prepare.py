@@ -1,5 +1,6 @@
 """Prepare a run: load rows, checkpoint and tokenizer, find the label names, compute features and facts about them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -267,15 +268,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
         raise DataError(f"{data.origin['train']} (train): {error}") from None
     if note := head_note(recipe.model.title, pretrained.config, task.model_kwargs(schema).get("id2label", {})):
         data = replace(data, notes=[*data.notes, note])
-    features: dict[SplitName, Features] = {}
-    for name, rows in data.splits.items():
-        try:
-            features[name] = task.encode(rows, tokenizer, schema, recipe.data.max_length)
-        except DataError as error:
-            origin = f"{data.origin[name]} ({name})"
-            raise refuse_rows(
-                rows, lambda part: task.encode(part, tokenizer, schema, recipe.data.max_length), origin, name, error
-            ) from None
+    features = _encode(data, lambda rows: task.encode(rows, tokenizer, schema, recipe.data.max_length))
     pooling = _choose_pooling(recipe, task, checkpoint, pretrained)
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": pooling.how})})
     metrics = applicable_metrics(task, recipe.task, schema)
@@ -311,6 +304,17 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
         if warning := few_steps_warning(steps, epoch_steps):
             facts["warnings"].append(warning)
     return prepared
+
+
+def _encode(data: LoadedData, encode: Callable[[Rows], Features]) -> dict[SplitName, Features]:
+    """Return the features of each split. Raises DataError with all rows that `encode` refuses."""
+    features: dict[SplitName, Features] = {}
+    for name, rows in data.splits.items():
+        try:
+            features[name] = encode(rows)
+        except DataError as error:
+            raise refuse_rows(rows, encode, f"{data.origin[name]} ({name})", name, error) from None
+    return features
 
 
 def _run_size(recipe: Recipe, data: LoadedData, features: Features, n_processes: int, config: Any) -> RunSize:

@@ -23,7 +23,7 @@ def test_a_rising_validation_loss_is_overfitting():
     )
     assert "fell: the model overfits. Fewer epochs" in text
     late_score = judge(curves(lambda step: 0.5 + abs(step - 40) / 400, best_step=120, score="accuracy"))
-    assert "The accuracy was still best at step 120, so mainly the probabilities are too certain" in late_score
+    assert "The accuracy was still best at step 120, so mainly the probabilities became too certain" in late_score
 
 
 def test_both_losses_rising_is_divergence():

@@ -82,10 +82,11 @@ def _one_name(
             f"column 'label': {n:,} labels had white space around them or another Unicode form than NFC; both ignored"
         )
     texts = {name: None for name in new if isinstance(name, str)}
-    if len(texts) > 2 and (found := find_separator(texts, defined)):
+    if len(texts) > 2 and (joined := find_separator(texts, defined)):
+        text, separator = joined
         notes.append(
-            f"column 'label': label {_short(found[0])} seems to be several labels with {found[1]!r} between them, but is read "
-            f"as one; for several labels per row set task.problem_type={_MULTI} and data.label_separator={found[1]!r}"
+            f"column 'label': label {_short(text)} seems to be several labels with {separator!r} between them, but is read "
+            f"as one; for several labels per row set task.problem_type={_MULTI} and data.label_separator={separator!r}"
         )
     numbers = [whole_number(label_name(value)) for value in new]
     if all(number is not None for number in numbers):
@@ -116,8 +117,8 @@ def _several_names(
     elif (flags := _flag_lists(cells, source)) is not None:
         return _named(flags, source)
     texts = {cell.value.strip(): cell.where for cell in cells if isinstance(cell.value, str)}
-    if not any(source.separator in text for text in texts) and (found := find_separator(texts, source.defined)):
-        text, separator = found
+    if not any(source.separator in text for text in texts) and (joined := find_separator(texts, source.defined)):
+        text, separator = joined
         raise DataError(
             f"{texts[text]}: label {_short(text)} seems to be several labels with {separator!r} between them; set "
             f"data.label_separator={separator!r} (ftk evaluate: --label-separator), or, if it is one label, list all labels in "
@@ -174,8 +175,8 @@ def _flag(value: Any, name: str, where: str) -> bool:
     """Return whether a value of an object or of a 0/1 column is 1. Raises DataError for another value."""
     flag = _FLAGS.get(label_key(label_name(value)))
     if flag is None:
-        found = "an empty cell" if value in (None, "") else repr(value)
-        raise DataError(f"{where}: label '{name}' must be 0 or 1 (or true or false); found {found}")
+        cell = "an empty cell" if value in (None, "") else repr(value)
+        raise DataError(f"{where}: label '{name}' must be 0 or 1 (or true or false); found {cell}")
     return flag
 
 
