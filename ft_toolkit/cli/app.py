@@ -15,6 +15,7 @@ from ft_toolkit.cli.settings_as_options import VerbWithSettings
 from ft_toolkit.cli.verbs import find_verbs
 from ft_toolkit.core.errors import FtkError, LostProcessError, RecipeError
 from ft_toolkit.core.fresh_process import end_early
+from ft_toolkit.core.standard_input import reserved_standard_input
 from ft_toolkit.training.distributed.launch import reports_errors
 
 app = typer.Typer(
@@ -61,7 +62,8 @@ def main() -> None:
     """
     sys.excepthook = _print_traceback
     try:
-        app()
+        with reserved_standard_input():
+            app()
     except FtkError as error:
         heading = "" if isinstance(error, RecipeError) else "error: "
         if reports_errors(os.environ, lost_another=isinstance(error, LostProcessError)):

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO, TextIO
 
 
@@ -30,6 +30,12 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         target.rename(old)
     fresh.rename(target)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def is_inner_path(name: str) -> bool:
+    """Return whether a name is a relative path without "..", on Unix and on Windows. Links are not followed."""
+    paths = (PurePosixPath(name), PureWindowsPath(name))
+    return not any(path.is_absolute() or path.root or path.drive or ".." in path.parts for path in paths)
 
 
 def find_folder(target: Path) -> Path | None:

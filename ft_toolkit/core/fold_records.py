@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ft_toolkit.core.json_records import FileRecord, Record, read_record, write_record
+from ft_toolkit.core.json_records import FileRecord, InnerPath, Record, read_record, write_record
 from ft_toolkit.core.run_folder import FOLDS
 from ft_toolkit.core.run_records import SeedSpread
 
@@ -14,7 +14,7 @@ class FoldRun(Record):
     """The run that was scored on one fold."""
 
     fold: int
-    folder: str
+    folder: InnerPath
     rows: int = Field(description="Rows of the fold")
     training_rows: int
     steps: int

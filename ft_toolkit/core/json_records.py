@@ -5,12 +5,12 @@ A file that cannot be read gives the same one-line error wherever it is read: pa
 
 import json
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ft_toolkit.core.errors import RunFolderError
-from ft_toolkit.core.files import write_json
+from ft_toolkit.core.files import is_inner_path, write_json
 
 # The major version of all files of a run folder. New optional keys keep it; a change that an older reader would misread
 # raises it. A file without the key was written before the key existed and has the format of version 1.
@@ -27,6 +27,16 @@ _EXPECTED = {
     "model_type": "an object",
     "finite_number": "a finite number",
 }
+
+
+def _inner_path(name: str) -> str:
+    if not is_inner_path(name):
+        raise ValueError(f"found the path {name!r}; only paths inside the folder of the file are allowed")
+    return name
+
+
+# A path relative to the folder of its file. The file may come from a stranger, so it must not point to other files.
+InnerPath = Annotated[str, AfterValidator(_inner_path)]
 
 
 class Record(BaseModel):

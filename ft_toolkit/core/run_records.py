@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.json_records import (
     FileRecord,
+    InnerPath,
     Record,
     damaged,
     parse_record,
@@ -247,7 +248,7 @@ class EnsembleMember(Record):
     """A run whose model is a member of an ensemble, and its score of the main metric by split."""
 
     run: str = Field(description="The run folder")
-    folder: str = Field(description="The copy of its model, relative to the model folder of the ensemble")
+    folder: InnerPath = Field(description="The copy of its model, relative to the model folder of the ensemble")
     model: str
     method: str
     command: str | None = None
@@ -266,8 +267,8 @@ class BestSeed(Record):
     """The seed with the best validation score."""
 
     seed: int
-    folder: str
-    model: str = Field(description="The model folder, relative to the run folder")
+    folder: InnerPath
+    model: InnerPath = Field(description="The model folder, relative to the run folder")
     chosen_by: str
     value: float | None
 
@@ -296,7 +297,7 @@ class SeedRun(Record):
     """The run of one seed. A further key, named by `best.chosen_by`, is the validation score that selects the best seed."""
 
     seed: int
-    folder: str
+    folder: InnerPath
     steps: int
     best_step: int | None = None
     seconds: float
@@ -396,7 +397,7 @@ class CurvePoint(Score):
     values: list[float | None] = Field(description="One score per seed")
     steps: int
     seconds: float
-    folders: list[str]
+    folders: list[InnerPath]
 
 
 class FittedValue(Score):
@@ -576,7 +577,7 @@ class InferenceContract(FileRecord):
 class Ensemble(FileRecord):
     """ensemble.json of the model folder of an ensemble: the folders of its members, relative to this folder."""
 
-    members: list[str] = Field(min_length=2)
+    members: list[InnerPath] = Field(min_length=2)
 
 
 def read_members(model_folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ft_toolkit.core.json_records import FileRecord, Record, read_record, write_record
+from ft_toolkit.core.json_records import FileRecord, InnerPath, Record, read_record, write_record
 from ft_toolkit.core.run_folder import SWEEP
 from ft_toolkit.core.run_scores import MetricScore
 
@@ -26,7 +26,7 @@ class SweepTrial(Record):
 
     number: int
     state: Literal["finished", "pruned", "failed", "unfinished"]
-    folder: str
+    folder: InnerPath
     settings: dict[str, Any]
     value: float | None
     evaluations: int
@@ -38,7 +38,7 @@ class SweepBest(Record):
     """The finished trial with the best validation score."""
 
     trial: int
-    folder: str
+    folder: InnerPath
     value: float
     selection_bias: float | None = Field(
         default=None,

@@ -9,11 +9,11 @@ from typing import Any
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, constants
 
 import ft_toolkit
-from ft_toolkit.core.errors import FtkError, HubError, UsageError
+from ft_toolkit.core.errors import FtkError, HubError, UsageError, one_of
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG, ENSEMBLE, INFERENCE, MEMBERS, MODEL
 from ft_toolkit.core.run_records import read_results
 from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
-from ft_toolkit.hub.upload_set import Files, collect_files, find_run
+from ft_toolkit.hub.upload_set import Files, collect_files, find_run, left_out
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 
 # Files of an earlier push that are deleted, because they would change the model; for example the adapter of a merged model.
@@ -62,6 +62,8 @@ def push(folder: Path, destination: Destination, *, merged: bool, say: Say, dry_
             merged_model = Path(scratch)
             write_merged(run / MODEL, merged_model)
         files = collect_files(run, destination.repo, merged_model)
+        if unknown := left_out(merged_model or run / MODEL):
+            say(f"not uploaded, because they are not files of a model: {one_of(unknown)}")
         for name, content in files.items():
             say(f"  {name:<40} {_size(_length(content)):>9}")
         total = _size(sum(map(_length, files.values())))

@@ -1,5 +1,6 @@
 """Collect the files of a finished run for the Hub: model, model card, recipe and results, without local paths."""
 
+import fnmatch
 import json
 import re
 from collections.abc import Mapping
@@ -9,7 +10,20 @@ from typing import Any
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.hub_names import is_hub_id
-from ft_toolkit.core.run_folder import ADAPTER_CONFIG, CARD, ENSEMBLE, INFERENCE, MODEL, RECIPE, RESULTS, TRAINING_ROWS
+from ft_toolkit.core.json_records import read_object
+from ft_toolkit.core.run_folder import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    BASE_CONFIG,
+    CARD,
+    ENSEMBLE,
+    ENVIRONMENT,
+    INFERENCE,
+    MODEL,
+    RECIPE,
+    RESULTS,
+    TRAINING_ROWS,
+)
 from ft_toolkit.core.run_records import SeedsResults, read_contract, read_members, read_results
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
@@ -40,6 +54,51 @@ def find_run(folder: Path) -> Path:
     return run
 
 
+# The files of a model folder that are uploaded: the files that transformers, peft and ft_toolkit write there.
+_UPLOADED = (
+    *("config.json", "generation_config.json", f"{BASE_CONFIG}/config.json", f"{BASE_CONFIG}/generation_config.json"),
+    *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
+    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
+    *("vocab.txt", "vocab.json", "target_vocab.json", "merges.txt", "*.model", "*.spm", "vocab.bpe", "bpe.codes"),
+)
+
+
+def left_out(model: Path) -> list[str]:
+    """Return the names of the files of a model folder that are not uploaded because no library writes them there."""
+    names = []
+    for member in read_members(model):
+        for path in sorted(member.rglob("*")):
+            is_known = path.name in (CARD, TRAINING_ROWS) or _is_uploaded(path.relative_to(member).as_posix())
+            if (path.is_symlink() or not path.is_dir()) and not is_known:
+                names.append(path.relative_to(model).as_posix())
+    return names
+
+
+def _is_uploaded(name: str) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in _UPLOADED if "/" in pattern or "/" not in name)
+
+
+def _uploaded(member: Path) -> list[Path]:
+    """Return the files of a model folder to upload. Raises UsageError if one is a link or not a regular file."""
+    paths = [path for path in sorted(member.rglob("*")) if _is_uploaded(path.relative_to(member).as_posix())]
+    for path in paths:
+        _check_regular(path, member)
+    return paths
+
+
+def _check_regular(path: Path, folder: Path) -> None:
+    """Raise UsageError unless a path is a regular file or a folder in `folder`, without links below `folder`.
+
+    A folder from a stranger may have a link to a private file, whose content would be uploaded.
+    """
+    is_regular = path.is_file() or path.is_dir()
+    if path.resolve() != folder.resolve() / path.relative_to(folder) or not is_regular:
+        raise UsageError(
+            f"{path}: a link, or not a regular file. Only regular files are uploaded; replace it by a copy if you trust it"
+        )
+
+
 def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     """Return the files to upload by their names in the repository, each as a local file or as its content.
 
@@ -47,20 +106,25 @@ def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
     report and the predictions, which contain texts of the data; the hashes of the training rows, which show whether a known
     text was used; and the environment of the run. Raises UsageError for an adapter whose base model is a local folder.
     """
+    for name in (RECIPE, RESULTS, ENVIRONMENT, f"{MODEL}/{INFERENCE}"):
+        if (folder / name).exists():
+            _check_regular(folder / name, folder)
     run = read_run(folder)
     public = _without_paths(run)
     model = merged or folder / MODEL
     files: Files = {}
     for member in read_members(model):
+        _check_regular(member, model)
         base = read_contract(member).base_model
         if base is not None:
             _check_base(base.name)
         files |= {
             path.relative_to(model).as_posix(): _content(path, None if base is None else base.name)
-            for path in sorted(member.rglob("*"))
-            if path.is_file() and path.name not in (CARD, TRAINING_ROWS)
+            for path in _uploaded(member)
         }
     if run.is_ensemble:
+        for name in (INFERENCE, ENSEMBLE):
+            _check_regular(model / name, model)
         files |= {name: model / name for name in (INFERENCE, ENSEMBLE)}
         files[CARD] = ensemble_card_text(public, repo=repo).encode()
     else:
@@ -88,7 +152,7 @@ def _content(path: Path, base: str | None) -> Path | bytes:
     """
     if path.suffix != ".json" or path.name == "tokenizer.json":
         return path
-    value = json.loads(path.read_text(encoding="utf-8"))
+    value = read_object(path)
     public = _without_sources(value)
     if path.name == ADAPTER_CONFIG and base is not None:
         public["base_model_name_or_path"] = base

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.core.files import atomic_file, write_file
+from ft_toolkit.core.standard_input import standard_input
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.encoding import decode
 from ft_toolkit.data.json_values import json_value
@@ -35,9 +36,10 @@ def read_rows(text: str | None, source: Path | None, reading: Reading | None = N
         for note in table.notes:
             sys.stderr.write(f"note: {source}: {note}\n")
         return [row["text"] for row in table.rows] if table.format == "txt" else list(table.rows)
-    if sys.stdin.isatty():
+    stream = standard_input()
+    if stream is None or stream.isatty():
         raise UsageError("no input; pass a text, --input FILE, or one text per line on standard input")
-    text = decode(sys.stdin.buffer.read(), "standard input", None if reading is None else reading.encoding).text
+    text = decode(stream.buffer.read(), "standard input", None if reading is None else reading.encoding).text
     return [line for line in split_lines(text) if line.strip()]
 
 

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.core.json_records import read_object
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, BASE_CONFIG
+from ft_toolkit.models.folder_check import checked_folder
 from ft_toolkit.models.pooled_model import plain_head_name, rename_adapter_head, renamed_head, save_pretrained
 from ft_toolkit.models.pretrained import Checkpoint
-from ft_toolkit.models.weights import BLOCK, check_tensors, has_random_values, loading_error
+from ft_toolkit.models.weights import BLOCK, check_tensors, has_random_values
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Ia3Method, Method
 
 # Parts of the embeddings: their normalization, and the projection to the width of the blocks (ELECTRA, ALBERT).
@@ -269,12 +270,10 @@ def load_adapter(model: Any, folder: Path) -> Any:
     """Return the base model with the adapter of `folder`, for prediction. Raises ModelError unless its weights fit."""
     from peft import PeftModel, get_peft_model_state_dict
 
-    try:
+    with checked_folder(folder, "the weights of the adapter"):
         adapted = PeftModel.from_pretrained(model, folder, key_mapping=renamed_head(folder) or None)
         with safe_open(folder / ADAPTER_WEIGHTS, framework="pt") as file:
             names = [plain_head_name(name) for name in file.keys()]  # noqa: SIM118 - not a dict
             saved = [name.replace(f"{_MAGNITUDE}.weight", _MAGNITUDE) for name in names]
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        raise loading_error(folder, error) from None
     check_tensors(folder, adapted, saved, get_peft_model_state_dict(adapted, save_embedding_layers=False))
     return adapted

@@ -1,11 +1,10 @@
 """Facts of a model folder that are read from its JSON files, before transformers reads them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.run_folder import BASE_CONFIG
+from ft_toolkit.models.folder_check import read_settings
 
 # The key of config.json with the pooling of a classification model, if it is not the default of the model family.
 POOLING_KEY = "ft_toolkit_pooling"
@@ -44,8 +43,4 @@ def _read_config(folder: Path) -> dict[str, Any]:
     )
     if path is None:
         return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"{folder}: config.json cannot be read: {error}") from None
-    return values if isinstance(values, dict) else {}
+    return read_settings(path)

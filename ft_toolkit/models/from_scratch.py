@@ -13,6 +13,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.core.files import atomic_folder, write_json
+from ft_toolkit.models.folder_check import read_settings
 from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind_of, load_tokenizer
 from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
 from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
@@ -142,14 +143,9 @@ def _read_values(config: Mapping[str, Any] | str | None) -> dict[str, Any]:
     if not isinstance(config, str):
         return dict(config or {})
     path = Path(config) / "config.json" if Path(config).is_dir() else Path(config)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"model.config: {path} is not a readable config.json: {error}; give another path, or a mapping"
-        ) from None
-    if not isinstance(values, dict):
-        raise ModelError(f"model.config: {path} must contain a JSON object")
+    if not path.is_file():
+        raise ModelError(f"model.config: {path} not found; give the path of a config.json, or a mapping")
+    values = read_settings(path)
     dropped = (*_TOKENIZER_VALUES, *_FILE_VALUES)
     return {name: value for name, value in values.items() if name not in dropped and not name.endswith("_token_id")}
 

@@ -66,6 +66,6 @@ def _output_weights(auto_class: str, config: Any) -> list[str]:
     shapes = []
     for each in (config, larger):
         with torch.device("meta"):
-            model = getattr(transformers, auto_class).from_config(each)
+            model = getattr(transformers, auto_class).from_config(each, trust_remote_code=False)
         shapes.append({name: weight.shape for name, weight in model.named_parameters()})
     return [name for name, shape in shapes[0].items() if shapes[1].get(name) != shape]

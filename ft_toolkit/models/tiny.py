@@ -157,7 +157,7 @@ def make_tiny_model(folder: Path, texts: Iterable[str], architecture: str = "ber
     ids = {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in spec.special.items()}
     token_ids = {"pad_token_id": ids.get("pad_token_id"), "bos_token_id": None, "eos_token_id": None} | ids
     config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **token_ids | spec.sizes)
-    model = getattr(transformers, spec.auto_class).from_config(config)
+    model = getattr(transformers, spec.auto_class).from_config(config, trust_remote_code=False)
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
     return folder

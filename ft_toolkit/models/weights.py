@@ -10,7 +10,6 @@ transformers only warns about a missing tensor, which it fills with random value
 transformers leaves out of its lists tied weights, buffers that are not saved, and keys that the class declares ignorable.
 """
 
-import pickle
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from transformers import AutoModel
 
 from ft_toolkit.core.errors import ModelError, one_of
+from ft_toolkit.core.run_folder import ADAPTER_CONFIG
+from ft_toolkit.models.folder_check import checked_folder
 from ft_toolkit.models.pooled_model import apply_pooling, renamed_head
 
 # The class for an encoder-decoder made of two copies of an encoder.
@@ -35,8 +35,6 @@ BLOCK = re.compile(r"^(?P<block>.*?\.\d+)\.(?P<inner>.+)$")
 # masked tokens does not use, and the cross-attention of a decoder that is a copy of an encoder.
 _NEW_IN_BODY = re.compile(r"(^|\.)(pooler|crossattention)\.")
 _MAX_NAMES = 5
-# The errors that transformers raises for a file that is damaged, missing or of another kind.
-_LOADING_ERRORS = (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError, pickle.UnpicklingError)
 
 
 @dataclass
@@ -131,23 +129,15 @@ def check_tensors(folder: Path, model: Any, saved: Iterable[str], expected: Iter
         )
 
 
-def loading_error(folder: Path, error: Exception) -> ModelError:
-    """Return the error for weights that cannot be read."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    reason = lines[1] if lines[0].startswith("Error(s) in loading") and len(lines) > 1 else lines[0]
-    if isinstance(error, KeyError):
-        reason = f"the tensor {reason} is missing"
-    if isinstance(error, pickle.UnpicklingError):
-        reason = "the .bin file is damaged, or holds more than tensors"
-    return ModelError(
-        f"{folder}: the weights cannot be loaded: {reason.rstrip('.')}. Download or copy the folder again"
-    )
-
-
 def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences]:
     """Return the model and the differences between its tensors and the tensors of the file. Raises ModelError."""
     model_class = getattr(transformers, class_name)
-    try:
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            f"{folder}: {ADAPTER_CONFIG} beside the weights of a complete model; transformers would also load the adapter. "
+            "Move one of them to a folder of its own"
+        )
+    with checked_folder(folder, "the weights"):
         model, info = model_class.from_pretrained(
             folder,
             config=config,
@@ -155,9 +145,9 @@ def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
+            trust_remote_code=False,
+            weights_only=True,
         )
-    except _LOADING_ERRORS as error:
-        raise loading_error(folder, error) from None
     mismatched = {key: (saved, shape) for key, saved, shape in info["mismatched_keys"]}
     missing = set(info["missing_keys"]) - set(apply_pooling(model))
     return model, _Differences(missing, set(info["unexpected_keys"]), mismatched)

@@ -132,7 +132,7 @@ def test_a_config_file(make: Any, tmp_path: Path) -> None:
         config = AutoConfig.from_pretrained(make(given))
         assert (config.n_embd, config.vocab_size, config.bos_token_id) == (16, 320, 0)
     path.write_text("{")
-    with pytest.raises(ModelError, match=r"not a readable config\.json"):
+    with pytest.raises(ModelError, match=r"config\.json: not valid JSON"):
         make(str(path))
 
 

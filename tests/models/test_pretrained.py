@@ -218,3 +218,28 @@ def test_a_model_with_one_token_type_gets_no_types_from_the_tokenizer_of_another
     }
     model = load_model(tmp_path, TASK, schema, tokenizer, dropout=None, seed=0).model
     assert model(input_ids=torch.tensor(features.inputs["input_ids"])).logits.shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "package:",
+        "package:..",
+        "package:../x",
+        "package:a/../../b",
+        "package:os.path/x",
+        "package:a b/c",
+        "package:a//etc",
+    ],
+)
+def test_the_name_of_a_package_is_a_name(name: str) -> None:
+    with pytest.raises(ModelError, match="the form is package:NAME/FOLDER"):
+        find_checkpoint(ModelSection(name=name))
+
+
+@pytest.mark.parametrize("package", ["no_such_package", "builtins", "__main__"])
+def test_no_command_to_install_a_package_that_is_not_known(package: str) -> None:
+    """The name may be a mistake, or the name of a harmful package."""
+    with pytest.raises(ModelError, match="is not installed") as error:
+        find_checkpoint(ModelSection(name=f"package:{package}/model"))
+    assert "pip" not in str(error.value)
