@@ -6,11 +6,11 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from ft_toolkit.data.batches import evaluation_batches
 from ft_toolkit.evaluation.predictor import Processes
 from ft_toolkit.models.pooling import find_pooling, pool
 from ft_toolkit.models.pretrained import load_encoder
 from ft_toolkit.tasks.base import Features
-from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.prepare import Prepared
 

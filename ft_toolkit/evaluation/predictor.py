@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from accelerate.utils import gather_object
 
+from ft_toolkit.data.batches import evaluation_batches
 from ft_toolkit.tasks.base import Batch, Features, Rows, Task, without_answers
-from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.speedups.decoder_cache import without_cache
 from ft_toolkit.training.speedups.predicted_positions import compute_logits_at, read_positions

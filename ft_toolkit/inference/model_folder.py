@@ -14,11 +14,10 @@ from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_folder import INFERENCE, is_local
 from ft_toolkit.core.run_records import InferenceContract, read_contract, read_members, write_contract
 from ft_toolkit.data.columns import TrainedColumns
+from ft_toolkit.data.inputs import InputColumns, Inputs, is_single, read_inputs
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
-from ft_toolkit.evaluation.saved_task import SavedTask, load_saved_task
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.inference.ensemble import EnsemblePredictor
-from ft_toolkit.inference.inputs import InputColumns, Inputs, is_single, read_inputs
 from ft_toolkit.models.adapter_runs import load_adapted
 from ft_toolkit.models.pooled_model import save_pretrained
 from ft_toolkit.models.pretrained import (
@@ -29,6 +28,7 @@ from ft_toolkit.models.pretrained import (
 )
 from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.weights import load_finished
+from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.tasks.base import Features, Rows
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 

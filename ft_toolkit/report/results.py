@@ -27,9 +27,9 @@ from ft_toolkit.core.run_scores import SplitScores
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
-from ft_toolkit.evaluation.saved_task import SavedTask
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.models.pretrained import file_sha256
+from ft_toolkit.recipe.saved_task import SavedTask
 from ft_toolkit.report.advice import judge_run
 from ft_toolkit.tasks.base import Task, pipeline_tag, without_answers
 from ft_toolkit.training.prepare import Prepared

@@ -28,12 +28,12 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.seen_rows import LIMIT, SeenRows, merge_seen_rows, read_seen_rows, write_seen_rows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.examples import write_examples
-from ft_toolkit.evaluation.saved_task import SavedTask, load_saved_task
 from ft_toolkit.evaluation.scoring import Decoded, ScoredSplit, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.ensemble import averaging_of
 from ft_toolkit.inference.model_folder import LoadedModel, model_folder
 from ft_toolkit.recipe.load_recipe import load_recipe
+from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.ensemble_card import write_ensemble_card

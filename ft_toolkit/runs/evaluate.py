@@ -23,11 +23,11 @@ from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_of
 from ft_toolkit.evaluation.compare.examples import write_examples
-from ft_toolkit.evaluation.saved_task import SavedTask
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.recipe.reading import Reading
+from ft_toolkit.recipe.saved_task import SavedTask
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics

@@ -15,13 +15,13 @@ from ft_toolkit.core.sweep_records import SweepBest, SweepResults, SweepTrial, S
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.baselines import predict_baselines
 from ft_toolkit.evaluation.compare.examples import read_examples, write_examples
-from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.evaluation.scoring import Decoded, score_split, scoring_setup
 from ft_toolkit.evaluation.statistics.selection_bias import add_right, selection_bias
 from ft_toolkit.evaluation.statistics.shares import right_examples
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
+from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
 from ft_toolkit.report.sweep import write_sweep_page

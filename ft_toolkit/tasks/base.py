@@ -188,6 +188,22 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """The part of a model that an exported graph computes, and how its outputs become values for `Task.decode`."""
+
+    # The names of the outputs of the transformers model, such as "logits".
+    outputs: tuple[str, ...]
+    # (outputs by name, float32, shape (features, ...); tokens of each feature; schema) -> one value per feature. Numpy only:
+    # an exported model is used without torch.
+    values: Callable[[Mapping[str, np.ndarray], Sequence[int], Any], list[Any]]
+
+    def predict(self, outputs: Any, batch: Batch, schema: Any) -> list[Any]:
+        """Return one value per feature from the outputs of the torch model, for `Task.predict`."""
+        arrays = {name: getattr(outputs, name).float().cpu().numpy() for name in self.outputs}
+        return self.values(arrays, batch.inputs["attention_mask"].sum(1).tolist(), schema)
+
+
+@dataclass(frozen=True)
 class Baseline:
     """A simple model to compare with.
 
@@ -404,6 +420,9 @@ class Task:
     # (model outputs, batch, schema) -> one small value per feature. Values of a whole split are kept in memory, so never return
     # logits over a vocabulary. Either `predict` or `generate` is required.
     predict: Callable[[Any, Batch, Any], Sequence[Any]] | None = None
+    # The graph that `ftk export` writes; None for a task whose models cannot be exported as a graph. `predict` is then usually
+    # `Graph.predict`, so that both give the same values.
+    graph: Graph | None = None
     # (model, batch, schema, tokenizer) -> one generated text per feature.
     generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
     # (values of all features, features, rows, schema) -> one prediction per row: the dict of plain values that users get.

@@ -21,6 +21,7 @@ from ft_toolkit.tasks.base import (
     Column,
     DefinedLabels,
     Features,
+    Graph,
     LabelSource,
     Member,
     PipelineCode,
@@ -253,13 +254,19 @@ def count_targets(batch: Batch, schema: Schema) -> float:
     return class_loss.count_single_label(batch.targets, schema)
 
 
-def predict(outputs: Any, batch: Batch, schema: Schema) -> list[tuple[np.ndarray, np.ndarray]]:
+def values(
+    outputs: Mapping[str, np.ndarray], lengths: Sequence[int], schema: Schema
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return, per feature, the most likely tag of each token and its probability, each of shape (tokens,)."""
-    best, best_tags = outputs.logits.float().softmax(-1).max(-1)
-    lengths = batch.inputs["attention_mask"].sum(1).tolist()
-    tags, probabilities = best_tags.short().cpu().numpy(), best.cpu().numpy()
+    logits = outputs["logits"]
+    largest = logits.max(-1)
+    probabilities = 1 / np.exp(logits - largest[..., None]).sum(-1)
+    tags = logits.argmax(-1).astype(np.int16)
     # copies, because a view would keep the whole padded batch in memory
     return [(tags[i, :n].copy(), probabilities[i, :n].copy()) for i, n in enumerate(lengths)]
+
+
+GRAPH = Graph(("logits",), values)
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
@@ -469,7 +476,8 @@ TASK = Task(
     pad_targets=pad_targets,
     loss_sum=loss_sum,
     count_targets=count_targets,
-    predict=predict,
+    predict=GRAPH.predict,
+    graph=GRAPH,
     decode=decode,
     averaging=Averaging(average, ("labels",), predict=predict_distributions),
     reference_answer=reference_answer,

@@ -20,6 +20,7 @@ from ft_toolkit.tasks.base import (
     Column,
     DefinedLabels,
     Features,
+    Graph,
     Member,
     Pretrained,
     Robustness,
@@ -250,13 +251,13 @@ def count_targets(batch: Batch, schema: Schema) -> float:
     return float(batch.targets.numel())
 
 
-def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
+def values(outputs: Mapping[str, np.ndarray], lengths: Sequence[int], schema: Schema) -> list[np.ndarray]:
     """Return the start and end logits of each window's real tokens, shape (2, tokens)."""
-    import torch
-
-    both = torch.stack([outputs.start_logits, outputs.end_logits], dim=1).float().cpu().numpy()
-    lengths = batch.inputs["attention_mask"].sum(1).tolist()
+    both = np.stack([outputs["start_logits"], outputs["end_logits"]], axis=1)
     return [logits[:, :length].copy() for logits, length in zip(both, lengths, strict=True)]
+
+
+GRAPH = Graph(("start_logits", "end_logits"), values)
 
 
 def _candidates(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Iterator[Candidates]:
@@ -454,7 +455,8 @@ TASK = Task(
     pad_targets=pad_targets,
     loss_sum=loss_sum,
     count_targets=count_targets,
-    predict=predict,
+    predict=GRAPH.predict,
+    graph=GRAPH,
     decode=decode,
     averaging=Averaging(average, ("has_no_answer", "causal")),
     reference_answer=reference_answer,

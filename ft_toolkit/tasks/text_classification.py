@@ -24,6 +24,7 @@ from ft_toolkit.tasks.base import (
     DefinedLabels,
     EmbeddingBaseline,
     Features,
+    Graph,
     LabelSource,
     Member,
     PipelineCode,
@@ -314,9 +315,12 @@ def count_targets(batch: Batch, schema: Schema) -> float:
     return class_loss.count_single_label(batch.targets, schema)
 
 
-def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
+def values(outputs: Mapping[str, np.ndarray], lengths: Sequence[int], schema: Schema) -> list[np.ndarray]:
     """Return the logits of each feature, shape (labels,)."""
-    return list(outputs.logits.float().cpu().numpy())
+    return list(outputs["logits"])
+
+
+GRAPH = Graph(("logits",), values)
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
@@ -622,7 +626,8 @@ TASK = Task(
     pad_targets=pad_targets,
     loss_sum=loss_sum,
     count_targets=count_targets,
-    predict=predict,
+    predict=GRAPH.predict,
+    graph=GRAPH,
     decode=decode,
     reference_answer=reference_answer,
     answer=answer,

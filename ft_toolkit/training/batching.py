@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.batches import fill_to_budget
 
 # Features are sorted by length within windows of this size: the order of an epoch stays random and padding stays small.
 WINDOW = 4096
@@ -51,7 +51,7 @@ def epoch_batches(
         if decoder_lengths is not None:
             size = max(int(tokens_per_batch / np.mean(lengths)), 1)
             windows = [_sort_by_both(window, lengths, decoder_lengths, size) for window in windows]
-        micros = _fill_to_budget(windows, lengths, tokens_per_batch, decoder_lengths)
+        micros = fill_to_budget(windows, lengths, tokens_per_batch, decoder_lengths)
         shuffled = [micros[i] for i in rng.permutation(len(micros))]
         steps = [shuffled[i : i + micros_per_step] for i in range(0, len(shuffled), micros_per_step)]
     else:
@@ -69,16 +69,6 @@ def epoch_batches(
         filled += [MicroBatch(filled[0].features, weight=0.0)] * (micros_per_step - len(filled))
         batches.append([filled[rank::world_size] for rank in range(world_size)])
     return batches
-
-
-def evaluation_batches(
-    lengths: Sequence[int], *, tokens_per_batch: int, world_size: int
-) -> list[list[tuple[int, ...]]]:
-    """Return batches[rank] within the token budget, longest first. Each feature occurs once over all processes."""
-    order = sorted(range(len(lengths)), key=lambda i: lengths[i])
-    budget = max(tokens_per_batch, max(lengths))
-    batches = [tuple(batch) for batch in reversed(_fill_to_budget([order], lengths, budget))]
-    return [batches[rank::world_size] for rank in range(world_size)]
 
 
 def _sorted_windows(lengths: Sequence[int], rng: np.random.Generator, size: int) -> list[list[int]]:
@@ -112,32 +102,6 @@ def _sort_by_both(
         orders.append((int((widths * np.diff([*starts, len(window)])).sum()), n_strips, order))
     order = min(orders, key=lambda candidate: candidate[:2])[2]
     return [window[i] for i in order.tolist()]
-
-
-def _fill_to_budget(
-    windows: list[list[int]], lengths: Sequence[int], budget: int, decoder_lengths: Sequence[int] | None = None
-) -> list[list[int]]:
-    """Return batches of at most `budget` padded tokens; no batch crosses a window boundary."""
-    longest = max(lengths)
-    if longest > budget:
-        raise DataError(
-            f"the longest example has {longest} tokens, more than training.tokens_per_batch={budget}; "
-            "raise training.tokens_per_batch or lower data.max_length"
-        )
-    batches: list[list[int]] = []
-    for window in windows:
-        batch: list[int] = []
-        widths = 0, 0
-        for i in window:
-            second = 0 if decoder_lengths is None else decoder_lengths[i]
-            wider = max(widths[0], lengths[i] - second), max(widths[1], second)
-            if batch and sum(wider) * (len(batch) + 1) > budget:
-                batches.append(batch)
-                batch, wider = [], (lengths[i] - second, second)
-            batch.append(i)
-            widths = wider
-        batches.append(batch)
-    return batches
 
 
 def _split(group: list[int], size: int) -> list[list[int]]:

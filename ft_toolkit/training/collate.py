@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from ft_toolkit.data.batches import pad_inputs
 from ft_toolkit.tasks.base import Batch, Features, Task
 
 # The epoch number of every evaluation. Its corruption depends on the tokens of the feature alone, not on the seed or the
@@ -41,29 +42,16 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
 
     def collate(feature_ids: Sequence[int], weight: float = 1.0, epoch: int = EVALUATION) -> Batch:
         examples = [read_feature(i, epoch) for i in feature_ids]
-        inputs: dict[str, torch.Tensor] = {}
-        n_tokens = n_padded = 0
-        for prefix in ("", "decoder_"):
-            if f"{prefix}input_ids" not in features.inputs:
-                continue
-            lengths = np.array([len(tokens[f"{prefix}input_ids"]) for tokens, _ in examples])
-            width = int(lengths.max())
-            n_tokens, n_padded = n_tokens + int(lengths.sum()), n_padded + width * len(lengths)
-            if "position_ids" not in features.inputs:  # in packed blocks the position ids separate the documents
-                mask = (np.arange(width) < lengths[:, None]).astype(np.int64)
-                inputs[f"{prefix}attention_mask"] = torch.from_numpy(mask)
-            for name in features.inputs:
-                if name.startswith("decoder_") == bool(prefix):
-                    padded = np.full((len(examples), width), pad_token_id if "input_ids" in name else 0, dtype=np.int64)
-                    for row, (tokens, _) in enumerate(examples):
-                        padded[row, : len(tokens[name])] = tokens[name]
-                    inputs[name] = torch.from_numpy(padded)
+        padded = pad_inputs([tokens for tokens, _ in examples], pad_token_id)
+        inputs = {name: torch.from_numpy(array) for name, array in padded.inputs.items()}
         if "position_ids" in features.inputs:
             inputs["use_cache"] = torch.tensor(False)
         targets = (
-            task.pad_targets([target for _, target in examples], width, schema) if with_targets else torch.empty(0)
+            task.pad_targets([target for _, target in examples], padded.width, schema)
+            if with_targets
+            else torch.empty(0)
         )
-        return Batch(inputs, targets, tuple(feature_ids), n_tokens, n_padded, weight)
+        return Batch(inputs, targets, tuple(feature_ids), padded.n_tokens, padded.n_padded, weight)
 
     return collate
 

@@ -21,11 +21,11 @@ from accelerate.utils import broadcast
 from torch.nn import functional
 
 from ft_toolkit.core.errors import ModelError, NotFiniteError
+from ft_toolkit.data.batches import evaluation_batches
 from ft_toolkit.models.adapters import is_within, plain_name
 from ft_toolkit.recipe.checks import PROBED_CLASSES
 from ft_toolkit.tasks.base import Batch
 from ft_toolkit.tasks.text.token_targets import IGNORED
-from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.linear_fit import FeatureTable, Layer, LinearFit, TaskLoss
 from ft_toolkit.training.prepare import Prepared

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.training.batching import epoch_batches, evaluation_batches
+from ft_toolkit.data.batches import evaluation_batches
+from ft_toolkit.training.batching import epoch_batches
 
 
 def lengths_of(n, seed=0):

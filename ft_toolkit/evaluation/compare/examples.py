@@ -19,9 +19,9 @@ from ft_toolkit.core.json_records import damaged, read_objects
 from ft_toolkit.core.run_folder import EXAMPLES, PREDICTIONS, RESULTS
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_results
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.metrics.clusters import Clusters, find_clusters
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.tasks.base import Task, applicable_metrics
 
 # Predictions and references of a split, as the metrics of its task take them.

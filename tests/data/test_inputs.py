@@ -15,7 +15,7 @@ import pytest
 from ft_toolkit.api import load
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.data.columns import TrainedColumns
-from ft_toolkit.inference.inputs import InputColumns, read_inputs
+from ft_toolkit.data.inputs import InputColumns, read_inputs
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.tasks import find_tasks
 
