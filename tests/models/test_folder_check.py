@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_records import BaseModelReference, read_contract, write_contract
-from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.models.adapters import attach, save_model
 from ft_toolkit.models.folder_check import check_files
 from ft_toolkit.models.pretrained import Checkpoint, load_model, load_tokenizer
 from ft_toolkit.recipe.methods import LoraMethod
+from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.tasks import find_tasks
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "d305cf2"
