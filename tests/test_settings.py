@@ -82,6 +82,7 @@ CHANGES: dict[str, tuple[list[str], list[str]]] = {
     "training.layerwise_lr_decay": ([], ["training.layerwise_lr_decay=0.3"]),
     "training.head_learning_rate": ([], ["training.head_learning_rate=0.05"]),
     "training.head_start": ([], ["training.head_start=none"]),
+    "training.contrastive_pairs": ([], ["training.contrastive_pairs=4"]),
     "training.weight_decay": ([], ["training.weight_decay=5.0"]),
     "training.max_grad_norm": ([], ["training.max_grad_norm=0.001"]),
     "training.warmup_ratio": ([], ["training.warmup_ratio=0.6"]),

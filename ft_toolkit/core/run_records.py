@@ -86,6 +86,16 @@ class LinearProbe(Record):
     constant_loss: float | None = None
 
 
+class ContrastiveFacts(Record):
+    """The contrastive training on pairs of rows before the head: the loss of its first and of its last step."""
+
+    pairs: int
+    steps: int
+    first_loss: float
+    loss: float
+    seconds: float
+
+
 class TrainingFacts(Record):
     """Training: steps, evaluations, parameters, time and memory."""
 
@@ -105,6 +115,7 @@ class TrainingFacts(Record):
     total_parameters: int | None = None
     new_modules: list[str] = Field(default_factory=list)
     head_start: LinearProbe | None = None
+    contrastive: ContrastiveFacts | None = None
     seconds: float
     startup_seconds: float | None = None
     step_seconds: float | None = None

@@ -114,6 +114,23 @@ def check_resampling(document: Document, task: Task, settings: TaskSettings) -> 
         yield document.mistake(("training", "resample_classes"), problem)
 
 
+def check_contrastive(
+    document: Document, task: Task, settings: TaskSettings, method: Method | None
+) -> Iterator[Mistake]:
+    """Check that pairs are used only where each row is a text with one label, and weights below the head are trained."""
+    if document.value("training", "contrastive_pairs") is None:
+        return
+    path = ("training", "contrastive_pairs")
+    if task.stratify_by(settings) is None or not POOLED_CLASSES & set(task.auto_class.values()):
+        problem = f"requires texts with one label each, which {task.name} with these settings does not have; remove it"
+        yield document.mistake(path, problem)
+    if isinstance(method, FreezeMethod) and method.frozen_layers == "all":
+        problem = (
+            "trains weights below the head, and method.frozen_layers=all trains none; remove it, or use method=full"
+        )
+        yield document.mistake(path, problem)
+
+
 def check_layer_rates(document: Document, method: Method | None) -> Iterator[Mistake]:
     """Check that learning rates per layer are set only if weights below the head are trained."""
     if isinstance(method, FreezeMethod) and method.frozen_layers == "all":

@@ -175,8 +175,9 @@ class TrainingSection(Section):
     seeds: Annotated[list[Seed], AfterValidator(_distinct)] | None = None
     # Passes over the training rows. auto: 3, or more until the run has enough optimizer steps.
     num_train_epochs: PositiveInt | Auto = "auto"
-    # Optimizer steps in total. Overrides num_train_epochs, also to train longer.
-    max_steps: PositiveInt | None = None
+    # Optimizer steps in total. Overrides num_train_epochs, also to train longer. 0: only the linear probe of the head
+    # (head_start=probe) is fitted.
+    max_steps: Annotated[int, Field(ge=0)] | None = None
     # Tokens per device and micro-batch, including padding. It replaces examples_per_batch.
     tokens_per_batch: PositiveInt | None = None
     # Examples per device and micro-batch. Default: chosen from the number of rows, if tokens_per_batch is not set either.
@@ -193,6 +194,9 @@ class TrainingSection(Section):
     # arXiv:2202.10054). auto: a probe if the head is new, the model is pretrained, and the probe has a lower loss on held-out
     # training rows than random weights and than a constant prediction.
     head_start: Literal["auto", "none", "probe"] = "auto"
+    # Contrastive training of the encoder before the head (Tunstall et al. 2022, arXiv:2209.11055): pairs for each training row,
+    # half of them with the same label. 40 pairs suit 8 rows per label. For tasks with one label per row. Default: none.
+    contrastive_pairs: PositiveInt | None = None
     # AdamW's weight decay, on weight matrices only. 0.01 is AdamW's usual value.
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     # Maximum gradient norm; null turns clipping off. 1.0 is the default of transformers.
@@ -219,6 +223,10 @@ class TrainingSection(Section):
             problems.append("tokens_per_batch and examples_per_batch exclude each other; remove one, or set it to null")
         if self.seeds is not None and "seed" in self.model_fields_set:
             problems.append("seed and seeds exclude each other; remove one")
+        if self.max_steps == 0 and self.head_start != "probe":
+            problems.append(
+                "max_steps=0 trains nothing but a linear probe; set head_start=probe, or max_steps to 1 or more"
+            )
         return "; ".join(problems) or None
 
 

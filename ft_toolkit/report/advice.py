@@ -85,7 +85,7 @@ def _more_steps(results: RunResults, training: Mapping[str, Any]) -> str | None:
 def _other_rates(results: RunResults, training: Mapping[str, Any]) -> str | None:
     """Return a sentence with two other learning rates. The higher one comes first if the last evaluation was the best."""
     rate = training.get("learning_rate")
-    if not isinstance(rate, float):
+    if not isinstance(rate, float) or not results.training.steps:
         return None
     higher, lower = f"{rate * RATE_FACTOR:.2g}", f"{rate / RATE_FACTOR:.2g}"
     first, second = (higher, lower) if results.training.best_step == results.training.steps else (lower, higher)

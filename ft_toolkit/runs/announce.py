@@ -7,6 +7,7 @@ from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training.automatic import describe_choices
+from ft_toolkit.training.contrastive import ContrastiveStage
 from ft_toolkit.training.head_probe import HeadProbe, RejectedProbe
 from ft_toolkit.training.prepare import describe_step
 from ft_toolkit.training.speedups.dropout import has_dropout
@@ -63,6 +64,14 @@ def announce_resume(context: RunContext, trained: TrainedModel, state: RunState,
     context.display.warn(
         f"note: the run was started with {_count(saved_world_size, 'process')} and resumes with "
         f"{_count(world_size, 'process')}: each step has the same rows and the same loss up to rounding{dropout}"
+    )
+
+
+def announce_contrastive(context: RunContext, stage: ContrastiveStage) -> None:
+    """Print the pairs, the steps and the loss of the contrastive training."""
+    context.display.say(
+        f"pairs      contrastive training on {stage.pairs:,} pairs, {_count(stage.steps, 'step')}: loss {stage.first_loss:.4f} "
+        f"at the first step, {stage.loss:.4f} at the last ({stage.seconds:.1f} s)"
     )
 
 

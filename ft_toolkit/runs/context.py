@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator, PartialState
 
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
@@ -54,6 +55,13 @@ class RunContext:
         if self.recipe.training.max_steps is None:
             return self.recipe.training.num_train_epochs
         return self.total_steps / len(self.prepared.epoch_batches(0, self.world_size))
+
+    def agree_on_signal(self, signum: int) -> int:
+        """Return the signal that any process received, so that all stop after the same step; 0 for none."""
+        if self.world_size == 1:
+            return signum
+        received = torch.tensor([signum], device=self.accelerator.device)
+        return int(self.accelerator.gather(received).max())
 
     @cached_property
     def total_steps(self) -> int:

@@ -5,10 +5,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
-
-import torch
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.errors import Interrupted, UsageError
@@ -28,6 +26,7 @@ from ft_toolkit.runs.announce import (
 )
 from ft_toolkit.runs.checkpoints import Checkpoints
 from ft_toolkit.runs.context import RunContext
+from ft_toolkit.runs.contrastive_stage import train_on_pairs
 from ft_toolkit.runs.evaluator import Evaluator, make_predictor
 from ft_toolkit.runs.finish import finish
 from ft_toolkit.runs.options import RunOptions
@@ -97,7 +96,8 @@ def _run_prepared(context: RunContext, trained: TrainedModel, *, resume: bool, s
     if context.is_main_process:
         write_inputs(context)
     announce_training(context, trained)
-    if not resume:
+    train_on_pairs(context, trained, state, checkpoints)
+    if not state.has_begun:
         state.head_probe = _probe_head(context, trained)
     evaluator = Evaluator(context, trained, state, checkpoints)
     log = MetricsLog(context.accelerator, context.recipe, context.folder / METRICS, state.progress.step)
@@ -141,7 +141,7 @@ def _train(
                 _evaluate(context, evaluator, log)
             if is_evaluation_due or (save_steps and report.step % save_steps == 0):
                 checkpoints.save_last(state)
-            if signum := _agree_on_signal(context, stop.signum):
+            if signum := context.agree_on_signal(stop.signum):
                 checkpoints.save_last(state)
                 raise Interrupted(signum, _describe_interruption(context, state, signum))
             if state.is_out_of_patience(recipe.evaluation.early_stopping_patience):
@@ -171,14 +171,6 @@ def _evaluate(context: RunContext, evaluator: Evaluator, log: MetricsLog) -> Non
     if context.after_evaluation is not None and context.is_main_process:
         score = finite(evaluation.scores[context.prepared.selection])
         context.after_evaluation(len(evaluator.state.evaluations), score)
-
-
-def _agree_on_signal(context: RunContext, signum: int) -> int:
-    """Return the signal that any process received, so that all stop after the same step; 0 for none."""
-    if context.world_size == 1:
-        return signum
-    received = torch.tensor([signum], device=context.accelerator.device)
-    return int(context.accelerator.gather(received).max())
 
 
 def _describe_interruption(context: RunContext, state: RunState, signum: int) -> str:
@@ -226,11 +218,19 @@ def _training_facts(context: RunContext, trained: TrainedModel, state: RunState,
         "total_parameters": trained.count.total,
         "new_modules": list(trained.new_modules),
         "head_start": state.to_json()["history"]["head_start"],
+        "contrastive": _contrastive_facts(state),
         "seconds": round(state.seconds, 2),
         "step_seconds": round(meter.seconds, 2),
         "tokens_per_second": meter.tokens_per_second,
         "padding_share": meter.padding_share,
     }
+
+
+def _contrastive_facts(state: RunState) -> dict[str, Any] | None:
+    """Return the facts on the contrastive training; None for a run without it."""
+    if state.contrastive is None:
+        return None
+    return {name: value for name, value in asdict(state.contrastive).items() if name != "done"}
 
 
 def _selection_bias(context: RunContext, state: RunState) -> float | None:

@@ -4,6 +4,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ft_toolkit.training.contrastive import ContrastiveStage
 from ft_toolkit.training.head_probe import HeadProbe
 from ft_toolkit.training.loop import Progress
 
@@ -25,6 +26,7 @@ class RunState:
     bad_evaluations     evaluations since the best one, for early stopping
     evaluations         a record per evaluation: step, epoch, scores and seconds
     head_probe          the linear probe that initialized a new head
+    contrastive         the stage on pairs of rows before the head; None for a run without it
     right_counts        for a selection by a share of right examples: the evaluations at which each validation row was right
     """
 
@@ -35,12 +37,18 @@ class RunState:
     evaluations: list[dict[str, Any]] = field(default_factory=list)
     earlier_seconds: float = 0.0
     head_probe: HeadProbe | None = None
+    contrastive: ContrastiveStage | None = None
     right_counts: list[int] | None = None
 
     @property
     def seconds(self) -> float:
         """The duration of the run so far, with the commands before an interruption."""
         return self.earlier_seconds + time.perf_counter() - self.started
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the training after the contrastive one has begun."""
+        return self.progress.step > 0 or bool(self.evaluations)
 
     @property
     def is_evaluated(self) -> bool:
@@ -68,6 +76,7 @@ class RunState:
                 "evaluations": self.evaluations,
                 "earlier_seconds": self.seconds,
                 "head_start": None if self.head_probe is None else asdict(self.head_probe),
+                **({} if self.contrastive is None else {"contrastive": asdict(self.contrastive)}),
                 **({} if self.right_counts is None else {"right_counts": self.right_counts}),
             },
         }
@@ -84,5 +93,6 @@ class RunState:
             evaluations=history["evaluations"],
             earlier_seconds=history["earlier_seconds"],
             head_probe=None if history["head_start"] is None else HeadProbe(**history["head_start"]),
+            contrastive=None if "contrastive" not in history else ContrastiveStage(**history["contrastive"]),
             right_counts=history.get("right_counts"),  # checkpoints of earlier versions do not have them
         )

@@ -107,7 +107,7 @@ def choose_values(recipe: Recipe, size: RunSize) -> tuple[ResolvedRecipe, list[C
     else:
         epochs = FEWEST_EPOCHS  # max_steps overrides it
     warmup = value_of("training.warmup_ratio", training.warmup_ratio, lambda: (WARMUP, "share of the steps"))
-    steps = training.max_steps or epoch_steps * epochs
+    steps = epoch_steps * epochs if training.max_steps is None else training.max_steps
     eval_steps = value_of("evaluation.eval_steps", evaluation.eval_steps, lambda: _eval_steps(steps, epoch_steps, size))
     n_evaluations = math.ceil(steps / (eval_steps or epoch_steps))
     patience = value_of(

@@ -60,7 +60,7 @@ MAX_SHIFT = 5.0
 FEW_ROWS = 100
 
 
-class _NoProbeError(ModelError):
+class NoProbeError(ModelError):
     """The model has no new head, or its last layer does not produce the logits."""
 
 
@@ -106,9 +106,9 @@ def fit_head_probe(
         return None
     model.eval()
     try:
-        name, layer = _last_new_layer(model, new_modules)
+        name, layer = last_new_layer(model, new_modules)
         n_features, table = _read_features(accelerator, model, layer, name, prepared)
-    except _NoProbeError:
+    except NoProbeError:
         if setting == "auto":
             return None
         raise
@@ -200,7 +200,7 @@ def _supports_probe(prepared: Prepared) -> bool:
     return bool(PROBED_CLASSES & set(prepared.task.auto_class.values())) and prepared.recipe.model.config is None
 
 
-def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.nn.Linear]:
+def last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.nn.Linear]:
     """Return the name and the last linear layer of the new modules; with an adapter, its trainable copy."""
     layers = [
         (plain_name(name), module)
@@ -210,7 +210,7 @@ def _last_new_layer(model: Any, new_modules: Sequence[str]) -> tuple[str, torch.
         and is_within(plain_name(name), new_modules)
     ]
     if not layers:
-        raise _NoProbeError(
+        raise NoProbeError(
             "training.head_start=probe: the checkpoint already has a trained head; set training.head_start=auto"
         )
     return layers[-1]
@@ -221,7 +221,7 @@ def _read_features(
 ) -> tuple[int, FeatureTable]:
     """Return the number of features that were read, and the inputs of the layer: a row per feature or tagged token.
 
-    Examples are numbered in a random order. Raises _NoProbeError if the layer does not produce the logits.
+    Examples are numbered in a random order. Raises NoProbeError if the layer does not produce the logits.
     """
     features, task = prepared.features["train"], prepared.task
     collate = make_collate(features, task, prepared.schema, prepared.tokenizer.pad_token_id)
@@ -246,9 +246,9 @@ def _read_features(
         0
     ]
     tables = []
-    with _without_layer(model, layer):
+    with without_layer(model, layer):
         if not _produces_logits(layer, forward(shortest)[0], logits):
-            raise _NoProbeError(
+            raise NoProbeError(
                 f"training.head_start=probe: the last new layer, {name}, does not produce the logits of "
                 f"{type(model).__name__}; set training.head_start=auto"
             )
@@ -272,7 +272,7 @@ def _as_rows(inputs: torch.Tensor, targets: torch.Tensor, examples: torch.Tensor
 
 
 @contextmanager
-def _without_layer(model: Any, layer: torch.nn.Linear) -> Iterator[None]:
+def without_layer(model: Any, layer: torch.nn.Linear) -> Iterator[None]:
     """Replace the layer by an identity inside the context: the model then returns the layer's input instead of logits."""
     parent, attribute = next(
         (parent, attribute)
@@ -288,8 +288,12 @@ def _without_layer(model: Any, layer: torch.nn.Linear) -> Iterator[None]:
 
 
 def _features_trained_on(prepared: Prepared, world_size: int) -> int:
-    """Return the number of features that training reads in the first epoch: a run of a few steps gets a small probe."""
-    steps = prepared.epoch_batches(0, world_size)[: prepared.total_steps(world_size)]
+    """Return the number of features that training reads in the first epoch: a run of a few steps gets a small probe.
+
+    A run without steps fits the probe to all features.
+    """
+    n_steps = prepared.total_steps(world_size)
+    steps = prepared.epoch_batches(0, world_size)[: n_steps or None]
     return sum(len(micro.features) for step in steps for micros in step for micro in micros if micro.weight)
 
 

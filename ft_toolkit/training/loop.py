@@ -88,8 +88,9 @@ class TrainingPlan:
     # The positions whose logits the loss reads, in the flattened batch; None for all (speedups/predicted_positions.py).
     read_positions: Callable[[Batch], Tensor | None]
     seed: int
-    # A context in which a pass over these features reuses cached outputs (speedups/frozen_blocks.py).
-    cached_outputs: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
+    # A context for the forward pass over these features. It reuses cached outputs (speedups/frozen_blocks.py), or leaves out
+    # the last layer (contrastive.py).
+    forward_context: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
     # The number of passes into which a micro-batch is split.
     n_pieces: Callable[[MicroBatch], int] = lambda micro: 1
 
@@ -182,7 +183,7 @@ def backward(
         accelerator.autocast(),
         compute_logits_at(model, plan.read_positions(cpu_batch)),
         without_cache(model),
-        plan.cached_outputs(batch.feature_ids),
+        plan.forward_context(batch.feature_ids),
     ):
         outputs = model(**batch.inputs)
     loss = plan.loss_sum(outputs, batch) * (batch.weight / n_targets)

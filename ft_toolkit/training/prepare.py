@@ -149,7 +149,7 @@ class Prepared:
         training, lengths = self.recipe.training, self.features["train"].lengths
         drawn = None
         if training.resample_classes is not None:
-            drawn = draw_features(self._classes, training.resample_classes, seed=training.seed, epoch=epoch)
+            drawn = draw_features(self.classes, training.resample_classes, seed=training.seed, epoch=epoch)
         batches = epoch_batches(
             lengths if drawn is None else [lengths[i] for i in drawn],
             tokens_per_batch=training.tokens_per_batch,
@@ -163,7 +163,7 @@ class Prepared:
         return batches if drawn is None else with_features(batches, drawn)
 
     @cached_property
-    def _classes(self) -> list[str]:
+    def classes(self) -> list[str]:
         """The label of each training feature, for a task with one label per row."""
         rows, settings = self.data.splits["train"], self.recipe.task
         return [self.task.labels_of(rows[i], settings)[0] for i in self.features["train"].example_ids]
@@ -301,7 +301,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
     )
     if not run_input.substitutions:
         steps, epoch_steps = prepared.total_steps(n_processes), len(prepared.epoch_batches(0, n_processes))
-        if warning := few_steps_warning(steps, epoch_steps):
+        if steps and (warning := few_steps_warning(steps, epoch_steps)):
             facts["warnings"].append(warning)
     return prepared
 

@@ -98,6 +98,10 @@ class TrainedModel:
             optimizer_state = checkpoint.load_state(folder, self.plain, read)
         self.strategy.load_optimizer_state(optimizer_state)
 
+    def reset_optimizer(self) -> None:
+        """Forget the moments of the optimizer, as before the first step. Replicated weights only."""
+        self.strategy.optimizer.state.clear()
+
     def finish(self, weights: Path, read: Callable[[Path], bytes]) -> None:
         """Load the final weights into `plain` and remove the speed-ups, so that the model can be saved."""
         self.plain.to(self._accelerator.device)
@@ -107,15 +111,26 @@ class TrainedModel:
     def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
         """Return the plan for the loop, with micro-batches split into pieces that fit this device."""
         plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
-        lengths = self._prepared.features["train"].lengths
-        if self.strategy.splits_micro_batches:
-            plan = self._split_micro_batches(plan, lengths, epoch)
-        return plan if self._cache is None else replace(plan, cached_outputs=partial(self._cache.reuse, lengths))
+        features = self._prepared.features["train"]
+        lengths = widest = features.lengths
+        if (
+            decoder := features.decoder_lengths
+        ) is not None:  # a block of encoder or decoder has the tokens of one part
+            widest = [max(total - part, part) for total, part in zip(lengths, decoder, strict=True)]
+        plan = self.split_micro_batches(plan, lengths, epoch, widest)
+        return plan if self._cache is None else replace(plan, forward_context=partial(self._cache.reuse, lengths))
 
-    def _split_micro_batches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
-        """Return the plan with micro-batches split where they exceed a CPU's caches or the memory."""
+    def split_micro_batches(
+        self, plan: TrainingPlan, lengths: Sequence[int], epoch: int, widest: Sequence[int] | None = None
+    ) -> TrainingPlan:
+        """Return the plan with micro-batches split where they exceed a CPU's caches or the memory.
+
+        `lengths` are the tokens of each feature of the plan, and `widest` those that one block computes at a time.
+        """
+        if not self.strategy.splits_micro_batches:
+            return plan
         if self._accelerator.device.type == "cpu":
-            plan = self._split_for_cpu_caches(plan, epoch)
+            plan = self._split_for_cpu_caches(plan, lengths if widest is None else widest, epoch)
         if not can_run_out(self._accelerator):
             return plan
         fit = fit_memory(self._accelerator, self.strategy.model, plan, lengths, epoch)
@@ -123,18 +138,12 @@ class TrainedModel:
             self._display.say(f"memory     {fit.description}")
         return with_min_pieces(plan, fit.pieces)
 
-    def _split_for_cpu_caches(self, plan: TrainingPlan, epoch: int) -> TrainingPlan:
+    def _split_for_cpu_caches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
         width = hidden_size(self.plain.config)
         if not width:
             return plan
         bytes_per_token = 4 * width * (2 if self._accelerator.mixed_precision == "bf16" else 4)
         tokens = max(MAX_BYTES_ON_CPU // bytes_per_token, 1)
-        features = self._prepared.features["train"]
-        lengths = features.lengths
-        if (
-            decoder := features.decoder_lengths
-        ) is not None:  # a block of encoder or decoder has the tokens of one part
-            lengths = [max(total - part, part) for total, part in zip(lengths, decoder, strict=True)]
 
         def n_pieces(micro: MicroBatch) -> int:
             rows = max(tokens // max(lengths[i] for i in micro.features), 1)

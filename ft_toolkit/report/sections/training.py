@@ -43,6 +43,7 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
         "score_name": score_name,
         "best_step": best,
         "verdict": curve_verdict(run),
+        "contrastive": training.contrastive,
         "planned_steps": planned if training.steps < planned else None,
     }
 
