@@ -60,6 +60,12 @@ MAX_SHIFT = 5.0
 FEW_ROWS = 100
 
 
+# The penalty after contrastive training, which has seen all rows, so that no row can be held out to choose it. On 8 rows per
+# label of SST-2 and VADER the held-out loss chose 0.001, with a loss on 500 test rows of 1.07 to 1.36; with 10 it was 0.66 to
+# 0.67, with 1 0.72 to 0.74, and the accuracies were within 0.012.
+AFTER_PAIRS = 10.0
+
+
 class NoProbeError(ModelError):
     """The model has no new head, or its last layer does not produce the logits."""
 
@@ -115,7 +121,8 @@ def fit_head_probe(
     loss = TaskLoss(prepared.task, prepared.schema)
     random = Layer(layer.weight.detach().float(), None if layer.bias is None else layer.bias.detach().float())
     random_loss = loss.mean(random, table)
-    penalty, held_out_loss = _choose_penalty(table, loss, layer)
+    after_pairs = prepared.recipe.training.contrastive_pairs is not None
+    penalty, held_out_loss = (AFTER_PAIRS, None) if after_pairs else _choose_penalty(table, loss, layer)
     fitted = _linear_fit(table, loss, layer).fit(penalty, iterations=_ITERATIONS)
     probe = HeadProbe(
         name,
@@ -127,7 +134,7 @@ def fit_head_probe(
         held_out_loss,
         loss.constant(table, layer.out_features),
     )
-    if setting == "auto" and (reason := _reason_against(probe, _shift(table, fitted))):
+    if setting == "auto" and (reason := _reason_against(probe, _shift(table, fitted), after_pairs=after_pairs)):
         return RejectedProbe(reason)
     if not np.isfinite(probe.loss):
         raise NotFiniteError(
@@ -141,11 +148,11 @@ def fit_head_probe(
     return probe
 
 
-def _reason_against(probe: HeadProbe, shift: float) -> str | None:
+def _reason_against(probe: HeadProbe, shift: float, *, after_pairs: bool) -> str | None:
     """Return the reason why `auto` rejects a probe; None if it accepts the probe."""
     if shift > MAX_SHIFT:
         return f"the features are nearly constant: a change by a tenth moves a logit by up to {shift:.0f} standard deviations"
-    if probe.features < FEW_ROWS and np.isfinite(probe.loss):
+    if (probe.features < FEW_ROWS or after_pairs) and np.isfinite(probe.loss):
         return None
     if probe.held_out_loss is None or probe.constant_loss is None:
         return "the training rows have too few targets to hold some out"

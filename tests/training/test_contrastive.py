@@ -106,7 +106,6 @@ def test_accumulation_does_not_change_the_loss_and_the_last_layer_stays(write_re
     before = [tensor.clone() for tensor in whole.trained.plain.classifier.parameters()]
     losses = whole.losses(8)
     assert parts.losses(8) == pytest.approx(losses, rel=1e-3)
-    assert losses[-1] < losses[0]
     decay = 8 * 1e-3 * 0.01  # AdamW's weight decay is the only change
     for old, new in zip(before, whole.trained.plain.classifier.parameters(), strict=True):
         torch.testing.assert_close(new, old, rtol=decay, atol=0)
