@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from rich.console import Console
 
+from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.fresh_process import end_early, start_early
 from ft_toolkit.core.quiet import quiet_libraries
-from ft_toolkit.core.run_folder import RECIPE, claim
+from ft_toolkit.core.run_folder import RECIPE
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedSpread, SeedsResults, read_results
 from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.core.verbosity import Verbosity
@@ -81,17 +82,18 @@ def fine_tune(
         )
     arguments = read_arguments(task, model, {"train": train, "validation": validation, "test": test}, settings)
     name = arguments.recipe(Path("runs")).name  # wrong settings fail here, before a folder is created
-    folder = Path(claim(name, None if output is None else Path(output), resume=False))
-    try:
-        for split, rows in arguments.rows.items():
-            write_rows(folder, split, rows)
-        loaded = arguments.recipe(folder)
-        check_sources(loaded.recipe.data, loaded.task)
-        _run(loaded, folder, progress=progress)
-    except UsageError:
-        if not (folder / RECIPE).exists():  # nothing was trained
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    with claim(name, None if output is None else Path(output), resume=False) as lock:
+        folder = lock.folder
+        try:
+            for split, rows in arguments.rows.items():
+                write_rows(folder, split, rows)
+            loaded = arguments.recipe(folder)
+            check_sources(loaded.recipe.data, loaded.task)
+            _run(loaded, folder, progress=progress)
+        except UsageError:
+            if not (folder / RECIPE).exists():  # nothing was trained
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
     return FineTunedRun(folder)
 
 
@@ -202,7 +204,8 @@ class FineTunedRun:
             source = os.fspath(data)
         else:
             rows = plain_rows(rows_of(data, "data"), "data")
-            target = Path(claim(self.folder.name, target, resume=False, parent="evaluations"))
+            with claim(self.folder.name, target, resume=False, parent="evaluations") as lock:
+                target = lock.folder
             source = write_rows(target, split, rows)
         names = {key: name if isinstance(name, str) else ",".join(name) for key, name in (columns or {}).items()}
         column_options = [word for column, name in names.items() for word in ("--column", f"{column}={name}")]

@@ -135,6 +135,20 @@ def here() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
+def check_report_again(here: Callable[..., subprocess.CompletedProcess[str]]) -> Callable[..., None]:
+    """Return a function that deletes files of a finished folder and checks that `ftk report` writes exactly these again."""
+
+    def check(folder: Path, *names: str) -> None:
+        before = {name: (folder / name).read_bytes() for name in names}
+        for name in names:
+            (folder / name).unlink()
+        assert here("report", folder).stdout.splitlines() == [f"wrote {folder / name}" for name in names]
+        assert {name: (folder / name).read_bytes() for name in names} == before
+
+    return check
+
+
+@pytest.fixture(scope="session")
 def rows() -> list[dict[str, Any]]:
     """48 short texts of different lengths with three labels that the words give away."""
     words = {

@@ -6,6 +6,7 @@
     │   ├── DataError                a data file or a data card does not match the recipe
     │   ├── ModelError               a model cannot be found or does not fit the task
     │   ├── ResumeError              there is no checkpoint, or it belongs to other data or another recipe
+    │   ├── FolderInUseError         another process writes to the folder
     │   ├── RunFolderError           a file of a run folder is missing, damaged, foreign or too new
     │   └── AccessError              there is no token for the Hub, or it lacks the permission
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
@@ -67,6 +68,10 @@ class ModelError(UsageError):
 
 class ResumeError(UsageError):
     """There is no checkpoint, or it belongs to other data or another recipe."""
+
+
+class FolderInUseError(UsageError):
+    """Another process writes to the folder. The message names the process."""
 
 
 class RunFolderError(UsageError):

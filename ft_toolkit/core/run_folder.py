@@ -1,7 +1,7 @@
 """The files of a run folder, and the checks of an output folder. Imports no heavy library."""
 
 import shlex
-import shutil
+from collections.abc import Set
 from pathlib import Path
 
 from ft_toolkit.core.errors import UsageError
@@ -9,6 +9,8 @@ from ft_toolkit.core.hub_names import is_hub_id, split_revision
 
 # The files of a run folder. `run_records` has the types of the JSON files.
 RECIPE = "recipe.yaml"
+# The process that writes to the folder (`run_lock`).
+LOCK = "run.lock"
 ENVIRONMENT = "environment.json"
 RESULTS = "results.json"
 METRICS = "metrics.jsonl"
@@ -22,9 +24,15 @@ MODEL = "model"
 INPUT_ROWS = "input_rows"
 # The rows that cannot be read and were left out (data.on_bad_rows=skip), with the reasons.
 SKIPPED_ROWS = "skipped_rows.jsonl"
-# A checkpoint to resume from, and the weights with the best validation score.
+# The models that a run creates before it starts: the tiny model of a smoke run, a model from scratch, and a base model with an
+# adapter merged into it. Resumed runs read them, so the names must not change.
+TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER, MERGED_FOLDER = "stand_in_model", "new_model", "merged_model"
+# The names in a run folder before the recipe is written.
+BEFORE_RECIPE = frozenset({INPUT_ROWS, TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER, MERGED_FOLDER})
+# The checkpoints to resume from, the last one and the one before it, and the weights with the best validation score.
 CHECKPOINTS = "checkpoints"
-LAST_CHECKPOINT, BEST_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/best"
+LAST_CHECKPOINT, PREVIOUS_CHECKPOINT = f"{CHECKPOINTS}/last", f"{CHECKPOINTS}/previous"
+BEST_CHECKPOINT, PREVIOUS_BEST_CHECKPOINT = f"{CHECKPOINTS}/best", f"{CHECKPOINTS}/previous_best"
 # In the folder of a cross-validation.
 FOLDS, FOLDS_PAGE = "folds.json", "folds.html"
 # In the folder of a sweep: the results, the page, the recipe of the best trial, and Optuna's journal of the trials.
@@ -47,47 +55,49 @@ ENSEMBLE, MEMBERS = "ensemble.json", "members"
 BASE_CONFIG = "base_config"
 
 
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """Return the existing folders of checkpoints to resume from, newest first; .last.old is from earlier versions."""
+    names = (LAST_CHECKPOINT, f"{CHECKPOINTS}/.last.old", PREVIOUS_CHECKPOINT)
+    return [folder / name for name in names if (folder / name).is_dir()]
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Return whether a run folder has a checkpoint to resume from."""
+    return bool(checkpoint_folders(folder))
+
+
 def check_folder(output: Path | None, *, resume: bool) -> None:
-    """Raise UsageError when a run must not write to `output`, or when there is no run to resume."""
+    """Raise UsageError when a run must not write to `output`, or when there is no folder to resume."""
     if resume and output is None:
         raise UsageError("--resume requires the run folder: --output FOLDER")
-    if output is None:
+    if output is None or not output.exists():
         return
-    if resume and not output.is_dir():
-        raise UsageError(f"{output}: run folder not found; nothing to resume")
-    for results, page in ((RESULTS, REPORT), (FOLDS, FOLDS_PAGE)):
-        if resume and (output / results).is_file():
-            raise UsageError(f"{output}: the run is already finished; see {output / page}")
-    if not resume and output.exists() and not (output.is_dir() and _has_only_input_rows(output)):
+    if not output.is_dir():
+        raise UsageError(f"{output} is a file. Choose another --output")
+    if not resume and not has_only(output, {INPUT_ROWS}) and not _is_abandoned(output):
         raise UsageError(f"{output} exists and is not empty. Choose another --output, or resume the run with --resume")
 
 
-def _has_only_input_rows(folder: Path) -> bool:
-    """Return whether a folder is empty, apart from input rows."""
-    return all(path.name == INPUT_ROWS for path in folder.iterdir())
+def check_sweep_folder(output: Path) -> None:
+    """Raise UsageError when a sweep must not write to `output`: it is neither new nor the folder of a sweep."""
+    is_sweep = (output / SWEEP_JOURNAL).is_file() or (output.is_dir() and has_only(output, {LOGS}))
+    if not is_sweep:
+        check_folder(output, resume=False)
 
 
-def claim(name: str, output: Path | None, *, resume: bool, parent: str = "runs") -> str:
-    """Create the run folder and return its path: `output`, or NAME in `parent` with the next free number. Raises UsageError."""
-    check_folder(output, resume=resume)
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        return str(output)
-    number = 1
-    while True:
-        folder = Path(parent) / (name if number == 1 else f"{name}-{number}")
-        try:
-            folder.mkdir(parents=True)
-        except FileExistsError:
-            number += 1
-        else:
-            return str(folder)
+def _is_abandoned(folder: Path) -> bool:
+    """Return whether a command was killed before it wrote the recipe of a run or the results of an evaluation.
+
+    Such a folder has the lock of the killed process.
+    """
+    return (folder / LOCK).is_file() and has_only(folder, BEFORE_RECIPE | {PREDICTIONS, EXAMPLES, REPORT, CARD, MODEL})
 
 
-def remove_if_bare(folder: Path) -> None:
-    """Delete a run folder without a recipe and without input rows."""
-    if not (folder / RECIPE).exists() and not (folder / INPUT_ROWS).exists():
-        shutil.rmtree(folder, ignore_errors=True)
+def has_only(folder: Path, names: Set[str]) -> bool:
+    """Return whether a folder contains no other names than these, apart from its lock and files that are not complete."""
+    found = {path.name for path in folder.iterdir()}
+    partial = {f".{name}.{suffix}" for name in (*names, RECIPE, RESULTS) for suffix in ("new", "old")}
+    return all(name.removeprefix(".").startswith(LOCK) for name in found - names - partial)
 
 
 def resume_command(command: str, folder: Path) -> str:

@@ -10,6 +10,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, ModelCardData, eval_res
 
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.hub_names import is_hub_id
+from ft_toolkit.core.run_records import RunResults
 from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.data.cards import load_card
 from ft_toolkit.metrics.clusters import describe
@@ -76,9 +77,9 @@ class _Metadata:
         )
 
 
-def write_card(run_folder: Path) -> None:
-    """Write README.md into the folder of a finished run and into its model folder, where there is one."""
-    text = card_text(read_run(run_folder))
+def write_card(run_folder: Path, results: RunResults | None = None) -> None:
+    """Write README.md into the folder of a run and into its model folder, where there is one; `results` as for the page."""
+    text = card_text(read_run(run_folder, results))
     for folder in (run_folder, run_folder / "model"):
         if folder.is_dir():
             write_file(folder / "README.md", text)

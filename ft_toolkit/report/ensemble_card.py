@@ -13,9 +13,9 @@ from ft_toolkit.report.templating import load_template
 from ft_toolkit.report.usage import usage
 
 
-def write_ensemble_card(folder: Path) -> None:
+def write_ensemble_card(folder: Path, results: EvaluationResults) -> None:
     """Write README.md into the folder of an ensemble and into its model folder."""
-    text = ensemble_card_text(read_run(folder))
+    text = ensemble_card_text(read_run(folder, results))
     for target in (folder, folder / MODEL):
         write_file(target / CARD, text)
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.fold_records import FoldsResults, read_folds
+from ft_toolkit.core.fold_records import FoldsResults
 from ft_toolkit.core.run_folder import FOLDS_PAGE, PREDICTIONS
 from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
 from ft_toolkit.report.numbers import count, interval, number
@@ -43,9 +43,8 @@ def print_folds(results: FoldsResults, folder: Path, console: Console) -> None:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
 
 
-def write_folds_page(folder: Path) -> None:
-    """Write folds.html into the folder, from its folds.json."""
-    results = read_folds(folder)
+def write_folds_page(folder: Path, results: FoldsResults) -> None:
+    """Write folds.html into the folder of a cross-validation."""
     filters = {"spread": spread, "mean_interval": mean_interval}
     page = load_template("folds.html.j2", autoescape=True, **filters).render(
         results=results, chart=_chart(results), limits=LIMITS, lower_is_better=set(results.lower_is_better)

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_records import CurveFit, LearningCurve, read_learning_curve
+from ft_toolkit.core.run_records import CurveFit, LearningCurve
 from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
 from ft_toolkit.report.charts import Band, Line, Plot, Point, axis_range, plot_chart
@@ -135,9 +135,8 @@ def _signed(value: float, record: LearningCurve) -> str:
     return f"{rounded:+.{decimals}f}"
 
 
-def write_learning_curve_page(folder: Path) -> None:
-    """Write scale.html into the folder, from its scale.json."""
-    record = read_learning_curve(folder)
+def write_learning_curve_page(folder: Path, record: LearningCurve) -> None:
+    """Write scale.html into the folder of a learning curve."""
     variables = {
         "record": record,
         "sentences": sentences(record),

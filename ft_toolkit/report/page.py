@@ -6,7 +6,7 @@ from typing import Any
 from markupsafe import Markup
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_records import RunResults
+from ft_toolkit.core.run_records import EvaluationResults, RunResults
 from ft_toolkit.report.numbers import count, number
 from ft_toolkit.report.run_files import RunFiles, read_run
 from ft_toolkit.report.section import find_sections
@@ -14,9 +14,12 @@ from ft_toolkit.report.templating import load_template
 from ft_toolkit.report.wording import plain_name, suggestions, trainable_share, training_verb, verdict
 
 
-def write_page(run_folder: Path) -> None:
-    """Write report.html into the folder of a finished run or evaluation, from the other files there."""
-    run = read_run(run_folder)
+def write_page(run_folder: Path, results: RunResults | EvaluationResults | None = None) -> None:
+    """Write report.html into the folder of a run or evaluation, from the other files there.
+
+    `results` is the content of results.json, if that file is not written yet.
+    """
+    run = read_run(run_folder, results)
     results, first = run.results, run.splits[0]
     score = number(run.main_score(first).value, results.scores[first].n)
     page = load_template("report.html.j2", autoescape=True).render(

@@ -17,6 +17,7 @@ from ft_toolkit.core.run_folder import (
     RECIPE,
 )
 from ft_toolkit.core.run_records import (
+    AnyResults,
     EvaluationResults,
     InferenceContract,
     RunEnvironment,
@@ -155,12 +156,13 @@ def in_order(splits: Iterable[str]) -> list[str]:
     return [name for name in _SPLIT_ORDER if name in names] + [name for name in names if name not in _SPLIT_ORDER]
 
 
-def read_run(folder: Path) -> RunFiles:
+def read_run(folder: Path, results: AnyResults | None = None) -> RunFiles:
     """Return the files of the folder of a run or an evaluation. Only results.json is required.
 
-    Raises UsageError when there is none, RunFolderError when a file is damaged.
+    `results` is the content of results.json before that file is written. Raises UsageError when there is none, RunFolderError
+    when a file is damaged.
     """
-    results = read_results(folder)
+    results = read_results(folder) if results is None else results
     if isinstance(results, SeedsResults):
         raise UsageError(
             f"{folder}: a multi-seed run; name the folder of one seed, e.g. {folder / results.best.folder}"

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_records import SeedSpread, SeedsResults, read_results
+from ft_toolkit.core.run_records import SeedSpread, SeedsResults
 from ft_toolkit.report.card import code, escape
 from ft_toolkit.report.charts import IntervalRow, axis_range, interval_chart
 from ft_toolkit.report.numbers import interval, number
@@ -13,14 +12,8 @@ from ft_toolkit.report.templating import load_template
 from ft_toolkit.report.wording import plain_name
 
 
-def write_seeds_report(folder: Path) -> None:
-    """Write report.html and README.md into the folder of a multi-seed run, which contains seed_1, seed_2 ...
-
-    Raises UsageError for another folder.
-    """
-    results = read_results(folder)
-    if not isinstance(results, SeedsResults):
-        raise UsageError(f"{folder}: not a multi-seed run")
+def write_seeds_report(folder: Path, results: SeedsResults) -> None:
+    """Write report.html and README.md into the folder of a multi-seed run, which contains seed_1, seed_2 ..."""
     splits = [
         {
             "name": split,

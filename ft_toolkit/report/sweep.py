@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_folder import BEST_RECIPE, SWEEP_PAGE
-from ft_toolkit.core.sweep_records import SweepResults, SweepTrial, SweptSetting, read_sweep
+from ft_toolkit.core.sweep_records import SweepResults, SweepTrial, SweptSetting
 from ft_toolkit.report.charts import Plot, Point, axis_range, plot_chart
 from ft_toolkit.report.numbers import MISSING, interval, number
 from ft_toolkit.report.templating import load_template
@@ -91,9 +91,8 @@ def setting_text(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def write_sweep_page(folder: Path) -> None:
-    """Write sweep.html into the folder, from its sweep.json."""
-    results = read_sweep(folder)
+def write_sweep_page(folder: Path, results: SweepResults) -> None:
+    """Write sweep.html into the folder of a sweep."""
     charts = [{"setting": setting, "chart": _chart(setting, results)} for setting in results.space]
     page = load_template("sweep.html.j2", autoescape=True, value=setting_text).render(
         results=results, sentences=sentences(results), charts=charts, trials=ranked(results)

@@ -6,11 +6,18 @@ from typing import Any
 
 from ft_toolkit.core import files
 from ft_toolkit.core.errors import ResumeError, one_of
-from ft_toolkit.core.run_folder import BEST_CHECKPOINT, LAST_CHECKPOINT
+from ft_toolkit.core.run_folder import (
+    BEST_CHECKPOINT,
+    LAST_CHECKPOINT,
+    PREVIOUS_BEST_CHECKPOINT,
+    PREVIOUS_CHECKPOINT,
+)
+from ft_toolkit.core.run_lock import confirm_lock
 from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.state import RunState
 from ft_toolkit.training import checkpoint
+from ft_toolkit.training.checkpoint_files import WEIGHTS
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.trained_model import TrainedModel
 
@@ -20,6 +27,8 @@ class Checkpoints:
 
     best/    the trainable weights of the best evaluation
     last/    the state of the run, with weights and optimizer state while steps are left
+
+    The checkpoints that they replace are kept as previous_best/ and previous/, for the case that a file is damaged.
     """
 
     def __init__(self, context: RunContext, trained: TrainedModel) -> None:
@@ -28,17 +37,18 @@ class Checkpoints:
         self._last = context.folder / LAST_CHECKPOINT
         self._read = partial(processes.read_on_main_process, context.distributed)
 
-    def save_best(self) -> None:
-        """Save the weights; sharded weights must be gathered (`TrainedModel.gathered`)."""
+    def save_best(self, step: int) -> None:
+        """Save the weights after a step; sharded weights must be gathered (`TrainedModel.gathered`)."""
         if self._context.is_main_process:
-            with files.atomic_folder(self._best) as fresh:
-                checkpoint.save_weights(self._trained.plain, fresh / "weights.safetensors")
+            confirm_lock(self._context.folder)
+            previous = self._context.folder / PREVIOUS_BEST_CHECKPOINT
+            checkpoint.save_best(self._best, step, self._trained.plain, previous)
 
     def load_best(self) -> None:
         """Load the best weights into the model and prepare it for evaluation and saving."""
         best = processes.on_main_process(self._context.distributed, lambda: files.find_folder(self._best))
         assert best is not None, "the first evaluation saves the first best checkpoint"
-        self._trained.finish(best / "weights.safetensors", self._read)
+        self._trained.finish(best / WEIGHTS, self._read)
 
     def save_last(self, state: RunState) -> None:
         """Save the state to resume from, without weights and optimizer state if no step is left.
@@ -50,7 +60,9 @@ class Checkpoints:
         with nullcontext() if is_finished else self._trained.gathered():
             if is_main:
                 saved = {"trained": is_finished, **state.to_json(), **self._identity()}
-                checkpoint.save_state(self._last, saved, self._trained.plain, optimizer_state)
+                confirm_lock(self._context.folder)
+                previous = self._context.folder / PREVIOUS_CHECKPOINT
+                checkpoint.save_state(self._last, saved, self._trained.plain, optimizer_state, previous)
         self._context.accelerator.wait_for_everyone()
 
     def load_last(self, started: float) -> tuple[RunState, int]:

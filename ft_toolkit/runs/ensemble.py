@@ -9,9 +9,10 @@ from typing import Any
 
 import ft_toolkit
 from ft_toolkit.core import environment
+from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import ResumeError, UsageError
 from ft_toolkit.core.files import atomic_folder
-from ft_toolkit.core.run_folder import MEMBERS, MODEL, PREDICTIONS, RECIPE, TRAINING_ROWS, claim
+from ft_toolkit.core.run_folder import MEMBERS, MODEL, PREDICTIONS, RECIPE, TRAINING_ROWS
 from ft_toolkit.core.run_records import (
     EnsembleMember,
     EvaluationResults,
@@ -80,7 +81,20 @@ def make_ensemble(folders: Sequence[Path], output: Path | None, command: str, di
     recipe, data = _load_rows(runs)
     for run in runs:
         display.say(f"member     {run.path}: {run.results.model}")
-    folder = Path(claim("ensemble", output, resume=False))
+    with claim("ensemble", output, resume=False) as lock:
+        return _fill_folder(lock.folder, runs, saved, (recipe, data), command, display)
+
+
+def _fill_folder(
+    folder: Path,
+    runs: Sequence[MemberRun],
+    saved: SavedTask,
+    rows: tuple[Recipe, LoadedData],
+    command: str,
+    display: Display,
+) -> dict[str, Any]:
+    """Write the files of an ensemble; return the content of its results.json and the `folder`."""
+    recipe, data = rows
     try:
         _write_model_folder(folder / MODEL, runs)
         model = LoadedModel(str(folder / MODEL))
@@ -112,9 +126,10 @@ def make_ensemble(folders: Sequence[Path], output: Path | None, command: str, di
     results_file.write_predictions(folder / PREDICTIONS, data, model.task, schema, scored.decoded)
     arrays = {split: (each.predictions, each.references) for split, each in scored.splits.items()}
     write_examples(folder, arrays, {split: data.clusters(split) for split in scored.splits})
-    write_results(folder, EvaluationResults.model_validate(results))
-    write_page(folder)
-    write_ensemble_card(folder)
+    complete = EvaluationResults.model_validate(results)
+    write_page(folder, complete)
+    write_ensemble_card(folder, complete)
+    write_results(folder, complete)
     return {**read_results(folder).as_json(), "folder": str(folder)}
 
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core import environment
+from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.core.run_folder import PREDICTIONS, claim
+from ft_toolkit.core.run_folder import PREDICTIONS
 from ft_toolkit.core.run_records import EvaluationResults, read_results, write_results
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.bad_rows import refuse_rows
@@ -95,27 +96,29 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     facts["warnings"] += [f"{split}: {note}" for note in model.notes(rows, features)]
     for warning in facts["warnings"]:
         display.warn(f"note: {warning}")
-    folder = Path(claim(_short_name(request.model), request.output, resume=False, parent="evaluations"))
-    results = {
-        "kind": "evaluation",
-        "name": folder.name,
-        "command": request.command,
-        "substitutions": [],
-        "model": request.model,
-        **results_file.task_facts(SavedTask(model.task, model.settings, model.schema), setup),
-        "data": results_file.data_facts(data, data.card, facts),
-        "scores": {split: record},
-        "evaluation": {
-            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "seconds": round(seconds, 2),
-            "rows_per_second": round(len(rows) / seconds, 1),
-            "peak_memory_mib": environment.peak_memory_mib(),
-        },
-    }
-    results_file.write_predictions(folder / PREDICTIONS, data, model.task, model.schema, {split: predictions})
-    write_examples(folder, {split: (scored.predictions, scored.references)}, {split: setup.clusters})
-    write_results(folder, EvaluationResults.model_validate(results))
-    write_page(folder)
+    with claim(_short_name(request.model), request.output, resume=False, parent="evaluations") as lock:
+        folder = lock.folder
+        results = {
+            "kind": "evaluation",
+            "name": folder.name,
+            "command": request.command,
+            "substitutions": [],
+            "model": request.model,
+            **results_file.task_facts(SavedTask(model.task, model.settings, model.schema), setup),
+            "data": results_file.data_facts(data, data.card, facts),
+            "scores": {split: record},
+            "evaluation": {
+                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "seconds": round(seconds, 2),
+                "rows_per_second": round(len(rows) / seconds, 1),
+                "peak_memory_mib": environment.peak_memory_mib(),
+            },
+        }
+        results_file.write_predictions(folder / PREDICTIONS, data, model.task, model.schema, {split: predictions})
+        write_examples(folder, {split: (scored.predictions, scored.references)}, {split: setup.clusters})
+        evaluated = EvaluationResults.model_validate(results)
+        write_page(folder, evaluated)
+        write_results(folder, evaluated)
     return {**read_results(folder).as_json(), "folder": str(folder)}
 
 

@@ -53,7 +53,7 @@ class Evaluator:
             score = finite(scores[self._prepared.selection])
             is_best = state.best is None or self._is_better(score, scores["loss"], state.best)
             if is_best:
-                self._checkpoints.save_best()
+                self._checkpoints.save_best(state.progress.step)
         if is_best:
             state.best, state.bad_evaluations = BestEvaluation(score, state.progress.step), 0
         else:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ft_toolkit.core import environment, fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
-from ft_toolkit.core.run_records import BaselineFacts, ReloadCheck, read_results, write_results
+from ft_toolkit.core.run_records import BaselineFacts, ReloadCheck, RunResults, read_results, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.baselines import predict_baselines
 from ft_toolkit.evaluation.compare.examples import write_examples
@@ -54,11 +54,16 @@ def finish(
     results_file.write_predictions(folder / PREDICTIONS, prepared.data, prepared.task, prepared.schema, decoded)
     arrays = {name: (split.predictions, split.references) for name, split in scored.items()}
     write_examples(folder, arrays, {name: prepared.data.clusters(name) for name in scored})
-    write_results(folder, results)
     if limit := prepared.recipe.evaluation.attributions:
-        _write_attributions(folder, prepared, predictor, limit)
-    write_report(folder)
+        _write_attributions(folder, results, prepared, predictor, limit)
+    write_report(folder, results)
+    write_results(folder, results)  # last: a folder with this file is complete
     shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+    return read_finished(folder)
+
+
+def read_finished(folder: Path) -> dict[str, Any]:
+    """Return the content of results.json of a finished run, with the `folder`."""
     return {**read_results(folder).as_json(), "folder": str(folder)}
 
 
@@ -94,9 +99,11 @@ def _save_and_score(
             return scored, baselines.facts, reload_check.result()
 
 
-def _write_attributions(folder: Path, prepared: Prepared, predictor: Predictor, limit: int) -> None:
+def _write_attributions(
+    folder: Path, results: RunResults, prepared: Prepared, predictor: Predictor, limit: int
+) -> None:
     """Write the attributions of the most confident wrong predictions, for the split that the report page shows first."""
-    run = read_run(folder)
+    run = read_run(folder, results)
     records = [record for record in run.predictions if record["split"] == run.splits[0]]
     classifier = prepared.task.classifier(prepared.recipe.task)
     assert classifier is not None, "recipe/checks.py refuses attributions for other tasks"

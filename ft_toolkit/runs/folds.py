@@ -21,7 +21,7 @@ from ft_toolkit.report.folds import print_folds, write_folds_page
 from ft_toolkit.runs.multi_run import ChildRun, run_all
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.seeds import spread
-from ft_toolkit.runs.setup import claim_folder
+from ft_toolkit.runs.setup import claimed_folder
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import prepare
@@ -70,17 +70,17 @@ def _run_folds(distributed: PartialState, request: FoldsRequest, options: RunOpt
     with tempfile.TemporaryDirectory() as scratch:  # rows that cannot be divided are refused before anything is written
         prepare(_fold_recipe(request, loaded, 1), work_folder=Path(scratch))
     name, command = f"{loaded.name}-folds", options.command
-    folder = claim_folder(distributed, name, options)
     display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
-    if loaded.recipe.hub.push:
-        display.warn("note: the runs of a cross-validation are not pushed to the Hub")
-    children = [_child(request, loaded, number, folder) for number in range(1, request.k + 1)]
-    run_all(children, options, folder, noun="folds", resume_with=resume_command(command, folder))
-    if not distributed.is_main_process:
-        return {}
-    results = summarize(name, command, request.k, folder)
-    write_folds(folder, results)
-    write_folds_page(folder)
+    with claimed_folder(distributed, name, options) as folder:
+        if loaded.recipe.hub.push:
+            display.warn("note: the runs of a cross-validation are not pushed to the Hub")
+        children = [_child(request, loaded, number, folder) for number in range(1, request.k + 1)]
+        run_all(children, options, folder, noun="folds", resume_with=resume_command(command, folder))
+        if not distributed.is_main_process:
+            return {}
+        results = summarize(name, command, request.k, folder)
+        write_folds_page(folder, results)
+        write_folds(folder, results)
     print_folds(results, folder, options.console)
     return {**results.as_json(), "folder": str(folder)}
 

@@ -28,7 +28,7 @@ from ft_toolkit.runs.learning_curve_plan import (
 )
 from ft_toolkit.runs.multi_run import ChildRun, run_all
 from ft_toolkit.runs.options import RunOptions
-from ft_toolkit.runs.setup import claim_folder
+from ft_toolkit.runs.setup import claimed_folder
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.prepare import Prepared, prepare
 from ft_toolkit.training.tracking import Display
@@ -53,18 +53,18 @@ def _run_learning_curve(distributed: PartialState, request: CurveRequest, option
     check_split(request.split, prepared[0])
     planned = plan_runs(request, prepared, distributed.num_processes)
     name, command = f"{recipes[0].name}-scale", options.command
-    folder = claim_folder(distributed, name, options)
-    if recipes[0].recipe.hub.push:
-        display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
-        display.warn("note: the runs of a learning curve are not pushed to the Hub")
-    children = [_child(request, curve_run, folder / curve_run.folder) for curve_run in planned]
-    run_all(children, options, folder, noun="runs", resume_with=resume_command(command, folder))
-    if not distributed.is_main_process:
-        return {}
-    summary = {"name": name, "command": command, **summarize(request, prepared[0], planned, folder)}
-    curve = LearningCurve.model_validate(summary)
-    write_learning_curve(folder, curve)
-    write_learning_curve_page(folder)
+    with claimed_folder(distributed, name, options) as folder:
+        if recipes[0].recipe.hub.push:
+            display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+            display.warn("note: the runs of a learning curve are not pushed to the Hub")
+        children = [_child(request, curve_run, folder / curve_run.folder) for curve_run in planned]
+        run_all(children, options, folder, noun="runs", resume_with=resume_command(command, folder))
+        if not distributed.is_main_process:
+            return {}
+        summary = {"name": name, "command": command, **summarize(request, prepared[0], planned, folder)}
+        curve = LearningCurve.model_validate(summary)
+        write_learning_curve_page(folder, curve)
+        write_learning_curve(folder, curve)
     print_learning_curve(curve, folder, options.console)
     return {**summary, "folder": str(folder)}
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ft_toolkit.core.errors import RunFolderError
-from ft_toolkit.core.files import find_folder
-from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, RESULTS
+from ft_toolkit.core.run_folder import RECIPE, RESULTS, has_checkpoint
 from ft_toolkit.core.run_records import (
     EvaluationResults,
     RunResults,
@@ -141,11 +140,11 @@ def _main_split(splits: Iterable[str]) -> str:
 def _unfinished(folder: Path) -> ListedRun:
     recipe = read_recipe(folder) or {}
     folders = (folder, *folder.glob("seed_*"))
-    has_checkpoint = any(find_folder(path / LAST_CHECKPOINT) for path in folders)
+    can_resume = any(has_checkpoint(path) for path in folders)
     model = _section(recipe, "model")
     return ListedRun(
         str(folder),
-        "unfinished" if has_checkpoint else "unfinished without a checkpoint",
+        "unfinished" if can_resume else "unfinished without a checkpoint",
         name=folder.name,
         task=_section(recipe, "task").get("name"),
         model=model.get("name") or (f"{model['config']} from scratch" if model.get("config") else None),

@@ -6,16 +6,22 @@ import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
+
 from ft_toolkit.core import environment
+from ft_toolkit.core.claim import remove_if_bare
 from ft_toolkit.core.errors import Interrupted, UsageError
-from ft_toolkit.core.run_folder import METRICS, remove_if_bare, resume_command
+from ft_toolkit.core.run_folder import METRICS, REPORT, resume_command
 from ft_toolkit.core.signals import defer_stop_signals
 from ft_toolkit.evaluation.scoring import predict_splits
 from ft_toolkit.evaluation.statistics.scores import finite
 from ft_toolkit.evaluation.statistics.selection_bias import selection_bias
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
+from ft_toolkit.runs.action import Action, choose_action
 from ft_toolkit.runs.announce import (
     announce_data,
     announce_evaluation,
@@ -28,10 +34,10 @@ from ft_toolkit.runs.checkpoints import Checkpoints
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.contrastive_stage import train_on_pairs
 from ft_toolkit.runs.evaluator import Evaluator, make_predictor
-from ft_toolkit.runs.finish import finish
+from ft_toolkit.runs.finish import finish, read_finished
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.setup import (
-    claim_folder,
+    claimed_folder,
     keep_saved_values,
     leave_out_test,
     make_accelerator,
@@ -40,6 +46,7 @@ from ft_toolkit.runs.setup import (
     write_inputs,
 )
 from ft_toolkit.runs.state import RunState
+from ft_toolkit.training.checkpoint_files import restore_checkpoints
 from ft_toolkit.training.constant_loss import constant_loss
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.distributed.fsdp import read_sharding
@@ -60,9 +67,33 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
     distributed = processes.join()
-    folder = claim_folder(distributed, loaded.name, options)
-    display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
-    display.say(f"run        {folder}")
+    with claimed_folder(distributed, loaded.name, options) as folder:
+        display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
+        display.say(f"run        {folder}")
+        action = Action.START
+        if options.resume:
+            choose = partial(choose_action, folder, loaded, distributed.num_processes, smoke=options.smoke)
+            action = processes.on_main_process(distributed, choose)
+            if action is Action.RESUME:
+                for note in processes.on_main_process(distributed, partial(restore_checkpoints, folder)):
+                    display.warn(f"note: {note}")
+            elif action is Action.START:
+                display.warn(f"note: {folder} has no checkpoint yet; the run starts at step 0")
+        if action is Action.SKIP:
+            display.warn(f"note: the run in {folder} is already finished; see {folder / REPORT}")
+            return read_finished(folder) if distributed.is_main_process else {}
+        return _run_in(folder, distributed, loaded, replace(options, resume=action is Action.RESUME), display, started)
+
+
+def _run_in(
+    folder: Path,
+    distributed: PartialState,
+    loaded: LoadedRecipe,
+    options: RunOptions,
+    display: Display,
+    started: float,
+) -> dict[str, Any]:
+    """Start or resume a run in its folder; return the content of results.json as `run`."""
     sharding, zero = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
     with processes.visible_folder(folder) as work_folder, environment.hidden_variables():
         try:

@@ -37,7 +37,7 @@ from ft_toolkit.runs.executors import Execution
 from ft_toolkit.runs.multi_run import ChildRun, run_all
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
-from ft_toolkit.runs.setup import claim_folder
+from ft_toolkit.runs.setup import claimed_folder
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.tracking import Display
 
@@ -87,17 +87,19 @@ def _run_recipe(distributed: PartialState, loaded: LoadedRecipe, options: RunOpt
 
 def _run_seeds(distributed: PartialState, loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     """Run each seed in a separate folder, and write the summary on the main process; return its content there."""
-    folder, command = claim_folder(distributed, loaded.name, options), options.command
-    children = []
-    for seed in loaded.recipe.training.seeds or []:
-        seed_folder = folder / f"seed_{seed}"
-        seed_command = _command_for_seed(command, seed, seed_folder)
-        children.append(ChildRun(f"seed {seed}", _with_seed(loaded, seed), seed_folder, seed_command))
-    run_all(children, options, folder, noun="seeds", resume_with=resume_command(command, folder))
-    if not distributed.is_main_process:
-        return {}
-    write_results(folder, summarize(loaded, folder, command))
-    write_seeds_report(folder)
+    command = options.command
+    with claimed_folder(distributed, loaded.name, options) as folder:
+        children = []
+        for seed in loaded.recipe.training.seeds or []:
+            seed_folder = folder / f"seed_{seed}"
+            seed_command = _command_for_seed(command, seed, seed_folder)
+            children.append(ChildRun(f"seed {seed}", _with_seed(loaded, seed), seed_folder, seed_command))
+        run_all(children, options, folder, noun="seeds", resume_with=resume_command(command, folder))
+        if not distributed.is_main_process:
+            return {}
+        results = summarize(loaded, folder, command)
+        write_seeds_report(folder, results)
+        write_results(folder, results)
     return {**read_results(folder).as_json(), "folder": str(folder)}
 
 

@@ -1,6 +1,8 @@
 """Set up a run before its first step: the run folder, the data on every process, the accelerator, the resolved recipe."""
 
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,26 +11,50 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment, files
-from ft_toolkit.core.run_folder import LAST_CHECKPOINT, RECIPE, SKIPPED_ROWS, claim
+from ft_toolkit.core.claim import claim
+from ft_toolkit.core.run_folder import (
+    FROM_SCRATCH_FOLDER,
+    LAST_CHECKPOINT,
+    MERGED_FOLDER,
+    RECIPE,
+    SKIPPED_ROWS,
+    TINY_MODEL_FOLDER,
+)
+from ft_toolkit.core.run_lock import RunLock
 from ft_toolkit.core.run_records import write_environment
 from ft_toolkit.data.bad_rows import write_skipped_rows
 from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.resolved import resolve
 from ft_toolkit.report import results as results_file
+from ft_toolkit.runs.action import RECIPE_HEADER
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.automatic import Choice
 from ft_toolkit.training.distributed import processes
-from ft_toolkit.training.prepare import FROM_SCRATCH_FOLDER, MERGED_FOLDER, Prepared, SavedValues, prepare
-from ft_toolkit.training.smoke import TINY_MODEL_FOLDER, prepare_smoke
+from ft_toolkit.training.prepare import Prepared, SavedValues, prepare
+from ft_toolkit.training.smoke import prepare_smoke
 
 
-def claim_folder(distributed: PartialState, name: str, options: RunOptions) -> Path:
-    """Create the run folder on the main process and return its path: `options.output`, or runs/NAME with a free number."""
+@contextmanager
+def claimed_folder(distributed: PartialState, name: str, options: RunOptions) -> Iterator[Path]:
+    """Yield the run folder, created and locked by the main process: `options.output`, or runs/NAME with a free number.
+
+    Raises UsageError, also if another process uses the folder.
+    """
     name += "-smoke" if options.smoke else ""
-    return Path(processes.on_main_process(distributed, lambda: claim(name, options.output, resume=options.resume)))
+    locks: list[RunLock] = []
+
+    def create() -> Path:
+        locks.append(claim(name, options.output, resume=options.resume))
+        return locks[0].folder
+
+    try:
+        yield processes.on_main_process(distributed, create)
+    finally:
+        for lock in locks:
+            lock.release()
 
 
 def prepare_on_all_processes(
@@ -77,7 +103,7 @@ def prepare_on_all_processes(
 
 
 def read_saved_values(distributed: PartialState, folder: Path) -> SavedValues:
-    """Return the derived values of the checkpoint in a run folder. Raises ResumeError when there is no checkpoint."""
+    """Return the derived values of the checkpoint in a run folder. Raises ResumeError when no checkpoint is complete."""
     return processes.on_main_process(distributed, lambda: checkpoint.read_saved_values(folder / LAST_CHECKPOINT))
 
 
@@ -133,7 +159,7 @@ def make_accelerator(prepared: Prepared, folder: Path) -> Accelerator:
 def write_inputs(context: RunContext) -> None:
     """Write the resolved recipe, the environment and the skipped rows to the run folder."""
     prepared = context.prepared
-    header = f"# The recipe of this run with all settings.    {context.command}\n"
+    header = f"{RECIPE_HEADER}    {context.command}\n"
     if prepared.substitutions:
         header += "".join(f"# {line}\n" for line in prepared.substitutions)
         recipe = LoadedRecipe("", prepared.recipe, prepared.task, {}).to_yaml()

@@ -17,17 +17,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from rich.console import Console
 
+from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import FtkError, Interrupted, NotFiniteError, ReloadError, UsageError
 from ft_toolkit.core.locks import lock, try_lock
 from ft_toolkit.core.quiet import quiet_libraries
-from ft_toolkit.core.run_folder import CHECKPOINTS, LOGS, SWEEP_JOURNAL, claim, without_folder
+from ft_toolkit.core.run_folder import CHECKPOINTS, LOGS, SWEEP_JOURNAL, check_sweep_folder, without_folder
 from ft_toolkit.core.run_records import read_run_results
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.report.sweep import print_sweep
+from ft_toolkit.runs.action import Action
 from ft_toolkit.runs.executors.base import Job
 from ft_toolkit.runs.executors.run_jobs import run_jobs
-from ft_toolkit.runs.multi_run import Action, ChildRun, choose_action
+from ft_toolkit.runs.multi_run import ChildRun, action_of
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.runs.search_space import Dimension, all_combinations, as_text, split_words
@@ -139,8 +141,14 @@ def _facts(request: SweepRequest, options: RunOptions) -> SweepFacts:
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError("a trial of a sweep is trained in one process; --parallel computes several trials at a time")
     name, output = f"{loaded.name}-sweep", options.output
-    is_known = output is not None and (output / SWEEP_JOURNAL).is_file()
-    folder = output if output is not None and is_known else Path(claim(name, output, resume=False))
+    folder = output
+    if folder is None:
+        with claim(
+            name, None, resume=False
+        ) as created:  # other processes may join, so nobody keeps the lock of a sweep
+            folder = created.folder
+    check_sweep_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     metrics = loaded.task.metrics(loaded.recipe.task)
     metric = loaded.recipe.evaluation.metric_for_best_model or next(iter(metrics))
     higher = metric != "loss" and metrics[metric].greater_is_better
@@ -167,6 +175,9 @@ def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
+    # Absolute, because Optuna's lock is a link to this path: with a relative path it waits forever for the lock of a process
+    # that was killed.
+    journal = (facts.folder / SWEEP_JOURNAL).resolve()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruners = {
         "median": optuna.pruners.MedianPruner(n_startup_trials=_FULL_TRIALS),
@@ -175,9 +186,10 @@ def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
     }
     identity = {"recipe": request.load({}).recipe.sha256(), "words": sorted(request.words), "pruner": request.pruner}
     with lock(facts.folder / LOGS / "sweep.lock"):
+        _repair_journal(journal)
         study = optuna.create_study(
             study_name=_STUDY,
-            storage=JournalStorage(JournalFileBackend(str(facts.folder / SWEEP_JOURNAL))),
+            storage=JournalStorage(JournalFileBackend(str(journal))),
             direction="maximize" if facts.greater_is_better else "minimize",
             pruner=pruners[request.pruner],
             load_if_exists=True,
@@ -195,6 +207,23 @@ def open_study(request: SweepRequest, facts: SweepFacts) -> "optuna.Study":
                 "command of that sweep, or choose another --output"
             )
     return study
+
+
+def _repair_journal(journal: Path) -> None:
+    """Remove a last line that was not written completely, because the disk was full or the machine lost its power.
+
+    Optuna ignores such a line at the end, but the next line would be appended to it.
+    """
+    from optuna.storages.journal import JournalFileSymlinkLock
+
+    if not journal.is_file() or journal.read_bytes()[-1:] in (b"", b"\n"):
+        return
+    writing = JournalFileSymlinkLock(str(journal))
+    writing.acquire()
+    try:
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
+    finally:
+        writing.release()
 
 
 def _recipe_values(request: SweepRequest) -> dict[str, Any] | None:
@@ -339,7 +368,7 @@ class _Worker:
         request = self._request
         words = ["ftk", "run", request.recipe, *request.settings(values), "--output", str(folder)]
         child = ChildRun(f"trial {trial.number}", request.load_trial(values, trial.number), folder, shlex.join(words))
-        action = choose_action(child, 1, smoke=False)
+        action = action_of(child, 1, smoke=False)
         settings = ", ".join(f"{key}={as_text(value)}" for key, value in values.items())
         self._display.say(f"trial {trial.number} of {self._facts.trials}: {action.value}, {settings}")
         if action is Action.SKIP:  # killed between the end of the run and the entry in the journal
@@ -355,7 +384,7 @@ class _Worker:
         options = replace(
             self._options,
             output=folder,
-            resume=action is Action.RESUME,
+            resume=folder.is_dir(),
             command=child.command,
             without_test=True,
             after_evaluation=report,

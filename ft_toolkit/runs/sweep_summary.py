@@ -230,12 +230,12 @@ def add_test_scores(folder: Path, loaded: LoadedRecipe, display: Display) -> Spl
     complete = results_file.run_results(
         results.name, prepared, records, training, baselines.facts, results.reload_proof, command
     )
+    write_report(folder, complete)
     write_results(folder, complete)
-    write_report(folder)
     return complete.scores["test"]
 
 
 def write_summary(folder: Path, results: SweepResults) -> None:
     """Write sweep.json and sweep.html."""
+    write_sweep_page(folder, results)
     write_sweep(folder, results)
-    write_sweep_page(folder)

@@ -12,6 +12,7 @@ from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.files import atomic_folder, find_folder, write_json
 from ft_toolkit.core.json_records import damaged, read_object
 from ft_toolkit.core.run_folder import STATE
+from ft_toolkit.training.checkpoint_files import OPTIMIZER, STATE_KEYS, WEIGHTS, seal
 from ft_toolkit.training.optimizer import trainable_parameters
 from ft_toolkit.training.prepare import SavedValues
 
@@ -64,17 +65,28 @@ def load_weights(model: torch.nn.Module, path: Path, read: Read = Path.read_byte
 
 
 def save_state(
-    folder: Path, state: dict[str, Any], model: torch.nn.Module, optimizer_state: dict[str, Any] | None
+    folder: Path,
+    state: dict[str, Any],
+    model: torch.nn.Module,
+    optimizer_state: dict[str, Any] | None,
+    previous: Path | None = None,
 ) -> None:
     """Write `state` (JSON), unsharded weights and unsharded optimizer state to the checkpoint `folder`, atomically.
 
-    `optimizer_state` is None after the last step; then only `state` is written.
+    `optimizer_state` is None after the last step; then only `state` is written. The replaced checkpoint is kept as `previous`.
     """
-    with atomic_folder(folder) as new_folder:
-        write_json(new_folder / STATE, state)
+    with atomic_folder(folder, previous) as new_folder:
         if optimizer_state is not None:
-            save_weights(model, new_folder / "weights.safetensors")
-            torch.save(optimizer_state, new_folder / "optimizer.pt")
+            save_weights(model, new_folder / WEIGHTS)
+            torch.save(optimizer_state, new_folder / OPTIMIZER)
+        write_json(new_folder / STATE, seal(new_folder, state))
+
+
+def save_best(folder: Path, step: int, model: torch.nn.Module, previous: Path) -> None:
+    """Write the weights after a step to the checkpoint `folder`, atomically; the replaced one is kept as `previous`."""
+    with atomic_folder(folder, previous) as new_folder:
+        save_weights(model, new_folder / WEIGHTS)
+        write_json(new_folder / STATE, seal(new_folder, {"step": step}))
 
 
 def read_state(folder: Path, recipe: dict[str, Any], fingerprint: str, processes: int) -> tuple[Path, dict[str, Any]]:
@@ -116,7 +128,7 @@ def _find_state(folder: Path) -> tuple[Path, dict[str, Any]]:
         raise ResumeError(f"{folder}: checkpoint not found; start the run without --resume")
     path = saved_folder / STATE
     state = read_object(path)
-    for key in ("progress", "history", "fingerprint", "processes", "recipe"):
+    for key in STATE_KEYS:
         if key not in state:
             raise damaged(path, f"key '{key}' is missing")
     return saved_folder, state
@@ -124,8 +136,8 @@ def _find_state(folder: Path) -> tuple[Path, dict[str, Any]]:
 
 def load_state(folder: Path, model: torch.nn.Module, read: Read = Path.read_bytes) -> dict[str, Any]:
     """Load the weights of a checkpoint into the model, and return its unsharded optimizer state."""
-    load_weights(model, folder / "weights.safetensors", read)
-    file = io.BytesIO(read(folder / "optimizer.pt"))
+    load_weights(model, folder / WEIGHTS, read)
+    file = io.BytesIO(read(folder / OPTIMIZER))
     optimizer_state: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
     return optimizer_state
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ft_toolkit.core.environment import use_cpu
 from ft_toolkit.core.errors import DataError, UsageError
+from ft_toolkit.core.run_folder import FROM_SCRATCH_FOLDER, MERGED_FOLDER
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
@@ -49,11 +50,6 @@ from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
 from ft_toolkit.training.resampling import draw_features, with_features
-
-# The folder of a model from scratch inside the run folder. Resumed runs read it, so the name must not change.
-FROM_SCRATCH_FOLDER = "new_model"
-# The folder of merged weights inside the run folder, if the checkpoint is the adapter of another run.
-MERGED_FOLDER = "merged_model"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from ft_toolkit.core.run_folder import TINY_MODEL_FOLDER
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.selection import SELECTION
 from ft_toolkit.data.splits import LoadedData, fingerprint
@@ -19,8 +20,6 @@ STEPS = 4
 BOOTSTRAP_SAMPLES = 100
 # Vocabulary size of the tokenizer that replaces one on the Hub.
 VOCABULARY_SIZE = 400
-# The tiny model's folder inside the run folder. The recipe of a smoke run names it, so an interrupted run needs this name.
-TINY_MODEL_FOLDER = "stand_in_model"
 
 
 def prepare_smoke(

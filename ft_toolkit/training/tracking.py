@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.files import write_file
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.recipe.sections import Recipe, TrackingSection
 from ft_toolkit.training.loop import StepReport
@@ -64,11 +65,15 @@ class MetricsFile:
     """metrics.jsonl: one JSON object per line. A resumed run first removes the lines of the steps that it will repeat."""
 
     def __init__(self, path: Path, resume_at: int) -> None:
-        """Keep the lines up to step `resume_at`; 0 starts an empty file."""
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() and resume_at else []
+        """Keep the lines up to step `resume_at`; 0 starts an empty file.
+
+        A last line without an end is dropped: the disk was full, or the machine lost its power, while it was written.
+        """
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() and resume_at else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()
         kept = [line for line in lines if json.loads(line)["step"] <= resume_at]
         self.path = path
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_file(path, "".join(f"{line}\n" for line in kept))
 
     def write(self, record: dict[str, Any]) -> None:
         """Append one record."""

@@ -19,6 +19,7 @@ def test_exit_codes_are_those_of_the_docstring():
         "DataError": 2,
         "ModelError": 2,
         "ResumeError": 2,
+        "FolderInUseError": 2,
         "RunFolderError": 2,
         "AccessError": 2,
         "NotFiniteError": 1,

@@ -189,3 +189,7 @@ def test_an_ensemble_of_equal_models_predicts_the_same(task: str, tmp_path: Path
         assert ours[answer] == theirs[answer]
     inputs = [{key: row[key] for key in ("text", "question", "context") if key in row} for row in rows]
     assert load(tmp_path / "e")(inputs) == load(tmp_path / "a")(inputs)
+
+
+def test_the_report_is_written_again(ensemble: tuple[Path, str], check_report_again: Any) -> None:
+    check_report_again(ensemble[0], "report.html", "README.md", "model/README.md")

@@ -113,3 +113,7 @@ def test_the_console_table_names_metrics_where_lower_is_better(finished: tuple[P
     console = Console(record=True, width=200, file=io.StringIO())
     print_folds(results, finished[0], console)
     assert "accuracy (lower is better)" in console.export_text()
+
+
+def test_the_report_is_written_again(finished: tuple[Path, str], check_report_again: Any) -> None:
+    check_report_again(finished[0], "folds.html")

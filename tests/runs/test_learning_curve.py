@@ -282,3 +282,7 @@ def test_a_page_without_a_curve_gives_the_reason(finished_curve: tuple[Path, str
     write_learning_curve_page(tmp_path)
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: the score gets worse with more rows" in page and "predicted for twice" not in page
+
+
+def test_the_report_is_written_again(finished_curve: tuple[Path, str], check_report_again: Any) -> None:
+    check_report_again(finished_curve[0], "scale.html")

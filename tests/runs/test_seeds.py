@@ -362,3 +362,7 @@ def test_a_resolved_recipe_with_seeds_is_read_back_unchanged(write_recipe: Any, 
     original = loaded(write_recipe(), "training.seeds=[1, 2]")
     (tmp_path / "resolved.yaml").write_text(original.to_yaml(), encoding="utf-8")
     assert loaded(tmp_path / "resolved.yaml").recipe.sha256() == original.recipe.sha256()
+
+
+def test_the_report_is_written_again(both: Path, check_report_again: Any) -> None:
+    check_report_again(both, "report.html", "README.md")

@@ -274,3 +274,7 @@ def test_the_validation_score_is_corrected_for_the_selection() -> None:
     assert "exceed its true score by 0.03, so expect 0.87 or better" in text and "There are no test rows" in text
     unknown = make_results(best=SweepBest(trial=1, folder="trial_1", value=0.9))
     assert "It is optimistic, because this score selected the trial." in " ".join(sentences(unknown))
+
+
+def test_the_report_is_written_again(finished: tuple[Path, str], check_report_again: Any) -> None:
+    check_report_again(finished[0], "sweep.html")

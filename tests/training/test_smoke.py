@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from ft_toolkit.core.run_folder import TINY_MODEL_FOLDER
 from ft_toolkit.models.tiny import MAX_TOKENS
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.training.smoke import ROWS, STEPS, TINY_MODEL_FOLDER, prepare_smoke, smoke_input
+from ft_toolkit.training.smoke import ROWS, STEPS, prepare_smoke, smoke_input
 
 
 def test_a_model_on_the_hub_is_replaced_by_a_tiny_one(write_recipe: Any, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def sweep(
       ftk sweep my_task.yaml training.learning_rate=1e-5..1e-3 method.r=4,8,16 method=lora --trials 40
       ftk sweep my_task.yaml training.learning_rate=1e-5..1e-3 --output runs/search --parallel 2
     """
-    from ft_toolkit.core.run_folder import SWEEP_JOURNAL, check_folder
+    from ft_toolkit.core.run_folder import check_sweep_folder
     from ft_toolkit.data.load_data import check_sources
     from ft_toolkit.runs.search_space import split_words
 
@@ -81,8 +81,8 @@ def sweep(
     if find_spec("optuna") is None:
         raise UsageError("'ftk sweep' requires Optuna, which is not installed; pip install 'ft-toolkit[sweep]'")
     path = find_recipe(recipe)
-    if output is None or not (output / SWEEP_JOURNAL).is_file():
-        check_folder(output, resume=False)
+    if output is not None:
+        check_sweep_folder(output)
     load_libraries(verbosity)
     from ft_toolkit.runs.options import RunOptions
     from ft_toolkit.runs.sweep import SweepRequest, run_sweep
