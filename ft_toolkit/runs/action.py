@@ -9,6 +9,7 @@ from ft_toolkit.core.run_folder import (
     BEFORE_RECIPE,
     CHECKPOINTS,
     FROM_SCRATCH_FOLDER,
+    LOCK,
     MERGED_FOLDER,
     RECIPE,
     REPORT,
@@ -60,7 +61,7 @@ def _remove_unfinished(folder: Path) -> None:
     The run writes its other files again. Raises UsageError if the folder has other files and no recipe of a run.
     """
     if not has_only(folder, BEFORE_RECIPE) and not _has_recipe(folder):
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
         raise UsageError(f"{folder} is not a run folder (it contains {one_of(names[:5])}); choose another --output")
     for name in (CHECKPOINTS, TINY_MODEL_FOLDER, FROM_SCRATCH_FOLDER, MERGED_FOLDER):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import ResumeError, RunFolderError
 from ft_toolkit.core.files import atomic_folder, write_json
-from ft_toolkit.core.json_records import read_object
+from ft_toolkit.core.json_records import REMEDY, read_object
 from ft_toolkit.core.run_folder import (
     BEST_CHECKPOINT,
     CHECKPOINTS,
@@ -71,7 +71,7 @@ def _find_problem(folder: Path) -> str | None:
     try:
         state = _read(folder)
     except RunFolderError as error:
-        return str(error)
+        return str(error).removeprefix(f"{folder}/").removesuffix(f". {REMEDY}")
     missing = [key for key in STATE_KEYS if key not in state]
     return f"{STATE} has no key '{missing[0]}'" if missing else _find_damage(folder, state)
 

@@ -272,14 +272,12 @@ def test_a_page_without_a_curve_gives_the_reason(finished_curve: tuple[Path, str
     summary = read(finished_curve[0] / "scale.json")
     summary["models"][0]["fit"] = None
     summary["models"][0]["points"][0] |= dict.fromkeys(("value", "low", "high", "standard_error"))
-    (tmp_path / "scale.json").write_text(json.dumps(summary), encoding="utf-8")
-    write_learning_curve_page(tmp_path)
+    write_learning_curve_page(tmp_path, LearningCurve.model_validate(summary))
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: accuracy is defined at fewer than 3 different numbers of rows." in page
     assert page.count("<circle") == 2
     summary["models"][0]["points"] = read(finished_curve[0] / "scale.json")["models"][0]["points"]
-    (tmp_path / "scale.json").write_text(json.dumps(summary), encoding="utf-8")
-    write_learning_curve_page(tmp_path)
+    write_learning_curve_page(tmp_path, LearningCurve.model_validate(summary))
     page = (tmp_path / "scale.html").read_text(encoding="utf-8")
     assert "No curve: the score gets worse with more rows" in page and "predicted for twice" not in page
 

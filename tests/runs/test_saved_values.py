@@ -88,11 +88,14 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, monkeypatch, here):
     shutil.copytree(FIXTURE, tmp_path / "work")
     monkeypatch.chdir(tmp_path / "work")
     state = Path("interrupted/checkpoints/last/state.json")
-    for content, problem in (("", "the file is empty"), ("{}", "key 'progress' is missing")):
+    for content, problem in (("", "state.json: the file is empty"), ("{}", "state.json has no key 'progress'")):
         state.write_text(content)
         done = here("run", "recipe.yaml", "--output", "interrupted", "--resume", check=False)
         assert done.returncode == 2
-        assert done.stderr == f"error: {state}: {problem}. Restore the file from a copy, or repeat the run\n"
+        assert done.stderr == (
+            f"error: the checkpoint {state.parent} is damaged: {problem}. No checkpoint is complete. To start again at step 0, "
+            "delete interrupted/checkpoints and repeat the command\n"
+        )
 
 
 def test_a_run_that_began_with_batches_by_the_sum_of_lengths_keeps_them():

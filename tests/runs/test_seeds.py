@@ -19,7 +19,7 @@ from scipy import stats
 from ft_toolkit.api import load
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import ChildRunError, RecipeError, UsageError
-from ft_toolkit.core.run_records import read_run_results
+from ft_toolkit.core.run_records import SeedsResults, read_results, read_run_results
 from ft_toolkit.core.run_scores import MetricScore
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.report.console import print_results
@@ -171,7 +171,9 @@ def three(tmp_path: Path) -> Path:
 
 
 def test_the_page_shows_each_seed_the_mean_and_a_link_to_each_report(three: Path) -> None:
-    write_seeds_report(three)
+    results = read_results(three)
+    assert isinstance(results, SeedsResults)
+    write_seeds_report(three, results)
     page = Page(three / "report.html")
     assert {link for link in page.links if not link.startswith("#")} == {
         f"seed_{seed}/report.html" for seed in (1, 2, 3)
@@ -293,7 +295,7 @@ def test_a_finished_seed_of_another_recipe_or_a_finished_run_is_refused(
     both: Path, unfinished: Path, recipe: Path
 ) -> None:
     for folder, overrides, smoke, message in (
-        (both, [], False, "is already finished"),
+        (both, ["training.learning_rate=0.5"], False, "seed_1 is a run of another recipe: training.learning_rate was"),
         (unfinished, ["training.learning_rate=0.5"], False, "seed_1 is a run of another recipe: training.learning_rate was"),
         (unfinished, [], True, "smoke runs and real runs cannot be mixed"),
     ):  # fmt: skip

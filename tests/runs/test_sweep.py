@@ -18,7 +18,7 @@ from ft_toolkit.core.errors import RecipeError, UsageError
 from ft_toolkit.core.json_records import read_objects
 from ft_toolkit.core.locks import try_lock
 from ft_toolkit.core.run_records import read_run_results
-from ft_toolkit.core.sweep_records import SweepBest, SweepResults, SweepTrial, SweptSetting, read_sweep, write_sweep
+from ft_toolkit.core.sweep_records import SweepBest, SweepResults, SweepTrial, SweptSetting, read_sweep
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.report.sweep import ranked, sentences, write_sweep_page
 from ft_toolkit.runs.options import RunOptions
@@ -262,8 +262,7 @@ def make_results(**changes: Any) -> SweepResults:
 
 
 def test_the_page_shows_scores_settings_and_importance(tmp_path: Path) -> None:
-    write_sweep(tmp_path, make_results())
-    write_sweep_page(tmp_path)
+    write_sweep_page(tmp_path, make_results())
     page = (tmp_path / "sweep.html").read_text(encoding="utf-8")
     assert "importance 80%" in page and "trial 2 (pruned), a.b 0.001: 0.95" in page and ">0.01<" in page
     assert [trial.number for trial in ranked(make_results())] == [1, 0, 2, 3]
