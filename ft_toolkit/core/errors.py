@@ -24,11 +24,19 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+# The longest line of a message. A line may repeat a value of the user's data, which may have any length.
+_LONGEST_LINE = 2000
+_KEPT_AT_END = 500
+_MAX_MISTAKES = 50
+
 
 class FtkError(Exception):
-    """Base class of all errors that the command line prints without a traceback."""
+    """Base class of all errors that the command line prints without a traceback. The middle of a long line is left out."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__("\n".join(map(_shorten, message.split("\n"))))
 
 
 class UsageError(FtkError):
@@ -54,8 +62,10 @@ class RecipeError(UsageError):
 
     def __init__(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
-        count = f"{len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''} in the recipe"
-        super().__init__("\n".join([count, *(f"  {m}" for m in mistakes)]))
+        count = f"{len(mistakes):,} mistake{'s' if len(mistakes) > 1 else ''} in the recipe"
+        shown = [f"  {mistake}" for mistake in mistakes[:_MAX_MISTAKES]]
+        more = [f"  ... and {len(mistakes) - len(shown):,} more"] if len(mistakes) > len(shown) else []
+        super().__init__("\n".join([count, *shown, *more]))
 
 
 class DataError(UsageError):
@@ -118,6 +128,14 @@ class Interrupted(FtkError):  # noqa: N818 - not an error
     def __init__(self, signum: int, message: str) -> None:
         super().__init__(message)
         self.exit_code = 128 + signum
+
+
+def _shorten(line: str) -> str:
+    """Return a line without its middle if it is too long. A message begins with the place and ends with the remedy."""
+    n_left_out = len(line) - _LONGEST_LINE
+    if n_left_out <= 0:
+        return line
+    return f"{line[: _LONGEST_LINE - _KEPT_AT_END]} ... ({n_left_out:,} characters left out) ... {line[-_KEPT_AT_END:]}"
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str | None:

@@ -43,9 +43,9 @@ def _sync(path: Path) -> None:
 
 
 def is_inner_path(name: str) -> bool:
-    """Return whether a name is a relative path without "..", on Unix and on Windows. Links are not followed."""
+    """Return whether a name is a relative path without "..", on Unix and on Windows, and no URL. Links are not followed."""
     paths = (PurePosixPath(name), PureWindowsPath(name))
-    return not any(path.is_absolute() or path.root or path.drive or ".." in path.parts for path in paths)
+    return ":" not in name and not any(path.root or ".." in path.parts for path in paths)
 
 
 def find_folder(target: Path) -> Path | None:

@@ -12,6 +12,8 @@ import yaml
 from yaml.reader import ReaderError
 
 KeyPath = tuple[str, ...]
+# The longest recipe of the package has 3,000 characters. PyYAML reads a million in 2 s.
+LONGEST_TEXT = 2**20
 
 
 class YamlError(ValueError):
@@ -51,7 +53,16 @@ _FLOAT = re.compile(
 for _kind in (_Loader, _Dumper):
     _kind.add_implicit_resolver("tag:yaml.org,2002:int", _INT, list("-+0123456789"))
     _kind.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+.0123456789"))
-_Loader.add_constructor("tag:yaml.org,2002:int", lambda _, node: int(node.value, 10))
+
+
+def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
+    try:
+        return int(node.value, 10)
+    except ValueError:  # Python converts at most 4,300 digits
+        raise YamlError(node.start_mark.line + 1, f"a number with {len(node.value):,} digits is too long") from None
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
@@ -60,6 +71,8 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
     Raises YamlError for a syntax error, a duplicate key, a key that is not text, a tag, an anchor or an alias.
     """
     lines: dict[KeyPath, int] = {}
+    if len(text) > LONGEST_TEXT:
+        raise YamlError(1, f"the text has {len(text):,} characters; at most {LONGEST_TEXT:,} are allowed")
     try:
         loader = _Loader(text)
     except ReaderError as error:
@@ -75,6 +88,8 @@ def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
         mark = error.problem_mark or error.context_mark
         problem = ", ".join(part for part in (error.context, error.problem) if part)
         raise YamlError(mark.line + 1 if mark else 1, problem) from None
+    except RecursionError:
+        raise YamlError(1, "lists or mappings are nested too deeply") from None
     finally:
         loader.dispose()
 

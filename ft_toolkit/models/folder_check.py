@@ -10,6 +10,7 @@ The check reads the JSON files only. It refuses a folder that
 - names Python code (`auto_map`), or an attention kernel that would be downloaded (`attn_implementation` with a "/");
 - points to files outside the folder (the index of the weights, `transformers_weights`, `vocab_file`, ...);
 - has an adapter with settings that ft_toolkit does not write, some of which import modules or read other files;
+- has a config with a number that no model has;
 - has a JSON file that is not an object, is too large, or is nested too deeply.
 """
 
@@ -20,11 +21,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.files import is_inner_path
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
+from ft_toolkit.models.model_size import check_numbers
 
 # Files with settings: the largest known tokenizer_config.json (100,000 added tokens) has less than 20 MB.
 _SETTINGS = (
@@ -84,6 +87,7 @@ _READING_ERRORS = (
     AssertionError,
     ImportError,
     SafetensorError,
+    StrictDataclassError,
     pickle.UnpicklingError,
 )
 # Rust code raises this class of its own, derived from BaseException, for a bug or an overflow.
@@ -134,6 +138,8 @@ def check_files(folder: Path) -> None:
                 _check_value(folder / name, key, value)
             if name == ADAPTER_CONFIG:
                 _check_adapter(folder / name, values)
+            elif name.endswith("config.json"):
+                check_numbers(str(folder / name), values)
     for name in _INDEXES:
         if (folder / name).is_file():
             files = read_settings(folder / name).get("weight_map")

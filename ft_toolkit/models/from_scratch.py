@@ -14,6 +14,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ft_toolkit.core.errors import ModelError, did_you_mean, one_of
 from ft_toolkit.core.files import atomic_folder, write_json
 from ft_toolkit.models.folder_check import read_settings
+from ft_toolkit.models.model_size import check_numbers
 from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind_of, load_tokenizer
 from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
 from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
@@ -33,6 +34,7 @@ def make_model_from_scratch(section: ModelSection, task: Task, rows: Rows, folde
     key that its config does not have, or an invalid value.
     """
     values = _read_values(section.config)
+    check_numbers("model.config", values)
     kind = kind_of(_config_class(values)())
     texts = _texts(rows, task, kind) if isinstance(section.tokenizer, NewTokenizer) else []
     digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()

@@ -23,10 +23,11 @@ from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
 from ft_toolkit.models.config_files import quantization, token_types
 from ft_toolkit.models.folder_check import checked_folder
+from ft_toolkit.models.model_size import check_memory
 from ft_toolkit.models.new_head import has_other_labels, renew_output_layer
 from ft_toolkit.models.pooled_model import apply_pooling, check_pooling, has_other_pooling, set_pooling
 from ft_toolkit.models.vocabulary import resize_embeddings
-from ft_toolkit.models.weights import PAIR, POOLER, load_weights
+from ft_toolkit.models.weights import PAIR, POOLER, build, load_weights
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX, ModelSection, Pooling
 from ft_toolkit.tasks.base import Kind, Pretrained, Task
 
@@ -287,9 +288,8 @@ def load_encoder(folder: Path, tokenizer: Any) -> Any:
 
 def _model_from_scratch(auto_class: str, config: Any) -> Any:
     try:
-        if auto_class == PAIR:
-            return transformers.EncoderDecoderModel(config=config)
-        return getattr(transformers, auto_class).from_config(config, trust_remote_code=False, dtype=torch.float32)
+        check_memory("model.config", lambda: build(auto_class, config))
+        return build(auto_class, config)
     except (ValueError, TypeError, RuntimeError) as error:
         raise ModelError(f"model.config: {str(error).splitlines()[0]}") from None
 

@@ -23,6 +23,7 @@ from transformers import AutoModel
 from ft_toolkit.core.errors import ModelError, one_of
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG
 from ft_toolkit.models.folder_check import checked_folder
+from ft_toolkit.models.model_size import check_memory
 from ft_toolkit.models.pooled_model import apply_pooling, renamed_head
 
 # The class for an encoder-decoder made of two copies of an encoder.
@@ -138,6 +139,7 @@ def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences
             "Move one of them to a folder of its own"
         )
     with checked_folder(folder, "the weights"):
+        check_memory(str(folder), lambda: build(class_name, config))
         model, info = model_class.from_pretrained(
             folder,
             config=config,
@@ -151,6 +153,13 @@ def _load(folder: Path, class_name: str, config: Any) -> tuple[Any, _Differences
     mismatched = {key: (saved, shape) for key, saved, shape in info["mismatched_keys"]}
     missing = set(info["missing_keys"]) - set(apply_pooling(model))
     return model, _Differences(missing, set(info["unexpected_keys"]), mismatched)
+
+
+def build(class_name: str, config: Any) -> Any:
+    """Return a model in float32 with random weights, made from its config alone."""
+    if class_name == PAIR:
+        return transformers.EncoderDecoderModel(config=config)
+    return getattr(transformers, class_name).from_config(config, trust_remote_code=False, dtype=torch.float32)
 
 
 def _check_body(folder: Path, model: Any, differences: _Differences) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import Mistake, RecipeError, one_of
-from ft_toolkit.core.yaml12 import KeyPath, YamlError, parse_value, parse_yaml
+from ft_toolkit.core.yaml12 import LONGEST_TEXT, KeyPath, YamlError, parse_value, parse_yaml
 from ft_toolkit.recipe.sections import Recipe
 
 COMMAND_LINE = "command line"
@@ -119,6 +119,8 @@ def _parse_column(text: str) -> Any:
 def read_document(path: Path) -> Document:
     """Read a recipe file. Raises RecipeError if it cannot be read, or is not a YAML mapping."""
     try:
+        if path.stat().st_size > 4 * LONGEST_TEXT:  # a character has at most four bytes
+            raise RecipeError([Mistake(str(path), "", f"not a recipe: the file has {path.stat().st_size:,} bytes")])
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else f"not UTF-8 text ({error.reason})"

@@ -1,11 +1,12 @@
 """The task, settings and schema that a file of a run folder holds."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from ft_toolkit.core.errors import did_you_mean, one_of
 from ft_toolkit.core.json_records import damaged
@@ -30,13 +31,22 @@ def load_saved_task(path: Path, name: str, settings: Mapping[str, Any], schema: 
     tasks = find_tasks()
     if name not in tasks:
         raise damaged(path, f"unknown task '{name}'; allowed: {one_of(tasks)}.{did_you_mean(name, tasks)}".rstrip("."))
+    part = "settings"
     try:
-        return SavedTask(tasks[name], tasks[name].settings.model_validate(settings), tasks[name].load_schema(schema))
+        valid_settings = tasks[name].settings.model_validate(settings)
+        part = "schema"
+        return SavedTask(tasks[name], valid_settings, _checked(tasks[name].load_schema(schema)))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(map(str, first["loc"]))
-        raise damaged(path, f"the settings do not fit the task {name} (key '{key}': {first['msg']})") from None
+        raise damaged(path, f"the {part} does not fit the task {name} (key '{key}': {first['msg']})") from None
     except KeyError as error:
         raise damaged(path, f"the schema does not fit the task {name} (key {error} is missing)") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise damaged(path, f"the schema does not fit the task {name} ({error})") from None
+
+
+def _checked(schema: Any) -> Any:
+    """Return the schema of a task. Raises ValidationError for a value that does not have the type of its field."""
+    values = json.dumps(asdict(schema))
+    return TypeAdapter(type(schema)).validate_json(values, strict=True)

@@ -31,7 +31,7 @@ class NewTokenizer(Section):
 
     train_on_text: Literal[True]
     # Tokens, including special tokens and the 256 bytes. Small data may give fewer.
-    vocab_size: Annotated[int, Field(ge=300)] = 8000
+    vocab_size: Annotated[int, Field(ge=300, le=1_000_000)] = 8000
 
 
 class ModelSection(Section):
@@ -243,7 +243,7 @@ class EvaluationSection(Section):
     # than 10, else never.
     early_stopping_patience: PositiveInt | Auto | None = "auto"
     # Bootstrap resamples for the 95% intervals. With 1000, their ends vary by about a tenth of the standard error.
-    bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
+    bootstrap_samples: Annotated[int, Field(ge=100, le=100_000)] = 1000
     # Baselines to score on the same rows, from the task's list; an empty list computes none. Default: all that apply.
     baselines: list[str] | None = None
     # Columns of the files whose values split the scores, such as a source or a year. The model does not see them.

@@ -9,7 +9,10 @@ import jinja2
 
 from ft_toolkit.report.numbers import count, interval, number, seconds
 from ft_toolkit.report.wording import INTERVAL_METHOD, plain_name, training_verb
+from ft_toolkit.tasks.display.wrong_examples import shorten
 
+# A recipe with all settings has 3,000 characters.
+_LONGEST_TEXT = 20_000
 _FOLDERS = [Path(__file__).parent / "templates", Path(__file__).parent / "sections"]
 
 
@@ -20,6 +23,11 @@ def load_template(name: str, *, autoescape: bool, **filters: Callable[[Any], str
     return environment.get_template(name)
 
 
+def _shorten(value: Any) -> Any:
+    """Return a value of a page without its end if it is a text that would fill the page. Finished HTML stays complete."""
+    return shorten(value, _LONGEST_TEXT) if type(value) is str else value
+
+
 @cache
 def _environment(autoescape: bool) -> jinja2.Environment:
     """Return the environment; it keeps compiled templates, which take half a second for page and card."""
@@ -27,6 +35,7 @@ def _environment(autoescape: bool) -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(_FOLDERS),
         autoescape=autoescape,
         undefined=jinja2.StrictUndefined,
+        finalize=_shorten if autoescape else None,
         trim_blocks=True,
         lstrip_blocks=True,
     )

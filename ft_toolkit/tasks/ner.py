@@ -39,7 +39,7 @@ from ft_toolkit.tasks.text import class_loss
 from ft_toolkit.tasks.text.averaging import mean_of_words, words_of_rows
 from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
-from ft_toolkit.tasks.text.labels import EARLIER_ORDER, label_name
+from ft_toolkit.tasks.text.labels import EARLIER_ORDER, check_lengths, label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
 from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
@@ -138,6 +138,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     types = sorted({entity["label"] for row in rows for entity in row["entities"]})
     chosen = chosen_types(settings, defined)
     labels, order = (chosen.names, chosen.by) if chosen is not None else (tuple(types), None)
+    check_lengths(labels)
     head_labels = _types_of_head(pretrained)
     if settings.labels is None and labels and sorted(head_labels) == sorted(labels):
         labels, order = head_labels, order if head_labels == labels and order else "id2label of the checkpoint"

@@ -59,3 +59,19 @@ def test_long_lists_are_cut():
     assert one_of(names[:11]) == ", ".join(names[:11])
     assert one_of(names) == f"{', '.join(names[:10])} ... and 3 more"
     assert one_of(names, limit=2, more="ftk recipes") == "n0, n1 ... and 11 more (ftk recipes)"
+
+
+def test_a_long_value_is_cut_in_the_middle_of_its_line():
+    message = f"file.csv:3: label: found '{'x' * 10**6}'; write a shorter label\nsecond line"
+    first, second = str(UsageError(message)).split("\n")
+    assert (
+        first.startswith("file.csv:3: label: found 'xxx")
+        and first.endswith("'; write a shorter label")
+        and second == "second line"
+    )
+    assert len(first) < 2100 and "characters left out" in first
+
+
+def test_a_recipe_error_shows_at_most_50_mistakes():
+    lines = str(RecipeError([Mistake("a.yaml:1", "x", "wrong")] * 1200)).split("\n")
+    assert (lines[0], len(lines), lines[-1]) == ("1,200 mistakes in the recipe", 52, "  ... and 1,150 more")

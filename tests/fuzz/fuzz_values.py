@@ -120,3 +120,57 @@ def encoded(text: str, encoding: str) -> bytes:
 text_files = st.builds(
     encoded, texts, st.sampled_from(["utf-8", "utf-8", "utf-8-sig", "utf-16", "utf-16-le", "cp1252", "shift_jis"])
 )
+
+
+@st.composite
+def changed(draw: st.DrawFn, document: Any) -> Any:
+    """Return a copy of a JSON document in which up to three values are replaced, removed, repeated or moved."""
+    document = json.loads(json.dumps(document))
+    for _ in range(draw(st.integers(0, 3))):
+        places = list(_places(document))
+        if not places:
+            return draw(values)
+        parent, key = draw(st.sampled_from(places))
+        kind = draw(st.sampled_from(["replace", "replace", "replace", "remove", "number", "nest", "add", "root"]))
+        if kind == "replace":
+            parent[key] = draw(values)
+        elif kind == "remove":
+            del parent[key]
+        elif kind == "number":
+            parent[key] = draw(st.sampled_from([-1, 0, 1, 2, 7, 10**7, 10**12, 2**31, 2**63, 0.5, -1e300]))
+        elif kind == "nest":
+            parent[key] = draw(
+                st.sampled_from([[parent[key]], {"a": parent[key]}, [], {}, [[]], [None], str(parent[key])])
+            )
+        elif kind == "add" and isinstance(parent, dict):
+            parent[draw(names)] = draw(values)
+        elif kind == "root" and draw(st.integers(0, 9)) == 0:
+            return draw(values)
+    return document
+
+
+def _places(value: Any) -> Any:
+    """Yield the containers of a JSON document with each of their keys."""
+    if isinstance(value, (dict, list)):
+        for key in list(value) if isinstance(value, dict) else range(len(value)):
+            yield value, key
+            yield from _places(value[key])
+
+
+DEEP = ["[" * 100_000, '{"a":' * 100_000, "[" * 900 + "]" * 900, "1" * 5000, "", "null", "\ufeff{}"]
+
+
+@st.composite
+def damaged_json(draw: st.DrawFn, document: Any) -> bytes:
+    """Return the bytes of a changed JSON document, some of them damaged as text."""
+    kind = draw(st.sampled_from(["changed", "changed", "changed", "damaged", "odd"]))
+    if kind == "odd":
+        return encoded(draw(st.sampled_from(DEEP)), "utf-8")
+    text = json_text(draw(changed(document))) if kind == "changed" else json.dumps(document)
+    data = encoded(text, "utf-8")
+    return draw(damaged(st.just(data))) if kind == "damaged" else data
+
+
+def is_clear(message: str) -> bool:
+    """Return whether a message to a user has a text, and no line that fills a screen."""
+    return bool(message.strip()) and max(map(len, message.split("\n"))) < 3000 and "Traceback" not in message

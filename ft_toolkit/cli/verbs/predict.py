@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from ft_toolkit.cli.arguments import BaseOption, Columns, ModelArgument, ReadingOption, parse_columns, parse_reading
+from ft_toolkit.cli.arguments import (
+    BaseOption,
+    Columns,
+    ModelArgument,
+    ReadingOption,
+    check_output_folders,
+    parse_columns,
+    parse_reading,
+)
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.run_folder import is_local
@@ -38,6 +46,7 @@ def predict(
 
     columns = parse_columns(column)
     prediction.check_output(output)
+    check_output_folders(output)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
     rows = prediction.read_rows(text, input_file, parse_reading(reading))
     load_libraries()

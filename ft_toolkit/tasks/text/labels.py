@@ -21,6 +21,7 @@ from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 # The order of labels in model folders that do not say what defines it: earlier versions read numbers in this order.
 EARLIER_ORDER = "the order of the model's labels"
 ProblemType = Literal["single_label_classification", "multi_label_classification", "regression"]
+_LONGEST_LABEL = 1000
 _INVISIBLE = "\ufeff\u200b\u2060"
 # Longer numbers are names: Python refuses to convert integers of thousands of digits.
 _WHOLE_NUMBER = re.compile(r"(-?[0-9]{1,18})(?:\.0*)?")
@@ -81,8 +82,19 @@ def case_note(names: Iterable[str]) -> str | None:
     )
 
 
+def check_lengths(labels: Iterable[str]) -> None:
+    """Raise DataError for a label that is a text. Each label is repeated many times in the report and in config.json."""
+    for label in labels:
+        if len(label) > _LONGEST_LABEL:
+            raise DataError(
+                f"the label {label[:40]!r}... has {len(label):,} characters; at most {_LONGEST_LABEL:,} are allowed. Check "
+                "which column has the labels (data.columns)"
+            )
+
+
 def check_labels(labels: tuple[str, ...], n_rows: int, problem_type: ProblemType, *, is_chosen: bool) -> None:
     """Raise DataError for labels that no classifier can be trained on. `is_chosen` says that something defines the labels."""
+    check_lengths(labels)
     if not labels:
         raise DataError(
             "the training rows have no labels; problem_type=multi_label_classification requires lists of labels"
