@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_records import BaseModelReference, read_contract, write_contract
-from ft_toolkit.evaluation.saved_task import load_saved_task
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.models.adapters import attach, save_model
 from ft_toolkit.models.pretrained import Checkpoint, find_checkpoint, load_model, load_tokenizer, read_pretrained
 from ft_toolkit.models.tiny import make_tiny_model
 from ft_toolkit.recipe.methods import LoraMethod
+from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.tasks import find_tasks
 
