@@ -20,7 +20,7 @@ def find_recipe(name: str) -> Path:
     """Return the file of a recipe: a path, or the full or last name of a shipped recipe. Raises UsageError."""
     path = Path(name)
     if path.is_file():
-        if _is_data(path):
+        if is_data(path):
             raise UsageError(
                 f"{name} is a data file, not a recipe. Write its recipe with 'ftk init {shlex.quote(name)}'; the last line "
                 "of its output is the command that runs the recipe"
@@ -46,7 +46,7 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def _is_data(path: Path) -> bool:
+def is_data(path: Path) -> bool:
     """Return whether a file is data rather than a recipe. A JSON file is a recipe if its first key is a section of a recipe."""
     if path.suffix.lower() not in _RECIPE_ENDINGS:
         return True

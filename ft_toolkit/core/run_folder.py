@@ -37,6 +37,8 @@ BEST_CHECKPOINT, PREVIOUS_BEST_CHECKPOINT = f"{CHECKPOINTS}/best", f"{CHECKPOINT
 FOLDS, FOLDS_PAGE = "folds.json", "folds.html"
 # In the folder of a sweep: the results, the page, the recipe of the best trial, and Optuna's journal of the trials.
 SWEEP, SWEEP_PAGE, BEST_RECIPE, SWEEP_JOURNAL = "sweep.json", "sweep.html", "best.yaml", "journal.log"
+# In the folder of a search for the best model, with best.yaml.
+BEST, BEST_PAGE = "best.json", "best.html"
 # In the folder of a command that starts several runs: the output of each run in a separate process.
 LOGS = "logs"
 # In a checkpoint.

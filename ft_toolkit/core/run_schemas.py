@@ -6,9 +6,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from ft_toolkit.core.best_records import BestResults
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.fold_records import FoldsResults
-from ft_toolkit.core.run_folder import ENSEMBLE, ENVIRONMENT, FOLDS, INFERENCE, LEARNING_CURVE, RESULTS, SWEEP
+from ft_toolkit.core.run_folder import BEST, ENSEMBLE, ENVIRONMENT, FOLDS, INFERENCE, LEARNING_CURVE, RESULTS, SWEEP
 from ft_toolkit.core.run_records import AnyResults, Ensemble, InferenceContract, LearningCurve, RunEnvironment
 from ft_toolkit.core.sweep_records import SweepResults
 
@@ -17,6 +18,7 @@ _MODELS: dict[str, Any] = {
     LEARNING_CURVE: LearningCurve,
     FOLDS: FoldsResults,
     SWEEP: SweepResults,
+    BEST: BestResults,
     ENSEMBLE: Ensemble,
     ENVIRONMENT: RunEnvironment,
     INFERENCE: InferenceContract,

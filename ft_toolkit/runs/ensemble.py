@@ -69,16 +69,18 @@ class _Scored:
     seconds: float
 
 
-def make_ensemble(folders: Sequence[Path], output: Path | None, command: str, display: Display) -> dict[str, Any]:
+def make_ensemble(
+    folders: Sequence[Path], output: Path | None, command: str, display: Display, *, with_test: bool = True
+) -> dict[str, Any]:
     """Write the folder of an ensemble, and return the content of its results.json and the `folder`.
 
-    The members are copied into the folder. The rows come from the recipe of the first run; thresholds and the temperature of
-    the average are fitted to the validation rows. Raises UsageError for runs that cannot be averaged, and for rows that
-    have changed since the runs.
+    The members are copied into the folder. The rows come from the recipe of the first run; without `with_test`, the test rows
+    are not read. Thresholds and the temperature of the average are fitted to the validation rows. Raises UsageError for
+    runs that cannot be averaged, and for rows that have changed since the runs.
     """
     runs = read_member_runs(folders)
     saved = _check_members(runs)
-    recipe, data = _load_rows(runs)
+    recipe, data = _load_rows(runs, with_test=with_test)
     for run in runs:
         display.say(f"member     {run.path}: {run.results.model}")
     with claim("ensemble", output, resume=False) as lock:
@@ -187,13 +189,18 @@ def _check_members(runs: Sequence[MemberRun]) -> SavedTask:
     return replace(first, schema=averaging_of(first.task).schema(first.schema))
 
 
-def _load_rows(runs: Sequence[MemberRun]) -> tuple[Recipe, LoadedData]:
-    """Return the recipe and the rows of the first run. Raises DataError, and ResumeError for rows that changed."""
+def _load_rows(runs: Sequence[MemberRun], *, with_test: bool) -> tuple[Recipe, LoadedData]:
+    """Return the recipe and the rows of the first run. Raises DataError, and ResumeError for rows that changed.
+
+    The test rows of a run that was not scored on them, such as a trial of a sweep, cannot have changed.
+    """
     run = runs[0]
     loaded = load_recipe(run.path / RECIPE, [], find_tasks())
     data = read_input(loaded.recipe, loaded.task).data
+    if not with_test:
+        data = replace(data, splits={name: rows for name, rows in data.splits.items() if name != "test"})
     for split, fingerprint in data.split_fingerprints.items():
-        if run.results.data.split_fingerprints.get(split) != fingerprint:
+        if run.results.data.split_fingerprints.get(split, fingerprint if split == "test" else None) != fingerprint:
             raise ResumeError(
                 f"{run.path}: the {split} rows of its recipe have changed since the run; restore {data.origin[split]}"
             )

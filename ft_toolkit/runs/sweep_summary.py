@@ -123,22 +123,22 @@ def _best(finished: Sequence[SweepTrial], facts: SweepFacts) -> SweepBest | None
         trial=best.number,
         folder=best.folder,
         value=value,
-        selection_bias=_selection_bias([trial.folder for trial, _ in scored], facts),
+        selection_bias=selection_bias_of([facts.folder / trial.folder for trial, _ in scored], facts.metric),
         test=None if test is None else test.metrics[results.main_metric],
         test_rows=None if test is None else test.n,
     )
 
 
-def _selection_bias(folders: Sequence[str], facts: SweepFacts) -> float | None:
-    """Return the expected excess of the best trial's validation score; None if it is unknown.
+def selection_bias_of(folders: Sequence[Path], metric_name: str) -> float | None:
+    """Return the expected excess of the best validation score of several runs; None if it is unknown.
 
     As for the checkpoints of a run, it is known for a share of right examples on independent rows.
     """
     counts: list[int] | None = None
     best = 1.0
     for folder in folders:
-        examples = read_examples(facts.folder / folder, "validation")
-        metric = examples.metrics.get(facts.metric)
+        examples = read_examples(folder, "validation")
+        metric = examples.metrics.get(metric_name)
         if metric is None or examples.clusters is not None:
             return None
         right = right_examples(metric, examples.predictions, examples.references)
