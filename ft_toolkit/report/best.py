@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from ft_toolkit.core.best_records import BestCandidate, BestResults, read_best
+from ft_toolkit.core.best_records import BestCandidate, BestResults
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_folder import BEST_PAGE, BEST_RECIPE
 from ft_toolkit.report.charts import Line, Plot, Point, axis_range, plot_chart
@@ -82,9 +82,8 @@ def sentences(results: BestResults) -> list[str]:
     return lines
 
 
-def write_best_page(folder: Path) -> None:
-    """Write best.html into the folder, from its best.json."""
-    results = read_best(folder)
+def write_best_page(folder: Path, results: BestResults) -> None:
+    """Write best.html into the folder."""
     page = load_template("best.html.j2", autoescape=True).render(
         results=results, sentences=sentences(results), chart=_chart(results), path=path_of(results)
     )

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+from ft_toolkit.core.best_records import read_best
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.fold_records import read_folds
 from ft_toolkit.core.run_folder import (
+    BEST,
+    BEST_PAGE,
     CARD,
     FOLDS,
     FOLDS_PAGE,
@@ -19,6 +22,7 @@ from ft_toolkit.core.run_folder import (
 from ft_toolkit.core.run_records import RunResults, SeedsResults, read_learning_curve, read_results
 from ft_toolkit.core.sweep_records import read_sweep
 from ft_toolkit.report import write_report
+from ft_toolkit.report.best import write_best_page
 from ft_toolkit.report.ensemble_card import write_ensemble_card
 from ft_toolkit.report.folds import write_folds_page
 from ft_toolkit.report.learning_curve import write_learning_curve_page
@@ -35,6 +39,9 @@ def rewrite_report(folder: Path) -> list[Path]:
     if (folder / FOLDS).is_file():
         write_folds_page(folder, read_folds(folder))
         return [folder / FOLDS_PAGE]
+    if (folder / BEST).is_file():
+        write_best_page(folder, read_best(folder))
+        return [folder / BEST_PAGE]
     if (folder / SWEEP).is_file():
         write_sweep_page(folder, read_sweep(folder))
         return [folder / SWEEP_PAGE]

@@ -21,19 +21,21 @@ import torch
 from rich.console import Console
 
 from ft_toolkit.core.best_records import BestCandidate, BestChoice, BestResults, read_best, write_best
+from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import FtkError, Interrupted, UsageError
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.locks import try_lock
-from ft_toolkit.core.run_folder import BEST, BEST_RECIPE, CHECKPOINTS, LOGS, claim, without_folder
+from ft_toolkit.core.run_folder import BEST, BEST_RECIPE, CHECKPOINTS, without_folder
+from ft_toolkit.core.run_lock import RunLock
 from ft_toolkit.core.run_records import read_results, read_run_results
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.best import print_best, write_best_page
+from ft_toolkit.runs.action import Action
 from ft_toolkit.runs.best_candidates import DEFAULT, Candidate, more_seeds, plan_candidates
 from ft_toolkit.runs.best_request import BestRequest
 from ft_toolkit.runs.ensemble import make_ensemble
 from ft_toolkit.runs.halving import best_of, is_beaten
-from ft_toolkit.runs.multi_run import Action, ChildRun, choose_action
+from ft_toolkit.runs.multi_run import ChildRun, action_of
 from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.runs.run import run
 from ft_toolkit.runs.seeds import selection_score
@@ -65,14 +67,10 @@ def run_best(request: BestRequest, options: RunOptions) -> dict[str, Any]:
         _check_known(read_best(output), loaded, output)
     with tempfile.TemporaryDirectory() as scratch:  # rows that cannot be read are refused before anything is written
         prepared = prepare(loaded, work_folder=Path(scratch))
-    folder = output if output is not None and is_known else Path(claim(name, output, resume=False))
-    with try_lock(folder / LOGS / "best.lock") as is_free:
-        if not is_free:
-            raise UsageError(f"{folder}: another process works on this search; wait for it, or choose another --output")
-        search = _Search(request, options, loaded, prepared, folder, name)
-        results = search.run()
-    print_best(results, folder, options.console)
-    return {**results.as_json(), "folder": str(folder)}
+    with RunLock(output) if output is not None and is_known else claim(name, output, resume=False) as lock:
+        results = _Search(request, options, loaded, prepared, lock.folder, name).run()
+        print_best(results, lock.folder, options.console)
+    return {**results.as_json(), "folder": str(lock.folder)}
 
 
 def _check_known(results: BestResults, loaded: LoadedRecipe, folder: Path) -> None:
@@ -145,8 +143,8 @@ class _Search:
     def _save(self, **changes: Any) -> None:
         """Write best.json and the page, with changed values."""
         self._results = self._results.model_copy(update={"seconds": round(self._seconds, 1), **changes})
+        write_best_page(self._folder, self._results)
         write_best(self._folder, self._results)
-        write_best_page(self._folder)
 
     def _full_rate(self) -> float:
         """Return the learning rate with which a run trains all weights."""
@@ -200,7 +198,7 @@ class _Search:
         words = ["ftk", "run", self._request.recipe, *settings, "--output", str(folder)]
         loaded = replace(loaded, name=f"{loaded.name}_{folder.name}", recipe=recipe)
         child = ChildRun(candidate.title, loaded, folder, shlex.join(words))
-        action = choose_action(child, 1, smoke=False)
+        action = action_of(child, 1, smoke=False)
         left = max(self._seconds_left, 0)
         self._display.say(f"{folder.name}: {candidate.title}: {action.value}, {left:.0f} s left")
         if action is Action.SKIP:  # killed between the end of the run and the entry in best.json
@@ -221,7 +219,7 @@ class _Search:
         options = replace(
             self._options,
             output=folder,
-            resume=action is Action.RESUME,
+            resume=folder.is_dir(),
             command=child.command,
             console=self._options.console if self._shows(candidate) else Console(quiet=True),
             without_test=True,

@@ -242,6 +242,6 @@ def test_the_page_and_the_sentences_state_the_path_and_how_far_the_score_can_be_
     assert "With only 50 validation rows, the choice between the candidates is mostly chance." in text
     assert "There are no test rows" in text and "used for 4 comparisons" in text
     write_best(tmp_path, done)
-    write_best_page(tmp_path)
+    write_best_page(tmp_path, done)
     page = (tmp_path / "best.html").read_text(encoding="utf-8")
     assert "<svg" in page and "&lt;no&gt; memory" in page

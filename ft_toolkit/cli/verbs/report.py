@@ -15,7 +15,8 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A finished folder of ftk run, evaluate, ensemble, folds, sweep or scale.", autocompletion=complete_run
+            help="A finished folder of ftk run, evaluate, ensemble, folds, sweep, scale or best.",
+            autocompletion=complete_run,
         ),
     ],
 ) -> None:
