@@ -4,6 +4,7 @@ No module here imports torch at module level, so that an invalid recipe fails be
 """
 
 import os
+import signal
 import sys
 from types import TracebackType
 from typing import Annotated
@@ -15,7 +16,10 @@ from ft_toolkit.cli.settings_as_options import VerbWithSettings
 from ft_toolkit.cli.verbs import find_verbs
 from ft_toolkit.core.errors import FtkError, LostProcessError, RecipeError
 from ft_toolkit.core.fresh_process import end_early
+from ft_toolkit.core.output import flush_output
+from ft_toolkit.core.signals import StopSignal, stop_signals_as_errors
 from ft_toolkit.core.standard_input import reserved_standard_input
+from ft_toolkit.core.storage import StorageErrors
 from ft_toolkit.training.distributed.launch import reports_errors
 
 app = typer.Typer(
@@ -62,19 +66,26 @@ def main() -> None:
     """
     sys.excepthook = _print_traceback
     try:
-        with reserved_standard_input():
+        with stop_signals_as_errors(os.environ), StorageErrors(), reserved_standard_input():
             app()
     except FtkError as error:
         heading = "" if isinstance(error, RecipeError) else "error: "
         if reports_errors(os.environ, lost_another=isinstance(error, LostProcessError)):
             print(f"{heading}{error}", file=sys.stderr, flush=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, StopSignal) as stopped:
+        signum = stopped.signum if isinstance(stopped, StopSignal) else signal.SIGINT
         if reports_errors(os.environ):
-            print("interrupted; to resume a run with a checkpoint, add --output FOLDER --resume", file=sys.stderr)
-        sys.exit(130)
+            name = signal.Signals(signum).name
+            print(
+                f"stopped by {name}; to resume a run, repeat its command with --output FOLDER --resume", file=sys.stderr
+            )
+        sys.exit(128 + signum)
     finally:
         end_early()
+        if problem := flush_output():
+            print(f"error: {problem}", file=sys.stderr)
+            sys.exit(1)
 
 
 def _print_traceback(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:

@@ -10,6 +10,7 @@
     │   ├── RunFolderError           a file of a run folder is missing, damaged, foreign or too new
     │   └── AccessError              there is no token for the Hub, or it lacks the permission
     ├── NotFiniteError            1  the loss is NaN or infinite; stopped before the update
+    ├── StorageError              1  a file cannot be written or read: the disk is full, read-only ...
     ├── LostProcessError          1  another process of a distributed run ended or cannot be reached
     ├── ChildRunError             1  one of several runs failed (2 if all failures are UsageErrors); finished runs are kept
     ├── ReloadError               1  the saved model does not reproduce the predictions of the run
@@ -96,6 +97,10 @@ class NotFiniteError(FtkError):
     """The loss of a step is NaN or infinite. Raised before the update, so the weights are unchanged."""
 
 
+class StorageError(FtkError):
+    """A file cannot be written or read. The message has the path, the reason, a remedy and the command that resumes."""
+
+
 class LostProcessError(FtkError):
     """Another process of a distributed run ended or cannot be reached. The message of that process says why."""
 
@@ -109,7 +114,14 @@ class ChildRunError(FtkError):
 
 
 class ReloadError(FtkError):
-    """A fresh process that loaded the saved model did not reproduce the predictions of the run."""
+    """A fresh process that loaded the saved model did not reproduce the predictions of the run.
+
+    `may_succeed` says that the process was ended or stopped, so another attempt may succeed.
+    """
+
+    def __init__(self, message: str, *, may_succeed: bool = False) -> None:
+        super().__init__(message)
+        self.may_succeed = may_succeed
 
 
 class GateError(FtkError):

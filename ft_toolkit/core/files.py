@@ -33,6 +33,17 @@ def atomic_folder(target: Path, previous: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Add the path to an error of the file system that names none, such as a full disk during a write."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def _sync(path: Path) -> None:
     """Write a file or the entries of a folder to the disk. Takes about 4 ms for a folder (measured on ext4, SSD)."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -57,7 +68,7 @@ def find_folder(target: Path) -> Path | None:
 def atomic_binary_file(target: Path) -> Iterator[BinaryIO]:
     """Yield a file beside `target` (`.NAME.new`) that replaces `target` at the end, unless an exception is raised."""
     fresh = target.with_name(f".{target.name}.new")
-    with fresh.open("wb") as file:
+    with _named_errors(fresh), fresh.open("wb") as file:
         yield file
         file.flush()
         os.fsync(file.fileno())

@@ -11,6 +11,7 @@ import sys
 from typing import Self
 
 from ft_toolkit.core.errors import ReloadError
+from ft_toolkit.core.signals import describe_exit
 
 # Loads the libraries and then runs the command line that it reads from standard input. Started by name: core imports no room
 # above it.
@@ -51,10 +52,23 @@ class FreshProcess:
         """Whether the process is still waiting for a command."""
         return self._process.poll() is None
 
-    def run(self, *arguments: str) -> None:
-        """Run `ftk ARGUMENTS` in the process and wait until it ends. Raises ReloadError with its output if it fails."""
-        _, errors = self._process.communicate(json.dumps(["ftk", *arguments]) + "\n")
-        if self._process.returncode != 0:
+    def run(self, *arguments: str, limit: float) -> None:
+        """Run `ftk ARGUMENTS` in the process and wait until it ends, at most `limit` seconds.
+
+        Raises ReloadError with its output, or with the signal that ended it, if it fails.
+        """
+        try:
+            _, errors = self._process.communicate(json.dumps(["ftk", *arguments]) + "\n", timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise ReloadError(
+                f"the process that checks the saved model did not answer within {limit:.0f} s (process {self._process.pid}); "
+                "perhaps it was stopped, or the machine is very busy",
+                may_succeed=True,
+            ) from None
+        code = self._process.returncode
+        if code < 0:
+            raise ReloadError(f"the process that checks the saved model {describe_exit(code)}", may_succeed=True)
+        if code:
             raise ReloadError(f"a new process cannot load the saved model:\n{errors.strip()}")
 
     def end(self) -> None:

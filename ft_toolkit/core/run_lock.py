@@ -121,9 +121,12 @@ class RunLock:
 def confirm_lock(folder: Path) -> None:
     """Raise FtkError if another process has taken the lock of a folder that this process locked.
 
-    That happens when this process was stopped (SIGSTOP, a suspended machine) for longer than `STALE_SECONDS`.
+    That happens when this process was stopped (SIGSTOP, a suspended machine) for longer than `STALE_SECONDS`. Raises
+    FileNotFoundError if the folder was removed: a write would create a folder without the files of the start.
     """
     held = RunLock._held.get(folder.resolve())
+    if held is not None and not held._path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(held._path))
     owner = None if held is None else _read(held._path)
     if held is not None and owner is not None and owner != held._owner:
         raise FtkError(

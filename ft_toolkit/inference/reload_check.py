@@ -36,16 +36,30 @@ def _checked_split(prepared: Prepared) -> SplitName:
     return "test" if "test" in prepared.data.splits else "validation"
 
 
+def time_limit(seconds: float) -> float:
+    """Return the seconds that a fresh process may take for predictions that took `seconds` in the run.
+
+    It also loads the libraries and the model: 5 s on an idle machine, two minutes on one with ten times as many processes as
+    cores.
+    """
+    return 600 + 20 * seconds
+
+
 def check_reload(
-    process: FreshProcess, model_folder: Path, prepared: Prepared, rows: Rows, expected: Sequence[dict[str, Any]]
+    process: FreshProcess,
+    model_folder: Path,
+    prepared: Prepared,
+    rows: Rows,
+    expected: Sequence[dict[str, Any]],
+    limit: float,
 ) -> ReloadCheck:
     """Predict `rows` with `ftk predict` in a fresh, offline process and compare the predictions with `expected`.
 
     `expected` are the predictions of the run for exactly these rows, so that the batches are equal, by the model as it was
-    evaluated, before an adapter was merged. Raises ReloadError.
+    evaluated, before an adapter was merged. `limit` is the time limit in seconds. Raises ReloadError.
     """
     started = time.perf_counter()
-    predictions = _predict(process, model_folder, rows, prepared.task)
+    predictions = _predict(process, model_folder, rows, prepared.task, limit)
     differences = [
         _largest_difference(ours, {key: value for key, value in theirs.items() if key != "id"})
         for ours, theirs in zip(expected, predictions, strict=True)
@@ -71,15 +85,16 @@ def check_reload(
     )
 
 
-def _predict(process: FreshProcess, model_folder: Path, rows: Rows, task: Task) -> list[dict[str, Any]]:
-    """Return the predictions of `ftk predict` in the process."""
+def _predict(process: FreshProcess, model_folder: Path, rows: Rows, task: Task, limit: float) -> list[dict[str, Any]]:
+    """Return the predictions of `ftk predict` in the process. Raises ReloadError after the time limit."""
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch) / "rows.jsonl", Path(scratch) / "predictions.jsonl"
         source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         # the rows have the column names of the task, which the run may have used for other columns of its data
         columns = [name for name in columns_of(rows) if name in task.columns]
         options = [word for name in columns for word in ("--column", f"{name}={name}")]
-        process.run("predict", str(model_folder), "--input", str(source), "--output", str(target), *options)
+        words = ["predict", str(model_folder), "--input", str(source), "--output", str(target), *options]
+        process.run(*words, limit=limit)
         return read_objects(target)
 
 

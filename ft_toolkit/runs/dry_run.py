@@ -13,6 +13,7 @@ from ft_toolkit.core import environment
 from ft_toolkit.models.tokenizer_changes import describe_normalization
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.sections.data import answer_cuts
+from ft_toolkit.runs.disk_space import describe_size, needed_bytes
 from ft_toolkit.training.automatic import describe_choices
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.loop import backward
@@ -70,6 +71,7 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
         "new modules": ", ".join(built.new_modules) or "none",
         "steps": f"{steps:,} of {describe_step(recipe.training, accelerator.num_processes)}",
         "memory": f"about {memory_mib:,} MiB on {accelerator.device}",
+        "disk": f"about {describe_size(needed_bytes(count, recipe.method))} for checkpoints and the model",
         "time": f"about {_duration(seconds * steps)} ({seconds:.2f} s per step, measured), without evaluations",
     }
     for name, text in lines.items():

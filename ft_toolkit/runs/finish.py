@@ -1,14 +1,17 @@
 """Finish a run: save and check the model, compute the scores, and write results, predictions, report and model card."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core import environment, fresh_process
-from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS
+from ft_toolkit.core.errors import ReloadError
+from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS, resume_command
+from ft_toolkit.core.run_lock import confirm_lock
 from ft_toolkit.core.run_records import BaselineFacts, ReloadCheck, RunResults, read_results, write_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.baselines import predict_baselines
@@ -22,7 +25,7 @@ from ft_toolkit.evaluation.scoring import (
     scoring_setup,
 )
 from ft_toolkit.inference.attributions import explain, write_attributions
-from ft_toolkit.inference.reload_check import check_reload, rows_to_check
+from ft_toolkit.inference.reload_check import check_reload, rows_to_check, time_limit
 from ft_toolkit.inference.write_model_folder import write_model_folder
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report import write_report
@@ -45,6 +48,7 @@ def finish(
     the predictions of each split, `training` the section of that name in results.json. Raises ReloadError.
     """
     folder = context.folder
+    confirm_lock(folder)
     scored, baselines, reload_check = _save_and_score(context, prepared, predictor, decoded)
     training = {**training, "peak_memory_mib": environment.peak_memory_mib()}
     records = {name: split.record for name, split in scored.items()}
@@ -77,14 +81,16 @@ def _save_and_score(
     rows, folder = rows_to_check(prepared), context.folder
     with ThreadPoolExecutor(2) as pool:
         importing = pool.submit(import_module, "ft_toolkit.metrics.offline")  # 0.5 s, while the model is saved
+        started = time.perf_counter()
         # Before the fresh process works: next to another process, matrix products on all cores take several times as long.
         expected = write_model_folder(
             folder / MODEL, prepared, predictor.model, lambda saved: predict_rows(predictor, saved, rows)
         )
+        limit = time_limit(time.perf_counter() - started)
         baselines = predict_baselines(prepared, list(decoded), context.accelerator, context.display)
         importing.result()
         with fresh_process.take() as fresh:
-            reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected)
+            reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected, limit)
             setup, splits = scoring_setup(prepared), prepared.data.splits
             scored = {
                 name: score_split(
@@ -96,7 +102,19 @@ def _save_and_score(
                 )
                 for name, predictions in decoded.items()
             }
-            return scored, baselines.facts, reload_check.result()
+            return scored, baselines.facts, _result_of(reload_check, context)
+
+
+def _result_of(reload_check: Future[ReloadCheck], context: RunContext) -> ReloadCheck:
+    """Return the result of the reload check. Raises ReloadError, with the command that repeats the check if it may succeed."""
+    try:
+        return reload_check.result()
+    except ReloadError as error:
+        if not error.may_succeed:
+            raise
+        command = resume_command(context.command, context.folder)
+        text = f"{error}. The trained weights are kept. Repeat the check with:\n  {command}"
+        raise ReloadError(text, may_succeed=True) from None
 
 
 def _write_attributions(

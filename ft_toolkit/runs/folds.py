@@ -14,6 +14,7 @@ from ft_toolkit.core.errors import ResumeError, UsageError
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.fold_records import FoldRun, FoldsResults, write_folds
 from ft_toolkit.core.json_records import read_objects
+from ft_toolkit.core.output import patient_output
 from ft_toolkit.core.run_folder import PREDICTIONS, resume_command
 from ft_toolkit.core.run_records import RunResults, read_run_results
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
@@ -61,7 +62,7 @@ def run_folds(request: FoldsRequest, options: RunOptions) -> dict[str, Any]:
     Returns the content of folds.json and the `folder`; processes other than the main process return an empty dict. Raises
     UsageError before anything is trained, and the errors of a run.
     """
-    with processes.joined() as distributed:
+    with patient_output(), processes.joined() as distributed:
         return _run_folds(distributed, request, options)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from accelerate import PartialState
 
 from ft_toolkit.core.errors import ResumeError
+from ft_toolkit.core.output import patient_output
 from ft_toolkit.core.run_folder import resume_command
 from ft_toolkit.core.run_records import LearningCurve, read_run_results, write_learning_curve
 from ft_toolkit.evaluation.compare.examples import read_examples
@@ -43,7 +44,7 @@ def run_learning_curve(request: CurveRequest, options: RunOptions) -> dict[str, 
     Returns the content of scale.json and the `folder`; processes other than the main process return an empty dict. All models
     and rows are checked before anything is trained. Raises UsageError and the errors of a run.
     """
-    with processes.joined() as distributed:
+    with patient_output(), processes.joined() as distributed:
         return _run_learning_curve(distributed, request, options)
 
 

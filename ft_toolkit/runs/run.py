@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,9 @@ from accelerate import PartialState
 from ft_toolkit.core import environment
 from ft_toolkit.core.claim import remove_if_bare
 from ft_toolkit.core.errors import Interrupted, UsageError
-from ft_toolkit.core.run_folder import METRICS, REPORT, resume_command
-from ft_toolkit.core.signals import defer_stop_signals
+from ft_toolkit.core.run_folder import METRICS, REPORT, has_checkpoint, resume_command
+from ft_toolkit.core.signals import StopSignal, defer_stop_signals
+from ft_toolkit.core.storage import StorageErrors
 from ft_toolkit.evaluation.scoring import predict_splits
 from ft_toolkit.evaluation.statistics.scores import finite
 from ft_toolkit.evaluation.statistics.selection_bias import selection_bias
@@ -33,6 +35,7 @@ from ft_toolkit.runs.announce import (
 from ft_toolkit.runs.checkpoints import Checkpoints
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.contrastive_stage import train_on_pairs
+from ft_toolkit.runs.disk_space import check_disk_space
 from ft_toolkit.runs.evaluator import Evaluator, make_predictor
 from ft_toolkit.runs.finish import finish, read_finished
 from ft_toolkit.runs.options import RunOptions
@@ -82,7 +85,14 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
         if action is Action.SKIP:
             display.warn(f"note: the run in {folder} is already finished; see {folder / REPORT}")
             return read_finished(folder) if distributed.is_main_process else {}
-        return _run_in(folder, distributed, loaded, replace(options, resume=action is Action.RESUME), display, started)
+        try:
+            return _run_in(
+                folder, distributed, loaded, replace(options, resume=action is Action.RESUME), display, started
+            )
+        except UsageError:
+            if distributed.is_main_process and not options.resume:
+                remove_if_bare(folder)
+            raise
 
 
 def _run_in(
@@ -95,16 +105,15 @@ def _run_in(
 ) -> dict[str, Any]:
     """Start or resume a run in its folder; return the content of results.json as `run`."""
     sharding, zero = read_sharding(os.environ), read_zero(os.environ, loaded.recipe.training.max_grad_norm)
-    with processes.visible_folder(folder) as work_folder, environment.hidden_variables():
-        try:
-            saved = read_saved_values(distributed, folder) if options.resume else None
-            prepared = prepare_on_all_processes(
-                distributed, loaded, work_folder, saved, is_shared=work_folder == folder, smoke=options.smoke
-            )
-        except UsageError:
-            if distributed.is_main_process and not options.resume:
-                remove_if_bare(folder)
-            raise
+    with (
+        _faults_with_remedy(folder, options.command),
+        processes.visible_folder(folder) as work_folder,
+        environment.hidden_variables(),
+    ):
+        saved = read_saved_values(distributed, folder) if options.resume else None
+        prepared = prepare_on_all_processes(
+            distributed, loaded, work_folder, saved, is_shared=work_folder == folder, smoke=options.smoke
+        )
         if saved is not None:
             prepared = keep_saved_values(loaded, prepared, saved)
         if options.without_test:
@@ -118,12 +127,26 @@ def _run_in(
         return _run_prepared(context, trained, resume=options.resume, started=started)
 
 
+@contextmanager
+def _faults_with_remedy(folder: Path, command: str) -> Iterator[None]:
+    """Turn errors of the file system and signals into errors with the command that resumes the run."""
+    resume_with = resume_command(command, folder)
+    with StorageErrors(folder, resume_with):
+        try:
+            yield
+        except StopSignal as stopped:
+            kept = "the last checkpoint is kept" if has_checkpoint(folder) else "no checkpoint was saved yet"
+            raise Interrupted(stopped.signum, f"stopped by {stopped}; {kept}. Resume with:\n  {resume_with}") from None
+
+
 def _run_prepared(context: RunContext, trained: TrainedModel, *, resume: bool, started: float) -> dict[str, Any]:
     """Train and finish a prepared run; return the content of results.json on the main process, {} on the others."""
     checkpoints, state = Checkpoints(context, trained), RunState(started)
     if resume:  # before anything is written: a checkpoint of other data or another recipe is refused
         state, saved_world_size = checkpoints.load_last(started)
         announce_resume(context, trained, state, saved_world_size)
+    method = context.recipe.method
+    processes.on_main_process(context.distributed, lambda: check_disk_space(context.folder, trained.count, method))
     if context.is_main_process:
         write_inputs(context)
     announce_training(context, trained)

@@ -12,6 +12,7 @@ from accelerate import PartialState
 from rich.console import Console
 
 from ft_toolkit.core.errors import ResumeError
+from ft_toolkit.core.output import patient_output
 from ft_toolkit.core.run_folder import MODEL, resume_command, without_execution
 from ft_toolkit.core.run_records import (
     BestSeed,
@@ -65,7 +66,7 @@ def run_recipe(
         )
     """
     options = RunOptions(output, resume, smoke, command, console, verbosity, execution or Execution())
-    with processes.joined() as distributed:
+    with patient_output(), processes.joined() as distributed:
         return _run_recipe(distributed, loaded, options)
 
 

@@ -20,9 +20,11 @@ from rich.console import Console
 from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import FtkError, Interrupted, NotFiniteError, ReloadError, UsageError
 from ft_toolkit.core.locks import lock, try_lock
+from ft_toolkit.core.output import patient_output
 from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_folder import CHECKPOINTS, LOGS, SWEEP_JOURNAL, check_sweep_folder, without_folder
 from ft_toolkit.core.run_records import read_run_results
+from ft_toolkit.core.storage import StorageErrors
 from ft_toolkit.core.verbosity import Verbosity
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_recipe
 from ft_toolkit.report.sweep import print_sweep
@@ -115,6 +117,12 @@ def run_sweep(request: SweepRequest, options: RunOptions) -> dict[str, Any]:
     best trial on the test rows, once. Raises UsageError before anything is trained, Interrupted, and the errors of a run.
     """
     facts = _facts(request, options)
+    with patient_output(), StorageErrors(facts.folder, _join_command(facts)):
+        return _run_sweep(request, facts, options)
+
+
+def _run_sweep(request: SweepRequest, facts: SweepFacts, options: RunOptions) -> dict[str, Any]:
+    """Run the trials and write the summary; return the content of sweep.json with the `folder`."""
     display = Display(options.console, enabled=True, verbosity=options.verbosity)
     study = open_study(request, facts)
     display.say(f"sweep      {facts.folder}: {facts.trials} trials, pruning: {request.pruner}")
@@ -352,7 +360,9 @@ class _Worker:
         except UsageError:
             raise
         except (FtkError, torch.OutOfMemoryError) as error:
-            if not isinstance(error, (NotFiniteError, ReloadError, torch.OutOfMemoryError)) and starts <= _STARTS:
+            may_succeed = isinstance(error, ReloadError) and error.may_succeed
+            is_final = isinstance(error, (NotFiniteError, ReloadError, torch.OutOfMemoryError)) and not may_succeed
+            if not is_final and starts <= _STARTS:
                 raise
             self._fail(study, trial, str(error))
             return

@@ -78,7 +78,9 @@ def save_state(
     with atomic_folder(folder, previous) as new_folder:
         if optimizer_state is not None:
             save_weights(model, new_folder / WEIGHTS)
-            torch.save(optimizer_state, new_folder / OPTIMIZER)
+            # a file of Python, whose error says why a write failed
+            with (new_folder / OPTIMIZER).open("wb") as file:
+                torch.save(optimizer_state, file)
         write_json(new_folder / STATE, seal(new_folder, state))
 
 

@@ -23,6 +23,7 @@ def test_exit_codes_are_those_of_the_docstring():
         "RunFolderError": 2,
         "AccessError": 2,
         "NotFiniteError": 1,
+        "StorageError": 1,
         "LostProcessError": 1,
         "ChildRunError": 1,
         "ReloadError": 1,

@@ -2,13 +2,13 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from ft_toolkit.core.signals import describe_exit
 from ft_toolkit.runs.executors.base import Executor, Job, JobEnd, Pool, Resources, RunningJob
 from ft_toolkit.runs.executors.job import payload_of
 
@@ -31,8 +31,7 @@ class _Process:
             lines = output.read().splitlines()
         if code == 0 and lines:
             return JobEnd(**json.loads(lines[-1]))
-        reason = f"killed by {signal.Signals(-code).name}" if code < 0 else f"its process ended with exit code {code}"
-        return JobEnd(reason, 1)
+        return JobEnd(f"its process {describe_exit(code)}", 1)
 
     def stop(self) -> None:
         self.process.terminate()

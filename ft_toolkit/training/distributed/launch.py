@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ft_toolkit.core.errors import LostProcessError, UsageError
+from ft_toolkit.core.signals import describe_exit
 from ft_toolkit.training.distributed.fsdp import is_true, read_sharding
 from ft_toolkit.training.distributed.zero import read_zero
 
@@ -173,8 +174,7 @@ def _exit_code(codes: Mapping[int, int], processes: int) -> int:
     if not killed:
         return failed[0] if failed else 128 + signal.SIGTERM
     rank, signum = next(iter(killed.items()))
-    guess = " (perhaps by the system, because memory ran out)" if signum == signal.SIGKILL else ""
     raise LostProcessError(
-        f"process {rank} of {processes} (counted from 0) was ended by {signal.Signals(signum).name}{guess}; the others "
+        f"process {rank} of {processes} (counted from 0) {describe_exit(-signum)}; the others "
         "were stopped. Resume from the last checkpoint with --output FOLDER --resume"
     )
