@@ -108,7 +108,7 @@ def test_an_error_names_the_run_folder_and_the_command_and_no_further_job_starts
     assert "The finished runs are kept. Resume with:\n  ftk run x --resume" in message
 
 
-@pytest.mark.parametrize(("name", "reason"), [("die", "killed by SIGKILL"), ("crash", "exit code 1")])
+@pytest.mark.parametrize(("name", "reason"), [("die", "was ended by SIGKILL"), ("crash", "exit code 1")])
 def test_a_job_that_dies_is_a_failure_and_running_jobs_are_completed(
     jobs: Jobs, tmp_path: Path, name: str, reason: str
 ) -> None:
