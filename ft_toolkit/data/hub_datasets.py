@@ -35,8 +35,10 @@ def load_from_hub(repo: str, config: str | None, revision: str | None, split: st
     import datasets
     from huggingface_hub import HfApi
 
+    from ft_toolkit.core.hub_client import check_answers
     from ft_toolkit.core.hub_errors import FAILURES, explain
 
+    check_answers()
     try:
         commit = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
     except FAILURES:

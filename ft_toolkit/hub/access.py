@@ -12,6 +12,7 @@ from huggingface_hub import HfApi, ModelCard, constants, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 
 from ft_toolkit.core.errors import AccessError, HubError, UsageError, one_of
+from ft_toolkit.core.hub_client import check_answers
 from ft_toolkit.core.hub_errors import FAILURES, explain, is_temporary
 from ft_toolkit.core.hub_names import owned_id, revision_name
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
@@ -78,6 +79,7 @@ def check_access(destination: Destination, say: Say, *, create: bool = True) -> 
         raise AccessError("HF_HUB_OFFLINE is set, so the network is not used and nothing can be pushed; unset it")
     if get_token() is None:
         raise AccessError(f"no token for the Hub found; {_REMEDY}")
+    check_answers()
     with explained_errors(f"{destination.repo}: "):
         user = with_retries(api.whoami, say)
         role = user.get("auth", {}).get("accessToken", {}).get("role")

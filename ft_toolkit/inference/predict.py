@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,6 +20,8 @@ from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks.base import Row, Task
 
 OUTPUT_TYPES = (".jsonl", ".csv")
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
+_NUMBER = re.compile(r"[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?%?")
 
 
 def read_rows(text: str | None, source: Path | None, reading: Reading | None = None) -> list[Row | str]:
@@ -91,18 +94,28 @@ def _write_jsonl(rows: list[Row | str], chunks: Iterable[list[dict[str, Any]]], 
 def _csv(rows: list[Row | str], records: list[dict[str, Any]], task: Task) -> str:
     """Return a csv table: the columns of the rows, then predicted_* columns without the keys in `not_in_csv`.
 
-    Lists are joined by '|'.
+    Lists are joined by '|'. A text that a spreadsheet would take for a formula gets a "'" before it.
     """
     flat = [{key: _cell(value) for key, value in record.items() if key not in task.not_in_csv} for record in records]
     records_in: list[Row] = [{task.text_column or "": row} if isinstance(row, str) else row for row in rows]
     cells = [{key: _cell(value) for key, value in row.items()} for row in records_in]
     predicted = [f"predicted_{key}" for key in (flat[0] if flat else {}) if key != "id"]
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*(cells[0] if cells else {}), *predicted], restval="", extrasaction="ignore")
-    writer.writeheader()
+    names = [*(cells[0] if cells else {}), *predicted]
+    writer = csv.writer(text)
+    writer.writerow(map(_no_formula, names))
     for row, record in zip(cells, flat, strict=True):
-        writer.writerow({**row, **{f"predicted_{key}": value for key, value in record.items() if key != "id"}})
+        values = {**row, **{f"predicted_{key}": value for key, value in record.items() if key != "id"}}
+        writer.writerow([_no_formula(values.get(name, "")) for name in names])
     return text.getvalue()
+
+
+def _no_formula(value: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula: a text that begins as one gets a "'" before it.
+
+    The text of a stranger could otherwise send the other cells to a server (=HYPERLINK, =WEBSERVICE). Numbers stay.
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
 
 
 def _cell(value: Any) -> Any:

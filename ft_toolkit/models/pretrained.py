@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import time
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from ft_toolkit.core.errors import ModelError, one_of
+from ft_toolkit.core.hub_client import check_answers, verify_files
 from ft_toolkit.core.hub_errors import FAILURES, explain
 from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG
@@ -137,8 +139,11 @@ def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_
 
 def download(name: str, revision: str | None, patterns: Sequence[str] = _MODEL_FILES) -> Checkpoint:
     """Download a model from the Hub, or find it in the Hub's cache without the network. Raises ModelError."""
+    check_answers()
+    started = time.time()
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
+        verify_files(folder, started)
     except FAILURES as error:
         at_revision = f" at revision {revision}" if revision is not None else ""
         raise ModelError(

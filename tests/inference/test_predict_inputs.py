@@ -1,5 +1,6 @@
 """The rows that `ftk predict` reads from files and from standard input: the same lines as in training."""
 
+import csv
 import io
 import sys
 
@@ -7,8 +8,9 @@ import pytest
 
 from ft_toolkit.cli.arguments import parse_reading
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.inference.predict import read_rows
+from ft_toolkit.inference.predict import _csv, read_rows
 from ft_toolkit.recipe.reading import Reading
+from ft_toolkit.tasks import find_tasks
 
 LINES = ["first line\u2028still the first", "second\x0cstill\x85the second \x1c"]
 
@@ -48,3 +50,34 @@ def test_reading_options(tmp_path):
         parse_reading(["delimitr=;"])
     with pytest.raises(UsageError, match=r"--reading delimiter: found ';;'; must be one character"):
         parse_reading(["delimiter=;;"])
+
+
+def test_no_cell_of_a_csv_file_is_a_formula():
+    texts = [
+        "=1+1",
+        "+a",
+        "-a",
+        "@a",
+        " =a",
+        "\t=a",
+        "\uff1da",
+        "-1.5",
+        "+2",
+        "-3,5",
+        "1e-3",
+        "a=b",
+        "",
+        "'=a",
+        "-",
+        "-5%",
+    ]
+    rows = [{"=column": text, "other": index - 1} for index, text in enumerate(texts)]
+    written = _csv(rows, [{"label": text} for text in texts], find_tasks()["text_classification"])
+    header, *lines = csv.reader(io.StringIO(written, newline=""))
+    assert header == ["'=column", "other", "predicted_label"]
+    expected = [
+        *("'=1+1", "'+a", "'-a", "'@a", "' =a", "'\t=a", "'\uff1da", "-1.5", "+2", "-3,5", "1e-3"),
+        *("a=b", "", "'=a", "'-", "-5%"),
+    ]
+    assert [line[0] for line in lines] == [line[2] for line in lines] == expected
+    assert [line[1] for line in lines] == [str(index - 1) for index in range(len(texts))]

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+import ft_toolkit
 from ft_toolkit.cli.completion import complete_recipe
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.cli.verb import Verb
+from ft_toolkit.core.environment import versions
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_file
 
@@ -36,7 +38,7 @@ def init(
     ] = "demo",
     install: Annotated[
         str, typer.Option(help="The package for pip to install: a name, a git+https address, or a wheel.")
-    ] = "ft-toolkit[demo]",
+    ] = f"ft-toolkit[demo]=={ft_toolkit.__version__}",
 ) -> None:
     """Write CI files that run a recipe and check its scores.
 
@@ -54,7 +56,8 @@ def init(
             raise UsageError(f"{TARGETS[name]} already exists; move it or edit it. Nothing was written")
     for name in selected:
         text = (TEMPLATES / f"{name}.yml").read_text(encoding="utf-8")
-        for key, value in (("RECIPE", recipe), ("INSTALL", install)):
+        torch = f"torch=={(versions(('torch',))['torch'] or '').partition('+')[0]}"
+        for key, value in (("RECIPE", recipe), ("INSTALL", install), ("TORCH", torch)):
             text = text.replace(f'"@{key}@"', json.dumps(value))  # a JSON string is also a YAML string
         TARGETS[name].parent.mkdir(parents=True, exist_ok=True)
         write_file(TARGETS[name], text)

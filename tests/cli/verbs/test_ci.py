@@ -1,5 +1,7 @@
 """ftk ci init: files that the services accept, with the recipe asked for, and nothing overwritten."""
 
+import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+import ft_toolkit
 from ft_toolkit.cli.app import app
 from ft_toolkit.cli.verbs.ci import TARGETS
 from ft_toolkit.core.errors import UsageError
@@ -48,3 +51,15 @@ def test_nothing_is_overwritten_and_a_wrong_recipe_writes_nothing(tmp_path: Path
     assert TARGETS["gitlab"].read_text() == "mine"
     assert not TARGETS["github"].exists()
     assert init("--github") is None
+
+
+def test_actions_are_pinned_by_commit_and_packages_by_version(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert init() is None
+    github, gitlab = (TARGETS[name].read_text() for name in ("github", "gitlab"))
+    used = re.findall(r"uses: (actions/\S+)", github)
+    assert len(used) == 3 and all(re.fullmatch(r"actions/[a-z-]+@[0-9a-f]{40}", action) for action in used)
+    installed = importlib.metadata.version("torch").partition("+")[0]
+    for text in (github, gitlab):
+        assert f'TORCH: "torch=={installed}"' in text and f"ft-toolkit[demo]=={ft_toolkit.__version__}" in text
+        assert "command -v nvidia-smi || python -m pip install" in text and "whl/cpu" in text
