@@ -46,6 +46,16 @@ def find_recipe(name: str) -> Path:
     )
 
 
+def is_recipe_name(name: str) -> bool:
+    """Return whether a name is that of a recipe rather than of data: it ends in .yaml or .yml, or names a shipped recipe."""
+    path = Path(name)
+    if path.exists():
+        return path.suffix.lower() in (".yaml", ".yml")
+    return path.suffix.lower() in (".yaml", ".yml") or any(
+        name in (key, key.rpartition("/")[2]) for key in shipped_recipes()
+    )
+
+
 def is_data(path: Path) -> bool:
     """Return whether a file is data rather than a recipe. A JSON file is a recipe if its first key is a section of a recipe."""
     if path.suffix.lower() not in _RECIPE_ENDINGS:

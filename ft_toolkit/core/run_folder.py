@@ -39,6 +39,8 @@ FOLDS, FOLDS_PAGE = "folds.json", "folds.html"
 SWEEP, SWEEP_PAGE, BEST_RECIPE, SWEEP_JOURNAL = "sweep.json", "sweep.html", "best.yaml", "journal.log"
 # In the folder of a search for the best model, with best.yaml.
 BEST, BEST_PAGE = "best.json", "best.html"
+# In the folder of an audit of a data set: the results, the page, and the rows to review.
+AUDIT, AUDIT_PAGE, REVIEW = "audit.json", "audit.html", "review.csv"
 # In the folder of a command that starts several runs: the output of each run in a separate process.
 LOGS = "logs"
 # In a checkpoint.

@@ -6,10 +6,21 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from ft_toolkit.core.audit_records import AuditResults
 from ft_toolkit.core.best_records import BestResults
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.fold_records import FoldsResults
-from ft_toolkit.core.run_folder import BEST, ENSEMBLE, ENVIRONMENT, FOLDS, INFERENCE, LEARNING_CURVE, RESULTS, SWEEP
+from ft_toolkit.core.run_folder import (
+    AUDIT,
+    BEST,
+    ENSEMBLE,
+    ENVIRONMENT,
+    FOLDS,
+    INFERENCE,
+    LEARNING_CURVE,
+    RESULTS,
+    SWEEP,
+)
 from ft_toolkit.core.run_records import AnyResults, Ensemble, InferenceContract, LearningCurve, RunEnvironment
 from ft_toolkit.core.sweep_records import SweepResults
 
@@ -19,6 +30,7 @@ _MODELS: dict[str, Any] = {
     FOLDS: FoldsResults,
     SWEEP: SweepResults,
     BEST: BestResults,
+    AUDIT: AuditResults,
     ENSEMBLE: Ensemble,
     ENVIRONMENT: RunEnvironment,
     INFERENCE: InferenceContract,

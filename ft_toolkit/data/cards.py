@@ -105,6 +105,17 @@ class Card:
         return self.block.tasks[task].columns if task in self.block.tasks else {}
 
 
+def is_card(name: str) -> bool:
+    """Return whether a name is that of a shipped data card, or of a folder whose README.md has an `ft_toolkit` block."""
+    if Path(name).exists():
+        path = Path(name) / "README.md"
+        return (
+            path.is_file()
+            and "\nft_toolkit:" in path.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
+        )
+    return (shipped("data_cards") / name / "README.md").is_file()
+
+
 def load_card(name: str) -> Card:
     """Return the data card with this name under data_cards/, or in this folder. Raises DataError."""
     folder = Path(name) if (Path(name) / "README.md").is_file() else shipped("data_cards") / name

@@ -44,7 +44,7 @@ def check_rows(
     counts = label_counts(data, task, settings)
     return [
         *_text_warnings(data, task, has_labels=bool(counts)),
-        *_label_warnings(counts, data, task, settings),
+        *label_warnings(counts, data, task, settings),
         *_column_warnings(data, task, settings, table, columns),
     ]
 
@@ -77,9 +77,10 @@ def _text_warnings(data: LoadedData, task: Task, *, has_labels: bool) -> list[st
     return warnings
 
 
-def _label_warnings(
+def label_warnings(
     counts: Mapping[str, Mapping[str, int]], data: LoadedData, task: Task, settings: TaskSettings
 ) -> list[str]:
+    """Return sentences on labels without training rows, rare labels and imbalance. `counts` are those of `label_counts`."""
     if not counts:
         return []
     n_rows = sum(map(len, data.splits.values()))

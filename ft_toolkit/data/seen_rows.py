@@ -42,13 +42,15 @@ class SeenRows:
 
 def input_hash(row: Row, task: Task) -> int:
     """Return a 64-bit hash of the inputs of a row, without regard to case, white space and Unicode form."""
-    texts = [" ".join(_folded(text).split()) for text in input_texts(row, task)]
+    texts = [folded_text(text) for text in input_texts(row, task)]
     content = "\0".join(texts).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
-def _folded(text: str) -> str:
-    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+def folded_text(text: str) -> str:
+    """Return a text without regard to case, Unicode form and the kind and number of white spaces."""
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    return " ".join(folded.split())
 
 
 def find_seen_rows(rows: Rows, task: Task, limit: int | None = None) -> SeenRows:

@@ -15,6 +15,7 @@ from ft_toolkit.data.split_files import find_split_files, split_of
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.recipe.load_recipe import load_values
 from ft_toolkit.recipe.reading import Reading
+from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.runs.draft_recipe import MAX_LENGTHS, DraftRecipe, held_out_shares, suggest_max_length
 from ft_toolkit.runs.first_model import choose_model
 from ft_toolkit.runs.recipe_text import recipe_text, recipe_values
@@ -53,6 +54,7 @@ class FirstRecipe:
     task: Task
     guess: Guess
     model: FirstModel
+    recipe: Recipe
     # Other tasks that could read the rows, and their reasons.
     others: Mapping[str, Guess]
     data: LoadedData
@@ -64,7 +66,13 @@ class FirstRecipe:
 def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstRecipe:
     """Return a recipe that runs, without writing it. Raises UsageError, and DataError for rows that no task can read."""
     files = find_split_files(request.files)
-    path = _recipe_path(request, files["train"])
+    return plan_for_files(request, files, _recipe_path(request, files["train"]), tasks)
+
+
+def plan_for_files(
+    request: InitRequest, files: Mapping[SplitName, str], path: Path, tasks: Mapping[str, Task]
+) -> FirstRecipe:
+    """Return a recipe for the files of the splits, with `path` as its path in messages. Raises DataError and UsageError."""
     reading = _reading(request.settings, files["train"], tasks)
     training_file = read_table(Path(files["train"]), reading)
     label_names = reading.label_names if reading is not None else None
@@ -95,6 +103,7 @@ def plan_first_recipe(request: InitRequest, tasks: Mapping[str, Task]) -> FirstR
         task,
         guess,
         draft.model,
+        recipe,
         {other: g for other, g in guesses.items() if other != name and g.score >= PLAUSIBLE},
         data,
         label_counts(data, task, recipe.task),

@@ -1,0 +1,96 @@
+"""`ftk data audit`: read the rows of a recipe, a data card or files, and find their faults."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ft_toolkit.core.audit_records import AuditResults, FaultCount
+from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
+from ft_toolkit.data.cards import load_card
+from ft_toolkit.data.faults.fault import AuditedRows, DataAudit, Fault
+from ft_toolkit.data.faults.find_faults import find_faults
+from ft_toolkit.data.load_data import load_data
+from ft_toolkit.data.row_checks import label_counts, label_warnings
+from ft_toolkit.data.split_files import find_split_files
+from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_values
+from ft_toolkit.recipe.sections import Recipe
+from ft_toolkit.runs.first_recipe import InitRequest, plan_for_files
+from ft_toolkit.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class AuditSource:
+    """Rows to audit: the name of the source, the task and the recipe that read them."""
+
+    name: str
+    task: Task
+    recipe: Recipe
+    data: LoadedData
+
+
+def read_recipe_rows(loaded: LoadedRecipe) -> AuditSource:
+    """Return the rows of a recipe. Raises DataError."""
+    recipe, task = loaded.recipe, loaded.task
+    return AuditSource(loaded.name, task, recipe, load_data(recipe.data, task, recipe.task))
+
+
+def read_card_rows(name: str, task: str | None, tasks: Mapping[str, Task]) -> AuditSource:
+    """Return the rows of a data card, read for `task` or the first task of the card. Raises DataError."""
+    card = load_card(name)
+    chosen = _check_task(task, tasks) or next(iter(card.block.tasks))
+    card.for_task(chosen)
+    missing = {f"{split}_fraction": 0.1 for split in ("validation",) if split not in card.block.splits}
+    # the model is not loaded, but a recipe names one
+    values = {"task": chosen, "model": {"name": "none"}, "data": {"card": name, **missing}}
+    return read_recipe_rows(load_values(name, values, tasks, f"data card {name}"))
+
+
+def read_file_rows(request: InitRequest, tasks: Mapping[str, Task]) -> AuditSource:
+    """Return the rows of files, read as `ftk init` reads them. Raises DataError and UsageError."""
+    _check_task(request.task, tasks)
+    files = find_split_files(request.files)
+    first = plan_for_files(request, files, Path("audit.yaml"), tasks)
+    return AuditSource(", ".join(request.files), first.task, first.recipe, first.data)
+
+
+def audit_rows(source: AuditSource, command: str, report: Callable[[int, int], None]) -> DataAudit:
+    """Find the faults of the rows. `report` is called with the number of compared texts and their total.
+
+    Raises UsageError if a package of the extra "audit" is missing.
+    """
+    data, task, settings = source.data, source.task, source.recipe.task
+    rows = AuditedRows(data, task, settings)
+    faults = find_faults(rows, report)
+    labels = label_counts(data, task, settings)
+    results = AuditResults(
+        source=source.name,
+        command=command,
+        task=task.name,
+        rows={split: len(part) for split, part in data.splits.items()},
+        labels=labels,
+        words=_words(rows),
+        faults=[_count(fault, rows) for fault in faults],
+        notes=[*data.notes, *label_warnings(labels, data, task, settings)],
+    )
+    return DataAudit(rows, faults, results)
+
+
+def _check_task(name: str | None, tasks: Mapping[str, Task]) -> str | None:
+    if name is not None and name not in tasks:
+        raise UsageError(f"--task {name}: unknown task; allowed: {one_of(tasks)}.{did_you_mean(name, tasks)}")
+    return name
+
+
+def _words(rows: AuditedRows) -> dict[str, int]:
+    lengths = [len(text.split()) for text in rows.texts]
+    low, median, high, longest = np.quantile(lengths, [0, 0.5, 0.95, 1], method="lower").tolist()
+    return {"minimum": int(low), "median": int(median), "95%": int(high), "maximum": int(longest)}
+
+
+def _count(fault: Fault, rows: AuditedRows) -> FaultCount:
+    counts: dict[str, int] = dict(Counter(rows.splits[row] for row in fault.rows))
+    return FaultCount(name=fault.name, title=fault.title, action=fault.action, cases=len(fault.cases), rows=counts)

@@ -1,0 +1,57 @@
+"""`ftk data audit`: reads recipes, cards and files, prints the faults and writes the rows to review."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+
+def write_rows(path: Path) -> None:
+    words = ("works very well", "broke on the second day")
+    lines = [f"Article {i} {words[i % 2]} says customer {i * 7},{'good' if i % 2 == 0 else 'bad'}" for i in range(60)]
+    lines += [f"{lines[0].rpartition(',')[0]},bad", "Write to jane@example.org,good"]
+    path.write_text("text,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_a_file(here: Any, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.csv")
+    done = here("data", "audit", tmp_path / "rows.csv", "--output", tmp_path / "audit")
+    assert "62 rows" in done.stdout
+    assert "equal texts, different labels" in done.stdout
+    results = json.loads((tmp_path / "audit/audit.json").read_text(encoding="utf-8"))
+    counts = {fault["name"]: sum(fault["rows"].values()) for fault in results["faults"]}
+    assert counts["contradictions"] == 2
+    assert counts["personal_data"] == 1
+    with (tmp_path / "audit/review.csv").open(encoding="utf-8", newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["fault"] == "contradictions"]
+    found = [(line["id"], line["answer"], line["detail"]) for line in lines]
+    assert found == [("1", "good", "bad / good"), ("61", "bad", "bad / good")]
+
+
+def test_a_recipe_and_a_card(here: Any) -> None:
+    for source in ("demo", "support_inbox"):
+        done = here("data", "audit", source)
+        assert f"{source}: 300 rows (train 200, validation 50, test 50), read for text_classification" in done.stdout
+        assert done.stdout.endswith("no faults found\n")
+
+
+def test_a_card_for_another_task(here: Any) -> None:
+    done = here("data", "audit", "support_inbox", "--task", "ner")
+    assert "read for ner" in done.stdout
+
+
+def test_mistakes(here: Any, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.csv")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/file").touch()
+    for words, message in (
+        (["nothing.csv"], "nothing.csv"),
+        (["demo", "--task", "ner"], "leave out --task and --column"),
+        (["support_inbox", "--task", "nr"], "Did you mean 'ner'?"),
+        (["training.seed=1"], "name a recipe, a data card or data files"),
+        ([str(tmp_path / "rows.csv"), "--output", str(tmp_path / "full")], "exists and is not empty"),
+    ):
+        done = here("data", "audit", *words, check=False)
+        assert done.returncode == 2, words
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
