@@ -96,14 +96,6 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Print more, such
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and results.")]
 
 
-def is_setting(word: str) -> bool:
-    """Return whether a word is a setting of a recipe, such as training.seed=1, rather than a file."""
-    from ft_toolkit.recipe.sections import Recipe
-
-    section, _, key = word.partition("=")[0].partition(".")
-    return section in Recipe.model_fields and bool(key) and "=" in word
-
-
 def verbosity_of(*, verbose: bool, quiet: bool) -> Verbosity:
     """Return the verbosity that -v and -q set. Raises UsageError if both are given."""
     if verbose and quiet:

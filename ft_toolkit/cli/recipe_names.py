@@ -46,14 +46,12 @@ def find_recipe(name: str) -> Path:
     )
 
 
-def is_recipe_name(name: str) -> bool:
-    """Return whether a name is that of a recipe rather than of data: it ends in .yaml or .yml, or names a shipped recipe."""
+def is_recipe(name: str) -> bool:
+    """Return whether a name is that of a recipe rather than of data: a recipe file, or a shipped recipe."""
     path = Path(name)
     if path.exists():
-        return path.suffix.lower() in (".yaml", ".yml")
-    return path.suffix.lower() in (".yaml", ".yml") or any(
-        name in (key, key.rpartition("/")[2]) for key in shipped_recipes()
-    )
+        return path.is_file() and not is_data(path)
+    return path.suffix in (".yaml", ".yml") or any(name in (key, key.rpartition("/")[2]) for key in shipped_recipes())
 
 
 def is_data(path: Path) -> bool:

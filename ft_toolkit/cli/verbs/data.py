@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from ft_toolkit.cli.arguments import Columns, is_setting, parse_columns
-from ft_toolkit.cli.recipe_names import find_recipe, is_recipe_name
+from ft_toolkit.cli.arguments import Columns, parse_columns
+from ft_toolkit.cli.recipe_names import find_recipe, is_recipe
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_folder import AUDIT, REVIEW
@@ -83,9 +83,9 @@ def _read(words: list[str], task: str | None, columns: dict[str, str]) -> "Audit
     from ft_toolkit.runs.first_recipe import InitRequest
     from ft_toolkit.tasks import find_tasks
 
-    settings = [word for word in words if is_setting(word)]
+    settings = [word for word in words if "=" in word and not Path(word).exists()]
     names, tasks = [word for word in words if word not in settings], find_tasks()
-    if len(names) == 1 and is_recipe_name(names[0]):
+    if len(names) == 1 and is_recipe(names[0]):
         if task or columns:
             raise UsageError(f"{names[0]} is a recipe, which names its task and columns; leave out --task and --column")
         return read_recipe_rows(load_recipe(find_recipe(names[0]), settings, tasks))

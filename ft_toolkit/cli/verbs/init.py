@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ft_toolkit.cli.arguments import is_setting, parse_columns, print_columns
+from ft_toolkit.cli.arguments import parse_columns, print_columns
 from ft_toolkit.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def init(
     from ft_toolkit.runs.first_recipe import InitRequest, plan_first_recipe
     from ft_toolkit.tasks import find_tasks
 
-    settings = [word for word in files if is_setting(word)]
+    settings = [word for word in files if _is_setting(word)]
     request = InitRequest(
         [word for word in files if word not in settings],
         task,
@@ -78,6 +78,14 @@ def init(
     write_file(first.path, first.text)
     name = shlex.quote(str(first.path))
     print(f"\nwrote {first.path}\nnext: check it with 'ftk run {name} --dry-run', and train with 'ftk run {name}'")
+
+
+def _is_setting(word: str) -> bool:
+    """Return whether a word is a setting rather than a file."""
+    from ft_toolkit.recipe.sections import Recipe
+
+    section, _, key = word.partition("=")[0].partition(".")
+    return section in Recipe.model_fields and bool(key) and "=" in word
 
 
 def _print_files(first: "FirstRecipe") -> None:
