@@ -54,7 +54,8 @@ def sentences(results: BestResults) -> list[str]:
     n, metric = results.validation_rows, plain_name(results.metric)
     states = [each.state for each in results.candidates]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(sorted(states)))
-    lines = [f"{len(states)} candidates in {results.seconds:.0f} s (of {60 * results.minutes:.0f} s): {counts}."]
+    noun = "candidate" if len(states) == 1 else "candidates"
+    lines = [f"{len(states)} {noun} in {results.seconds:.0f} s (of {60 * results.minutes:.0f} s): {counts}."]
     if results.left_out:
         lines.append(f"Not tried, because the time was too short: {'; '.join(results.left_out)}.")
     if results.best is None:
@@ -62,7 +63,9 @@ def sentences(results: BestResults) -> list[str]:
     best = results.best
     default = "" if results.default_value is None else f"; the default settings have {number(results.default_value, n)}"
     text = f"Best on validation: {best.title}, {metric} {number(best.value, n)}{default}."
-    lines.append(f"{text} The validation rows were used for {len(states)} comparisons, so this score is optimistic.")
+    if len(states) > 1:
+        text += f" The validation rows compared {len(states)} candidates, so this score is optimistic."
+    lines.append(text)
     if best.selection_bias is not None:
         lines.append(
             "If all candidates were equally good, the best would exceed its true score by "

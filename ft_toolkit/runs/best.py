@@ -43,9 +43,8 @@ from ft_toolkit.runs.sweep_summary import add_test_scores, selection_bias_of
 from ft_toolkit.training.prepare import Prepared, prepare
 from ft_toolkit.training.tracking import Display
 
-# Members of the average.
-_MEMBERS = 3
-_AVERAGE = "average"
+# Numbers of members of an average.
+_SIZES = (2, 3)
 
 
 class _PrunedError(Exception):
@@ -128,7 +127,8 @@ class _Search:
         best = titles[self._results.finished[0].title] if self._results.finished else None
         for candidate in [] if best is None else more_seeds(best, self._loaded.recipe.training.seed):
             self._try(candidate)
-        self._average()
+        if self._results.metric != "loss":  # which an average does not have
+            self._average()
         self._choose()
         return self._results
 
@@ -272,23 +272,29 @@ class _Search:
         )
 
     def _average(self) -> None:
-        """Add the average of the best candidates, if the task can average predictions."""
-        members = [each for each in self._results.finished if not each.members][:_MEMBERS]
-        is_known = any(each.members for each in self._results.candidates)
-        if len(members) < 2 or is_known or self._loaded.task.averaging is None or self._results.metric == "loss":
-            return
-        started = self._seconds
-        self._display.say(f"average    of {', '.join(member.title for member in members)}")
+        """Add averages of the two and of the three best candidates, if the task can average predictions."""
+        members = [each for each in self._results.finished if not each.members]
+        known = {each.title for each in self._results.candidates}
+        for size in _SIZES:
+            title = f"average of the {size} best"
+            if len(members) < size or title in known or self._loaded.task.averaging is None:
+                continue
+            self._display.say(f"{title}: {', '.join(member.title for member in members[:size])}")
+            self._add_average(title, members[:size])
+
+    def _add_average(self, title: str, members: list[BestCandidate]) -> None:
+        """Average the predictions of candidates, and add the average to best.json."""
+        started, folder = self._seconds, f"average_{len(members)}"
+        value, state, reason = None, "finished", None
         try:
             scores = self._make_average(members, with_test=False)["scores"]
             value = scores["validation"]["metrics"][self._results.metric]["value"]
-            state, reason = "finished", None
         except UsageError as error:
-            value, state, reason = None, "failed", str(error).partition("\n")[0]
+            state, reason = "failed", str(error).partition("\n")[0]
         record = BestCandidate.model_validate(
             {
-                "title": f"average of the {len(members)} best",
-                "folder": _AVERAGE,
+                "title": title,
+                "folder": folder,
                 "state": state,
                 "value": value,
                 "seconds": round(self._seconds - started, 1),
@@ -298,12 +304,15 @@ class _Search:
             }
         )
         self._save(candidates=[*self._results.candidates, record])
+        self._display.say(f"{folder}: {state}, validation {self._results.metric} {value}")
 
     def _make_average(self, members: list[BestCandidate], *, with_test: bool) -> dict[str, Any]:
-        shutil.rmtree(self._folder / _AVERAGE, ignore_errors=True)
+        """Write the folder of an average, and return the content of its results.json."""
+        folder = self._folder / f"average_{len(members)}"
+        shutil.rmtree(folder, ignore_errors=True)
         folders = [self._folder / member.folder for member in members]
-        command, display = self._options.command, self._display
-        return make_ensemble(folders, self._folder / _AVERAGE, command, display, with_test=with_test)
+        display = Display(Console(quiet=True), enabled=True)
+        return make_ensemble(folders, folder, self._options.command, display, with_test=with_test)
 
     def _choose(self) -> None:
         """Choose the best candidate, write its recipe, and score it on the test rows."""

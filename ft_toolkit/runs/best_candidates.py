@@ -13,8 +13,9 @@ FEW_ROWS_PER_LABEL = 64
 # Pairs per row: 40, as in setfit, for up to 32 rows; fewer for more rows, so that all pairs take about as long as the default
 # training of 120 steps with 16 rows each.
 MOST_PAIRS, FEWEST_PAIRS, ALL_PAIRS = 40, 4, 1280
-# Factors on the learning rates that the run would choose.
-FACTORS = (3.0, 1.0, 0.3)
+# Factors on the learning rates that the run would choose, in the order in which they are tried. The lower rate is before the
+# higher one: on 300 rows of VADER, the validation loss of the default settings rose after step 15 of 120.
+FACTORS = (1.0, 0.3, 3.0)
 # Further seeds of the best settings, for the average.
 MORE_SEEDS = 2
 
@@ -48,11 +49,8 @@ def plan_candidates(prepared: Prepared, base_rate: float) -> Iterator[Candidate]
         yield Candidate("contrastive pairs, linear head", (setting, *_only_probe("full")), cost)
         yield Candidate("contrastive pairs, then training", (setting, "method=full"), cost + 1, may_be_pruned=True)
     method = prepared.recipe.method.name
-    rates = [("full", factor, base_rate * factor) for factor in FACTORS]
-    if is_pretrained:
-        rates += [("lora", factor, base_rate * LORA_FACTOR * factor) for factor in FACTORS]
-    # the middle rate first, then the higher ones: a rate that is too low seldom wins
-    for name, _, rate in sorted(rates, key=lambda each: (each[1] != 1, -each[1], each[0])):
+    methods = {"full": base_rate, **({"lora": base_rate * LORA_FACTOR} if is_pretrained else {})}
+    for name, rate in [(name, rate * factor) for factor in FACTORS for name, rate in methods.items()]:
         text = f"{rate:.1e}"
         if name != method or float(text) != prepared.recipe.training.learning_rate:
             settings = (*(() if name == method else (f"method={name}",)), f"training.learning_rate={text}")

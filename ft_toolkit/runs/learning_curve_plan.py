@@ -178,13 +178,13 @@ def step_settings(full_run: Prepared, share: float, world_size: int) -> list[str
     The number of evaluations is the same because the best of more evaluations is a more optimistic score. Values that the run
     on all rows chose apply to every share.
     """
-    if share == 1:
-        return []
     recipe, full_steps = full_run.recipe, full_run.total_steps(world_size)
+    if share == 1 or not full_steps:  # without steps, the single evaluation is after the linear probe
+        return []
     chosen = {choice.setting: choice.value for choice in full_run.choices}
     evaluations = math.ceil(full_steps / (recipe.evaluation.eval_steps or len(full_run.epoch_batches(0, world_size))))
     max_steps, share_steps = recipe.training.max_steps, math.ceil(full_steps * share)
-    steps = max_steps or max(share_steps, min(full_steps, MINIMUM_STEPS))
+    steps = max(share_steps, min(full_steps, MINIMUM_STEPS)) if max_steps is None else max_steps
     settings = [f"training.max_steps={steps}"] if max_steps is None and steps > share_steps else []
     is_chosen = chosen.pop("evaluation.eval_steps", None) is not None
     if is_chosen or (recipe.evaluation.eval_steps is None and (settings or max_steps is not None)):

@@ -53,8 +53,8 @@ def titles(recipe: Path, folder: Path, *settings: str) -> list[str]:
 
 
 def test_the_candidates_follow_task_rows_and_method(recipe: Path, data_files: dict[str, str], tmp_path: Path) -> None:
-    rates = ["lora, learning rate 1.0e-02", "full, learning rate 3.0e-03", "lora, learning rate 3.0e-02"]
-    rates += ["full, learning rate 3.0e-04", "lora, learning rate 3.0e-03"]
+    rates = ["lora, learning rate 1.0e-02", "full, learning rate 3.0e-04", "lora, learning rate 3.0e-03"]
+    rates += ["full, learning rate 3.0e-03", "lora, learning rate 3.0e-02"]
     pairs = ["contrastive pairs, linear head", "contrastive pairs, then training"]
     assert titles(recipe, tmp_path) == [EMBEDDINGS, DEFAULT, *pairs, *rates]
     several = titles(recipe, tmp_path, "task.problem_type=multi_label_classification")
@@ -69,7 +69,7 @@ def test_the_candidates_follow_task_rows_and_method(recipe: Path, data_files: di
     assert titles(recipe, tmp_path, "task=ner", "evaluation.baselines=[]", *files) == [DEFAULT, *rates]
     model = "{config: {model_type: bert, hidden_size: 32, num_hidden_layers: 1, num_attention_heads: 2}, "
     new = titles(recipe, tmp_path, f"model={model}tokenizer: {{train_on_text: true, vocab_size: 300}}}}")
-    assert new == [DEFAULT, "full, learning rate 3.0e-03", "full, learning rate 3.0e-04"]
+    assert new == [DEFAULT, "full, learning rate 3.0e-04", "full, learning rate 3.0e-03"]
 
 
 def test_every_candidate_is_a_valid_recipe(recipe: Path, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_the_page_and_the_sentences_state_the_path_and_how_far_the_score_can_be_
     text = " ".join(sentences(done))
     assert "4 candidates in 99 s (of 120 s): 1 failed, 2 finished, 1 pruned." in text
     assert "With only 50 validation rows, the choice between the candidates is mostly chance." in text
-    assert "There are no test rows" in text and "used for 4 comparisons" in text
+    assert "There are no test rows" in text and "compared 4 candidates" in text
     write_best(tmp_path, done)
     write_best_page(tmp_path, done)
     page = (tmp_path / "best.html").read_text(encoding="utf-8")

@@ -214,6 +214,11 @@ def test_the_default_shares_have_enough_rows() -> None:
     assert choose_shares([1, 0.25, 0.5], 32, 3) == [0.25, 0.5, 1]
 
 
+def test_shares_of_a_run_that_fits_only_the_probe_need_no_settings(recipe: Path, tmp_path: Path) -> None:
+    loaded = load_recipe(recipe, ["training.max_steps=0", "training.head_start=probe"], find_tasks())
+    assert step_settings(prepare(loaded, work_folder=tmp_path), 0.25, 1) == []
+
+
 def test_small_shares_have_enough_steps_and_no_more_evaluations(recipe: Path, tmp_path: Path) -> None:
     def settings(share: float, *overrides: str) -> list[str]:
         loaded = load_recipe(recipe, overrides, find_tasks())

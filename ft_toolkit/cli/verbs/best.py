@@ -1,7 +1,6 @@
 """`ftk best`: find the best model that a limited time allows."""
 
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -73,8 +72,8 @@ def best(
     loaded = request.load()
     check_sources(loaded.recipe.data, loaded.task)
     announce_recipe(loaded, verbosity)
-    options = [word for word in sys.argv[1:] if word not in words and word != "best"]
-    command = shlex.join(["ftk", "best", recipe, *settings, *options])
+    folder = [] if output is None else ["--output", str(output)]
+    command = shlex.join(["ftk", "best", recipe, *settings, "--minutes", f"{minutes:g}", *folder])
     run_best(request, RunOptions(output, False, False, command, Console(), verbosity))
 
 
