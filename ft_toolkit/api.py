@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from ft_toolkit.hub.push import Pushed
     from ft_toolkit.inference.model_folder import LoadedModel
+    from ft_toolkit.runtime.exported_model import ExportedModel
 
     Rows: TypeAlias = pandas.DataFrame | datasets.Dataset | Sequence[Mapping[str, Any]] | str | os.PathLike[str]
 
@@ -97,21 +98,21 @@ def fine_tune(
     return FineTunedRun(folder)
 
 
-def load(path: str | os.PathLike[str], *, base: str | os.PathLike[str] | None = None) -> "LoadedModel":
+def load(path: str | os.PathLike[str], *, base: str | os.PathLike[str] | None = None) -> "LoadedModel | ExportedModel":
     """Load a finished model to predict.
 
-    `path` is a run folder, a model folder, or a model on the Hub: owner/name or owner/name@revision. `base` is the folder of
-    an adapter's base model, if it was moved after the training. Raises ModelError, or
-    RunFolderError for a damaged folder.
+    `path` is a run folder, a model folder, the folder of an export, or a model on the Hub: owner/name or
+    owner/name@revision. `base` is the folder of an adapter's base model, if it was moved after the training. Raises
+    ModelError, or RunFolderError for a damaged folder.
 
         model = ft_toolkit.load("runs/demo")
         model("Where is my parcel?")                # a dict
         model(["Where is my parcel?", "Thanks!"])   # a list of dicts
     """
     with quiet_libraries():
-        from ft_toolkit.inference.model_folder import LoadedModel  # imports torch
+        from ft_toolkit.inference.model_folder import open_model  # imports torch
 
-        return LoadedModel(str(path), None if base is None else str(base))
+        return open_model(str(path), None if base is None else str(base))
 
 
 class FineTunedRun:
@@ -160,7 +161,7 @@ class FineTunedRun:
         return list(self._results.data.warnings)
 
     @cached_property
-    def model(self) -> "LoadedModel":
+    def model(self) -> "LoadedModel | ExportedModel":
         """Return the model, loaded on first use; of a multi-seed run, the model of the best seed.
 
         run.model("a text")

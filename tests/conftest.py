@@ -83,13 +83,14 @@ def run_folders_are_valid(
 @pytest.fixture(scope="session")
 def check_run_folders() -> Callable[[Path], None]:
     """Return a function that reads the JSON files of all run folders in and below a folder, with models and JSON Schemas."""
-    from ft_toolkit.core import best_records, fold_records, run_folder, run_records, sweep_records
+    from ft_toolkit.core import best_records, export_records, fold_records, run_folder, run_records, sweep_records
 
     readers: dict[str, Callable[[Path], object]] = {
         run_folder.RESULTS: run_records.read_results,
         run_folder.LEARNING_CURVE: run_records.read_learning_curve,
         run_folder.FOLDS: fold_records.read_folds,
         run_folder.ENSEMBLE: run_records.read_members,
+        run_folder.CERTIFICATE: export_records.read_certificate,
         run_folder.SWEEP: sweep_records.read_sweep,
         run_folder.BEST: best_records.read_best,
         run_folder.ENVIRONMENT: run_records.read_environment,

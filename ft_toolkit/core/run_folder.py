@@ -45,6 +45,8 @@ AUDIT, AUDIT_PAGE, REVIEW = "audit.json", "audit.html", "review.csv"
 LOGS = "logs"
 # In a checkpoint.
 STATE = "state.json"
+# In the folder of an export: the comparison with its run. In its model folder: the graph.
+CERTIFICATE, ONNX_GRAPH = "certificate.json", "model.onnx"
 # In the folder of a learning curve.
 LEARNING_CURVE, LEARNING_CURVE_PAGE = "scale.json", "scale.html"
 # In a model folder.

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.export_records import ExportedGraph, ExportFacts
 from ft_toolkit.core.json_records import (
     FileRecord,
     InnerPath,
@@ -267,11 +268,15 @@ class EnsembleMember(Record):
 
 
 class EvaluationResults(ScoredResults):
-    """results.json of `ftk evaluate`, a finished model on other rows, and of `ftk ensemble`, which has `members`."""
+    """results.json of a finished model without a training of its own.
 
-    kind: Literal["evaluation", "ensemble"]
+    `ftk evaluate` scores a model on other rows, `ftk ensemble` writes `members`, and `ftk export` writes `export`.
+    """
+
+    kind: Literal["evaluation", "ensemble", "export"]
     evaluation: EvaluationCost = EvaluationCost()
     members: list[EnsembleMember] = Field(default_factory=list)
+    export: ExportFacts | None = None
 
 
 class BestSeed(Record):
@@ -359,7 +364,7 @@ def read_results(folder: Path) -> AnyResults:
             raise UsageError(f"{folder}: the run is not finished (no {RESULTS}). Resume it with --resume")
         raise UsageError(f"{folder}: not a run folder (no {RESULTS})")
     value = read_object(path)
-    if value.get("kind") in ("evaluation", "ensemble"):
+    if value.get("kind") in ("evaluation", "ensemble", "export"):
         return parse_record(path, value, EvaluationResults)
     if "seeds" in value:
         return parse_record(path, value, SeedsResults)
@@ -583,6 +588,7 @@ class InferenceContract(FileRecord):
         default=None,
         description="The temperature that the last layer of the weights contains; schema.temperature is then 1",
     )
+    graph: ExportedGraph | None = Field(default=None, description="The graph of an exported model; null for weights")
 
 
 class Ensemble(FileRecord):

@@ -8,11 +8,13 @@ from pydantic import TypeAdapter
 
 from ft_toolkit.core.audit_records import AuditResults
 from ft_toolkit.core.best_records import BestResults
+from ft_toolkit.core.export_records import Certificate
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.fold_records import FoldsResults
 from ft_toolkit.core.run_folder import (
     AUDIT,
     BEST,
+    CERTIFICATE,
     ENSEMBLE,
     ENVIRONMENT,
     FOLDS,
@@ -32,6 +34,7 @@ _MODELS: dict[str, Any] = {
     BEST: BestResults,
     AUDIT: AuditResults,
     ENSEMBLE: Ensemble,
+    CERTIFICATE: Certificate,
     ENVIRONMENT: RunEnvironment,
     INFERENCE: InferenceContract,
 }

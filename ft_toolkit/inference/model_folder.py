@@ -1,8 +1,7 @@
 """Load a finished model: its weights, tokenizer and inference.json, which has everything that inference needs."""
 
-import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
@@ -13,8 +12,7 @@ from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_folder import INFERENCE, is_local
 from ft_toolkit.core.run_records import InferenceContract, read_contract, read_members, write_contract
-from ft_toolkit.data.columns import TrainedColumns
-from ft_toolkit.data.inputs import InputColumns, Inputs, is_single, read_inputs
+from ft_toolkit.data.inputs import Inputs
 from ft_toolkit.evaluation.predictor import Predictor, predict_in_chunks
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.inference.ensemble import EnsemblePredictor
@@ -26,9 +24,10 @@ from ft_toolkit.models.pretrained import (
     load_saved_config,
     load_tokenizer,
 )
-from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.weights import load_finished
 from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
+from ft_toolkit.runtime.exported_model import ExportedModel
+from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
 from ft_toolkit.tasks.base import Features, Rows
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
@@ -52,6 +51,8 @@ class LoadedModel:
         """
         self.folder = folder = model_folder(name)
         self.contract = contract = read_contract(folder)
+        if contract.graph is not None:
+            raise ModelError(f"{name}: an exported graph has no torch model; load it with ft_toolkit.runtime.load")
         saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
         self.max_length = contract.max_length
@@ -86,25 +87,16 @@ class LoadedModel:
             model("Where is my parcel?")["label"]
             model(frame, columns={"text": "review"})
         """
-        inputs = self.read(data, columns)
-        for note in (*inputs.notes, *inputs.remarks):
-            warnings.warn(note, UserWarning, stacklevel=2)
         with quiet_libraries():
-            predictions = [prediction for chunk in self.stream(inputs) for prediction in chunk]
-        return predictions[0] if is_single(data) else predictions
+            return predict_data(self, data, columns)
 
     def read(self, data: Any, columns: Mapping[str, str] | None = None) -> Inputs:
         """Return the rows of `data` with the task's columns. Raises UsageError."""
-        defaults = self.contract.evaluation
-        trained = TrainedColumns(defaults.columns, defaults.card_columns)
-        inputs = read_inputs(data, InputColumns(self.task, self.settings, trained, columns or {}))
-        changes = self.task.notes(inputs.rows, None, self.tokenizer, self.schema)
-        return replace(inputs, remarks=[*inputs.remarks, *changes])
+        return read_for(self, data, columns)
 
     def notes(self, rows: Rows, features: Features) -> list[str]:
         """Return notes on labelled rows whose texts the prefix, the prompt or the tokenizer changes."""
-        unknown = unknown_token_notes(features.inputs["input_ids"], self.tokenizer)
-        return unknown + self.task.notes(rows, features, self.tokenizer, self.schema)
+        return notes_for(self, rows, features)
 
     def stream(self, inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
         """Yield lists of predictions, in order, as they are computed: thousands of rows each, or 64 for generated texts."""
@@ -160,6 +152,19 @@ def _load_model(folder: Path, contract: InferenceContract, saved: SavedTask, bas
     if saved.task.configure is not None:
         saved.task.configure(model if reference is None else model.get_base_model(), saved.schema)
     return model
+
+
+def open_model(name: str, base: str | None = None) -> LoadedModel | ExportedModel:
+    """Load a finished model: a run folder, a model folder, the folder of an export, or a model on the Hub.
+
+    `base` is the folder of an adapter's base model, if it was moved. Raises ModelError, RunFolderError.
+    """
+    folder = model_folder(name)
+    if read_contract(folder).graph is None:
+        return LoadedModel(name, base)
+    if base is not None:
+        raise UsageError(f"{name} is an exported model, which has no base model; remove --base (base=)")
+    return ExportedModel(str(folder))
 
 
 def write_merged(folder: Path, target: Path) -> None:

@@ -17,6 +17,8 @@ from ft_toolkit.data.encoding import decode
 from ft_toolkit.data.json_values import json_value
 from ft_toolkit.data.local_files import read_table
 from ft_toolkit.recipe.reading import Reading
+from ft_toolkit.runtime.exported_model import ExportedModel, is_exported_graph
+from ft_toolkit.runtime.finished_model import FinishedModel
 from ft_toolkit.tasks.base import Row, Task
 
 OUTPUT_TYPES = (".jsonl", ".csv")
@@ -61,9 +63,15 @@ def predict(
     maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder of an adapter's base
     model, if it was moved. Raises UsageError.
     """
-    from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
+    loaded: FinishedModel
+    if is_exported_graph(model):
+        if base is not None:
+            raise UsageError(f"{model} is an exported model, which has no base model; remove --base")
+        loaded = ExportedModel(model)
+    else:
+        from ft_toolkit.inference.model_folder import open_model  # imports torch, so only after the input is checked
 
-    loaded = LoadedModel(model, base)
+        loaded = open_model(model, base)
     inputs = loaded.read(rows, columns)
     for note in inputs.notes:
         sys.stderr.write(f"note: {note}; use --column to choose another\n")

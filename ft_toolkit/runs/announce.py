@@ -2,7 +2,7 @@
 
 from ft_toolkit.core.errors import one_of
 from ft_toolkit.core.run_scores import says_nothing
-from ft_toolkit.models.tokenizer_changes import describe_normalization
+from ft_toolkit.data.tokenizer_changes import describe_normalization
 from ft_toolkit.runs.context import RunContext
 from ft_toolkit.runs.evaluator import Evaluation
 from ft_toolkit.runs.state import RunState

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core import environment
-from ft_toolkit.models.tokenizer_changes import describe_normalization
+from ft_toolkit.data.tokenizer_changes import describe_normalization
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.report.sections.data import answer_cuts
 from ft_toolkit.runs.disk_space import describe_size, needed_bytes

@@ -16,6 +16,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.selection import SELECTION, Selector
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.data.tokenizer_changes import unknown_token_notes
 from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.models.adapter_runs import is_adapter, merge_adapter
@@ -31,7 +32,6 @@ from ft_toolkit.models.pretrained import (
     new_model,
     read_pretrained,
 )
-from ft_toolkit.models.tokenizer_changes import unknown_token_notes
 from ft_toolkit.models.vocabulary import check_vocabulary, resize_embeddings
 from ft_toolkit.recipe.checks import POOLED_CLASSES
 from ft_toolkit.recipe.load_recipe import LoadedRecipe

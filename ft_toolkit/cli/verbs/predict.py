@@ -43,13 +43,15 @@ def predict(
       cat texts.txt | ftk predict owner/model > predictions.jsonl
     """
     from ft_toolkit.inference import predict as prediction
+    from ft_toolkit.runtime.exported_model import is_exported_graph
 
     columns = parse_columns(column)
     prediction.check_output(output)
     check_output_folders(output)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
     rows = prediction.read_rows(text, input_file, parse_reading(reading))
-    load_libraries()
+    if not is_exported_graph(model):
+        load_libraries()
     prediction.predict(model, rows, columns, output, base)
 
 

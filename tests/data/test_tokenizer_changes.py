@@ -7,8 +7,8 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
+from ft_toolkit.data.tokenizer_changes import describe_normalization, unknown_token_notes
 from ft_toolkit.models.pretrained import load_tokenizer
-from ft_toolkit.models.tokenizer_changes import describe_normalization, unknown_token_notes
 
 
 @pytest.mark.parametrize(

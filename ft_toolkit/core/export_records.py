@@ -1,0 +1,142 @@
+"""The records of an exported model: the graph in inference.json, the export in results.json, and certificate.json."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from ft_toolkit.core.json_records import FileRecord, Record, read_record, write_record
+from ft_toolkit.core.run_folder import CERTIFICATE
+
+# `transformers` is a plain folder of the transformers library; the other formats are a graph for onnxruntime.
+ExportFormat = Literal["transformers", "onnx", "onnx-int8"]
+
+
+class SpecialTokens(Record):
+    """The special tokens of a tokenizer; null for one that it does not have."""
+
+    pad: str
+    unk: str | None = None
+    bos: str | None = None
+    eos: str | None = None
+    cls: str | None = None
+    sep: str | None = None
+
+
+class ExportedGraph(Record):
+    """The graph in a model folder that is used without torch, and the facts about its tokenizer."""
+
+    file: str
+    inputs: list[str] = Field(description="Names of the inputs, each of shape (texts, tokens)")
+    outputs: list[str]
+    has_token_types: bool = Field(description="Whether the tokenizer gives token_type_ids")
+    special_tokens: SpecialTokens
+
+
+class ExportFacts(Record):
+    """How an export was made."""
+
+    format: ExportFormat
+    run: str = Field(description="The folder of the exported run")
+    method: str = Field(description="The method of the run, such as lora")
+    base_model: str
+    command: str | None = Field(default=None, description="The command that trained the run")
+    merged: bool = Field(description="Whether an adapter was merged into the weights")
+    temperature: float | None = Field(
+        default=None, description="The calibration temperature that the weights contain; null for none"
+    )
+    float_layers: list[str] = Field(
+        default_factory=list, description="Matrix products that stay in float32 in a quantized graph"
+    )
+    seconds: float
+
+
+class ChangedAnswers(Record):
+    """The rows whose answer differs from the answer of the run; `low` and `high` bound their share (95%)."""
+
+    count: int
+    rows: int
+    share: float
+    low: float
+    high: float
+
+
+class MetricDifference(Record):
+    """A metric of the run and of the export on the same rows, and the interval of export minus run."""
+
+    run: float | None
+    export: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    level: float
+    test: str
+
+
+class DropCheck(Record):
+    """The check of --max-drop: whether a larger drop of the metric is excluded with 95% confidence."""
+
+    metric: str
+    allowed: float
+    drop: float | None
+    upper_bound: float | None = Field(description="The drop is below this bound with 95% confidence")
+    passed: bool
+    rows_needed: int | None = Field(
+        default=None,
+        description="Rows that would exclude a larger drop, if the drop and the changed answers stay the same",
+    )
+    text: str
+
+
+class Speed(Record):
+    """Times of one model: latency of single rows in milliseconds, and rows per second in batches of 32 rows."""
+
+    p50_ms: float
+    p95_ms: float
+    rows_per_second: float
+
+
+class Timing(Record):
+    """The speed of the run and of the export, measured in turns in one process on `rows` rows with `threads` threads."""
+
+    rows: int
+    rounds: int
+    threads: int
+    run: Speed
+    run_precision: str
+    export: Speed
+
+
+class Certificate(FileRecord):
+    """certificate.json of an export: the comparison with its run on the same rows."""
+
+    format: ExportFormat
+    split: str
+    fingerprint: str
+    rows: int
+    features: int = Field(description="Inputs of the model: rows, or windows of long rows")
+    largest_difference: float = Field(description="Of all outputs of the model on these rows")
+    output_scale: float = Field(description="Standard deviation of the outputs of the run")
+    run_precision: str = Field(description="The precision of the run's model: no (float32) or bf16")
+    graph_difference: float | None = Field(
+        default=None,
+        description="Largest difference of the float32 graph from the float32 weights on a few rows; null without a graph",
+    )
+    changed_answers: ChangedAnswers
+    metrics: dict[str, MetricDifference]
+    max_drop: DropCheck | None = None
+    run_megabytes: float
+    export_megabytes: float
+    timing: Timing | None = None
+    machine: dict[str, str | int | float | None]
+    versions: dict[str, str | None]
+
+
+def read_certificate(folder: Path) -> Certificate:
+    """Return certificate.json of the folder of an export. Raises RunFolderError."""
+    return read_record(folder / CERTIFICATE, Certificate)
+
+
+def write_certificate(folder: Path, certificate: Certificate) -> None:
+    """Write certificate.json."""
+    write_record(folder / CERTIFICATE, certificate)

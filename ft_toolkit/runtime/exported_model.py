@@ -1,0 +1,112 @@
+"""A model that `ftk export` wrote as a graph: load it and predict, without torch."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from ft_toolkit.core.errors import ModelError
+from ft_toolkit.core.model_folders import find_model_folder
+from ft_toolkit.core.run_folder import INFERENCE
+from ft_toolkit.core.run_records import read_contract
+from ft_toolkit.data.batches import evaluation_batches, pad_inputs
+from ft_toolkit.data.inputs import Inputs
+from ft_toolkit.recipe.saved_task import load_saved_task
+from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
+from ft_toolkit.runtime.session import GraphSession
+from ft_toolkit.runtime.tokenizer import RuntimeTokenizer
+from ft_toolkit.tasks.base import Features, Graph, Rows, without_answers
+
+# Rows that are encoded and sorted by length together.
+CHUNK = 4096
+# Padded tokens of a batch.
+TOKENS_PER_BATCH = 256
+
+
+class ExportedModel:
+    """An exported model. Call it with texts or rows to predict; the answers are those of `ft_toolkit.load`.
+
+    `task` is the task, `contract` the content of inference.json, and `folder` the model folder.
+
+        model = ft_toolkit.runtime.load("exports/demo")
+        model("Where is my parcel?")
+    """
+
+    def __init__(self, name: str) -> None:
+        """Load the folder of an export, or its model folder. Raises ModelError, RunFolderError."""
+        folder = find_model_folder(Path(name))
+        if folder is None:
+            raise ModelError(f"{name}: not the folder of an exported model ({INFERENCE} not found)")
+        self.folder = folder
+        self.contract = read_contract(folder)
+        graph = self.contract.graph
+        if graph is None:
+            raise ModelError(
+                f"{name}: the model is not exported as a graph. Load it with ft_toolkit.load, or export it: "
+                f"ftk export {name} FOLDER --format onnx"
+            )
+        contract = self.contract
+        saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
+        self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
+        if self.task.graph is None:
+            raise ModelError(f"{folder / INFERENCE}: models of {self.task.name} cannot be exported as a graph")
+        self._values: Graph = self.task.graph
+        self.max_length = contract.max_length
+        self.tokenizer = RuntimeTokenizer(folder, graph)
+        self._session = GraphSession(folder, graph)
+
+    @overload
+    def __call__(
+        self, data: str | Mapping[str, Any], *, columns: Mapping[str, str] | None = None
+    ) -> dict[str, Any]: ...
+
+    @overload
+    def __call__(self, data: Any, *, columns: Mapping[str, str] | None = None) -> list[dict[str, Any]]: ...
+
+    def __call__(self, data: Any, *, columns: Mapping[str, str] | None = None) -> dict[str, Any] | list[dict[str, Any]]:
+        """Predict: one dict for one row (a str or a dict), else a list with one dict per row; see `LoadedModel.__call__`."""
+        return predict_data(self, data, columns)
+
+    def read(self, data: Any, columns: Mapping[str, str] | None = None) -> Inputs:
+        """Return the rows of `data` with the task's columns. Raises UsageError."""
+        return read_for(self, data, columns)
+
+    def notes(self, rows: Rows, features: Features) -> list[str]:
+        """Return notes on labelled rows whose texts the tokenizer changes."""
+        return notes_for(self, rows, features)
+
+    def stream(self, inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
+        """Yield lists of predictions, in order, as they are computed: thousands of rows each."""
+        for start in range(0, len(inputs.rows), CHUNK):
+            yield self.predict_split([without_answers(row, self.task) for row in inputs.rows[start : start + CHUNK]])[0]
+
+    def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
+        """Return one prediction per row, and the model's input. The answers of the rows are checked. Raises DataError."""
+        features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
+        return self.task.decode(self.predict(features), features, rows, self.schema), features
+
+    def predict(self, features: Features) -> list[Any]:
+        """Return one value per feature, in order, for `Task.decode`."""
+        values: list[Any] = [None] * len(features.example_ids)
+        if not values:
+            return values
+        batches = evaluation_batches(features.lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]
+        for ids in batches:
+            lengths = [features.lengths[i] for i in ids]
+            for i, value in zip(
+                ids, self._values.values(self.outputs(features, ids), lengths, self.schema), strict=True
+            ):
+                values[i] = value
+        return values
+
+    def outputs(self, features: Features, ids: Sequence[int]) -> dict[str, np.ndarray]:
+        """Return the outputs of the graph for some features as one batch, each of shape (features, ...)."""
+        inputs = [{name: values[i] for name, values in features.inputs.items()} for i in ids]
+        return self._session.run(pad_inputs(inputs, self.tokenizer.pad_token_id or 0).inputs)
+
+
+def is_exported_graph(name: str) -> bool:
+    """Return whether `name` is a local folder with an exported graph, which needs no torch."""
+    folder = find_model_folder(Path(name))
+    return folder is not None and read_contract(folder).graph is not None

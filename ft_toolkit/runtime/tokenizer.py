@@ -1,0 +1,92 @@
+"""A tokenizer without transformers: tokenizer.json with the calls that tasks make.
+
+The keyword arguments have the names and the meaning of transformers. Both use the library `tokenizers`, so the token ids are
+equal.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ft_toolkit.core.export_records import ExportedGraph
+from ft_toolkit.core.json_records import read_object
+
+if TYPE_CHECKING:
+    pass
+
+TOKENIZER = "tokenizer.json"
+
+
+class Encodings(dict[str, Any]):
+    """The encoded texts by name: a list per text, or a single list for a single text."""
+
+    def __init__(self, values: dict[str, Any], sequence_ids: Sequence[Sequence[int | None]]) -> None:
+        """`sequence_ids` has, per text, the number of the sequence of each token, and None for special tokens."""
+        super().__init__(values)
+        self._sequence_ids = sequence_ids
+
+    def sequence_ids(self, number: int = 0) -> list[int | None]:
+        """Return the sequence of each token of a text: 0 or 1, and None for special tokens."""
+        return list(self._sequence_ids[number])
+
+
+class RuntimeTokenizer:
+    """The tokenizer of an exported model. Padding and truncation are on the right."""
+
+    is_fast = True
+
+    def __init__(self, folder: Path, graph: ExportedGraph) -> None:
+        """Load tokenizer.json of a model folder. Raises RunFolderError."""
+        from tokenizers import Tokenizer
+
+        content = read_object(folder / TOKENIZER)
+        self.backend_tokenizer: Tokenizer = Tokenizer.from_str(json.dumps(content, ensure_ascii=False))
+        self.backend_tokenizer.no_truncation()
+        self.backend_tokenizer.no_padding()
+        self._has_token_types = graph.has_token_types
+        tokens = graph.special_tokens
+        self.unk_token = tokens.unk
+        self.pad_token_id = self._id(tokens.pad)
+        self.unk_token_id, self.bos_token_id, self.eos_token_id, self.cls_token_id, self.sep_token_id = (
+            self._id(token) for token in (tokens.unk, tokens.bos, tokens.eos, tokens.cls, tokens.sep)
+        )
+
+    def _id(self, token: str | None) -> int | None:
+        return None if token is None else self.backend_tokenizer.token_to_id(token)
+
+    def __call__(
+        self,
+        text: str | Sequence[str],
+        text_pair: str | Sequence[str] | None = None,
+        *,
+        add_special_tokens: bool = True,
+        truncation: bool = False,
+        max_length: int | None = None,
+        return_attention_mask: bool = True,
+        return_token_type_ids: bool | None = None,
+        return_offsets_mapping: bool = False,
+        return_special_tokens_mask: bool = False,
+        verbose: bool = True,
+    ) -> Encodings:
+        """Return the token ids of one text or of several texts, and the further lists that were asked for."""
+        is_single = isinstance(text, str)
+        texts, pairs = ([text], [text_pair]) if is_single else (list(text), text_pair)
+        inputs: list[Any] = texts if text_pair is None else list(zip(texts, pairs or [], strict=True))
+        if truncation and max_length is not None:
+            self.backend_tokenizer.enable_truncation(max_length)
+        try:
+            encoded = self.backend_tokenizer.encode_batch(inputs, add_special_tokens=add_special_tokens)
+        finally:
+            self.backend_tokenizer.no_truncation()
+        values: dict[str, list[Any]] = {"input_ids": [each.ids for each in encoded]}
+        if self._has_token_types if return_token_type_ids is None else return_token_type_ids:
+            values["token_type_ids"] = [each.type_ids for each in encoded]
+        if return_attention_mask:
+            values["attention_mask"] = [each.attention_mask for each in encoded]
+        if return_special_tokens_mask:
+            values["special_tokens_mask"] = [each.special_tokens_mask for each in encoded]
+        if return_offsets_mapping:
+            values["offset_mapping"] = [each.offsets for each in encoded]
+        flat = {name: lists[0] if is_single else lists for name, lists in values.items()}
+        return Encodings(flat, [each.sequence_ids for each in encoded])
