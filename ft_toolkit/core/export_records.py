@@ -115,8 +115,10 @@ class Certificate(FileRecord):
     fingerprint: str
     rows: int
     features: int = Field(description="Inputs of the model: rows, or windows of long rows")
-    largest_difference: float = Field(description="Of all outputs of the model on these rows")
-    output_scale: float = Field(description="Standard deviation of the outputs of the run")
+    largest_difference: float | None = Field(
+        description="Of all outputs of the model on these rows; null for logits over a vocabulary"
+    )
+    output_scale: float | None = Field(description="Standard deviation of the outputs of the run")
     run_precision: str = Field(description="The precision of the run's model: no (float32) or bf16")
     graph_difference: float | None = Field(
         default=None,

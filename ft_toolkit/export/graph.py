@@ -30,7 +30,7 @@ _CHECKED_SHAPES = ((1, 3), (3, 17), (2, 40))
 class _Forward(nn.Module):
     """The forward pass of a transformers model with tensors as inputs and outputs."""
 
-    def __init__(self, model: nn.Module, outputs: Sequence[str]) -> None:
+    def __init__(self, model: Any, outputs: Sequence[str]) -> None:
         super().__init__()
         self.model, self.outputs = model, outputs
 
@@ -43,9 +43,10 @@ class _Forward(nn.Module):
         return tuple(getattr(result, name).float() for name in self.outputs)
 
 
-def write_graph(model: Any, folder: Path, graph: ExportedGraph) -> float:
+def write_graph(model: Any, folder: Path, graph: ExportedGraph, *, per_token: bool) -> float:
     """Write the graph of a float32 model into `folder`, and return its largest difference from the model.
 
+    `per_token` says that the second axis of the outputs is the tokens; outputs of padding are not compared.
     Raises ModelError if torch cannot trace the model, and for a graph with other outputs than the model.
     """
     names = tuple(name for name in _INPUTS if name in graph.inputs)
@@ -75,7 +76,7 @@ def write_graph(model: Any, folder: Path, graph: ExportedGraph) -> float:
             ) from None
     assert program is not None, "the dynamo exporter returns a program"
     program.save(str(folder / ONNX_GRAPH))
-    return _check(forward, folder, graph, vocabulary)
+    return _check(forward, folder, graph, per_token=per_token)
 
 
 def _opset(model: nn.Module) -> int:
@@ -83,9 +84,10 @@ def _opset(model: nn.Module) -> int:
     return ROTARY_OPSET if is_rotary else OPSET
 
 
-def _check(forward: nn.Module, folder: Path, graph: ExportedGraph, vocabulary: int) -> float:
+def _check(forward: _Forward, folder: Path, graph: ExportedGraph, *, per_token: bool) -> float:
     """Return the largest difference between the graph and the model. Raises ModelError if it is above TOLERANCE."""
     session, largest = GraphSession(folder, graph), 0.0
+    vocabulary = int(forward.model.get_input_embeddings().weight.shape[0])
     for shape in _CHECKED_SHAPES:
         inputs = _inputs(shape, graph.inputs, vocabulary)
         with torch.inference_mode():
@@ -94,7 +96,7 @@ def _check(forward: nn.Module, folder: Path, graph: ExportedGraph, vocabulary: i
         mask = inputs["attention_mask"].bool().numpy()
         for name, tensor in expected.items():
             difference = relative_difference(tensor.numpy(), computed[name])
-            largest = max(largest, float((difference[mask] if difference.shape[:2] == mask.shape else difference).max()))
+            largest = max(largest, float((difference[mask] if per_token else difference).max()))
     if largest > TOLERANCE:
         raise ModelError(
             f"{type(forward.model).__name__} cannot be exported as a graph: the outputs of the graph differ from the model "
@@ -135,4 +137,3 @@ def _quiet_export() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-

@@ -10,7 +10,16 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, co
 
 import ft_toolkit
 from ft_toolkit.core.errors import FtkError, HubError, UsageError, one_of
-from ft_toolkit.core.run_folder import ADAPTER_CONFIG, BASE_CONFIG, ENSEMBLE, INFERENCE, MEMBERS, MODEL
+from ft_toolkit.core.run_folder import (
+    ADAPTER_CONFIG,
+    BASE_CONFIG,
+    CERTIFICATE,
+    ENSEMBLE,
+    INFERENCE,
+    MEMBERS,
+    MODEL,
+    ONNX_GRAPH,
+)
 from ft_toolkit.core.run_records import read_results
 from ft_toolkit.hub.access import Destination, Say, check_access, explained_errors, with_retries
 from ft_toolkit.hub.upload_set import Files, collect_files, find_run, left_out
@@ -32,6 +41,8 @@ _REPLACED = (
     "*.model",
     INFERENCE,
     ENSEMBLE,
+    CERTIFICATE,
+    ONNX_GRAPH,
 )
 
 

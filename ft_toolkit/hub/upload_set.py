@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.export_records import read_certificate
 from ft_toolkit.core.hub_names import is_hub_id
 from ft_toolkit.core.json_records import read_object
 from ft_toolkit.core.run_folder import (
@@ -20,6 +21,7 @@ from ft_toolkit.core.run_folder import (
     ENVIRONMENT,
     INFERENCE,
     MODEL,
+    ONNX_GRAPH,
     RECIPE,
     RESULTS,
     TRAINING_ROWS,
@@ -29,6 +31,7 @@ from ft_toolkit.core.yaml12 import dump_yaml
 from ft_toolkit.recipe.sections import PACKAGE_PREFIX
 from ft_toolkit.report.card import card_text, eval_results_file
 from ft_toolkit.report.ensemble_card import ensemble_card_text
+from ft_toolkit.report.export_card import export_card_text
 from ft_toolkit.report.run_files import RunFiles, read_run
 
 # An absolute path inside a sentence or a command, on Unix or Windows, with at least two parts; not the path of a URL.
@@ -58,7 +61,7 @@ def find_run(folder: Path) -> Path:
 _UPLOADED = (
     *("config.json", "generation_config.json", f"{BASE_CONFIG}/config.json", f"{BASE_CONFIG}/generation_config.json"),
     *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
-    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE),
+    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE, ONNX_GRAPH),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
     *("vocab.txt", "vocab.json", "target_vocab.json", "merges.txt", "*.model", "*.spm", "vocab.bpe", "bpe.codes"),
 )
@@ -127,6 +130,10 @@ def collect_files(folder: Path, repo: str, merged: Path | None = None) -> Files:
             _check_regular(model / name, model)
         files |= {name: model / name for name in (INFERENCE, ENSEMBLE)}
         files[CARD] = ensemble_card_text(public, repo=repo).encode()
+    elif run.is_export:
+        _check_regular(folder / CERTIFICATE, folder)
+        files[CERTIFICATE] = folder / CERTIFICATE
+        files[CARD] = export_card_text(public, read_certificate(folder), repo=repo).encode()
     else:
         files[CARD] = card_text(public, repo=repo, merged=merged is not None).encode()
         files[RECIPE] = public.recipe_text.encode()
@@ -175,7 +182,7 @@ def _without_paths(run: RunFiles) -> RunFiles:
     for section in ("model", "data"):
         recipe[section] = _cut_paths(recipe.get(section) or {})
     results = run.results.as_json()
-    for key in ("command", "substitutions", "data", "members"):
+    for key in ("command", "substitutions", "data", "members", "export"):
         if key in results:
             results[key] = _cut_paths(results[key])
     name = run.recipe.get("model", {}).get("name")

@@ -1,7 +1,7 @@
 """Load a finished model: its weights, tokenizer and inference.json, which has everything that inference needs."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
@@ -28,7 +28,7 @@ from ft_toolkit.models.weights import load_finished
 from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.runtime.exported_model import ExportedModel
 from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
-from ft_toolkit.tasks.base import Features, Rows
+from ft_toolkit.tasks.base import Features, Graph, Rows
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 
@@ -119,6 +119,11 @@ class LoadedModel:
             return list(chain.from_iterable(predict_in_chunks(self._predictor, rows, self.max_length))), features
         values, _ = self._predictor.predict(features)
         return self.task.decode(values, features, rows, self.schema), features
+
+    def values_of(self, features: Features, graph: Graph) -> list[Any]:
+        """Return one value of `graph` per feature, in order, from a model that is not an ensemble."""
+        predictor = replace(self._predictor, task=replace(self.task, predict=graph.predict))
+        return predictor.predict(features)[0]
 
 
 @dataclass(frozen=True)

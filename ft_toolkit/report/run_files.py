@@ -112,6 +112,11 @@ class RunFiles:
         return self.results.kind == "ensemble"
 
     @property
+    def is_export(self) -> bool:
+        """Whether the folder holds an export of another run."""
+        return self.results.kind == "export"
+
+    @property
     def is_adapter(self) -> bool:
         """Whether the model folder holds an adapter that needs its base model."""
         return (self.folder / MODEL / ADAPTER_CONFIG).is_file()

@@ -10,9 +10,9 @@ from typing import Any
 import ft_toolkit
 from ft_toolkit.core import environment
 from ft_toolkit.core.claim import claim
-from ft_toolkit.core.errors import ResumeError, UsageError
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import atomic_folder
-from ft_toolkit.core.run_folder import MEMBERS, MODEL, PREDICTIONS, RECIPE, TRAINING_ROWS
+from ft_toolkit.core.run_folder import MEMBERS, MODEL, PREDICTIONS, TRAINING_ROWS
 from ft_toolkit.core.run_records import (
     EnsembleMember,
     EvaluationResults,
@@ -29,19 +29,17 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.seen_rows import LIMIT, SeenRows, merge_seen_rows, read_seen_rows, write_seen_rows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.examples import write_examples
+from ft_toolkit.evaluation.run_rows import load_run_rows
 from ft_toolkit.evaluation.scoring import Decoded, ScoredSplit, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
 from ft_toolkit.inference.ensemble import averaging_of
 from ft_toolkit.inference.model_folder import LoadedModel, model_folder
-from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.ensemble_card import write_ensemble_card
 from ft_toolkit.report.page import write_page
-from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features, applicable_metrics
-from ft_toolkit.training.prepare import read_input
 from ft_toolkit.training.tracking import Display
 
 
@@ -80,7 +78,7 @@ def make_ensemble(
     """
     runs = read_member_runs(folders)
     saved = _check_members(runs)
-    recipe, data = _load_rows(runs, with_test=with_test)
+    recipe, data = load_run_rows(runs[0].path, runs[0].results, with_test=with_test)
     for run in runs:
         display.say(f"member     {run.path}: {run.results.model}")
     with claim("ensemble", output, resume=False) as lock:
@@ -187,24 +185,6 @@ def _check_members(runs: Sequence[MemberRun]) -> SavedTask:
                 "Average runs with the same validation and test rows"
             )
     return replace(first, schema=averaging_of(first.task).schema(first.schema))
-
-
-def _load_rows(runs: Sequence[MemberRun], *, with_test: bool) -> tuple[Recipe, LoadedData]:
-    """Return the recipe and the rows of the first run. Raises DataError, and ResumeError for rows that changed.
-
-    The test rows of a run that was not scored on them, such as a trial of a sweep, cannot have changed.
-    """
-    run = runs[0]
-    loaded = load_recipe(run.path / RECIPE, [], find_tasks())
-    data = read_input(loaded.recipe, loaded.task).data
-    if not with_test:
-        data = replace(data, splits={name: rows for name, rows in data.splits.items() if name != "test"})
-    for split, fingerprint in data.split_fingerprints.items():
-        if run.results.data.split_fingerprints.get(split, fingerprint if split == "test" else None) != fingerprint:
-            raise ResumeError(
-                f"{run.path}: the {split} rows of its recipe have changed since the run; restore {data.origin[split]}"
-            )
-    return loaded.recipe, data
 
 
 def _write_model_folder(target: Path, runs: Sequence[MemberRun]) -> None:

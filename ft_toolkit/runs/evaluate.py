@@ -26,11 +26,12 @@ from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
-from ft_toolkit.inference.model_folder import LoadedModel
+from ft_toolkit.inference.model_folder import open_model
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.saved_task import SavedTask
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.page import write_page
+from ft_toolkit.runtime.finished_model import FinishedModel
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
 from ft_toolkit.training.tracking import Display
 
@@ -77,7 +78,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
 
     Raises UsageError if the model or the rows cannot be read or do not fit each other.
     """
-    model, split = LoadedModel(request.model, request.base), request.split
+    model, split = open_model(request.model, request.base), request.split
     if request.robustness:
         robustness_of(model.task, model.settings)
     data = _load_rows(request, model)
@@ -122,7 +123,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     return {**read_results(folder).as_json(), "folder": str(folder)}
 
 
-def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
+def _load_rows(request: EvaluationRequest, model: FinishedModel) -> LoadedData:
     """Load the rows to score, with the column names of the request or of the model's run."""
     defaults = model.contract.evaluation
     group = GroupColumn(request.group or defaults.group, is_required=request.group is not None)
@@ -138,7 +139,7 @@ def _load_rows(request: EvaluationRequest, model: LoadedModel) -> LoadedData:
     return load_split(request.source, request.split, model.task, model.settings, columns)
 
 
-def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSetup:
+def _scoring_setup(request: EvaluationRequest, model: FinishedModel) -> ScoringSetup:
     """Return how to score the model: with the settings of its run, unless the request overrides them."""
     defaults = model.contract.evaluation
     metrics = applicable_metrics(model.task, model.settings, model.schema)
@@ -157,7 +158,7 @@ def _scoring_setup(request: EvaluationRequest, model: LoadedModel) -> ScoringSet
     )
 
 
-def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Features]:
+def _predict(model: FinishedModel, rows: Rows, origin: str) -> tuple[Decoded, Features]:
     """Predict rows. Raises DataError, with the file and the split, for a label that the model was not trained on."""
     try:
         return model.predict_split(rows)
@@ -172,7 +173,7 @@ def _predict(model: LoadedModel, rows: Rows, origin: str) -> tuple[Decoded, Feat
 
 
 def _check_robustness(
-    model: LoadedModel,
+    model: FinishedModel,
     rows: Rows,
     predictions: Decoded,
     features: Features,

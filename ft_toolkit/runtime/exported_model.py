@@ -1,27 +1,22 @@
 """A model that `ftk export` wrote as a graph: load it and predict, without torch."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, overload
-
-import numpy as np
 
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_folder import INFERENCE
 from ft_toolkit.core.run_records import read_contract
-from ft_toolkit.data.batches import evaluation_batches, pad_inputs
 from ft_toolkit.data.inputs import Inputs
 from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
-from ft_toolkit.runtime.session import GraphSession
+from ft_toolkit.runtime.session import GraphSession, compute_values
 from ft_toolkit.runtime.tokenizer import RuntimeTokenizer
 from ft_toolkit.tasks.base import Features, Graph, Rows, without_answers
 
 # Rows that are encoded and sorted by length together.
 CHUNK = 4096
-# Padded tokens of a batch.
-TOKENS_PER_BATCH = 256
 
 
 class ExportedModel:
@@ -51,7 +46,7 @@ class ExportedModel:
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
         if self.task.graph is None:
             raise ModelError(f"{folder / INFERENCE}: models of {self.task.name} cannot be exported as a graph")
-        self._values: Graph = self.task.graph
+        self._graph: Graph = self.task.graph
         self.max_length = contract.max_length
         self.tokenizer = RuntimeTokenizer(folder, graph)
         self._session = GraphSession(folder, graph)
@@ -84,26 +79,11 @@ class ExportedModel:
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
         """Return one prediction per row, and the model's input. The answers of the rows are checked. Raises DataError."""
         features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
-        return self.task.decode(self.predict(features), features, rows, self.schema), features
+        return self.task.decode(self.values_of(features, self._graph), features, rows, self.schema), features
 
-    def predict(self, features: Features) -> list[Any]:
-        """Return one value per feature, in order, for `Task.decode`."""
-        values: list[Any] = [None] * len(features.example_ids)
-        if not values:
-            return values
-        batches = evaluation_batches(features.lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]
-        for ids in batches:
-            lengths = [features.lengths[i] for i in ids]
-            for i, value in zip(
-                ids, self._values.values(self.outputs(features, ids), lengths, self.schema), strict=True
-            ):
-                values[i] = value
-        return values
-
-    def outputs(self, features: Features, ids: Sequence[int]) -> dict[str, np.ndarray]:
-        """Return the outputs of the graph for some features as one batch, each of shape (features, ...)."""
-        inputs = [{name: values[i] for name, values in features.inputs.items()} for i in ids]
-        return self._session.run(pad_inputs(inputs, self.tokenizer.pad_token_id or 0).inputs)
+    def values_of(self, features: Features, graph: Graph) -> list[Any]:
+        """Return one value of `graph` per feature, in order."""
+        return compute_values(self._session, features, graph, self.schema, self.tokenizer.pad_token_id or 0)
 
 
 def is_exported_graph(name: str) -> bool:

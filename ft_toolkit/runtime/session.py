@@ -10,10 +10,24 @@ import numpy as np
 
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.export_records import ExportedGraph
+from ft_toolkit.data.batches import evaluation_batches, pad_inputs
+from ft_toolkit.tasks.base import Features, Graph
 
+# Padded tokens of a batch.
+TOKENS_PER_BATCH = 256
 INSTALL = "pip install 'ft-toolkit[runtime]'"
-# Errors only: onnxruntime warns about initializers that its own optimizer removes.
-_LOG_LEVEL = 3
+# Fatal errors only: other errors are raised, and onnxruntime warns about initializers that its own optimizer removes.
+_LOG_LEVEL = 4
+# The errors of onnxruntime for a graph that is damaged or has unknown operators, and for inputs that it does not accept.
+_ERRORS = (
+    "Fail",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "NoSuchFile",
+    "NotImplemented",
+    "RuntimeException",
+)
 
 
 class GraphSession:
@@ -31,17 +45,41 @@ class GraphSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         options.log_severity_level = _LOG_LEVEL
+        self._path, self._graph = path, graph
+        state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
+        self._errors: tuple[type[Exception], ...] = tuple(getattr(state, name) for name in _ERRORS)
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        except (RuntimeError, ValueError) as error:  # the base classes of onnxruntime's errors
-            reason = str(error).splitlines()[0]
-            raise ModelError(f"{path}: the graph cannot be loaded: {reason}. Export the model again") from None
-        self._graph = graph
+        except self._errors as error:
+            raise self._error("loaded", error) from None
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the outputs by name, float32, for padded inputs of shape (texts, tokens)."""
+        """Return the outputs by name, float32, for padded inputs of shape (texts, tokens). Raises ModelError."""
         feed = {name: inputs[name] for name in self._graph.inputs}
-        return dict(zip(self._graph.outputs, self._session.run(self._graph.outputs, feed), strict=True))
+        try:
+            return dict(zip(self._graph.outputs, self._session.run(self._graph.outputs, feed), strict=True))
+        except self._errors as error:
+            raise self._error("run", error) from None
+
+    def _error(self, verb: str, error: Exception) -> ModelError:
+        return ModelError(
+            f"{self._path}: the graph cannot be {verb}: {str(error).splitlines()[0]}. Export the model again"
+        )
+
+
+def compute_values(
+    session: GraphSession, features: Features, graph: Graph, schema: Any, pad_token_id: int
+) -> list[Any]:
+    """Return one value of `graph` per feature, in order, from batches of features of similar length."""
+    values: list[Any] = [None] * len(features.example_ids)
+    if not values:
+        return values
+    for ids in evaluation_batches(features.lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]:
+        padded = pad_inputs([{name: each[i] for name, each in features.inputs.items()} for i in ids], pad_token_id)
+        batch = graph.values(session.run(padded.inputs), [features.lengths[i] for i in ids], schema)
+        for i, value in zip(ids, batch, strict=True):
+            values[i] = value
+    return values
 
 
 def threads() -> int:

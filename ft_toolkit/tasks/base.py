@@ -196,6 +196,8 @@ class Graph:
     # (outputs by name, float32, shape (features, ...); tokens of each feature; schema) -> one value per feature. Numpy only:
     # an exported model is used without torch.
     values: Callable[[Mapping[str, np.ndarray], Sequence[int], Any], list[Any]]
+    # Whether the second axis of the outputs is the tokens.
+    per_token: bool = False
 
     def predict(self, outputs: Any, batch: Batch, schema: Any) -> list[Any]:
         """Return one value per feature from the outputs of the torch model, for `Task.predict`."""

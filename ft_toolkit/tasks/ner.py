@@ -267,7 +267,7 @@ def values(
     return [(tags[i, :n].copy(), probabilities[i, :n].copy()) for i, n in enumerate(lengths)]
 
 
-GRAPH = Graph(("logits",), values)
+GRAPH = Graph(("logits",), values, per_token=True)
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:

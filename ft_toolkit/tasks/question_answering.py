@@ -257,7 +257,7 @@ def values(outputs: Mapping[str, np.ndarray], lengths: Sequence[int], schema: Sc
     return [logits[:, :length].copy() for logits, length in zip(both, lengths, strict=True)]
 
 
-GRAPH = Graph(("start_logits", "end_logits"), values)
+GRAPH = Graph(("start_logits", "end_logits"), values, per_token=True)
 
 
 def _candidates(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> Iterator[Candidates]:

@@ -9,6 +9,7 @@ import numpy as np
 from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, check_comparable, choose_metric, clusters_of
 from ft_toolkit.evaluation.compare.metric_names import find_metric
+from ft_toolkit.evaluation.statistics.rows_needed import rows_that_rule_out
 from ft_toolkit.evaluation.statistics.scores import finite, score_interval
 from ft_toolkit.evaluation.statistics.significance import TOLERANCE, difference_interval, pair_scores
 from ft_toolkit.metrics.bootstrap import resample
@@ -138,14 +139,18 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
         f"{100 * (1 - drop.alpha):g}% bounds of the drop: above {low:+.4f}, below {high:+.4f}). A drop of more than "
         f"{drop.allowed:g} is "
     )
+    rows = None
     if is_larger:
         text += "significant"
     elif is_ruled_out:
         text += "ruled out"
     else:
         text += f"neither significant nor ruled out, so the check {'fails (--strict)' if drop.strict else 'passes'}"
+        rows = rows_that_rule_out(pair, drop.allowed, len(run.examples.records), high, drop.alpha)
+        if drop.strict and rows is not None:
+            text += f". About {rows:,} rows with the same drop and the same share of differing rows would rule it out"
     numbers = {"drop": value, "above": low, "below": high, "allowed": drop.allowed, "alpha": drop.alpha}
-    figures = {**numbers, "test": bounds.test}
+    figures = {**numbers, "test": bounds.test, "rows_needed": rows}
     return Check(name, is_ruled_out if drop.strict else not is_larger, text, figures), notes
 
 

@@ -1,0 +1,185 @@
+"""Write the model folder of an export."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ft_toolkit
+from ft_toolkit.core.errors import ModelError
+from ft_toolkit.core.export_records import ExportedGraph, ExportFormat, SpecialTokens
+from ft_toolkit.core.files import atomic_folder
+from ft_toolkit.core.run_folder import ONNX_GRAPH, TRAINING_ROWS
+from ft_toolkit.core.run_records import InferenceContract, write_contract
+from ft_toolkit.export.certificate import same_answer
+from ft_toolkit.export.graph import write_graph
+from ft_toolkit.export.quantize import quantize
+from ft_toolkit.export.source import Source
+from ft_toolkit.inference.model_folder import LoadedModel
+from ft_toolkit.models.pooled_model import save_pretrained
+from ft_toolkit.models.temperature import folded_temperature
+from ft_toolkit.runtime.session import GraphSession, compute_values
+from ft_toolkit.runtime.tokenizer import TOKENIZER
+from ft_toolkit.tasks.base import Classifier, Features, Graph, Rows
+from ft_toolkit.training.collate import make_collate
+
+# Training rows whose answers decide which layers of a quantized graph stay in float32.
+CALIBRATION_ROWS = 256
+_CALIBRATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class WrittenModel:
+    """Facts about a model folder that was written; `temperature` is the temperature that the weights contain."""
+
+    contract: InferenceContract
+    graph_difference: float | None
+    float_layers: list[str]
+    temperature: float | None
+
+
+def write_model(
+    folder: Path, source: Source, export_format: ExportFormat, calibration: Rows, allowed: float
+) -> WrittenModel:
+    """Write the model folder of an export. Raises ModelError for a model that cannot be exported.
+
+    `calibration` are training rows; a quantized graph changes at most the share `allowed` of their answers.
+    """
+    loaded = LoadedModel(str(source.model))
+    model = loaded.model.merge_and_unload() if source.is_adapter else loaded.model
+    contract = loaded.contract.model_copy(update={"base_model": None, "ft_toolkit": ft_toolkit.__version__})
+    with atomic_folder(folder) as new:
+        if (source.model / TRAINING_ROWS).is_file():
+            shutil.copy(source.model / TRAINING_ROWS, new / TRAINING_ROWS)
+        if export_format == "transformers":
+            written = _write_transformers(new, loaded, model, contract, calibration[:2])
+        else:
+            quantized = export_format == "onnx-int8"
+            written = _write_onnx(
+                new, loaded, model, contract, _Quantization(calibration, allowed) if quantized else None
+            )
+        write_contract(new, written.contract)
+    return written
+
+
+def _write_transformers(
+    folder: Path, loaded: LoadedModel, model: Any, contract: InferenceContract, rows: Rows
+) -> WrittenModel:
+    """Write config, weights with the calibration temperature, and tokenizer. Raises ModelError if it cannot be folded."""
+    classifier: Classifier | None = loaded.task.classifier(loaded.settings)
+    temperature = 1.0 if classifier is None else classifier.temperature(loaded.schema)
+    loaded.tokenizer.save_pretrained(folder)
+    with folded_temperature(model, temperature, lambda: _logits(loaded, model, rows)) as is_folded:
+        save_pretrained(model, folder)
+    if is_folded and classifier is not None:
+        schema = classifier.with_temperature(loaded.schema, 1.0)
+        contract = contract.model_copy(update={"task_schema": asdict(schema), "folded_temperature": temperature})
+    elif temperature != 1:
+        raise ModelError(
+            f"{loaded.folder}: the logits are not outputs of a linear layer, so the calibration temperature {temperature:.3g} "
+            "cannot be folded into the weights, and transformers would give other probabilities. Use --format onnx"
+        )
+    return WrittenModel(contract, None, [], contract.folded_temperature)
+
+
+def _logits(loaded: LoadedModel, model: Any, rows: Rows) -> torch.Tensor:
+    features = loaded.task.encode(rows, loaded.tokenizer, loaded.schema, loaded.max_length)
+    batch = make_collate(features, loaded.task, loaded.schema, loaded.tokenizer.pad_token_id)([0])
+    with torch.no_grad():
+        logits: torch.Tensor = model(**batch.inputs).logits.float()
+    return logits
+
+
+@dataclass(frozen=True)
+class _Quantization:
+    """The training rows for the choice of the layers, and the share of their answers that may change."""
+
+    rows: Rows
+    allowed: float
+
+
+def _write_onnx(
+    folder: Path, loaded: LoadedModel, model: Any, contract: InferenceContract, quantization: _Quantization | None
+) -> WrittenModel:
+    """Write the graph and tokenizer.json."""
+    task = loaded.task
+    assert task.graph is not None, "source.py refuses other tasks"
+    tokenizer = loaded.tokenizer
+    if not tokenizer.is_fast:
+        raise ModelError(
+            f"{loaded.folder}: the tokenizer has no tokenizer.json, so it needs transformers. Use --format transformers"
+        )
+    features = task.encode(_sample(quantization, loaded), tokenizer, loaded.schema, loaded.max_length)
+    graph = ExportedGraph(
+        file=ONNX_GRAPH,
+        inputs=[*features.inputs, "attention_mask"],
+        outputs=list(task.graph.outputs),
+        has_token_types="token_type_ids" in tokenizer.model_input_names,
+        special_tokens=SpecialTokens(
+            pad=tokenizer.pad_token,
+            **{role: getattr(tokenizer, f"{role}_token", None) for role in ("unk", "bos", "eos", "cls", "sep")},
+        ),
+    )
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
+    model.to("cpu")
+    float_layers: list[str] = []
+    if quantization is None:
+        difference = write_graph(model, folder, graph, per_token=task.graph.per_token)
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            difference = write_graph(model, Path(scratch), graph, per_token=task.graph.per_token)
+            answers = _Answers(loaded, graph, features, quantization.rows)
+            expected = answers.of(Path(scratch) / ONNX_GRAPH)
+            float_layers = quantize(
+                Path(scratch) / ONNX_GRAPH,
+                folder / ONNX_GRAPH,
+                lambda path: answers.changed_share(expected, answers.of(path)),
+                quantization.allowed,
+            )
+    return WrittenModel(
+        contract.model_copy(update={"graph": graph, "mixed_precision": "no"}),
+        difference,
+        float_layers,
+        contract.folded_temperature,
+    )
+
+
+def _sample(quantization: _Quantization | None, loaded: LoadedModel) -> Rows:
+    """Return the calibration rows, or sample rows of the task, which show the inputs of the model."""
+    if quantization is not None:
+        return quantization.rows
+    return loaded.task.read_rows(loaded.task.sample_rows(loaded.settings), loaded.settings, "sample rows")[0]
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The answers of graphs on the calibration rows."""
+
+    loaded: LoadedModel
+    graph: ExportedGraph
+    features: Features
+    rows: Rows
+
+    def of(self, path: Path) -> list[dict[str, Any]]:
+        """Return the predictions of a graph file."""
+        task, schema = self.loaded.task, self.loaded.schema
+        graph: Graph | None = task.graph
+        assert graph is not None
+        session = GraphSession(path.parent, self.graph.model_copy(update={"file": path.name}))
+        values = compute_values(session, self.features, graph, schema, self.loaded.tokenizer.pad_token_id)
+        return task.decode(values, self.features, self.rows, schema)
+
+    def changed_share(self, expected: Sequence[dict[str, Any]], predicted: Sequence[dict[str, Any]]) -> float:
+        """Return the share of the rows with another answer."""
+        loaded = self.loaded
+        changed = [
+            not same_answer(loaded.task, loaded.settings, loaded.schema, ours, theirs)
+            for ours, theirs in zip(expected, predicted, strict=True)
+        ]
+        return sum(changed) / len(changed)
