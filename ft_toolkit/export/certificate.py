@@ -11,7 +11,8 @@ from ft_toolkit.core import environment
 from ft_toolkit.core.export_records import Certificate, ChangedAnswers, DropCheck, MetricDifference, Timing
 from ft_toolkit.core.run_records import EvaluationResults
 from ft_toolkit.evaluation.compare.differences import compare_metrics
-from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, common_metrics, read_runs
+from ft_toolkit.evaluation.compare.examples import read_examples
+from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, common_metrics
 from ft_toolkit.evaluation.compare.gate_checks import Drop, check_drop
 from ft_toolkit.evaluation.statistics.shares import wilson
 from ft_toolkit.tasks.base import Graph, Prediction, Task
@@ -79,20 +80,29 @@ def same_answer(task: Task, settings: Any, schema: Any, run: Prediction, export:
     ours, theirs = task.answer(run, schema), task.answer(export, schema)
     robustness = task.robustness(settings)
     if robustness is not None:
-        return robustness.same_answer(ours, theirs, {})
+        return robustness.same_answer(ours, theirs, dict.fromkeys(task.columns, ()))
     if isinstance(ours, float) and isinstance(theirs, float):
         return abs(ours - theirs) < SAME_NUMBER * max(1.0, abs(ours))
     return bool(ours == theirs)
 
 
-def certify(folder: Path, run_folder: Path, split: str, measured: Measured, drop: "AllowedDrop | None") -> Certificate:
+def certify(
+    folder: Path,
+    results: EvaluationResults,
+    run_folder: Path,
+    split: str,
+    measured: Measured,
+    drop: "AllowedDrop | None",
+) -> Certificate:
     """Compare the scored examples of an export with those of its run on a split.
 
-    `folder` is the folder of the export, which has results.json and examples.npz. Raises UsageError for an unknown metric.
+    `folder` is the folder of the export, which has predictions.jsonl and examples.npz, and `results` the content of its
+    results.json, which is not written yet. Raises UsageError for an unknown metric.
     """
-    run, export = read_runs([run_folder, folder], split)
-    examples, results = export.examples, export.results
-    assert isinstance(results, EvaluationResults) and results.export is not None, "the folder of an export"
+    assert results.export is not None, "the results of an export"
+    of_run, examples = read_examples(run_folder, split), read_examples(folder, split, results)
+    run = FinishedRun("the run", run_folder, of_run, of_run.results, None)
+    export = FinishedRun("the export", folder, examples, results, None)
     names, _ = common_metrics([run, export])
     rows = compare_metrics([run, export], names)
     metrics = {}

@@ -67,7 +67,7 @@ def make_export(request: ExportRequest, display: Display) -> dict[str, Any]:
     the folder complete, if a larger drop than the allowed one cannot be excluded.
     """
     source = find_source(request.run, request.format)
-    recipe, data = load_run_rows(source.folder, source.results)
+    recipe, data = load_run_rows(source.folder, source.results, with_test="test" in source.results.scores)
     display.say(f"run        {source.folder}: {source.results.task}, {source.results.model}")
     with claim(request.output.name, request.output, resume=False) as lock:
         return _fill_folder(lock.folder, source, request, (recipe, data), display)
@@ -100,12 +100,13 @@ def _fill_folder(
         float_layers=written.float_layers,
         seconds=round(seconds, 2),
     )
-    _write_results(folder, request, facts, scored, data, recipe)
+    results = _write_predictions(folder, request, facts, scored, data, recipe)
     measured = _measure(run, export, data.splits[SPLIT], written, request)
-    certificate = certify(folder, source.folder, SPLIT, measured, request.drop)
+    certificate = certify(folder, results, source.folder, SPLIT, measured, request.drop)
     write_certificate(folder, certificate)
-    write_page(folder)
-    write_export_card(folder)
+    write_page(folder, results)
+    write_export_card(folder, results)
+    write_results(folder, results)
     _announce(certificate, display)
     display.say(f"export     {folder} in {time.perf_counter() - started:.1f} s; see {folder / CERTIFICATE}")
     if certificate.max_drop is not None and not certificate.max_drop.passed:
@@ -173,10 +174,10 @@ def _score(export: FinishedModel, source: Source, recipe: Recipe, data: LoadedDa
     )
 
 
-def _write_results(
+def _write_predictions(
     folder: Path, request: ExportRequest, facts: ExportFacts, scored: _Scored, data: LoadedData, recipe: Recipe
-) -> None:
-    """Write results.json, predictions.jsonl and examples.npz."""
+) -> EvaluationResults:
+    """Write predictions.jsonl and examples.npz, and return the content of results.json, which is written last."""
     task = scored.setup.task
     rows = sum(map(len, scored.decoded.values()))
     max_length = recipe.data.max_length
@@ -202,7 +203,7 @@ def _write_results(
     results_file.write_predictions(folder / PREDICTIONS, data, task, scored.setup.schema, scored.decoded)
     arrays = {split: (each.predictions, each.references) for split, each in scored.splits.items()}
     write_examples(folder, arrays, {split: data.clusters(split) for split in scored.splits})
-    write_results(folder, EvaluationResults.model_validate(results))
+    return EvaluationResults.model_validate(results)
 
 
 def _measure(

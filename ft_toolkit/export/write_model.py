@@ -24,7 +24,7 @@ from ft_toolkit.models.pooled_model import save_pretrained
 from ft_toolkit.models.temperature import folded_temperature
 from ft_toolkit.runtime.session import GraphSession, compute_values
 from ft_toolkit.runtime.tokenizer import TOKENIZER
-from ft_toolkit.tasks.base import Classifier, Features, Graph, Rows
+from ft_toolkit.tasks.base import Classifier, Features, Graph, Rows, without_answers
 from ft_toolkit.training.collate import make_collate
 
 # Training rows whose answers decide which layers of a quantized graph stay in float32.
@@ -114,16 +114,7 @@ def _write_onnx(
             f"{loaded.folder}: the tokenizer has no tokenizer.json, so it needs transformers. Use --format transformers"
         )
     features = task.encode(_sample(quantization, loaded), tokenizer, loaded.schema, loaded.max_length)
-    graph = ExportedGraph(
-        file=ONNX_GRAPH,
-        inputs=[*features.inputs, "attention_mask"],
-        outputs=list(task.graph.outputs),
-        has_token_types="token_type_ids" in tokenizer.model_input_names,
-        special_tokens=SpecialTokens(
-            pad=tokenizer.pad_token,
-            **{role: getattr(tokenizer, f"{role}_token", None) for role in ("unk", "bos", "eos", "cls", "sep")},
-        ),
-    )
+    graph = graph_facts(tokenizer, task.graph, [*features.inputs, "attention_mask"])
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
@@ -150,11 +141,27 @@ def _write_onnx(
     )
 
 
+def graph_facts(tokenizer: Any, graph: Graph, inputs: Sequence[str]) -> ExportedGraph:
+    """Return the facts about a graph and its tokenizer for inference.json. `inputs` are the names of the inputs."""
+    return ExportedGraph(
+        file=ONNX_GRAPH,
+        inputs=list(inputs),
+        outputs=list(graph.outputs),
+        has_token_types="token_type_ids" in tokenizer.model_input_names,
+        special_tokens=SpecialTokens(
+            pad=tokenizer.pad_token,
+            **{role: getattr(tokenizer, f"{role}_token", None) for role in ("unk", "bos", "eos", "cls", "sep")},
+        ),
+    )
+
+
 def _sample(quantization: _Quantization | None, loaded: LoadedModel) -> Rows:
     """Return the calibration rows, or sample rows of the task, which show the inputs of the model."""
     if quantization is not None:
         return quantization.rows
-    return loaded.task.read_rows(loaded.task.sample_rows(loaded.settings), loaded.settings, "sample rows")[0]
+    task, settings = loaded.task, loaded.settings
+    rows, _ = task.read_rows(task.sample_rows(settings), settings, "sample rows")
+    return [without_answers(row, task) for row in rows]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from ft_toolkit.core.run_folder import (
     ADAPTER_WEIGHTS,
     BASE_CONFIG,
     CARD,
+    CERTIFICATE,
     ENSEMBLE,
     ENVIRONMENT,
     INFERENCE,

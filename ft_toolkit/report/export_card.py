@@ -15,9 +15,9 @@ from ft_toolkit.report.templating import load_template
 from ft_toolkit.report.usage import usage
 
 
-def write_export_card(folder: Path) -> None:
-    """Write README.md into the folder of an export and into its model folder."""
-    text = export_card_text(read_run(folder), read_certificate(folder))
+def write_export_card(folder: Path, results: EvaluationResults) -> None:
+    """Write README.md into the folder of an export and into its model folder. `results` is the content of results.json."""
+    text = export_card_text(read_run(folder, results), read_certificate(folder))
     for target in (folder, folder / MODEL):
         write_file(target / CARD, text)
 

@@ -24,6 +24,7 @@ from ft_toolkit.core.sweep_records import read_sweep
 from ft_toolkit.report import write_report
 from ft_toolkit.report.best import write_best_page
 from ft_toolkit.report.ensemble_card import write_ensemble_card
+from ft_toolkit.report.export_card import write_export_card
 from ft_toolkit.report.folds import write_folds_page
 from ft_toolkit.report.learning_curve import write_learning_curve_page
 from ft_toolkit.report.page import write_page
@@ -63,6 +64,8 @@ def rewrite_report(folder: Path) -> list[Path]:
         write_page(folder)
         if results.kind == "ensemble":
             write_ensemble_card(folder, results)
+        elif results.kind == "export":
+            write_export_card(folder, results)
         else:
             cards = []
     return [folder / REPORT, *(card for card in cards if card.is_file())]

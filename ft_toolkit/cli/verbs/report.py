@@ -15,7 +15,7 @@ def report(
     run: Annotated[
         Path,
         typer.Argument(
-            help="A finished folder of ftk run, evaluate, ensemble, folds, sweep, scale or best.",
+            help="A finished folder of ftk run, evaluate, ensemble, export, folds, sweep, scale or best.",
             autocompletion=complete_run,
         ),
     ],

@@ -17,7 +17,7 @@ from ft_toolkit.core.errors import UsageError, one_of
 from ft_toolkit.core.files import atomic_binary_file
 from ft_toolkit.core.json_records import damaged, read_objects
 from ft_toolkit.core.run_folder import EXAMPLES, PREDICTIONS, RESULTS
-from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedsResults, read_results
+from ft_toolkit.core.run_records import AnyResults, EvaluationResults, RunResults, SeedsResults, read_results
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.metrics.clusters import Clusters, find_clusters
 from ft_toolkit.metrics.metric import Metric
@@ -69,12 +69,16 @@ def write_examples(
         np.savez_compressed(file, **arrays)
 
 
-def read_examples(folder: Path, split: str | None = None) -> ScoredExamples:
+def read_examples(folder: Path, split: str | None = None, results: EvaluationResults | None = None) -> ScoredExamples:
     """Return the examples of a split of a run folder; for a multi-seed run, the examples of its best seed.
 
-    `split` None takes test, or the first other split where there is no test split. Raises UsageError.
+    `split` None takes test, or the first other split where there is no test split. `results` is the content of results.json, if
+    that file is not written yet. Raises UsageError.
     """
-    results = read_results(folder)
+    return _read_examples(folder, split, read_results(folder) if results is None else results)
+
+
+def _read_examples(folder: Path, split: str | None, results: AnyResults) -> ScoredExamples:
     if isinstance(results, SeedsResults):
         folder = folder / results.best.folder
         results = read_results(folder)
