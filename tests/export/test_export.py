@@ -123,6 +123,7 @@ def test_predictions_on_the_command_line_are_those_of_python(graph: tuple[Path, 
     assert json.loads(printed) == runtime.load(graph[0])(TEXTS[0])
 
 
+@pytest.mark.slow
 def test_a_drop_that_cannot_be_excluded_is_refused(run: Path, here: Any, tmp_path: Path) -> None:
     result = here("export", run, tmp_path / "out", "--max-drop", "0.001", "--no-speed", check=False)
     assert result.returncode == GateError.exit_code
@@ -136,6 +137,7 @@ def test_a_drop_that_cannot_be_excluded_is_refused(run: Path, here: Any, tmp_pat
     assert read_certificate(tmp_path / "out").timing is None
 
 
+@pytest.mark.slow
 def test_a_merged_adapter_gives_equal_logits_in_plain_transformers(adapter: Path, here: Any, tmp_path: Path) -> None:
     import transformers
 

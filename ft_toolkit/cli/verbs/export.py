@@ -68,4 +68,4 @@ def export(
     make_export(request, Display(Console(), enabled=True, verbosity=verbosity))
 
 
-VERB = Verb(order=66, command=export)
+VERB = Verb(order=67, command=export)
