@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Two hosts on this machine: two network namespaces connected by a veth pair, each with its own folder that is not visible on the
 # other. Trains the demo's model for a few steps in one process and on both hosts, and prints the losses side by side. Then it
-# tries a model that exists on one host only, different rows, missing rows, and a killed process.
+# tries a model that exists on one host only, different rows, missing rows, a killed process, and a network that fails.
 #   sudo benchmarks/two_hosts.sh [PYTHON]        needs iproute2 and the demo's packages; takes about two minutes
 set -euo pipefail
 python=$(command -v "${1:-python}")
@@ -90,3 +90,17 @@ wait $first && code=0 || code=$?
 echo "the launcher on alpha ended with $code, $((SECONDS - start)) s later"
 wait $second || true
 errors
+
+echo "== the network of beta fails during training: nothing closes the connections"
+limit=10
+on_host 0 "${settings[@]}" training.max_steps=2000 training.lost_process_seconds=$limit --output lost & first=$!
+on_host 1 "${settings[@]}" training.max_steps=2000 training.lost_process_seconds=$limit --output lost & second=$!
+until [ "$(cat "$work/alpha/lost/metrics.jsonl" 2>/dev/null | wc -l)" -ge 3 ]; do sleep 0.2; done
+start=$SECONDS
+ip -n ftk-beta link set ftk down
+for host in "${hosts[@]}"; do
+  until grep -q '^error' "$work/$host.log"; do sleep 0.2; done
+  echo "the process on $host ended $((SECONDS - start)) s later"
+done
+errors
+kill "$first" "$second" 2>/dev/null || true  # torchrun waits up to 300 s for the other launcher

@@ -143,6 +143,7 @@ ELSEWHERE = {
     "hub.revision": "tests/hub/test_recipe.py",
     "hub.merged": "tests/hub/test_recipe.py",
     "training.save_steps": "tests/runs/test_run.py",
+    "training.lost_process_seconds": "tests/training/distributed/test_watch.py",
 }
 ROOT = Path(__file__).resolve().parents[1]
 

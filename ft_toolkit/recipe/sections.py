@@ -216,6 +216,9 @@ class TrainingSection(Section):
     logging_steps: PositiveInt = 10
     # Optimizer steps between two checkpoints. Default: a checkpoint at each evaluation only.
     save_steps: PositiveInt | None = None
+    # With several processes: seconds after which a process that does not respond ends the run (it was stopped, or its machine
+    # or network failed).
+    lost_process_seconds: Annotated[float, Field(ge=5)] = 300.0
 
     def conflict(self) -> str | None:
         problems = []

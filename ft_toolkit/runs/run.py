@@ -53,6 +53,7 @@ from ft_toolkit.training.checkpoint_files import restore_checkpoints
 from ft_toolkit.training.constant_loss import constant_loss
 from ft_toolkit.training.distributed import processes
 from ft_toolkit.training.distributed.fsdp import read_sharding
+from ft_toolkit.training.distributed.watch import watched_processes
 from ft_toolkit.training.distributed.zero import read_zero
 from ft_toolkit.training.head_probe import HeadProbe, fit_head_probe
 from ft_toolkit.training.loop import StepReport, train
@@ -70,7 +71,8 @@ def run(loaded: LoadedRecipe, options: RunOptions) -> dict[str, Any]:
     started = time.perf_counter()
     check_trackers(loaded.recipe.tracking)
     distributed = processes.join()
-    with claimed_folder(distributed, loaded.name, options) as folder:
+    limit = loaded.recipe.training.lost_process_seconds
+    with watched_processes(distributed, limit), claimed_folder(distributed, loaded.name, options) as folder:
         display = Display(options.console, enabled=distributed.is_main_process, verbosity=options.verbosity)
         display.say(f"run        {folder}")
         action = Action.START

@@ -20,6 +20,7 @@ from ft_toolkit.training.prepare import SavedValues
 _FREE_SETTINGS = {
     "training.logging_steps",
     "training.save_steps",
+    "training.lost_process_seconds",
     "evaluation.bootstrap_samples",
     "evaluation.baselines",
 }

@@ -34,6 +34,8 @@ _MPI_SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 # Seconds that a process has after a signal to finish its step and save a checkpoint before it is killed. After the death of
 # a process, PyTorch gives the others 30 seconds.
 _SHUTDOWN_SECONDS = "300"
+# The file that the first process to report an error creates.
+_FIRST_ERROR = "first_error"
 # Seconds in which another machine can report the cause of a lost connection.
 _SECONDS_FOR_CAUSE = 2
 
@@ -126,7 +128,10 @@ def launch(processes: int, arguments: Sequence[str]) -> int:
         except SignalException as stopped:
             return 128 + int(stopped.sigval)
         except ChildFailedError as failed:
-            return _exit_code({rank: failure.exitcode for rank, failure in failed.failures.items()}, processes)
+            codes = {rank: failure.exitcode for rank, failure in failed.failures.items()}
+            if any(Path(logs).rglob(_FIRST_ERROR)):  # a process said why it failed, and the launcher ended the others
+                return next((code for code in codes.values() if code > 0), 1)
+            return _exit_code(codes, processes)
     return 0
 
 
@@ -145,7 +150,7 @@ def reports_errors(environ: Mapping[str, str], *, lost_another: bool = False) ->
         time.sleep(_SECONDS_FOR_CAUSE)
     try:
         # in a folder that exactly the processes of this launch on this machine share
-        Path(error_file).parents[1].joinpath("first_error").touch(exist_ok=False)
+        Path(error_file).parents[1].joinpath(_FIRST_ERROR).touch(exist_ok=False)
     except FileExistsError:
         return False
     return True

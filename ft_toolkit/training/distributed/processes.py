@@ -23,7 +23,7 @@ from ft_toolkit.core.errors import FtkError, LostProcessError, UsageError
 
 T = TypeVar("T")
 # The longest time that one process waits for another. The main process downloads and tokenizes first, and checks and scores
-# last. The end of a process is noticed at once, because its connections close; the loss of a machine, after this time.
+# last. The end of a process is noticed at once, because its connections close; the loss of a machine by `watch`.
 TIMEOUT = timedelta(minutes=30)
 # Bytes per broadcast of a file.
 _CHUNK = 2**26
