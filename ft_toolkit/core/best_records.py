@@ -46,6 +46,7 @@ class BestResults(FileRecord):
     name: str
     command: str | None = None
     recipe_sha256: str
+    fingerprint: str = Field(description="Fingerprint of the rows")
     task: str
     model: str
     metric: str

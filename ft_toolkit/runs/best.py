@@ -22,7 +22,7 @@ from rich.console import Console
 
 from ft_toolkit.core.best_records import BestCandidate, BestChoice, BestResults, read_best, write_best
 from ft_toolkit.core.claim import claim
-from ft_toolkit.core.errors import FtkError, Interrupted, UsageError
+from ft_toolkit.core.errors import FtkError, Interrupted, ResumeError, UsageError
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_folder import BEST, BEST_RECIPE, CHECKPOINTS, without_folder
 from ft_toolkit.core.run_lock import RunLock
@@ -66,6 +66,8 @@ def run_best(request: BestRequest, options: RunOptions) -> dict[str, Any]:
         _check_known(read_best(output), loaded, output)
     with tempfile.TemporaryDirectory() as scratch:  # rows that cannot be read are refused before anything is written
         prepared = prepare(loaded, work_folder=Path(scratch))
+    if output is not None and is_known and read_best(output).fingerprint != prepared.data.fingerprint:
+        raise ResumeError(f"{output} is a search with other rows; restore the data, or choose another --output")
     with RunLock(output) if output is not None and is_known else claim(name, output, resume=False) as lock:
         results = _Search(request, options, loaded, prepared, lock.folder, name).run()
         print_best(results, lock.folder, options.console)
@@ -106,6 +108,7 @@ class _Search:
                 name=name,
                 command=options.command,
                 recipe_sha256=loaded.recipe.sha256(),
+                fingerprint=prepared.data.fingerprint,
                 task=loaded.task.name,
                 model=loaded.recipe.model.title,
                 metric=metric,
@@ -124,7 +127,7 @@ class _Search:
         for candidate in tried:
             self._try(candidate)
         titles = {candidate.title: candidate for candidate in tried}
-        best = titles[self._results.finished[0].title] if self._results.finished else None
+        best = next((titles[each.title] for each in self._results.finished if each.title in titles), None)
         for candidate in [] if best is None else more_seeds(best, self._loaded.recipe.training.seed):
             self._try(candidate)
         if self._results.metric != "loss":  # which an average does not have

@@ -79,6 +79,7 @@ def make_ensemble(
     runs = read_member_runs(folders)
     saved = _check_members(runs)
     recipe, data = load_run_rows(runs[0].path, runs[0].results, with_test=with_test)
+    _check_test_rows(runs, data)
     for run in runs:
         display.say(f"member     {run.path}: {run.results.model}")
     with claim("ensemble", output, resume=False) as lock:
@@ -177,14 +178,26 @@ def _check_members(runs: Sequence[MemberRun]) -> SavedTask:
             if ours != theirs:
                 raise UsageError(f"{pair} cannot be averaged: they differ in {name} ({ours!r}, {theirs!r})")
         ours, theirs = (each.results.data.split_fingerprints for each in (first_run, run))
-        if {name: value for name, value in ours.items() if name != "train"} != {
-            name: value for name, value in theirs.items() if name != "train"
-        }:
-            raise UsageError(
-                f"{pair} were scored on different rows, so a row that scores the ensemble may be a training row of a member. "
-                "Average runs with the same validation and test rows"
-            )
+        if any(ours[name] != theirs[name] for name in ours.keys() & theirs.keys() - {"train"}):
+            raise UsageError(_other_rows(first_run, run))
     return replace(first, schema=averaging_of(first.task).schema(first.schema))
+
+
+def _check_test_rows(runs: Sequence[MemberRun], data: LoadedData) -> None:
+    """Raise UsageError if the test rows may be training rows of a run without test scores, such as a trial of a sweep."""
+    trained = runs[0].results.data.split_fingerprints["train"]
+    for run in runs if "test" in data.splits else ():
+        fingerprints = run.results.data.split_fingerprints
+        if "test" not in fingerprints and fingerprints["train"] != trained:
+            raise UsageError(_other_rows(runs[0], run))
+
+
+def _other_rows(first: MemberRun, second: MemberRun) -> str:
+    """Return the message for two runs with other rows."""
+    return (
+        f"{first.path} and {second.path} were scored on different rows, so a row that scores the ensemble may be a training "
+        "row of a member. Average runs with the same validation and test rows"
+    )
 
 
 def _write_model_folder(target: Path, runs: Sequence[MemberRun]) -> None:

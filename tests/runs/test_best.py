@@ -128,6 +128,26 @@ def test_the_folder_of_another_search_is_refused(
     assert refused.returncode == 2 and "is a search with another recipe or other settings" in refused.stderr
 
 
+def test_a_search_that_was_killed_while_it_chose_computes_no_candidate_again(
+    short: tuple[Path, str], recipe: Path, here: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(short[0], folder)
+    before = read_best(folder)
+    assert before.candidates[-1].members  # the average may be the best one
+    value = {"value": 1.5, "state": "finished"}
+    candidates = [*before.candidates[:-1], before.candidates[-1].model_copy(update=value)]
+    write_best(folder, before.model_copy(update={"complete": False, "best": None, "candidates": candidates}))
+    here("best", recipe, "--minutes", 0.01, "--output", folder)
+    after = read_best(folder)
+    assert after.complete and after.candidates == candidates and after.best is not None
+    assert after.best.folder == "average_2" and after.best.test is not None
+    assert "test" in read_results(folder / "average_2").scores
+    write_best(folder, before.model_copy(update={"complete": False, "fingerprint": "0"}))
+    refused = here("best", recipe, "--minutes", 0.01, "--output", folder, check=False)
+    assert refused.returncode == 2 and "is a search with other rows" in refused.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -230,7 +250,8 @@ def test_the_page_and_the_sentences_state_the_path_and_how_far_the_score_can_be_
         record("d", None, "failed", reason="<no> memory"),
     ]
     results = BestResults(
-        name="x-best", recipe_sha256="0", task="ner", model="m", metric="f1", greater_is_better=True, minutes=2.0, seconds=99.0,
+        name="x-best", recipe_sha256="0", fingerprint="0",
+        task="ner", model="m", metric="f1", greater_is_better=True, minutes=2.0, seconds=99.0,
         candidates=candidates, left_out=["e"], validation_rows=50, default_value=0.5,
     )  # fmt: skip
     assert [each.title for each in results.finished] == ["c", "a"]

@@ -139,6 +139,12 @@ def test_runs_that_do_not_fit_are_refused(copies: tuple[Path, Path], seeds: Path
     change(second / "results.json", lambda values: values["data"]["split_fingerprints"].update(test="0" * 64))
     with pytest.raises(UsageError, match="were scored on different rows"):
         make_ensemble(copies, tmp_path / "e", "ftk", SILENT)
+    # without test scores, as a trial of a sweep, and with other training rows, which may be the test rows
+    change(second / "results.json", lambda values: values["data"]["split_fingerprints"].pop("test"))
+    change(second / "results.json", lambda values: values["data"]["split_fingerprints"].update(train="0" * 64))
+    with pytest.raises(UsageError, match="were scored on different rows"):
+        make_ensemble(copies, tmp_path / "e", "ftk", SILENT)
+    change(second / "results.json", lambda values: values["data"]["split_fingerprints"].update(test="0" * 64))
     change(first / "results.json", lambda values: values["data"]["split_fingerprints"].update(test="0" * 64))
     with pytest.raises(ResumeError, match="the test rows of its recipe have changed since the run"):
         make_ensemble(copies, tmp_path / "e", "ftk", SILENT)
