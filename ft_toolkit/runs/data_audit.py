@@ -1,9 +1,11 @@
 """`ftk data audit`: read the rows of a recipe, a data card or files, and find their faults."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -21,15 +23,24 @@ from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.runs.first_recipe import InitRequest, plan_for_files
 from ft_toolkit.tasks.base import Task
 
+# The name of the model in the recipe of a data card.
+NO_MODEL = "none"
+
 
 @dataclass(frozen=True)
 class AuditSource:
-    """Rows to audit: the name of the source, the task and the recipe that read them."""
+    """Rows to audit, the name of their source, and the task and the recipe that read them."""
 
     name: str
     task: Task
     recipe: Recipe
     data: LoadedData
+
+
+class Steps(Protocol):
+    """Shows the progress of an audit: the name of a step, the number of items that are done, and their total."""
+
+    def __call__(self, step: str, done: int, total: int) -> None: ...
 
 
 def read_recipe_rows(loaded: LoadedRecipe) -> AuditSource:
@@ -38,14 +49,14 @@ def read_recipe_rows(loaded: LoadedRecipe) -> AuditSource:
     return AuditSource(loaded.name, task, recipe, load_data(recipe.data, task, recipe.task))
 
 
-def read_card_rows(name: str, task: str | None, tasks: Mapping[str, Task]) -> AuditSource:
+def read_card_rows(name: str, task: str | None, model: str | None, tasks: Mapping[str, Task]) -> AuditSource:
     """Return the rows of a data card, read for `task` or the first task of the card. Raises DataError."""
     card = load_card(name)
     chosen = _check_task(task, tasks) or next(iter(card.block.tasks))
     card.for_task(chosen)
     missing = {f"{split}_fraction": 0.1 for split in ("validation",) if split not in card.block.splits}
-    # the model is not loaded, but a recipe names one
-    values = {"task": chosen, "model": {"name": "none"}, "data": {"card": name, **missing}}
+    # a recipe names a model, which only the search for label errors loads
+    values = {"task": chosen, "model": {"name": model or NO_MODEL}, "data": {"card": name, **missing}}
     return read_recipe_rows(load_values(name, values, tasks, f"data card {name}"))
 
 
@@ -57,14 +68,18 @@ def read_file_rows(request: InitRequest, tasks: Mapping[str, Task]) -> AuditSour
     return AuditSource(", ".join(request.files), first.task, first.recipe, first.data)
 
 
-def audit_rows(source: AuditSource, command: str, report: Callable[[int, int], None]) -> DataAudit:
-    """Find the faults of the rows. `report` is called with the number of compared texts and their total.
+def audit_rows(source: AuditSource, command: str, report: Steps, suspects: int | None = None) -> DataAudit:
+    """Find the faults of the rows; with `suspects`, also at most this many labels that are probably wrong.
 
-    Raises UsageError if a package of the extra "audit" is missing.
+    Raises UsageError if a package of the extra "audit" is missing, and for suspects in a task without one label per text.
     """
     data, task, settings = source.data, source.task, source.recipe.task
     rows = AuditedRows(data, task, settings)
-    faults = find_faults(rows, report)
+    faults = find_faults(rows, partial(report, "comparing texts"))
+    if suspects is not None:
+        from ft_toolkit.runs.label_errors import find_label_errors  # imports torch
+
+        faults += find_label_errors(source.recipe, task, data, rows, suspects, partial(report, "reading texts"))
     labels = label_counts(data, task, settings)
     results = AuditResults(
         source=source.name,

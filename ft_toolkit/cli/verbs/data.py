@@ -2,8 +2,9 @@
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +13,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ft_toolkit.cli.arguments import Columns, parse_columns
+from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe, is_recipe
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_folder import AUDIT, REVIEW
 
 if TYPE_CHECKING:
-    from ft_toolkit.runs.data_audit import AuditSource
+    from ft_toolkit.runs.data_audit import AuditSource, Steps
+    from ft_toolkit.runs.first_recipe import InitRequest
 
 data = typer.Typer(help="Check the rows of a data set.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -42,6 +45,20 @@ def audit(
         typer.Option(help="The task of a data card or of files, such as ner. Default: chosen by the columns."),
     ] = None,
     column: Columns = None,
+    label_errors: Annotated[
+        bool,
+        typer.Option(
+            "--label-errors",
+            help="Also find labels that are probably wrong, by the embeddings of the model. Loads torch.",
+        ),
+    ] = False,
+    suspects: Annotated[
+        int, typer.Option(min=1, max=100_000, help="The number of rows that --label-errors lists at most.")
+    ] = 50,
+    model: Annotated[
+        str | None,
+        typer.Option(help="The model of --label-errors for files or a data card. Default: as in 'ftk init'."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(help="A new folder for audit.json and review.csv, with all rows that have a fault.")
     ] = None,
@@ -49,23 +66,29 @@ def audit(
     """Find faults in the rows of a data set.
 
     Finds texts that two splits share, also nearly equal ones, equal texts with different labels, spellings of a label, empty
-    and wrongly decoded texts, texts in another script, and possible personal data. Loads no model.
+    and wrongly decoded texts, texts in another script, and possible personal data. Loads no model without --label-errors.
 
     \b
     Examples:
       ftk data audit reviews.csv
       ftk data audit reviews.yaml --output audit
+      ftk data audit reviews.yaml --label-errors --output audit
       ftk data audit train.tsv test.tsv --task text_classification --column label=topic
     """
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.report.data_audit import print_audit, write_audit_files
-    from ft_toolkit.runs.data_audit import audit_rows
+    from ft_toolkit.runs.data_audit import NO_MODEL, audit_rows
+    from ft_toolkit.runs.first_recipe import InitRequest
 
     check_folder(output, resume=False)
-    rows = _read(source, task, parse_columns(column))
+    if label_errors:
+        load_libraries()
+    rows = _read(source, InitRequest([], task, model, columns=parse_columns(column)))
+    if label_errors and rows.recipe.model.name == NO_MODEL:
+        raise UsageError(f"{rows.name} is a data card, which names no model; add --model")
     console = Console()
     with _progress() as report:
-        found = audit_rows(rows, shlex.join(["ftk", *sys.argv[1:]]), report)
+        found = audit_rows(rows, shlex.join(["ftk", *sys.argv[1:]]), report, suspects if label_errors else None)
     print_audit(found, console)
     if output is not None:
         write_audit_files(output, found)
@@ -74,36 +97,38 @@ def audit(
         print("\n--output FOLDER writes all rows that have a fault")
 
 
-def _read(words: list[str], task: str | None, columns: dict[str, str]) -> "AuditSource":
-    """Return the rows of a recipe, a data card or files. Raises UsageError and DataError."""
+def _read(words: list[str], request: "InitRequest") -> "AuditSource":
+    """Return the rows of a recipe, a data card or files with the options of `request`. Raises UsageError and DataError."""
     from ft_toolkit.data.cards import is_card
     from ft_toolkit.recipe.document import settings_of
     from ft_toolkit.recipe.load_recipe import load_recipe
     from ft_toolkit.runs.data_audit import read_card_rows, read_file_rows, read_recipe_rows
-    from ft_toolkit.runs.first_recipe import InitRequest
     from ft_toolkit.tasks import find_tasks
 
     settings = [word for word in words if "=" in word and not Path(word).exists()]
     names, tasks = [word for word in words if word not in settings], find_tasks()
     if len(names) == 1 and is_recipe(names[0]):
-        if task or columns:
-            raise UsageError(f"{names[0]} is a recipe, which names its task and columns; leave out --task and --column")
+        if request.task or request.columns or request.model:
+            raise UsageError(
+                f"{names[0]} is a recipe, which names task, columns and model; change its settings instead, such as "
+                "model.name=..."
+            )
         return read_recipe_rows(load_recipe(find_recipe(names[0]), settings, tasks))
     if len(names) == 1 and is_card(names[0]):
-        if columns or settings:
+        if request.columns or settings:
             raise UsageError(f"{names[0]} is a data card, which names its columns; leave out --column and settings")
-        return read_card_rows(names[0], task, tasks)
+        return read_card_rows(names[0], request.task, request.model, tasks)
     if not names:
         raise UsageError("name a recipe, a data card or data files")
-    return read_file_rows(InitRequest(names, task, columns=columns, settings=settings_of(settings)), tasks)
+    return read_file_rows(replace(request, files=names, settings=settings_of(settings)), tasks)
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that shows a progress bar on a terminal, given the number of compared texts and their total."""
+def _progress() -> Iterator["Steps"]:
+    """Yield a function that shows a progress bar on a terminal."""
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("comparing texts", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("", total=None)
+        yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total)
 
 
 VERB = Verb(order=7, command=data)

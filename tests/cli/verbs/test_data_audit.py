@@ -46,7 +46,7 @@ def test_mistakes(here: Any, tmp_path: Path) -> None:
     (tmp_path / "full/file").touch()
     for words, message in (
         (["nothing.csv"], "nothing.csv"),
-        (["demo", "--task", "ner"], "leave out --task and --column"),
+        (["demo", "--task", "ner"], "which names task, columns and model"),
         (["support_inbox", "--task", "nr"], "Did you mean 'ner'?"),
         (["training.seed=1"], "name a recipe, a data card or data files"),
         ([str(tmp_path / "rows.csv"), "--output", str(tmp_path / "full")], "exists and is not empty"),
@@ -55,3 +55,22 @@ def test_mistakes(here: Any, tmp_path: Path) -> None:
         assert done.returncode == 2, words
         assert message in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_label_errors_of_a_card(here: Any, tiny_bert: str, tmp_path: Path) -> None:
+    options = ["--label-errors", "--model", tiny_bert, "--suspects", 3, "--output", tmp_path / "audit"]
+    done = here("data", "audit", "support_inbox", *options)
+    assert "labels that are probably wrong" in done.stdout
+    results = json.loads((tmp_path / "audit/audit.json").read_text(encoding="utf-8"))
+    assert [(fault["name"], fault["cases"]) for fault in results["faults"]] == [("label_errors", 3)]
+    assert "of the first 3 suspects were changed rows" in results["faults"][0]["action"]
+
+
+def test_label_errors_require_a_model_and_one_label_per_text(here: Any, tiny_bert: str) -> None:
+    for words, message in (
+        (["support_inbox", "--label-errors"], "names no model; add --model"),
+        (["support_inbox", "--label-errors", "--task", "ner", "--model", tiny_bert], "has no single label per text"),
+    ):
+        done = here("data", "audit", *words, check=False)
+        assert done.returncode == 2, words
+        assert message in done.stderr
