@@ -104,7 +104,8 @@ class RunLock:
         self._ended.set()
         self._held.pop(self._key, None)
         if _read(self._path) == self._owner:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a read-only file system: the lock is stale when this process has ended
+                self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
         while not self._ended.wait(HEARTBEAT_SECONDS):

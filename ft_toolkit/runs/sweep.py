@@ -38,6 +38,7 @@ from ft_toolkit.runs.search_space import Dimension, all_combinations, as_text, s
 from ft_toolkit.runs.seeds import selection_score
 from ft_toolkit.runs.sweep_summary import SweepFacts, finish_sweep, summarize, trial_folder, write_summary
 from ft_toolkit.tasks import find_tasks
+from ft_toolkit.training.checkpoint_files import last_step
 from ft_toolkit.training.tracking import Display
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ Pruner = Literal["median", "halving", "none"]
 _STUDY = "sweep"
 # Number of trials that are never pruned: the median of fewer scores is not reliable.
 _FULL_TRIALS = 4
-# A trial whose process died this often, for example because the memory ran out, counts as failed.
+# A trial whose process died this often without a new checkpoint, for example because the memory ran out, counts as failed.
 _STARTS = 3
 
 
@@ -335,13 +336,16 @@ class _Worker:
         import optuna
         from optuna.trial import TrialState
 
-        starts = trial.user_attrs.get("starts", 0) + 1
+        folder = trial_folder(self._facts.folder, trial.number)
+        # a trial that was killed often, but made progress between two kills, goes on
+        step = last_step(folder)
+        starts = 1 if step > trial.user_attrs.get("step", 0) else trial.user_attrs.get("starts", 0) + 1
+        trial.set_user_attr("step", step)
         trial.set_user_attr("starts", starts)
         # a seed per trial: processes that work at the same time choose different values
         seed = self._facts.loaded.recipe.training.seed + trial.number
         study.sampler = optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         values = {dimension.key: dimension.suggest(trial) for dimension in self._request.space}
-        folder = trial_folder(self._facts.folder, trial.number)
         try:
             if starts > _STARTS:
                 raise FtkError(f"its process died {_STARTS} times")

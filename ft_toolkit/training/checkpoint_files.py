@@ -66,6 +66,12 @@ def restore_checkpoints(folder: Path) -> list[str]:
     )
 
 
+def last_step(folder: Path) -> int:
+    """Return the step of the newest complete checkpoint of a run folder; 0 without one."""
+    steps = [_read(each)["progress"]["step"] for each in checkpoint_folders(folder) if _find_problem(each) is None]
+    return int(steps[0]) if steps else 0
+
+
 def _find_problem(folder: Path) -> str | None:
     """Return why a checkpoint to resume from is damaged, None if it is complete."""
     try:

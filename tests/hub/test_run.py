@@ -111,3 +111,21 @@ def test_what_would_stop_the_push_stops_the_run_before_training(ftk, recipe, tmp
     done = ftk("run", recipe, "--output", "run", setting, token=token)
     assert done.returncode == 2 and said in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_that_was_not_pushed_is_pushed_by_resuming(ftk, server, recipe, full_run, tmp_path):
+    """The command was killed between the end of the run and the push."""
+    words = [
+        "run",
+        full_run.parent / "tiny.yaml",
+        "--output",
+        full_run,
+        "--resume",
+        "hub.push=true",
+        "hub.repo=alice/late",
+    ]
+    done = ftk(*words)
+    assert done.returncode == 0, done.stderr
+    assert "is already finished" in done.stdout and f"pushed: {server.url}/alice/late" in done.stdout
+    weights = (full_run / "model" / "model.safetensors").read_bytes()
+    assert server.hub.content("alice/late", "model.safetensors") == weights

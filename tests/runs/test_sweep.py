@@ -135,6 +135,18 @@ def test_an_interrupted_trial_is_resumed_and_a_trial_of_a_living_process_is_left
     assert results.complete and [trial.number for trial in results.trials if trial.state == "finished"] == [0, 1, 2]
 
 
+def test_a_line_of_the_journal_that_was_not_written_completely_is_removed(recipe: Path, tmp_path: Path) -> None:
+    folder, request = tmp_path / "s", request_of(recipe, trials=1)
+    open_study(request, _facts(request, options_of(folder)))
+    journal = folder / "journal.log"
+    content = journal.read_bytes()
+    journal.write_bytes(content + b'{"op_code": 4, "wor')
+    study = open_study(request, _facts(request, options_of(folder)))
+    assert journal.read_bytes() == content
+    study.tell(study.ask(), 0.5)
+    assert len(open_study(request, _facts(request, options_of(folder))).trials) == 1
+
+
 def test_a_trial_whose_process_dies_every_time_fails(recipe: Path, here: Any, tmp_path: Path) -> None:
     folder, request = tmp_path / "s", request_of(recipe, trials=1)
     study = open_study(request, _facts(request, options_of(folder)))

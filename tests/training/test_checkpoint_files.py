@@ -14,7 +14,7 @@ from ft_toolkit.core.run_folder import (
     PREVIOUS_CHECKPOINT,
 )
 from ft_toolkit.training import checkpoint
-from ft_toolkit.training.checkpoint_files import restore_checkpoints
+from ft_toolkit.training.checkpoint_files import last_step, restore_checkpoints
 
 
 def weights_at(step: int) -> torch.nn.Linear:
@@ -32,10 +32,6 @@ def save(folder: Path, step: int, best: int) -> None:
     state = {"progress": {"step": step}, "history": history, "fingerprint": "f", "processes": 1, "recipe": {}}
     optimizer = torch.optim.AdamW(model.parameters()).state_dict()
     checkpoint.save_state(folder / LAST_CHECKPOINT, state, model, optimizer, folder / PREVIOUS_CHECKPOINT)
-
-
-def last_step(folder: Path) -> int:
-    return json.loads((folder / LAST_CHECKPOINT / "state.json").read_text(encoding="utf-8"))["progress"]["step"]
 
 
 def best_value(folder: Path) -> float:
@@ -113,3 +109,12 @@ def test_a_checkpoint_of_an_earlier_version_has_no_hashes(tmp_path: Path) -> Non
     path.write_text(json.dumps({key: state[key] for key in state if key not in ("files", "sha256")}), encoding="utf-8")
     (tmp_path / BEST_CHECKPOINT / "state.json").unlink()
     assert restore_checkpoints(tmp_path) == []
+
+
+def test_the_last_step_is_that_of_the_newest_complete_checkpoint(tmp_path: Path) -> None:
+    assert last_step(tmp_path) == 0
+    save(tmp_path, 10, best=10)
+    save(tmp_path, 20, best=20)
+    assert last_step(tmp_path) == 20
+    flip_one_bit(tmp_path / LAST_CHECKPOINT / "weights.safetensors")
+    assert last_step(tmp_path) == 10

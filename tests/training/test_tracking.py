@@ -123,3 +123,12 @@ def test_a_tracker_that_is_not_installed_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="'wandb' is not installed; run: pip install wandb"):
         check_trackers(TrackingSection(trackers=["wandb"]))
+
+
+@pytest.mark.parametrize("torn", ['{"step": 3, "lo', '{"step": 3}', "\udcff"])
+def test_a_last_line_without_an_end_is_dropped(tmp_path, torn):
+    path = tmp_path / "metrics.jsonl"
+    text = '{"step": 1}\n{"step": 2}\n'
+    path.write_bytes(text.encode() + torn.encode(errors="surrogateescape"))
+    MetricsFile(path, 3)
+    assert path.read_text(encoding="utf-8") == text
