@@ -15,10 +15,12 @@ os.environ.update(
 )
 
 import contextlib
+import importlib.util
 import io
 import json
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -27,6 +29,7 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_NETWORK = ROOT / "tests" / "no_network"
 # The folders whose tests all have a marker.
 MARKED_FOLDERS = {
     "tests/training/distributed": "processes",
@@ -47,6 +50,35 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(MARKED_FOLDERS[folder])
         if TRAINING_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("trains")
+
+
+def _refuse_connections() -> Path:
+    """Refuse connections to other machines, in this process and in the processes that it starts. Return their record."""
+    handle, name = tempfile.mkstemp(prefix="connections")
+    os.close(handle)
+    os.environ["FT_TOOLKIT_TEST_CONNECTIONS"] = name
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(NO_NETWORK), os.environ.get("PYTHONPATH")]))
+    spec = importlib.util.spec_from_file_location("no_network", NO_NETWORK / "sitecustomize.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    return Path(name)
+
+
+_connections = _refuse_connections()
+
+
+@pytest.fixture(autouse=True)
+def no_connection_leaves_this_machine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail after a test that tried to connect to another machine, even if the error was caught."""
+    yield
+    attempts = _connections.read_text(encoding="utf-8")
+    if attempts and request.node.get_closest_marker("tries_to_connect") is None:
+        _connections.write_text("", encoding="utf-8")
+        pytest.fail(f"connections to other machines:\n{attempts}")
+
+
+def pytest_unconfigure() -> None:
+    _connections.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)

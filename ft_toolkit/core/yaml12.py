@@ -65,6 +65,14 @@ def _integer(_: _Loader, node: yaml.ScalarNode) -> int:
 _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Return the node of a text. In quotes, U+0085 is escaped; without quotes, it would be read as a line break."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if "\x85" in text else None)
+
+
+_Dumper.add_representer(str, _text)
+
+
 def parse_yaml(text: str) -> tuple[Any, dict[KeyPath, int]]:
     """Return the value of a YAML document and the line (from 1) of every key in it, by path.
 

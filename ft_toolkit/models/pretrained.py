@@ -173,6 +173,10 @@ def load_tokenizer(folder: Path) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, padding_side="right", truncation_side="right"
         )
+    if not isinstance(tokenizer.model_max_length, (int, float)):
+        raise ModelError(
+            f"{folder}: model_max_length in tokenizer_config.json is {tokenizer.model_max_length!r}; a number is required"
+        )
     if tokenizer.pad_token is None:
         if tokenizer.eos_token is None:
             raise ModelError(f"{folder}: the tokenizer has neither a pad token nor an end token; add one to its files")

@@ -39,4 +39,6 @@ def _section(section: RecipeSection) -> str:
 
 
 def _comment(text: str, indent: str) -> str:
-    return "".join(f"{indent}# {line}\n" for line in text.splitlines())
+    """Return a text as comment lines. YAML allows no control characters, which names of columns may have."""
+    lines = ["".join(letter if letter.isprintable() else "\ufffd" for letter in line) for line in text.splitlines()]
+    return "".join(f"{indent}# {line}\n" for line in lines)

@@ -129,3 +129,9 @@ def test_text_that_looks_like_something_else_survives_the_round_trip():
 
 def test_what_is_written_means_the_same_to_a_yaml_1_1_reader():
     assert yaml.safe_load(dump_yaml(TRAPS)) == TRAPS
+
+
+@pytest.mark.parametrize("letter", ["\x85", "\u2028", "\ufeff", "\x1b", "\x00", "\t", "\r", "\n"])
+def test_every_letter_is_read_as_it_was_written(letter):
+    for text in (letter, f"a{letter}b", f"{letter} #x"):
+        assert parse_yaml(dump_yaml({"a": text}))[0] == {"a": text}
