@@ -2,7 +2,7 @@
 
 Runs the tests of tests/fuzz in parts, each in a process of its own with bounded memory, and adds a line per part to the state
 file. Interrupted, it continues with the parts that are missing. It ends with the counts per test and the causes of all
-tracebacks. A case that takes longer than 30 s counts as a traceback (Hang), as does a part that ends without a result.
+tracebacks. A case that takes longer than 120 s counts as a traceback (Hang), as does a part that ends without a result.
 """
 
 import argparse
