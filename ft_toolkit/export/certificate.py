@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ft_toolkit.evaluation.compare.differences import compare_metrics
 from ft_toolkit.evaluation.compare.examples import read_examples
 from ft_toolkit.evaluation.compare.finished_runs import FinishedRun, common_metrics
 from ft_toolkit.evaluation.compare.gate_checks import Drop, check_drop
+from ft_toolkit.evaluation.statistics.paired_shares import tango
 from ft_toolkit.evaluation.statistics.shares import wilson
 from ft_toolkit.tasks.base import Graph, Prediction, Task
 
@@ -145,6 +147,17 @@ class AllowedDrop:
 
     allowed: float
     metric: str | None = None
+
+
+def allowed_changes(drop: float, rows: int) -> float | None:
+    """Return the share of answers that may change so that `rows` rows can exclude a larger drop, if the true drop is 0.
+
+    With a share s of changed answers, the standard error of the drop is sqrt(s / rows). None if the rows are too few even
+    without a changed answer; the share then decides nothing.
+    """
+    if tango(0, 0, rows, tail=ALPHA)[1] > drop:
+        return None
+    return rows * (drop / NormalDist().inv_cdf(1 - ALPHA)) ** 2
 
 
 def _changed_answers(run: FinishedRun, export: FinishedRun) -> ChangedAnswers:

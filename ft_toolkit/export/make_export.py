@@ -20,7 +20,15 @@ from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.run_rows import load_run_rows
 from ft_toolkit.evaluation.scoring import Decoded, ScoredSplit, score_split
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
-from ft_toolkit.export.certificate import AllowedDrop, Measured, Outputs, certify, folder_megabytes, raw_outputs
+from ft_toolkit.export.certificate import (
+    AllowedDrop,
+    Measured,
+    Outputs,
+    allowed_changes,
+    certify,
+    folder_megabytes,
+    raw_outputs,
+)
 from ft_toolkit.export.source import Source, find_source
 from ft_toolkit.export.timing import measure
 from ft_toolkit.export.write_model import CALIBRATION_ROWS, WrittenModel, write_model
@@ -34,8 +42,6 @@ from ft_toolkit.runtime.finished_model import FinishedModel
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
 from ft_toolkit.training.tracking import Display
 
-# The share of answers on the calibration rows that a quantized graph may change, without --max-drop.
-ALLOWED_CHANGES = 0.005
 # The split that the certificate compares. Every run has it.
 SPLIT: SplitName = "validation"
 
@@ -80,7 +86,7 @@ def _fill_folder(
     started = time.perf_counter()
     recipe, data = loaded
     try:
-        allowed = ALLOWED_CHANGES if request.drop is None else request.drop.allowed
+        allowed = None if request.drop is None else allowed_changes(request.drop.allowed, len(data.splits[SPLIT]))
         written = write_model(folder / MODEL, source, request.format, _calibration_rows(data), allowed)
     except FtkError:
         shutil.rmtree(folder)

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,31 +19,42 @@ _QUANTIZED = [*_PRODUCTS, "Gather"]
 # The key in which torch's exporter stores the names of the modules that a node belongs to.
 _SCOPES = "pkg.torch.onnx.name_scopes"
 
-# graph file -> the share of calibration rows whose answer differs from the answer of the float32 graph.
-ChangedShare = Callable[[Path], float]
+
+@dataclass(frozen=True)
+class Change:
+    """The change of a graph by quantization on the calibration rows.
+
+    `share` is the share of the rows with another answer than the float32 graph, `error` the root mean square of the
+    differences of the outputs.
+    """
+
+    share: float
+    error: float
 
 
-def quantize(source: Path, target: Path, changed_share: ChangedShare, allowed: float) -> list[str]:
+def quantize(source: Path, target: Path, change_of: Callable[[Path], Change], allowed: float | None) -> list[str]:
     """Write the quantized graph of `source` to `target`, and return the layers that stay in float32.
 
-    All layers are quantized if this changes at most the share `allowed` of the answers on the calibration rows. Otherwise each
-    layer, with its copies in all blocks, is quantized alone, and the layers that change most answers stay in float32, one more
-    at a time, until the share is small enough.
+    All layers are quantized if `allowed` is None, or if this changes at most the share `allowed` of the answers. Otherwise each
+    layer, with its copies in all blocks, is quantized alone. The layers with the largest errors stay in float32, one more at a
+    time, until the share is small enough. The layers have different errors: for MiniLM on SST-2, 1.7% of the standard deviation
+    of the outputs for the queries and 5% for the second layer of the feed-forward blocks.
     """
     _quantize(source, target, [])
-    if changed_share(target) <= allowed:
+    if allowed is None or change_of(target).share <= allowed:
         return []
     layers = _layers(source)
     every_node = [node for nodes in layers.values() for node in nodes]
-    shares = {}
+    errors = {}
     for layer, nodes in layers.items():
         _quantize(source, target, [node for node in every_node if node not in nodes])
-        shares[layer] = changed_share(target)
-    ranked = sorted(layers, key=lambda layer: -shares[layer])
-    for count in range(1, len(ranked) + 1):
-        kept = ranked[:count]
-        _quantize(source, target, [node for layer in kept for node in layers[layer]])
-        if changed_share(target) <= allowed:
+        errors[layer] = change_of(target).error
+    ranked = sorted(layers, key=lambda layer: -errors[layer])
+    kept: list[str] = []
+    for layer in ranked:
+        kept.append(layer)
+        _quantize(source, target, [node for each in kept for node in layers[each]])
+        if change_of(target).share <= allowed:
             break
     return sorted(kept)
 
@@ -61,12 +73,13 @@ def _quantize(source: Path, target: Path, float_nodes: Sequence[str]) -> None:
 
 
 def _layers(path: Path) -> dict[str, list[str]]:
-    """Return the matrix products with weights by layer: the name of the module with `*` for the number of its block."""
+    """Return the quantized nodes by layer: the name of the module with `*` for the number of its block."""
     graph = import_module("onnx").load(str(path), load_external_data=False).graph
     weights = {tensor.name for tensor in graph.initializer}
     layers: dict[str, list[str]] = defaultdict(list)
     for node in graph.node:
-        if node.op_type in _PRODUCTS and node.input[1] in weights:
+        weight = node.input[0 if node.op_type == "Gather" else 1] if len(node.input) > 1 else ""
+        if node.op_type in _QUANTIZED and weight in weights:
             layers[_layer(node)].append(node.name)
     return dict(layers)
 

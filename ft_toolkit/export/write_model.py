@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import ft_toolkit
@@ -15,9 +16,9 @@ from ft_toolkit.core.export_records import ExportedGraph, ExportFormat, SpecialT
 from ft_toolkit.core.files import atomic_folder
 from ft_toolkit.core.run_folder import ONNX_GRAPH, TRAINING_ROWS
 from ft_toolkit.core.run_records import InferenceContract, write_contract
-from ft_toolkit.export.certificate import same_answer
+from ft_toolkit.export.certificate import raw_outputs, same_answer
 from ft_toolkit.export.graph import write_graph
-from ft_toolkit.export.quantize import quantize
+from ft_toolkit.export.quantize import Change, quantize
 from ft_toolkit.export.source import Source
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.models.pooled_model import save_pretrained
@@ -43,11 +44,11 @@ class WrittenModel:
 
 
 def write_model(
-    folder: Path, source: Source, export_format: ExportFormat, calibration: Rows, allowed: float
+    folder: Path, source: Source, export_format: ExportFormat, calibration: Rows, allowed: float | None
 ) -> WrittenModel:
     """Write the model folder of an export. Raises ModelError for a model that cannot be exported.
 
-    `calibration` are training rows; a quantized graph changes at most the share `allowed` of their answers.
+    `calibration` are training rows; a quantized graph changes at most the share `allowed` of their answers. None allows all.
     """
     loaded = LoadedModel(str(source.model))
     model = loaded.model.merge_and_unload() if source.is_adapter else loaded.model
@@ -99,7 +100,7 @@ class _Quantization:
     """The training rows for the choice of the layers, and the share of their answers that may change."""
 
     rows: Rows
-    allowed: float
+    allowed: float | None
 
 
 def _write_onnx(
@@ -130,7 +131,7 @@ def _write_onnx(
             float_layers = quantize(
                 Path(scratch) / ONNX_GRAPH,
                 folder / ONNX_GRAPH,
-                lambda path: answers.changed_share(expected, answers.of(path)),
+                lambda path: answers.change(expected, answers.of(path)),
                 quantization.allowed,
             )
     return WrittenModel(
@@ -165,6 +166,14 @@ def _sample(quantization: _Quantization | None, loaded: LoadedModel) -> Rows:
 
 
 @dataclass(frozen=True)
+class _Answered:
+    """The predictions of a graph and its outputs, all in one array."""
+
+    predictions: list[dict[str, Any]]
+    outputs: np.ndarray
+
+
+@dataclass(frozen=True)
 class _Answers:
     """The answers of graphs on the calibration rows."""
 
@@ -173,20 +182,26 @@ class _Answers:
     features: Features
     rows: Rows
 
-    def of(self, path: Path) -> list[dict[str, Any]]:
-        """Return the predictions of a graph file."""
-        task, schema = self.loaded.task, self.loaded.schema
+    def of(self, path: Path) -> _Answered:
+        """Return the answers of a graph file."""
+        task, schema, features = self.loaded.task, self.loaded.schema, self.features
         graph: Graph | None = task.graph
-        assert graph is not None
+        assert graph is not None, "source.py refuses other tasks"
         session = GraphSession(path.parent, self.graph.model_copy(update={"file": path.name}))
-        values = compute_values(session, self.features, graph, schema, self.loaded.tokenizer.pad_token_id)
-        return task.decode(values, self.features, self.rows, schema)
+        raw = compute_values(session, features, raw_outputs(graph), schema, self.loaded.tokenizer.pad_token_id)
+        values: list[Any] = []
+        for arrays, length in zip(raw, features.lengths, strict=True):
+            named = {name: array[None] for name, array in zip(graph.outputs, arrays, strict=True)}
+            values += graph.values(named, [length], schema)
+        flat = np.concatenate([array.ravel() for arrays in raw for array in arrays])
+        return _Answered(task.decode(values, features, self.rows, schema), flat)
 
-    def changed_share(self, expected: Sequence[dict[str, Any]], predicted: Sequence[dict[str, Any]]) -> float:
-        """Return the share of the rows with another answer."""
+    def change(self, expected: _Answered, answered: _Answered) -> Change:
+        """Return the change from the expected answers."""
         loaded = self.loaded
         changed = [
             not same_answer(loaded.task, loaded.settings, loaded.schema, ours, theirs)
-            for ours, theirs in zip(expected, predicted, strict=True)
+            for ours, theirs in zip(expected.predictions, answered.predictions, strict=True)
         ]
-        return sum(changed) / len(changed)
+        error = float(np.sqrt(np.mean((answered.outputs - expected.outputs) ** 2)))
+        return Change(sum(changed) / len(changed), error)

@@ -14,6 +14,8 @@ from ft_toolkit.core.errors import GateError, ModelError, UsageError
 from ft_toolkit.core.export_records import Certificate, read_certificate
 from ft_toolkit.core.json_records import read_objects
 from ft_toolkit.core.run_records import EvaluationResults, read_contract, read_results
+from ft_toolkit.export.certificate import allowed_changes
+from ft_toolkit.export.quantize import Change, quantize
 from ft_toolkit.export.source import find_source
 
 TEXTS = ["the lamp is late", "good lovely", "how does it work", "", "x" * 500]
@@ -182,3 +184,28 @@ def test_a_model_without_a_graph_is_refused(run: Path) -> None:
 def test_a_certificate_survives_json(graph: tuple[Path, str]) -> None:
     certificate = read_certificate(graph[0])
     assert Certificate.model_validate(json.loads(json.dumps(certificate.as_json()))) == certificate
+
+
+def test_more_rows_allow_more_changed_answers() -> None:
+    assert allowed_changes(0.005, 500) is None  # not even without a changed answer
+    assert allowed_changes(0.005, 872) == pytest.approx(0.008, abs=1e-3)
+    assert allowed_changes(0.005, 4000) == pytest.approx(0.037, abs=1e-3)
+
+
+def test_the_layers_with_the_largest_errors_stay_in_float(
+    run: Path, graph: tuple[Path, str], here: Any, tmp_path: Path
+) -> None:
+    here("export", run, tmp_path / "onnx", "--no-speed")
+    source, target = tmp_path / "onnx" / "model" / "model.onnx", tmp_path / "int8.onnx"
+    graphs: list[bytes] = []
+
+    def change(path: Path) -> Change:
+        graphs.append(path.read_bytes())
+        return Change(0.0 if len(graphs) > 10 else 1.0, float(len(graphs[-1])))
+
+    kept = quantize(source, target, change, 0.5)
+    assert kept
+    assert all("*" in name or "classifier" in name or "embeddings" in name for name in kept), kept
+    assert target.read_bytes() == graphs[-1] != graphs[0]
+    assert quantize(source, target, change, None) == []
+    assert target.read_bytes() == graphs[0]
