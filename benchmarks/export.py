@@ -5,8 +5,8 @@
     ftk export RUN INT8 --format onnx-int8
     python benchmarks/export.py --run RUN --onnx ONNX --int8 INT8 --rows ROWS.tsv [ROWS.tsv ...]
 
-All contenders predict the same 2,000 rows from text to label, in turns, with OMP_NUM_THREADS threads each. On a machine with
-other work only the ratios have a meaning: other work slows all contenders of a round.
+All contenders predict the same 2,000 rows from text to label, in turns of 200 rows, with OMP_NUM_THREADS threads
+each. On a machine with other work only the ratios have a meaning: other work slows all contenders of a turn.
 
     int8, onnx        ft_toolkit.runtime.load
     torch             ft_toolkit.load, in the precision of the run
@@ -37,7 +37,7 @@ import ft_toolkit
 from ft_toolkit import runtime
 from ft_toolkit.core.environment import machine, versions
 
-ROWS, SINGLE, BATCH, STARTS = 2000, 60, 32, 3
+ROWS, SLICE, SINGLE, BATCH, STARTS = 2000, 200, 10, 32, 3
 Texts = Sequence[str]
 Contender = Callable[[Texts], list[str]]
 PIPELINE = (
@@ -113,54 +113,60 @@ def start_up(commands: dict[str, list[str]]) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
+def table(
+    correct: dict[str, int], seconds: dict[str, list[float]], latency: dict[str, list[float]], rows: int
+) -> list[str]:
+    """Return the table of the contenders after `rows` rows. The ratios are medians over the slices."""
+    lines = ["| | accuracy | rows/s | int8 is faster by | p50 of one row, ms | int8 is faster by |"]
+    lines.append("|---|---:|---:|---:|---:|---:|")
+    p50 = {name: statistics.median(values) * 1000 for name, values in latency.items()}
+    for name, values in seconds.items():
+        ratio = statistics.median(theirs / ours for theirs, ours in zip(values, seconds["int8"], strict=True))
+        lines.append(
+            f"| {name} | {correct[name] / rows:.4f} | {rows / sum(values):.0f} | {ratio:.2f} | {p50[name]:.1f} | "
+            f"{p50[name] / p50['int8']:.2f} |"
+        )
+    return lines
+
+
 def main() -> None:
-    """Measure all contenders and print the table."""
+    """Measure the start-up, then all contenders on one slice of the rows after the other; print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("run", "onnx", "int8"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--rows", type=Path, nargs="+", required=True)
-    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     texts, gold = read_rows(arguments.rows)
-    models = contenders(arguments.run, arguments.onnx, arguments.int8)
-    correct = {}
-    throughput: dict[str, list[float]] = {name: [] for name in models}
-    latency: dict[str, list[float]] = {name: [] for name in models}
-    for name, model in models.items():
-        correct[name] = sum(a == b for a, b in zip(model(texts), gold, strict=True)) / len(texts)
-    for number in range(arguments.rounds):
-        for name, model in models.items():
-            throughput[name].append(len(texts) / seconds_of(model, texts))
-            latency[name] += [seconds_of(model, [text]) for text in texts[:: len(texts) // SINGLE]]
-        print(f"round {number + 1} of {arguments.rounds}", file=sys.stderr, flush=True)
-    text = texts[0]
     predict = [sys.executable, "-m", "ft_toolkit", "predict"]
     starts = start_up(
         {
-            "int8": [*predict, str(arguments.int8), text],
-            "onnx": [*predict, str(arguments.onnx), text],
-            "torch": [*predict, str(arguments.run), text],
-            "pipeline": [sys.executable, "-c", PIPELINE, str(arguments.run / "model"), text],
+            "int8": [*predict, str(arguments.int8), texts[0]],
+            "onnx": [*predict, str(arguments.onnx), texts[0]],
+            "torch": [*predict, str(arguments.run), texts[0]],
+            "pipeline": [sys.executable, "-c", PIPELINE, str(arguments.run / "model"), texts[0]],
         }
     )
     print(f"{machine()['processor']}, {os.environ.get('OMP_NUM_THREADS', 'all')} threads, {len(texts)} rows")
     print(
         ", ".join(f"{name} {version}" for name, version in versions(("torch", "transformers", "onnxruntime")).items())
     )
-    rates = {name: statistics.median(values) for name, values in throughput.items()}
-    p50 = {name: statistics.median(values) * 1000 for name, values in latency.items()}
-    print(
-        "\n| | accuracy | rows/s | int8 is faster by | p50 of one row, ms | int8 is faster by |\n|---|---:|---:|---:|---:|---:|"
-    )
-    for name in models:
-        by_round = [ours / theirs for ours, theirs in zip(throughput["int8"], throughput[name], strict=True)]
-        print(
-            f"| {name} | {correct[name]:.4f} | {rates[name]:.0f} | {statistics.median(by_round):.2f} | {p50[name]:.1f} | "
-            f"{p50[name] / p50['int8']:.2f} |"
-        )
-    print("\n| start-up | seconds |\n|---|---:|")
-    for name, seconds in starts.items():
-        print(f"| {name} | {seconds:.2f} |")
+    print("\n| start-up | seconds | int8 is faster by |\n|---|---:|---:|")
+    for name, value in starts.items():
+        print(f"| {name} | {value:.2f} | {value / starts['int8']:.1f} |")
+    models = contenders(arguments.run, arguments.onnx, arguments.int8)
+    correct = dict.fromkeys(models, 0)
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    latency: dict[str, list[float]] = {name: [] for name in models}
+    for model in models.values():
+        model(texts[:BATCH])
+    for start in range(0, len(texts), SLICE):
+        part, answers = texts[start : start + SLICE], gold[start : start + SLICE]
+        for name, model in models.items():
+            predicted: list[str] = []
+            seconds[name].append(seconds_of(lambda model, target: target.extend(model(part)), model, predicted))  # noqa: B023
+            correct[name] += sum(a == b for a, b in zip(predicted, answers, strict=True))
+            latency[name] += [seconds_of(model, [text]) for text in part[:: len(part) // SINGLE]]
+        print("\n" + "\n".join(table(correct, seconds, latency, start + len(part))), flush=True)
 
 
 if __name__ == "__main__":
