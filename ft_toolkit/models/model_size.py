@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
-
 from ft_toolkit.core.environment import free_memory_bytes
 from ft_toolkit.core.errors import ModelError
 
@@ -51,6 +49,8 @@ def check_memory(where: str, build: Callable[[], Any]) -> None:
 
     The model is built without memory for its weights: 0.04 s for BERT-base.
     """
+    import torch  # compare and gate, which also read model folders, do not load it
+
     with torch.device("meta"):
         model = build()
     n_weights = sum(tensor.numel() for tensor in (*model.parameters(), *model.buffers()))
