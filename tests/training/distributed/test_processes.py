@@ -19,6 +19,7 @@ import yaml
 
 from ft_toolkit.cli.recipe_names import find_recipe
 from ft_toolkit.core.errors import LostProcessError, UsageError
+from ft_toolkit.core.run_records import read_run_results
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.distributed.launch import _exit_code, check_launcher, current_command
@@ -84,6 +85,19 @@ def test_weighted_losses_of_resampled_rows_are_those_of_one_process(recipe: Path
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_contrastive_training_gives_the_losses_of_one_process(recipe: Path, here: Any, tmp_path: Path) -> None:
+    words = ["run", recipe, "training.contrastive_pairs=4", "training.num_train_epochs=1"]
+    here(*words, "training.examples_per_batch=16", "--output", tmp_path / "one")
+    process = start(*words, "training.examples_per_batch=8", "--output", tmp_path / "two", "--processes", 2)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    one, two = (read_run_results(tmp_path / name).training.contrastive for name in ("one", "two"))
+    assert one is not None and two is not None and one.steps == two.steps
+    assert (two.first_loss, two.loss) == pytest.approx((one.first_loss, one.loss), rel=1e-3)
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-2)
 
 
 def test_a_killed_process_ends_the_others_with_one_message(recipe: Path, tmp_path: Path) -> None:
