@@ -59,8 +59,12 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
     recipe, count = prepared.recipe, built.count
     labels, seeds = prepared.task.labels(prepared.schema), recipe.training.seeds or ()
     steps = prepared.total_steps(accelerator.num_processes)
+    # an epoch has each row once, so as many epochs as there are pairs for each row
+    pairs = recipe.training.contrastive_pairs or 0
+    pair_steps = pairs * len(prepared.epoch_batches(0, accelerator.num_processes))
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
+    total = seconds * (steps + 2 * pair_steps)  # a step with pairs has twice as many texts
     lines = {
         "labels": _describe_labels(labels),
         "main metric": prepared.main_metric,
@@ -70,9 +74,10 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
         "parameters": f"{count.trainable:,} of {count.total:,} are trainable ({count.share:.1%})",
         "new modules": ", ".join(built.new_modules) or "none",
         "steps": f"{steps:,} of {describe_step(recipe.training, accelerator.num_processes)}",
+        "pairs": f"{pairs} for each training row: about {pair_steps:,} contrastive steps before" if pairs else "",
         "memory": f"about {memory_mib:,} MiB on {accelerator.device}",
         "disk": f"about {describe_size(needed_bytes(count, recipe.method))} for checkpoints and the model",
-        "time": f"about {_duration(seconds * steps)} ({seconds:.2f} s per step, measured), without evaluations",
+        "time": f"about {_duration(total)} ({seconds:.2f} s per step, measured), without evaluations",
     }
     for name, text in lines.items():
         if text:

@@ -198,9 +198,10 @@ def test_copy_makes_a_recipe_that_loads_and_never_overwrites(tmp_path: Path) -> 
 
 
 def test_dry_run_shows_the_plan_and_writes_nothing(write_recipe: Any, tmp_path: Path) -> None:
-    done = ftk("run", write_recipe(), "--dry-run", cwd=tmp_path)
+    done = ftk("run", write_recipe(), "training.contrastive_pairs=6", "--dry-run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for expected in (
+        "pairs        6 for each training row: about 24 contrastive steps before",
         "labels       complaint, praise, question",
         "steps        8",
         "memory",
