@@ -12,6 +12,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.embeddings import Embedder
 from ft_toolkit.evaluation.predictor import Processes
 from ft_toolkit.tasks.base import Baseline, EmbeddingBaseline, Row, input_texts
+from ft_toolkit.training.frozen_vectors import FrozenVectors
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.tracking import Display
 
@@ -34,9 +35,16 @@ class BaselineResults:
 
 
 def predict_baselines(
-    prepared: Prepared, splits: Sequence[SplitName], processes: Processes, display: Display
+    prepared: Prepared,
+    splits: Sequence[SplitName],
+    processes: Processes,
+    display: Display,
+    frozen: FrozenVectors | None = None,
 ) -> BaselineResults:
-    """Return the predictions of the run's baselines for the evaluated splits. This process alone computes them."""
+    """Return the predictions of the run's baselines for the evaluated splits. This process alone computes them.
+
+    `frozen` are the vectors of the training features, if the run has computed them.
+    """
     results = BaselineResults({split: {} for split in splits}, {})
     if prepared.baselines:
         display.say(f"baselines  {', '.join(prepared.baselines)} ...".replace("_", " "))
@@ -45,7 +53,8 @@ def predict_baselines(
         baseline = prepared.task.baselines[name]
         chosen = _training_rows(baseline, prepared)
         if isinstance(baseline, EmbeddingBaseline):
-            predictions = _predict_from_embeddings(baseline, prepared, chosen, splits, processes, display)
+            embedder = Embedder(prepared, processes, frozen or FrozenVectors())
+            predictions = _predict_from_embeddings(baseline, prepared, chosen, splits, embedder, display)
         else:
             predictions = _predict(baseline, prepared, chosen, splits)
         if not predictions:  # the baseline cannot be compared with this checkpoint
@@ -76,16 +85,12 @@ def _predict_from_embeddings(
     prepared: Prepared,
     chosen: Sequence[int],
     splits: Sequence[SplitName],
-    processes: Processes,
+    embedder: Embedder,
     display: Display,
 ) -> Decoded:
-    embedder = Embedder(prepared, processes)
-
     def embed(split: SplitName, rows: Sequence[int]) -> np.ndarray:
         return embedder.embed(
-            prepared.features[split],
-            rows,
-            lambda done, total: display.count(f"           embedding {split}", done, total),
+            split, rows, lambda done, total: display.count(f"           embedding {split}", done, total)
         )
 
     data = prepared.data.splits

@@ -7,11 +7,13 @@ import numpy as np
 import torch
 
 from ft_toolkit.data.batches import evaluation_batches
+from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Processes
 from ft_toolkit.models.pooling import find_pooling, pool
 from ft_toolkit.models.pretrained import load_encoder
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.training.collate import make_collate, to_device
+from ft_toolkit.training.frozen_vectors import FrozenVectors, reading_order
 from ft_toolkit.training.prepare import Prepared
 
 # The pooling for a checkpoint that names none. Linear models of frozen MiniLM features reached 0.73, 0.87, 0.81 and 0.85 with
@@ -25,44 +27,53 @@ class Embedder:
     It works in one process, without the wrappers of distributed training.
     """
 
-    def __init__(self, prepared: Prepared, processes: Processes) -> None:
-        """Load the checkpoint onto the device of this process. Raises ModelError."""
+    def __init__(self, prepared: Prepared, processes: Processes, frozen: FrozenVectors) -> None:
+        """Load the checkpoint onto the device of this process. Raises ModelError.
+
+        `frozen` vectors of the training features are used, if they have the pooling of the checkpoint.
+        """
         folder = prepared.checkpoint.folder
-        self._prepared, self._processes = prepared, processes
+        self._prepared, self._processes, self._frozen = prepared, processes, frozen
         self._encoder = load_encoder(folder, prepared.tokenizer).to(processes.device).eval()
         checkpoint_pooling = find_pooling(folder, self._encoder.config)
         self._pooling = DEFAULT_POOLING if checkpoint_pooling is None else checkpoint_pooling.how
 
-    def embed(self, features: Features, rows: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
-        """Return the embedding of each of the `rows`, given by their numbers, shape (rows, width).
+    def embed(self, split: SplitName, rows: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
+        """Return the embedding of each of the `rows` of a split, given by their numbers, shape (rows, width).
 
         The windows of a long row are averaged, weighted by their tokens. `report` is called with the number of features that
         are done, and their total, at the start and after each batch.
         """
-        prepared = self._prepared
-        position = {row: i for i, row in enumerate(rows)}
-        ids = [i for i, row in enumerate(features.example_ids) if row in position]
-        all_lengths = features.lengths
+        features, frozen = self._prepared.features[split], self._frozen
+        order = range(len(features.lengths))
+        if split == "train":
+            order = reading_order(len(features.lengths), self._prepared.recipe.training.seed).tolist()
+        chosen = set(rows)
+        ids = [i for i in order if features.example_ids[i] in chosen]
+        known = frozen.vectors if split == "train" and frozen.pooling == self._pooling else None
+        # a part of the features is read in other batches, so its vectors are not bitwise the same
+        pooled = known[ids] if known is not None and len(known) == len(ids) else self._pool(features, ids, report)
+        return _average_windows(features, ids, rows, pooled)
+
+    def _pool(self, features: Features, ids: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
+        """Return the pooled vectors of features, shape (features, width), in the order of `ids`."""
+        prepared, all_lengths = self._prepared, features.lengths
         lengths = [all_lengths[i] for i in ids]
         collate = make_collate(features, prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
-        sums: np.ndarray | None = None
+        pooled = np.empty((len(ids), 0), np.float32)
         done = 0
         report(done, len(ids))
         for batch in evaluation_batches(lengths, tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]:
-            chosen = [ids[i] for i in batch]
-            vectors = self._forward(collate(chosen))
-            if sums is None:
-                sums = np.zeros((len(rows), vectors.shape[1]), np.float32)
-            owners = [position[features.example_ids[i]] for i in chosen]
-            np.add.at(sums, owners, vectors * np.array([[all_lengths[i]] for i in chosen], np.float32))
-            done += len(chosen)
+            vectors = self._forward(collate([ids[i] for i in batch]))
+            if not done:
+                pooled = np.empty((len(ids), vectors.shape[1]), np.float32)
+            pooled[list(batch)] = vectors
+            done += len(batch)
             report(done, len(ids))
-        assert sums is not None, "a split has rows"
-        norms = np.linalg.norm(sums, axis=1, keepdims=True)
-        return np.asarray(sums / np.maximum(norms, np.finfo(np.float32).tiny))
+        return pooled
 
     def _forward(self, batch: Any) -> np.ndarray:
-        """Return the pooled vectors of a batch, of length 1."""
+        """Return the pooled vectors of a batch."""
         inputs = {
             name: values
             for name, values in to_device(batch, self._processes.device).inputs.items()
@@ -70,5 +81,17 @@ class Embedder:
         }
         with torch.inference_mode(), self._processes.autocast():
             hidden = self._encoder(**inputs).last_hidden_state
-        pooled = pool(hidden.float(), inputs.get("attention_mask"), self._pooling)
-        return np.asarray(torch.nn.functional.normalize(pooled, dim=-1).cpu().numpy())
+        return np.asarray(pool(hidden.float(), inputs.get("attention_mask"), self._pooling).cpu().numpy())
+
+
+def _average_windows(features: Features, ids: Sequence[int], rows: Sequence[int], pooled: np.ndarray) -> np.ndarray:
+    """Return the embedding of each row: the mean of its windows, each of length 1 and weighted by its tokens, of length 1."""
+    position, lengths = {row: i for i, row in enumerate(rows)}, features.lengths
+    sums = np.zeros((len(rows), pooled.shape[1]), np.float32)
+    weights = np.array([[lengths[i]] for i in ids], np.float32)
+    np.add.at(sums, [position[features.example_ids[i]] for i in ids], _of_length_1(pooled) * weights)
+    return _of_length_1(sums)
+
+
+def _of_length_1(vectors: np.ndarray) -> np.ndarray:
+    return np.asarray(torch.nn.functional.normalize(torch.from_numpy(vectors), dim=-1).numpy())

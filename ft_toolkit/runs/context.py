@@ -1,7 +1,7 @@
 """The objects that all stages of one run share."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from accelerate import Accelerator, PartialState
 
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
 from ft_toolkit.recipe.resolved import ResolvedRecipe
+from ft_toolkit.training.frozen_vectors import FrozenVectors
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.tracking import Display
 
@@ -18,7 +19,7 @@ from ft_toolkit.training.tracking import Display
 class RunContext:
     """A prepared run: its data and recipe, its folder, the accelerator, the console and the command that started it.
 
-    `after_evaluation` is the function of RunOptions.
+    `after_evaluation` is the function of RunOptions. `frozen` gets the vectors that the linear probe reads.
     """
 
     accelerator: Accelerator
@@ -28,6 +29,7 @@ class RunContext:
     display: Display
     command: str
     after_evaluation: Callable[[int, float | None], None] | None = None
+    frozen: FrozenVectors = field(default_factory=FrozenVectors)
 
     @property
     def recipe(self) -> ResolvedRecipe:

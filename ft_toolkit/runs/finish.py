@@ -87,7 +87,7 @@ def _save_and_score(
             folder / MODEL, prepared, predictor.model, lambda saved: predict_rows(predictor, saved, rows)
         )
         limit = time_limit(time.perf_counter() - started)
-        baselines = predict_baselines(prepared, list(decoded), context.accelerator, context.display)
+        baselines = predict_baselines(prepared, list(decoded), context.accelerator, context.display, context.frozen)
         importing.result()
         with fresh_process.take() as fresh:
             reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected, limit)

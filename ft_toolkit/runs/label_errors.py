@@ -14,6 +14,7 @@ from ft_toolkit.evaluation.embeddings import Embedder
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.tasks.base import Task
+from ft_toolkit.training.frozen_vectors import FrozenVectors
 from ft_toolkit.training.prepare import RunInput, prepare_input
 
 
@@ -51,11 +52,10 @@ def embed_rows(
     with tempfile.TemporaryDirectory() as scratch:
         run_input = RunInput(recipe, task, data, data.label_rows or data.splits["train"], [])
         prepared = prepare_input(run_input, Path(scratch))
-        embedder = Embedder(prepared, inference_device(prepared.recipe.training.mixed_precision))
+        embedder = Embedder(prepared, inference_device(prepared.recipe.training.mixed_precision), FrozenVectors())
         vectors, done = [], 0
         for split, part in prepared.data.splits.items():
-            features = prepared.features[split]
-            vectors.append(embedder.embed(features, range(len(part)), _from(done, len(rows), report)))
+            vectors.append(embedder.embed(split, range(len(part)), _from(done, len(rows), report)))
             done += len(part)
     names = task.labels(prepared.schema)
     return np.concatenate(vectors), np.array([names.index(rows.labels(row)[0]) for row in rows]), names

@@ -171,7 +171,9 @@ def _run_prepared(context: RunContext, trained: TrainedModel, *, resume: bool, s
 def _probe_head(context: RunContext, trained: TrainedModel) -> HeadProbe | None:
     """Initialize a new head by a linear probe, if the recipe and the model allow one."""
     with trained.gathered(write_back=True):
-        probe = fit_head_probe(context.accelerator, trained.plain, trained.new_modules, context.prepared)
+        probe = fit_head_probe(
+            context.accelerator, trained.plain, trained.new_modules, context.prepared, context.frozen
+        )
     if probe is not None:
         announce_head_probe(context, probe)
     return probe if isinstance(probe, HeadProbe) else None

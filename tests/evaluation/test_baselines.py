@@ -19,7 +19,9 @@ from ft_toolkit.evaluation.baselines import predict_baselines
 from ft_toolkit.evaluation.embeddings import Embedder
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.training.prepare import Prepared, prepare
+from ft_toolkit.training.frozen_vectors import FrozenVectors
+from ft_toolkit.training.head_probe import fit_head_probe
+from ft_toolkit.training.prepare import Prepared, build_model, prepare
 from ft_toolkit.training.tracking import Display
 
 pytestmark = pytest.mark.trains
@@ -59,7 +61,7 @@ def expected_embeddings(folder: str, texts: list[str], max_length: int) -> np.nd
 
 def embeddings_of(prepared: Prepared, split: str) -> np.ndarray:
     rows = range(len(prepared.data.splits[split]))
-    return Embedder(prepared, Accelerator()).embed(prepared.features[split], rows, lambda done, total: None)
+    return Embedder(prepared, Accelerator(), FrozenVectors()).embed(split, rows, lambda done, total: None)
 
 
 def test_all_baselines_of_the_task_are_the_default(prepared_with: Any) -> None:
@@ -158,3 +160,49 @@ def test_a_model_from_scratch_has_no_embeddings(write_recipe: Any, tiny_bert: st
     assert prepare(loaded, work_folder=tmp_path / "work").baselines == ["majority", "tfidf"]
     with pytest.raises(RecipeError, match=r"frozen_embeddings requires a pretrained model, and model\.config creates"):
         load_recipe(write_recipe(), ["evaluation.baselines=[frozen_embeddings]", config], find_tasks())
+
+
+def frozen_vectors(prepared: Prepared) -> FrozenVectors:
+    """Return the vectors that the linear probe of a run keeps for the baseline."""
+    built, frozen = build_model(prepared), FrozenVectors()
+    fit_head_probe(Accelerator(mixed_precision="bf16"), built.model, built.new_modules, prepared, frozen)
+    return frozen
+
+
+@pytest.mark.parametrize("method", ["full", "lora", "freeze"])
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_the_vectors_of_the_probe_are_bitwise_those_of_the_baseline(
+    prepared_with: Any, tiny_bert: str, tmp_path: Path, method: str, pooling: str
+) -> None:
+    folder = Path(shutil.copytree(tiny_bert, tmp_path / "sentence_model"))
+    (folder / "modules.json").write_text('[{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]')
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(f'{{"pooling_mode_{pooling}_tokens": true}}')
+    prepared = prepared_with(f"model.name={folder}", f"method={method}", "training.head_start=probe")
+    frozen, n_rows = frozen_vectors(prepared), len(prepared.data.splits["train"])
+    assert frozen.pooling == pooling
+
+    def embed(rows: range, known: FrozenVectors) -> np.ndarray:
+        embedder = Embedder(prepared, Accelerator(mixed_precision="bf16"), known)
+        return embedder.embed("train", rows, lambda done, total: None)
+
+    assert np.array_equal(embed(range(n_rows), frozen), embed(range(n_rows), FrozenVectors()))
+    assert np.array_equal(embed(range(5), frozen), embed(range(5), FrozenVectors()))
+    other = FrozenVectors(frozen.vectors + 1, frozen.pooling)
+    assert not np.array_equal(embed(range(n_rows), other), embed(range(n_rows), FrozenVectors()))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings"),
+    [
+        ("bert", ["model.pooling=null"]),  # the head reads the pooler
+        ("roberta", ["model.pooling=mean"]),  # a layer is between the vector and the last layer
+        ("bert", ["model.pooling=mean", "training.contrastive_pairs=2"]),  # the encoder has been trained
+        ("bert", ["model.pooling=mean", "training.max_steps=1", "training.examples_per_batch=2"]),  # a part of the rows
+    ],
+)
+def test_the_probe_keeps_no_other_vectors(
+    prepared_with: Any, tiny: Any, architecture: str, settings: list[str]
+) -> None:
+    prepared = prepared_with(f"model.name={tiny(architecture)}", "training.head_start=probe", *settings)
+    assert frozen_vectors(prepared).vectors is None
