@@ -145,7 +145,7 @@ def check_drop(drop: Drop, run: FinishedRun, *, smoke: bool) -> tuple[Check, lis
     elif is_ruled_out:
         text += "ruled out"
     else:
-        text += f"neither significant nor ruled out, so the check {'fails (--strict)' if drop.strict else 'passes'}"
+        text += f"neither significant nor ruled out, so the check {'fails' if drop.strict else 'passes'}"
         rows = rows_that_rule_out(pair, drop.allowed, len(run.examples.records), high, drop.alpha)
         if drop.strict and rows is not None:
             text += f". About {rows:,} rows with the same drop and the same share of differing rows would rule it out"
