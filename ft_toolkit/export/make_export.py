@@ -236,9 +236,16 @@ def _measure(
         outputs,
         run.contract.mixed_precision,
         written.graph_difference,
-        folder_megabytes(run.folder.parent),
+        _megabytes(run),
         measure(run, export, rows) if request.measure else None,
     )
+
+
+def _megabytes(run: LoadedModel) -> float:
+    """Return the size of the model of a run in megabytes; of an adapter, with its base model."""
+    if run.contract.base_model is None:
+        return folder_megabytes(run.folder.parent)
+    return float(sum(tensor.nbytes for tensor in run.model.state_dict().values()) / 1e6)
 
 
 def _different_features(ours: Mapping[str, list[list[int]]], theirs: Mapping[str, list[list[int]]]) -> int:
