@@ -38,7 +38,7 @@ def test_the_overview_lists_every_verb_with_an_uncut_summary() -> None:
     assert "--version" in text and "--install-completion" in text
 
 
-@pytest.mark.parametrize("words", [*([verb] for verb in VERBS), ["ci", "init"]], ids=" ".join)
+@pytest.mark.parametrize("words", [*([verb] for verb in VERBS), ["ci", "init"], ["data", "audit"]], ids=" ".join)
 def test_every_verb_has_examples_with_existing_options(words: list[str]) -> None:
     text = help_of(*words)
     assert text == CliRunner().invoke(app, [*words, "--help"]).output
