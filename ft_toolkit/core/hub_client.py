@@ -66,17 +66,19 @@ def check_answers() -> None:
 def verify_files(snapshot: Path, since: float) -> None:
     """Compare the files of a snapshot in the Hub's cache that were written after `since` (seconds) with their hashes.
 
-    The name of a file in the cache is its sha256, or its sha1 as a Git object. A file with another content is deleted. Raises
-    UntrustedAnswerError.
+    The name of a file in the cache is its sha256, or its sha1 as a Git object; it may be a link to a file that several models
+    share, whose name is Xet's hash. A file with another content is deleted. Raises UntrustedAnswerError.
     """
     for path in sorted(snapshot.rglob("*")):
-        blob = path.resolve()
-        if not path.is_symlink() or not blob.is_file() or blob.stat().st_mtime < since:
+        if not path.is_symlink():
+            continue
+        blob, shared = path.parent / path.readlink(), path.resolve()
+        if not shared.is_file() or shared.stat().st_mtime < since:
             continue
         found = _content_hash(blob)
         if found is not None and found != blob.name:
-            path.unlink()
-            blob.unlink()
+            for each in (path, blob, shared):
+                each.unlink(missing_ok=True)
             name = path.relative_to(snapshot).as_posix()
             raise UntrustedAnswerError(f"{name}: the content has the hash {found}, the Hub announced {blob.name}")
 

@@ -39,6 +39,8 @@ def load_from_hub(repo: str, config: str | None, revision: str | None, split: st
     from ft_toolkit.core.hub_errors import FAILURES, explain
 
     check_answers()
+    # datasets would send the name of the data set to an address outside the Hub, to count downloads
+    datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:
         commit = HfApi().dataset_info(repo, revision=revision, timeout=20).sha
     except FAILURES:

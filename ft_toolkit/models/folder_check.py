@@ -41,6 +41,10 @@ _SETTINGS = (
     f"{BASE_CONFIG}/config.json",
     f"{BASE_CONFIG}/generation_config.json",
 )
+# Files whose numbers are sizes of a model. Those of a tokenizer are not: transformers writes 10**30 for no limit.
+_MODEL_SETTINGS = tuple(
+    name for name in _SETTINGS if name.rpartition("/")[2] in ("config.json", "generation_config.json")
+)
 _INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _LARGEST_FILE = 32 * 2**20
 _DEEPEST = 40
@@ -138,7 +142,7 @@ def check_files(folder: Path) -> None:
                 _check_value(folder / name, key, value)
             if name == ADAPTER_CONFIG:
                 _check_adapter(folder / name, values)
-            elif name.endswith("config.json"):
+            elif name in _MODEL_SETTINGS:
                 check_numbers(str(folder / name), values)
     for name in _INDEXES:
         if (folder / name).is_file():
