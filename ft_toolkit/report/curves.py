@@ -82,7 +82,7 @@ def judge(curves: Curves) -> str | None:
             "training.learning_rate."
         )
     if rise > 0:
-        text = f"was lowest at step {count(step)} of {count(end)} and is {rise / lowest:.0%} higher at the end"
+        text = f"was lowest at step {count(step)} of {count(end)} ({lowest:.2g}) and is {last:.2g} at the end"
     else:
         text = f"levelled off at its lowest value by step {count(end)}"
     return f"The validation loss {text}: no sign of over- or underfitting."
