@@ -1,4 +1,4 @@
-"""Kill runs at many points, repeat their commands until they succeed, and compare the results with those of undisturbed runs.
+"""Kill runs at many points, repeat their commands until they succeed, and compare the results with undisturbed runs.
 
     python benchmarks/kill.py --output FOLDER                     20 kills in each mode
     python benchmarks/kill.py --output FOLDER --mode full --kills 100
@@ -9,7 +9,7 @@ at a random time: half of those kill the main process, half kill all processes o
 are killed again while they resume. After that, a loop repeats the command, as a queue would, at most 4 times.
 
 A result is
-    ok        the command succeeded, and the model, the predictions and the names of all files equal those of an undisturbed run
+    ok        the command succeeded, and the model, the predictions and the names of all files equal an undisturbed run
     stuck     no repetition succeeded within its time limit
     lost      it succeeded with other weights or predictions, or with files missing or left over
 

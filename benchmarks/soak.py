@@ -7,8 +7,9 @@ reads the resident memory, the open handles and the threads of the command, and 
 of steps and evaluations (metrics.jsonl and state.json), which grow with the length of a run. At the end, SIGTERM stops the run.
 
 The first quarter is the warm-up. Memory and disk are flat if the median of the last quarter is at most 1% above the median of
-the second quarter; handles and threads, if the largest number of the last quarter is not above that of the second one. The
-samples are in FOLDER/samples.jsonl, and the result is printed as a table. The exit code is 1 if a quantity is not flat.
+the second quarter. Handles and threads are flat if their maximum in the last quarter is not above their maximum in the second
+quarter. The samples are in FOLDER/samples.jsonl, and the result is printed as a table. The exit code is 1 if a quantity is not
+flat.
 """
 
 import argparse

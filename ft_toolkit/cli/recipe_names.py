@@ -47,7 +47,7 @@ def find_recipe(name: str) -> Path:
 
 
 def is_recipe(name: str) -> bool:
-    """Return whether a name is that of a recipe rather than of data: a recipe file, or a shipped recipe."""
+    """Return whether a name means a recipe (a recipe file, or a shipped recipe) and not data."""
     path = Path(name)
     if path.exists():
         return path.is_file() and not is_data(path)

@@ -75,12 +75,14 @@ def verify_files(snapshot: Path, since: float) -> None:
         blob, shared = path.parent / path.readlink(), path.resolve()
         if not shared.is_file() or shared.stat().st_mtime < since:
             continue
-        found = _content_hash(blob)
-        if found is not None and found != blob.name:
+        content_hash = _content_hash(blob)
+        if content_hash is not None and content_hash != blob.name:
             for each in (path, blob, shared):
                 each.unlink(missing_ok=True)
             name = path.relative_to(snapshot).as_posix()
-            raise UntrustedAnswerError(f"{name}: the content has the hash {found}, the Hub announced {blob.name}")
+            raise UntrustedAnswerError(
+                f"{name}: the content has the hash {content_hash}, the Hub announced {blob.name}"
+            )
 
 
 def _content_hash(blob: Path) -> str | None:

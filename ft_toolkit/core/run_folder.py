@@ -101,9 +101,9 @@ def _is_abandoned(folder: Path) -> bool:
 
 def has_only(folder: Path, names: Set[str]) -> bool:
     """Return whether a folder contains no other names than these, apart from its lock and files that are not complete."""
-    found = {path.name for path in folder.iterdir()}
+    present = {path.name for path in folder.iterdir()}
     partial = {f".{name}.{suffix}" for name in (*names, RECIPE, RESULTS) for suffix in ("new", "old")}
-    return all(name.removeprefix(".").startswith(LOCK) for name in found - names - partial)
+    return all(name.removeprefix(".").startswith(LOCK) for name in present - names - partial)
 
 
 def resume_command(command: str, folder: Path) -> str:

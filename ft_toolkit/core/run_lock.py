@@ -55,7 +55,7 @@ class Owner:
 
     @property
     def is_on_this_machine(self) -> bool:
-        """Whether the process ids of the owner are comparable with those of this process."""
+        """Whether the owner's process ids mean the same processes here."""
         return self.machine == _machine()
 
     @property

@@ -64,8 +64,10 @@ def describe_storage_error(error: BaseException, path: Path | None = None) -> st
         if number not in _REMEDIES:
             continue
         name = (each.filename if isinstance(each, OSError) else None) or path
-        place = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else "standard output or an open file"
-        return f"{place}: {os.strerror(number)}. {_REMEDIES[number]}"
+        shown_path = (
+            os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else "standard output or an open file"
+        )
+        return f"{shown_path}: {os.strerror(number)}. {_REMEDIES[number]}"
     return None
 
 

@@ -1,4 +1,4 @@
-"""The parity certificate: how far the outputs, the answers and the scores of an export are from those of its run."""
+"""The parity certificate: the differences between an export and its run in outputs, answers and scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +96,7 @@ def certify(
     measured: Measured,
     drop: "AllowedDrop | None",
 ) -> Certificate:
-    """Compare the scored examples of an export with those of its run on a split.
+    """Compare the scored examples of an export and of its run on a split.
 
     `folder` is the folder of the export, which has predictions.jsonl and examples.npz, and `results` the content of its
     results.json, which is not written yet. Raises UsageError for an unknown metric.

@@ -187,7 +187,7 @@ class _Search:
         gc.collect()  # free the model and the optimizer before the next run
 
     def _expected_seconds(self, candidate: Candidate) -> float:
-        """Return the time of a candidate by that of the default run: `cost` times its steps, and the same other work."""
+        """Estimate the time of a candidate from the default run: `cost` times its steps, and the same other work."""
         default = next(each for each in self._results.candidates if each.title == DEFAULT)
         steps = read_run_results(self._folder / default.folder).training.step_seconds or 0.0
         return max(default.seconds - steps, 0.0) + candidate.cost * steps
@@ -231,7 +231,7 @@ class _Search:
         run(child.loaded, options)
 
     def _evaluations(self) -> list[list[float | None]]:
-        """Return the scores of the other runs, without those of a linear probe, which has a single evaluation."""
+        """Return the scores of the other runs, without linear probes, which have a single evaluation."""
         return [each.evaluations for each in self._results.candidates if len(each.evaluations) > 1]
 
     def _shows(self, candidate: Candidate) -> bool:

@@ -22,13 +22,13 @@ def best_of(scores: Scores, *, greater: bool) -> float | None:
 def is_beaten(scores: Scores, others: Sequence[Scores], *, greater: bool) -> bool:
     """Return whether a run is at a rung and worse than the median of the others after as many evaluations.
 
-    `scores` are the evaluations of the run so far, `others` those of earlier runs, of which some may have ended early.
+    `scores` are the evaluations of the run so far, `others` the evaluations of earlier runs, some of which ended early.
     """
     n, total = len(scores), max(map(len, others), default=0)
     if n >= total or n not in {math.ceil(share * total) for share in RUNGS}:
         return False
     peers = [best_of(other[:n], greater=greater) for other in others if len(other) >= n]
-    known, own = [peer for peer in peers if peer is not None], best_of(scores, greater=greater)
+    known, best = [peer for peer in peers if peer is not None], best_of(scores, greater=greater)
     if len(known) < FEWEST_PEERS:
         return False
-    return own is None or (own < median(known) if greater else own > median(known))
+    return best is None or (best < median(known) if greater else best > median(known))

@@ -20,7 +20,7 @@ CHUNK = 4096
 
 
 class ExportedModel:
-    """An exported model. Call it with texts or rows to predict; the answers are those of `ft_toolkit.load`.
+    """An exported model. Call it with texts or rows to predict; it gives the same answers as `ft_toolkit.load`.
 
     `task` is the task, `contract` the content of inference.json, and `folder` the model folder.
 

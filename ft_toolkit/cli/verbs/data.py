@@ -88,12 +88,12 @@ def audit(
         raise UsageError(f"{rows.name} is a data card, which names no model; add --model")
     console = Console()
     with _progress() as report:
-        found = audit_rows(rows, shlex.join(["ftk", *sys.argv[1:]]), report, suspects if label_errors else None)
-    print_audit(found, console)
+        audited = audit_rows(rows, shlex.join(["ftk", *sys.argv[1:]]), report, suspects if label_errors else None)
+    print_audit(audited, console)
     if output is not None:
-        write_audit_files(output, found)
+        write_audit_files(output, audited)
         print(f"\nwrote {output / REVIEW}, with all rows that have a fault, and {output / AUDIT}")
-    elif found.faults:
+    elif audited.faults:
         print("\n--output FOLDER writes all rows that have a fault")
 
 
