@@ -177,6 +177,25 @@ def test_padding_and_order_do_not_change_a_prediction(case: Case) -> None:
     assert len(together) == len(alone) == len(case.rows)
     gaps = [_largest_difference(one, other) for one, other in zip(together, alone, strict=True)]
     assert all(gap is not None and gap < 4e-6 for gap in gaps)
+    keys = case.task.prediction_form(case.schema).keys
+    assert all(keys.model_validate(prediction) for prediction in together)
+
+
+def test_a_streamed_text_is_the_generated_text(tiny: Any) -> None:
+    for param in CASES:
+        task, settings, model = param.values
+        if task.stream is None:
+            continue
+        case = Case(task, settings, tiny(model))
+        batch, pieces = case.collate([0]), []
+        with torch.inference_mode():
+            generated = task.generate(case.loaded.model.eval(), batch, case.schema, case.tokenizer)
+            arguments = (case.loaded.model, batch, case.schema, case.tokenizer)
+            streamed = task.stream(*arguments, lambda piece: bool(pieces.append(piece)) or True)
+            stopped = task.stream(*arguments, lambda piece: False)
+        assert streamed == generated, param.id
+        assert generated[0].startswith("".join(pieces)), param.id
+        assert generated[0].startswith(stopped[0].rstrip("\ufffd")), param.id
 
 
 @over_all_cases

@@ -28,7 +28,7 @@ from ft_toolkit.models.weights import load_finished
 from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.runtime.exported_model import ExportedModel
 from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
-from ft_toolkit.tasks.base import Features, Graph, Rows
+from ft_toolkit.tasks.base import Features, Graph, OnText, Row, Rows
 from ft_toolkit.training.speedups.last_block import shorten_last_block
 
 
@@ -119,6 +119,22 @@ class LoadedModel:
             return list(chain.from_iterable(predict_in_chunks(self._predictor, rows, self.max_length))), features
         values, _ = self._predictor.predict(features)
         return self.task.decode(values, features, rows, self.schema), features
+
+    def predict_row(self, row: Row, on_text: OnText) -> dict[str, Any]:
+        """Return the prediction of one row of `read`, and pass a generated text to `on_text` while it is generated.
+
+        Nothing is passed for other predictions, and for texts of a beam search.
+        """
+        stream = self.task.stream
+        if stream is None:
+            return self.predict_split([row])[0][0]
+        features = self.task.encode([row], self.tokenizer, self.schema, self.max_length)
+        streaming = replace(
+            self.task,
+            generate=lambda model, batch, schema, tokenizer: stream(model, batch, schema, tokenizer, on_text),
+        )
+        values, _ = replace(self._predictor, task=streaming).predict(features)
+        return self.task.decode(values, features, [row], self.schema)[0]
 
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
         """Return one value of `graph` per feature, in order, from a model that is not an ensemble."""

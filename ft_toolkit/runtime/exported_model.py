@@ -13,7 +13,7 @@ from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
 from ft_toolkit.runtime.session import GraphSession, compute_values
 from ft_toolkit.runtime.tokenizer import RuntimeTokenizer
-from ft_toolkit.tasks.base import Features, Graph, Rows, without_answers
+from ft_toolkit.tasks.base import Features, Graph, OnText, Row, Rows, without_answers
 
 # Rows that are encoded and sorted by length together.
 CHUNK = 4096
@@ -80,6 +80,10 @@ class ExportedModel:
         """Return one prediction per row, and the model's input. The answers of the rows are checked. Raises DataError."""
         features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
         return self.task.decode(self.values_of(features, self._graph), features, rows, self.schema), features
+
+    def predict_row(self, row: Row, on_text: OnText) -> dict[str, Any]:
+        """Return the prediction of one row of `read`. A graph generates no text, so nothing is passed to `on_text`."""
+        return self.predict_split([row])[0][0]
 
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
         """Return one value of `graph` per feature, in order."""

@@ -11,7 +11,7 @@ from ft_toolkit.core.run_records import InferenceContract
 from ft_toolkit.data.columns import TrainedColumns
 from ft_toolkit.data.inputs import InputColumns, Inputs, is_single, read_inputs
 from ft_toolkit.data.tokenizer_changes import unknown_token_notes
-from ft_toolkit.tasks.base import Features, Graph, Rows, Task
+from ft_toolkit.tasks.base import Features, Graph, OnText, Row, Rows, Task
 
 
 class FinishedModel(Protocol):
@@ -36,6 +36,9 @@ class FinishedModel(Protocol):
 
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
         """Return one prediction per row, and the model's input. The answers of the rows are checked. Raises DataError."""
+
+    def predict_row(self, row: Row, on_text: OnText) -> dict[str, Any]:
+        """Return the prediction of one row of `read`, and pass a generated text to `on_text` while it is generated."""
 
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
         """Return one value of `graph` per feature, in order."""

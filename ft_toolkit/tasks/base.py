@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from ft_toolkit.metrics.metric import Metric
+from ft_toolkit.tasks.display.prediction_form import PredictionForm
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.text.edits import EditsByColumn
 
@@ -39,6 +40,8 @@ EVERY_CHANGE: tuple[ChangeKind, ...] = get_args(ChangeKind)
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 Prediction = Mapping[str, Any]
+# Takes the next piece of a generated text. Returns whether to go on: False ends the generation.
+OnText = Callable[[str], bool]
 
 
 class TaskSettings(BaseModel):
@@ -64,6 +67,8 @@ class Column:
     named_by: str | None = None
     # Whether a file may have one column per label instead: data.columns.NAME is then a list, and a value a dict by column.
     several: bool = False
+    # Whether a value is a list of words rather than a text.
+    is_words: bool = False
     # A short value for the usage examples of the model card; None leaves an optional column out of them.
     example: str | None = None
 
@@ -427,6 +432,9 @@ class Task:
     graph: Graph | None = None
     # (model, batch, schema, tokenizer) -> one generated text per feature.
     generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
+    # (model, batch of one feature, schema, tokenizer, on_text) -> the list that `generate` returns. The pieces of the text are
+    # passed to `on_text` while it is generated. None: the text is sent as a whole.
+    stream: Callable[[Any, Batch, Any, Any, OnText], list[str]] | None = None
     # (values of all features, features, rows, schema) -> one prediction per row: the dict of plain values that users get.
     decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
     # (values of all validation features, features, rows, schema) -> schema, after the best weights are loaded: chooses
@@ -442,6 +450,8 @@ class Task:
     answer_texts: Callable[[Any], list[str]] = plain_answer_texts
     # (prediction or record) -> the confidence in the answer, from 0 to 1; 0 when unknown.
     confidence: Callable[[Prediction], float] = lambda prediction: 0.0
+    # schema -> the keys of a prediction with their types, and how the page of `ftk serve` shows them.
+    prediction_form: Callable[[Any], PredictionForm]
     # The keys of a prediction that `ftk predict` leaves out of csv files.
     not_in_csv: tuple[str, ...] = ()
 

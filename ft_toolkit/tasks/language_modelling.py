@@ -44,6 +44,7 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
+from ft_toolkit.tasks.display.prediction_form import PredictionForm, TextScores
 from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.guessing.texts import guess_texts
 from ft_toolkit.tasks.text.blocks import apart, joined
@@ -468,6 +469,7 @@ TASK = Task(
     decode=decode,
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["perplexity"],
+    prediction_form=lambda schema: PredictionForm(TextScores),
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,

@@ -34,6 +34,7 @@ from ft_toolkit.tasks.base import (
 )
 from ft_toolkit.tasks.display.entities import wrong_entities
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
+from ft_toolkit.tasks.display.prediction_form import Entities, PredictionForm, Spans
 from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text import class_loss
 from ft_toolkit.tasks.text.averaging import mean_of_words, words_of_rows
@@ -459,7 +460,9 @@ TASK = Task(
     settings=Settings,
     columns={
         "text": Column("the text; not required with tokens", required=False, example="A text."),
-        "tokens": Column("the words of the text, a list (in text files separated by spaces)", required=False),
+        "tokens": Column(
+            "the words of the text, a list (in text files separated by spaces)", required=False, is_words=True
+        ),
         "tags": Column("the tag of each token, such as B-PER", required=False, is_answer=True),
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),
     },
@@ -483,6 +486,7 @@ TASK = Task(
     averaging=Averaging(average, ("labels",), predict=predict_distributions),
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["entities"],
+    prediction_form=lambda schema: PredictionForm(Entities, spans=Spans("text", "entities")),
     answer_texts=answer_texts,
     to_arrays=to_arrays,
     metrics=metrics,

@@ -30,6 +30,7 @@ from ft_toolkit.tasks.base import (
     TaskSettings,
 )
 from ft_toolkit.tasks.display.answers import wrong_answers
+from ft_toolkit.tasks.display.prediction_form import AnswerSpans, PredictionForm, Spans
 from ft_toolkit.tasks.guessing.answers import guess_answers
 from ft_toolkit.tasks.text.answer_windows import (
     Candidates,
@@ -461,6 +462,7 @@ TASK = Task(
     averaging=Averaging(average, ("has_no_answer", "causal")),
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["answer"],
+    prediction_form=lambda schema: PredictionForm(AnswerSpans, spans=Spans("context")),
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,

@@ -22,6 +22,7 @@ from ft_toolkit.tasks.base import (
     ScoredRun,
     Task,
 )
+from ft_toolkit.tasks.display.prediction_form import PredictionForm, Summary
 from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_summary
 from ft_toolkit.tasks.text import generation, source_target
@@ -211,6 +212,7 @@ TASK = Task(
     decode=decode,
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["summary"],
+    prediction_form=lambda schema: PredictionForm(Summary, text="summary"),
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
@@ -223,5 +225,6 @@ TASK = Task(
     sample_rows=sample_rows,
     text_column="document",
     generate=generation.generate,
+    stream=generation.stream,
     configure=generation.configure,
 )

@@ -40,6 +40,7 @@ from ft_toolkit.tasks.base import (
 )
 from ft_toolkit.tasks.display.labels import largest_errors, wrong_label_sets, wrong_labels
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
+from ft_toolkit.tasks.display.prediction_form import ChosenLabels, Number, PredictionForm, ScoredLabel
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
 from ft_toolkit.tasks.text import baselines, class_loss, decisions
@@ -341,6 +342,14 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     ]
 
 
+def prediction_form(schema: Schema) -> PredictionForm:
+    """Return the keys of a prediction: a label, several labels, or a number."""
+    if schema.problem_type == "regression":
+        return PredictionForm(Number)
+    is_multi_label = schema.problem_type == "multi_label_classification"
+    return PredictionForm(ChosenLabels if is_multi_label else ScoredLabel, probabilities="probabilities")
+
+
 def _logits(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> np.ndarray:
     """Return the logits of each row, shape (n, labels): the mean over its windows, weighted by their tokens."""
     raw = np.stack(values)
@@ -632,6 +641,7 @@ TASK = Task(
     reference_answer=reference_answer,
     answer=answer,
     confidence=confidence,
+    prediction_form=prediction_form,
     not_in_csv=("probabilities",),
     to_arrays=to_arrays,
     metrics=lambda settings: label_metrics(settings.problem_type),

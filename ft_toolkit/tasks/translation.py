@@ -23,6 +23,7 @@ from ft_toolkit.tasks.base import (
     ScoredRun,
     Task,
 )
+from ft_toolkit.tasks.display.prediction_form import PredictionForm, Translation
 from ft_toolkit.tasks.display.texts import generated_texts
 from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
@@ -269,6 +270,7 @@ TASK = Task(
     decode=decode,
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["translation"],
+    prediction_form=lambda schema: PredictionForm(Translation, text="translation"),
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
@@ -281,5 +283,6 @@ TASK = Task(
     sample_rows=sample_rows,
     text_column="source",
     generate=generation.generate,
+    stream=generation.stream,
     configure=generation.configure,
 )

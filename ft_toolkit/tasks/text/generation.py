@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from ft_toolkit.core.errors import ModelError, UsageError
-from ft_toolkit.tasks.base import Batch, Kind, Pretrained, TaskSettings
+from ft_toolkit.tasks.base import Batch, Kind, OnText, Pretrained, TaskSettings
 from ft_toolkit.tasks.text.language_tokens import Languages, LanguageToken, find_language_token
 from ft_toolkit.tasks.text.positions import input_positions, target_positions
+from ft_toolkit.tasks.text.streaming import PieceStreamer
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions
 
 if TYPE_CHECKING:
@@ -241,10 +242,25 @@ def generation_config(model: Any, schema: Schema) -> Any:
 
 def generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any) -> list[str]:
     """Return the generated text of each feature, without special tokens and surrounding white space."""
+    return _generate(model, batch, schema, tokenizer, {})
+
+
+def stream(model: Any, batch: Batch, schema: Schema, tokenizer: Any, on_text: OnText) -> list[str]:
+    """Return the text of a batch of one feature as `generate` does, and pass it to `on_text` while it is generated.
+
+    Beam search passes on nothing, because its best text is known only at the end.
+    """
+    if schema.num_beams > 1:
+        return generate(model, batch, schema, tokenizer)
+    streamer = PieceStreamer(tokenizer, on_text, schema.language_token_id)
+    return _generate(model, batch, schema, tokenizer, {"streamer": streamer, "stopping_criteria": [streamer.criterion]})
+
+
+def _generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any, options: dict[str, Any]) -> list[str]:
     names = ("input_ids", "attention_mask")
     inputs = _left_padded(batch, schema) if schema.kind == "decoder" else {name: batch.inputs[name] for name in names}
     base = model.get_base_model() if hasattr(model, "get_base_model") else model  # the model inside an adapter
-    tokens = base.generate(**inputs, generation_config=generation_config(base, schema))
+    tokens = base.generate(**inputs, generation_config=generation_config(base, schema), **options)
     if schema.kind == "decoder":
         tokens = tokens[:, inputs["input_ids"].shape[1] :]
     if schema.language_token_id is not None:  # M2M-100's tokenizer may not know that it is special

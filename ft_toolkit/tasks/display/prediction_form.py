@@ -1,0 +1,115 @@
+"""The keys of a prediction: their types for an HTTP interface, and how a page shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+
+
+class PredictionKeys(BaseModel):
+    """The keys of a prediction with their types; each task has its own model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class ScoredLabel(PredictionKeys):
+    """The most likely label, its probability, and the probabilities of all labels."""
+
+    label: str
+    score: float
+    probabilities: Mapping[str, float]
+
+
+class ChosenLabels(PredictionKeys):
+    """The chosen labels, and the probabilities of all labels."""
+
+    labels: list[str]
+    probabilities: Mapping[str, float]
+
+
+class Number(PredictionKeys):
+    """A predicted number."""
+
+    score: float
+
+
+class Entity(PredictionKeys):
+    """An entity of a text: its characters, its type and its probability."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    score: float
+
+
+class Entities(PredictionKeys):
+    """The entities of a text, and a tag per token for a row with tokens."""
+
+    entities: list[Entity]
+    tags: list[str] | None = None
+
+
+class AnswerSpan(PredictionKeys):
+    """A passage of the context and its probability; an empty text without characters for no answer."""
+
+    answer: str
+    start: int | None
+    end: int | None
+    score: float
+
+
+class AnswerSpans(AnswerSpan):
+    """The most likely answer, and further likely answers."""
+
+    n_best: list[AnswerSpan]
+
+
+class TextScores(PredictionKeys):
+    """The likelihood of a text: sums over its predicted tokens, and scores per token and per byte."""
+
+    nll: float | None
+    tokens: int
+    bytes: int
+    correct: int
+    perplexity: float | None
+    bits_per_byte: float | None
+
+
+class Summary(PredictionKeys):
+    """A generated summary."""
+
+    summary: str
+
+
+class Translation(PredictionKeys):
+    """A generated translation."""
+
+    translation: str
+
+
+@dataclass(frozen=True)
+class Spans:
+    """Predicted spans of an input text.
+
+    `column` is the column of the text. `key` is the key of a list of spans with `start`, `end` and perhaps `label` and `score`;
+    None: the prediction itself is the span.
+    """
+
+    column: str
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class PredictionForm:
+    """The keys of a prediction (`keys`), and the keys that a page shows in a special way; it shows other values as numbers.
+
+    probabilities   key of a dict label -> probability, shown as bars
+    spans           spans that are highlighted in an input text
+    text            key of a generated text
+    """
+
+    keys: type[PredictionKeys]
+    probabilities: str | None = None
+    spans: Spans | None = None
+    text: str | None = None
