@@ -451,7 +451,7 @@ class Task:
     # (prediction or record) -> the confidence in the answer, from 0 to 1; 0 when unknown.
     confidence: Callable[[Prediction], float] = lambda prediction: 0.0
     # schema -> the keys of a prediction with their types, and how the page of `ftk serve` shows them.
-    prediction_form: Callable[[Any], PredictionForm]
+    prediction_form: Callable[[Any], PredictionForm] = lambda schema: PredictionForm()
     # The keys of a prediction that `ftk predict` leaves out of csv files.
     not_in_csv: tuple[str, ...] = ()
 

@@ -12,6 +12,12 @@ class PredictionKeys(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+class AnyKeys(PredictionKeys):
+    """A prediction of a task that does not describe its keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
 class ScoredLabel(PredictionKeys):
     """The most likely label, its probability, and the probabilities of all labels."""
 
@@ -109,7 +115,7 @@ class PredictionForm:
     text            key of a generated text
     """
 
-    keys: type[PredictionKeys]
+    keys: type[PredictionKeys] = AnyKeys
     probabilities: str | None = None
     spans: Spans | None = None
     text: str | None = None
