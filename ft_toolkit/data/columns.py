@@ -163,9 +163,9 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
 
 
 def _values(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any] | None:
-    """Return the values of several columns by name; None for a row without any of them."""
+    """Return the values of several columns by name; None for a row without any of them (None, NaN or empty text)."""
     values = {name: row.get(name) for name in columns}
-    return None if all(value is None or value == "" for value in values.values()) else values
+    return None if all(value is None or value != value or value == "" for value in values.values()) else values
 
 
 def _header_hint(rows: RawRows, present: Sequence[str]) -> str:

@@ -63,6 +63,7 @@ def _task_rows(
     settings = task.settings(name=task.name)
     names = column_names(task, settings, columns, TrainedColumns())
     mapped = name_labels(map_columns(table.rows, where, task, names), reading, task, where)
+    mapped = list(task.mark_missing(mapped, settings))
     labelled = [is_labelled(row, task) for row in mapped]
     read, remarks = task.read_rows([row for row, has in zip(mapped, labelled, strict=True) if has], settings, where)
     notes += remarks

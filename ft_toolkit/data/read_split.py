@@ -55,6 +55,8 @@ class SplitReader:
         """Return the rows of a split. Raises DataError."""
         task, notes = self.task, list[str]()
         mapped = name_labels(self._mapped(raw), self.reading, task, raw.origin)
+        if self.settings is not None:
+            mapped = list(task.mark_missing(mapped, self.settings))
         groups = find_groups(raw.rows, mapped, task, group, raw.origin, notes)
         numbered = _labelled(mapped, task, raw, notes)
         if not numbered.rows:

@@ -359,6 +359,9 @@ class Task:
     # functions below expect, notes on changes). Raises DataError for the first invalid row, with a message that begins with
     # "{where}: row {number}"; the caller reads each row alone to find the others.
     read_rows: Callable[[Rows, Any, str], tuple[Rows, list[str]]]
+    # (rows with these columns, settings) -> the rows with None for each answer that is missing. Called before rows without an
+    # answer are left out. The default is for tasks whose empty texts are answers, or errors of `read_rows`.
+    mark_missing: Callable[[Rows, Any], Rows] = lambda rows, settings: rows
     # (labelled rows, settings, source of the cells) -> (rows with labels in the form that `read_rows` expects, notes). Called
     # before `read_rows`; None for a task without labels. Raises DataError for a label that can be read in two ways.
     read_labels: Callable[[Rows, Any, LabelSource], tuple[Rows, list[str]]] | None = None

@@ -42,6 +42,7 @@ from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.labels import EARLIER_ORDER, check_lengths, label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
+from ft_toolkit.tasks.text.missing_labels import mark_missing_answers
 from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
 from ft_toolkit.tasks.text.token_targets import IGNORED, pad_targets
@@ -466,6 +467,7 @@ TASK = Task(
         "tags": Column("the tag of each token, such as B-PER", required=False, is_answer=True),
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),
     },
+    mark_missing=lambda rows, settings: mark_missing_answers(rows, ("tags", "entities")),
     read_labels=read_labels,
     read_rows=read_rows,
     guess=guess_entities,

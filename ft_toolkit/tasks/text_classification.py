@@ -58,6 +58,7 @@ from ft_toolkit.tasks.text.labels import (
     names_of,
     target_of,
 )
+from ft_toolkit.tasks.text.missing_labels import mark_missing_labels
 from ft_toolkit.tasks.text.windows import content_span, cut_window, windows
 
 if TYPE_CHECKING:
@@ -618,6 +619,7 @@ TASK = Task(
             several=True,
         ),
     },
+    mark_missing=lambda rows, settings: mark_missing_labels(rows, settings.problem_type),
     read_labels=read_labels,
     read_rows=read_rows,
     guess=guess_labels,

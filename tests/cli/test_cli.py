@@ -94,7 +94,7 @@ def test_every_mistake_is_listed_with_its_source(tmp_path: Path) -> None:
     [
         ("text,label\nfine,a\nbad,b,c\n", "x.csv", [], "x.csv:3: 3 fields, but the header has 2 (text, label)"),
         ("review,label\nfine,a\n", "x.csv", [], "no column 'text'"),
-        ("text,label\nfine,a\nbad,\n", "x.csv", [], "row 2: column 'label' is empty"),
+        ("text,label\nfine,\nbad,\n", "x.csv", [], "no labelled rows to train on"),
         ("text,label\nfine,a\nbad,a\n", "x.csv", [], "only one label (a)"),
         ('{"text": "a", "label": "b"}\n{"text": "a"\n', "x.jsonl", [], "x.jsonl:2: not valid JSON"),
         ('{"text": 5, "label": "b"}\n', "x.jsonl", [], "row 1: column 'text' must be text; found 5"),

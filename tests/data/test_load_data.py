@@ -122,14 +122,6 @@ def test_a_text_that_is_none_is_refused_with_its_row(load, column, value):
     assert f"train.jsonl: row 2: column '{column}' must be text; found {value!r}" in str(caught.value)
 
 
-@pytest.mark.parametrize("label", ["", "  "])
-def test_an_empty_label_is_refused_with_its_row(load, label):
-    rows = rows_of(3)
-    rows[2]["label"] = label
-    with pytest.raises(DataError, match=r"train\.jsonl: row 3: column 'label' is empty; every row needs a label"):
-        load(rows, TASK.settings())
-
-
 @pytest.mark.parametrize("label", [["a", "b"], [], 3, 2.5, "x", False])
 def test_labels_of_every_type_pass_unchanged(load, label):
     assert load([{"text": "x", "label": label}]).splits["train"][0]["label"] == label

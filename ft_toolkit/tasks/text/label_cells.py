@@ -10,6 +10,7 @@ Anything that can be read in two ways is refused. A value is replaced only where
 the fingerprint of rows that need no conversion is that of the file.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -20,6 +21,7 @@ from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Rows, row_name
 from ft_toolkit.tasks.text.cells import Printed, form_notes, looks_printed, read_printed
 from ft_toolkit.tasks.text.labels import ProblemType, case_note, label_key, label_name, names_of, whole_number
+from ft_toolkit.tasks.text.missing_labels import nan_note
 
 _MULTI = "multi_label_classification"
 _FLAGS = {"1": True, "0": False, "true": True, "false": False}
@@ -59,7 +61,9 @@ def read_label_column(rows: Rows, problem_type: ProblemType, source: LabelSource
         new, notes = _one_name(values, printed, wheres, source.defined)
         names = [names_of(value, problem_type) for value in new]
     distinct = {name for each in names for name in each}
-    notes += [note for note in (case_note(distinct), _position_note(distinct, source.defined)) if note]
+    notes += [
+        note for note in (case_note(distinct), nan_note(distinct), _position_note(distinct, source.defined)) if note
+    ]
     changed = dict(zip(labelled, new, strict=True))
     return [{**row, "label": changed[i]} if i in changed else row for i, row in enumerate(rows)], notes
 
@@ -73,8 +77,8 @@ def _one_name(
             raise DataError(
                 f"{where}: label {value!r} holds several values; set task.problem_type={_MULTI}, or write one label per row"
             )
-        if isinstance(value, str) and not label_name(value):
-            raise DataError(f"{where}: column 'label' is empty; every row needs a label")
+        if isinstance(value, float) and math.isinf(value):
+            raise DataError(f"{where}: label {value!r} is not a finite number; correct it, or leave the cell empty")
     new = [label_name(value) if isinstance(value, str) else value for value in values]
     notes = []
     if n := sum(isinstance(value, str) and value != name for value, name in zip(values, new, strict=True)):
