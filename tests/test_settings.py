@@ -116,6 +116,7 @@ ELSEWHERE = {
     "task.max_answer_tokens": "tests/tasks/test_question_answering.py",
     "task.n_best": "tests/tasks/test_question_answering.py",
     "data.on_bad_rows": "tests/data/test_bad_rows.py",
+    "data.patch": "tests/data/test_patch.py",
     "task.name": "tests/recipe/test_load_recipe.py",
     "task.stride": "tests/tasks/test_ner.py",
     **dict.fromkeys(

@@ -25,6 +25,7 @@ class AuditResults(FileRecord):
     command: str | None = None
     task: str
     rows: dict[str, int] = Field(description="By split")
+    fingerprint: str | None = Field(default=None, description="sha256 of all rows")
     labels: dict[str, dict[str, int]] = Field(
         description="Rows of each label by split; empty for a task without labels"
     )

@@ -22,6 +22,7 @@ from ft_toolkit.core.json_records import (
     read_text,
     write_record,
 )
+from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.core.run_folder import ENSEMBLE, ENVIRONMENT, INFERENCE, LEARNING_CURVE, RECIPE, RESULTS
 from ft_toolkit.core.run_scores import MetricScore, Score, SplitScores, says_nothing
 from ft_toolkit.core.yaml12 import YamlError, parse_yaml
@@ -57,6 +58,7 @@ class DataFacts(Record):
     split_fingerprints: dict[str, str] = Field(default_factory=dict)
     splits: dict[str, SplitRows] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
+    patch: PatchFacts | None = Field(default=None, description="The rows that data.patch changed")
 
 
 class ValidationRecord(Record):

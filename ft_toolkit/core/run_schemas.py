@@ -11,6 +11,7 @@ from ft_toolkit.core.best_records import BestResults
 from ft_toolkit.core.export_records import Certificate
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.fold_records import FoldsResults
+from ft_toolkit.core.patch_records import Patch
 from ft_toolkit.core.run_folder import (
     AUDIT,
     BEST,
@@ -20,6 +21,7 @@ from ft_toolkit.core.run_folder import (
     FOLDS,
     INFERENCE,
     LEARNING_CURVE,
+    PATCH,
     RESULTS,
     SWEEP,
 )
@@ -33,6 +35,7 @@ _MODELS: dict[str, Any] = {
     SWEEP: SweepResults,
     BEST: BestResults,
     AUDIT: AuditResults,
+    PATCH: Patch,
     ENSEMBLE: Ensemble,
     CERTIFICATE: Certificate,
     ENVIRONMENT: RunEnvironment,

@@ -12,6 +12,7 @@ from ft_toolkit.data.folds import Fold, divide_rows, read_fold
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups
 from ft_toolkit.data.label_order import check_answers, defined_labels, rows_with_labels
 from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, notes_of_splits, read_table
+from ft_toolkit.data.patch import apply_patch, read_patch
 from ft_toolkit.data.read_split import SplitReader, no_labels
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.source_rows import RawSplit, SourceRows, check_split, local_files, read_card, read_source
@@ -51,6 +52,8 @@ def check_sources(section: DataSection, task: Task) -> None:
             card.for_task(task.name)
     for path in local_files(section).values():
         check_file(Path(path), section.reading)
+    if section.patch is not None:
+        read_patch(Path(section.patch))
 
 
 def load_data(
@@ -99,9 +102,28 @@ def load_data(
         held_out = _hold_out_splits(section, splits, groups, origin, selector, notes)
     else:
         held_out = _hold_out_fold(section, read_fold(section.fold), splits, groups, origin, selector, notes)
+    patch = None
+    if section.patch is not None:
+        assert settings is not None, "a recipe has task settings"
+        patched = apply_patch(Path(section.patch), splits, held_out, task, settings)
+        splits, patch = patched.splits, patched.facts
+        notes += patched.notes
     ordered = {name: splits[name] for name in SPLITS if name in splits}
     label_rows = rows_with_labels(splits, held_out, task, settings, notes)
-    return LoadedData(ordered, origin, source.commit, card, notes, kept, groups, label_rows, skipped, labels)
+    return LoadedData(
+        ordered,
+        origin,
+        source.commit,
+        card,
+        notes,
+        kept,
+        groups,
+        label_rows,
+        skipped,
+        labels,
+        held_out=tuple(held_out),
+        patch=patch,
+    )
 
 
 def _kept_columns(keep: Sequence[str], task: Task) -> tuple[str, ...]:

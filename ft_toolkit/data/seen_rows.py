@@ -47,6 +47,11 @@ def input_hash(row: Row, task: Task) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
+def hash_text(number: int) -> str:
+    """Return a 64-bit hash as 16 hexadecimal digits, for files that JavaScript reads."""
+    return f"{number:016x}"
+
+
 def folded_text(text: str) -> str:
     """Return a text without regard to case, Unicode form and the kind and number of white spaces."""
     folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()

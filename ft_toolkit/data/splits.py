@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
@@ -27,7 +28,8 @@ class LoadedData:
     list rows that were dropped or changed, and `card` is the data card, if the recipe names one. `kept` names extra
     columns, for scores per value; they are not part of a fingerprint. `groups` has the groups of the splits whose rows are not
     independent. `label_rows` define the label names; None means the training rows. `labels` are the label
-    names, if the data defines their order. `skipped` are the rows that cannot be read.
+    names, if the data defines their order. `skipped` are the rows that cannot be read. `held_out` names the splits that consist
+    of rows of the training file. `patch` says which rows `data.patch` changed.
     """
 
     splits: dict[SplitName, Rows]
@@ -40,6 +42,8 @@ class LoadedData:
     label_rows: Rows | None = None
     skipped: Sequence[BadRow] = ()
     labels: DefinedLabels | None = None
+    held_out: Sequence[SplitName] = ()
+    patch: PatchFacts | None = None
 
     @cached_property
     def split_fingerprints(self) -> dict[SplitName, str]:

@@ -122,6 +122,9 @@ class DataSection(Section):
     group: Name | None = None
     # Rows that cannot be read: error, or skip, which leaves out at most 20% of the rows and lists them in skipped_rows.jsonl.
     on_bad_rows: Literal["error", "skip"] = "error"
+    # A file with decisions on rows (keep, relabel, drop), saved by the page of `ftk data audit --output FOLDER`. They are
+    # applied after rows are held out, and the report gives the number of changed rows. Default: none.
+    patch: Name | None = None
     # Column names of the files, by the task's column names, such as {text: review, label: stars}. Default: the same names.
     # With several labels per row, label may list one 0/1 column per label: {label: [billing, delivery]}.
     columns: dict[str, str | Annotated[list[Name], Field(min_length=2)]] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Show the audit of a data set (`ftk data audit`): tables on the console, audit.json, review.csv and audit.html."""
+"""Show the audit of a data set (`ftk data audit`): tables on the console, audit.json and review.csv."""
 
 import csv
 import io
@@ -10,8 +10,9 @@ from rich.table import Table
 
 from ft_toolkit.core.audit_records import AuditResults, write_audit
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_folder import REVIEW
+from ft_toolkit.core.run_folder import AUDIT_PAGE, REVIEW
 from ft_toolkit.data.faults.fault import AuditedRows, DataAudit, Fault
+from ft_toolkit.report.audit_page import sizes_text, write_audit_page
 from ft_toolkit.report.numbers import count
 from ft_toolkit.tasks.display.wrong_examples import shorten
 
@@ -23,10 +24,9 @@ def print_audit(audit: DataAudit, console: Console) -> None:
     """Print the size of the data set, its labels, and each kind of fault with an example and the action to take."""
     results, rows = audit.results, audit.rows
     splits = list(results.rows)
-    sizes = ", ".join(f"{split} {count(n)}" for split, n in results.rows.items())
     words = results.words
     console.print(
-        f"{results.source}: {count(len(rows))} rows ({sizes}), read for {results.task}\n"
+        f"{results.source}: {sizes_text(results)}, read for {results.task}\n"
         f"words per text: median {count(words['median'])}, 95% of the texts at most {count(words['95%'])}, longest "
         f"{count(words['maximum'])}",
         markup=False,
@@ -58,8 +58,9 @@ def print_audit(audit: DataAudit, console: Console) -> None:
 
 
 def write_audit_files(folder: Path, audit: DataAudit) -> None:
-    """Write audit.json and review.csv, a line per row of each case, into a folder."""
+    """Write audit.json, audit.html and review.csv, a line per row of each case, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    write_audit_page(folder / AUDIT_PAGE, audit)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["fault", "case", "split", "id", "answer", "detail", "text"])

@@ -125,6 +125,7 @@ def data_facts(data: LoadedData, card: Card | None, facts: Mapping[str, Any]) ->
         "origin": data.origin,
         "fingerprint": data.fingerprint,
         "split_fingerprints": data.split_fingerprints,
+        **({} if data.patch is None else {"patch": data.patch.as_json()}),
         **facts,
     }
     return DataFacts.model_validate(values)

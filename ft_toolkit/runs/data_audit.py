@@ -86,6 +86,7 @@ def audit_rows(source: AuditSource, command: str, report: Steps, suspects: int |
         command=command,
         task=task.name,
         rows={split: len(part) for split, part in data.splits.items()},
+        fingerprint=data.fingerprint,
         labels=labels,
         words=_words(rows),
         faults=[_count(fault, rows) for fault in faults],

@@ -38,7 +38,7 @@ def find_label_errors(
         f"{PLANTED:.0%} random rows were changed: at least {suspects.bound} (on average {suspects.mean:.0f}) of the first {n} "
         "suspects were changed rows. Real errors are harder to find, because they confuse similar labels",
         [
-            Case((row,), f"the other rows suggest {names[label]!r}")
+            Case((row,), f"the other rows suggest {names[label]!r}", names[label])
             for row, label in zip(suspects.rows.tolist(), suspects.suggested.tolist(), strict=True)
         ],
     )

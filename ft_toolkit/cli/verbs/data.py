@@ -17,7 +17,7 @@ from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.recipe_names import find_recipe, is_recipe
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.core.run_folder import AUDIT, REVIEW
+from ft_toolkit.core.run_folder import AUDIT, AUDIT_PAGE, REVIEW
 
 if TYPE_CHECKING:
     from ft_toolkit.runs.data_audit import AuditSource, Steps
@@ -60,7 +60,10 @@ def audit(
         typer.Option(help="The model of --label-errors for files or a data card. Default: as in 'ftk init'."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="A new folder for audit.json and review.csv, with all rows that have a fault.")
+        Path | None,
+        typer.Option(
+            help="A new folder for audit.html, a page to review rows and to save decisions on them, review.csv and audit.json."
+        ),
     ] = None,
 ) -> None:
     """Find faults in the rows of a data set.
@@ -92,7 +95,10 @@ def audit(
     print_audit(audited, console)
     if output is not None:
         write_audit_files(output, audited)
-        print(f"\nwrote {output / REVIEW}, with all rows that have a fault, and {output / AUDIT}")
+        print(
+            f"\nwrote {output / AUDIT} and {output / REVIEW}, with all rows that have a fault\n"
+            f"Page to review them: {(output / AUDIT_PAGE).resolve().as_uri()}"
+        )
     elif audited.faults:
         print("\n--output FOLDER writes all rows that have a fault")
 

@@ -15,10 +15,14 @@ from ft_toolkit.tasks.base import Row, Task, TaskSettings, answer_columns, input
 
 @dataclass(frozen=True)
 class Case:
-    """One occurrence of a fault: the numbers of its rows in `AuditedRows`, and a detail such as the characters found."""
+    """One occurrence of a fault: the numbers of its rows in `AuditedRows`, and a detail such as the characters found.
+
+    `suggestion` is another label that is probably right.
+    """
 
     rows: tuple[int, ...]
     detail: str = ""
+    suggestion: str | None = None
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class AuditedRows:
         self._task, self._settings = task, settings
         self.rows: list[Row] = [row for rows in data.splits.values() for row in rows]
         self.splits: list[SplitName] = [split for split, rows in data.splits.items() for _ in rows]
+        # The split of the file that has the row: train for rows that are held out of the training rows.
+        self.source_splits: list[SplitName] = ["train" if split in data.held_out else split for split in self.splits]
         # The input texts of each row, and the same joined by a line break.
         self.inputs: list[list[str]] = [input_texts(row, task) for row in self.rows]
         self.texts: list[str] = ["\n".join(texts) for texts in self.inputs]
@@ -70,6 +76,11 @@ class AuditedRows:
     def row_id(self, row: int) -> str:
         """Return the id of a row: its own id if all ids of its split differ, else its number in the file, from 1."""
         return str(self.rows[row].get("id", row))
+
+    @cached_property
+    def has_one_label(self) -> bool:
+        """Whether each row has one label, which a reviewer can change."""
+        return self._task.stratify_by(self._settings) is not None
 
     def labels(self, row: int) -> Sequence[str]:
         """Return the label names of a row; empty for a task without labels."""

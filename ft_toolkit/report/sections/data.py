@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.report.numbers import count
 from ft_toolkit.report.run_files import RunFiles
 from ft_toolkit.report.section import Section
@@ -29,6 +30,7 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
         "Commit": data.commit,
         "Licence": data.licence or ("unknown" if splits else None),
         "Fingerprint": data.fingerprint,
+        "Changed by a patch": _patch(data.patch),
         "Length limit": _length_limit(run, splits),
         **{f"Source of the {split} rows": source for split, source in data.origin.items()},
     }
@@ -53,6 +55,18 @@ def split_facts(splits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list
 def answer_cuts(keys: Iterable[str]) -> list[str]:
     """Return the keys that count the parts of answers that the model cannot see: entities_cut, answers_cut ..."""
     return [key for key in dict.fromkeys(keys) if key.endswith("_cut") and key not in _ROW_TITLES]
+
+
+def _patch(patch: PatchFacts | None) -> str | None:
+    """Return the rows that data.patch changed, and the hash of the patch."""
+    if patch is None:
+        return None
+    changes = [
+        f"{count(n)} {split} rows {change}"
+        for change, counts in (("dropped", patch.dropped), ("relabelled", patch.relabelled))
+        for split, n in counts.items()
+    ]
+    return f"{', '.join(changes) or 'no rows'} ({patch.file}, sha256 {patch.sha256[:12]}...)"
 
 
 def _length_limit(run: RunFiles, splits: Mapping[str, Mapping[str, Any]]) -> str | None:
