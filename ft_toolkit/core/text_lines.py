@@ -2,7 +2,7 @@
 
 import re
 
-_LINE_END = re.compile("\r\n|\n|\r")
+LINE_END = re.compile("\r\n|\n|\r")
 
 
 def split_lines(text: str) -> list[str]:
@@ -11,5 +11,5 @@ def split_lines(text: str) -> list[str]:
     A line ends at LF, CRLF or CR, as in a file opened with universal newlines. `str.splitlines` also splits at U+2028, U+0085,
     form feed and other characters that may occur inside a text.
     """
-    lines = _LINE_END.split(text)
+    lines = LINE_END.split(text)
     return lines[:-1] if lines[-1] == "" else lines

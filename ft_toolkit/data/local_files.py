@@ -70,12 +70,12 @@ def is_file_name(source: str) -> bool:
 
 def check_path(path: Path) -> None:
     """Raise DataError when a file or folder does not exist, or no file matches a pattern."""
-    _files(path)
+    files_of(path)
 
 
 def check_file(path: Path, reading: Reading | None = None) -> None:
     """Raise DataError when a file does not exist, or neither its name nor its content belongs to a format."""
-    for file in _files(path):
+    for file in files_of(path):
         if file.is_dir():
             _folder_format(file)
         elif file.suffix.lower() not in find_formats():
@@ -93,7 +93,7 @@ def read_table(path: Path, reading: Reading | None = None) -> FileRows:
     There is at least one row. Text files are UTF-8 unless a byte order mark, the content or `reading` says otherwise. Raises
     DataError.
     """
-    files = _files(path)
+    files = files_of(path)
     reading = reading or Reading()
     tables = [_read_one(file, reading) for file in files]
     if len(tables) == 1:
@@ -218,7 +218,7 @@ def _is_pattern(path: Path) -> bool:
     return not path.exists() and glob.has_magic(str(path))
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """Return the path, or the files that a pattern matches, in alphabetical order. Raises DataError if there is none."""
     if _is_pattern(path):
         start = Path(path.anchor)

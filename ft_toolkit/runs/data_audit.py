@@ -16,6 +16,7 @@ from ft_toolkit.data.faults.fault import AuditedRows, DataAudit, Fault
 from ft_toolkit.data.faults.find_faults import find_faults
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.row_checks import label_counts, label_warnings
+from ft_toolkit.data.source_rows import local_files
 from ft_toolkit.data.split_files import find_split_files
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.recipe.load_recipe import LoadedRecipe, load_values
@@ -66,6 +67,16 @@ def read_file_rows(request: InitRequest, tasks: Mapping[str, Task]) -> AuditSour
     files = find_split_files(request.files)
     first = plan_for_files(request, files, Path("audit.yaml"), tasks)
     return AuditSource(", ".join(request.files), first.task, first.recipe, first.data)
+
+
+def data_files(source: AuditSource) -> list[str]:
+    """Return the files or patterns that the rows were read from. Raises UsageError for rows from the Hub."""
+    section, card = source.recipe.data, source.data.card
+    if section.has_local_files:
+        return list(local_files(section).values())
+    if card is not None and card.block.source.files is not None:
+        return [str(card.folder / name) for name in card.block.source.files.values()]
+    raise UsageError(f"{source.name}: the rows come from the Hub; download the files first")
 
 
 def audit_rows(source: AuditSource, command: str, report: Steps, suspects: int | None = None) -> DataAudit:

@@ -65,6 +65,12 @@ def audit(
             help="A new folder for audit.html, a page to review rows and to save decisions on them, review.csv and audit.json."
         ),
     ] = None,
+    redact: Annotated[
+        Path | None,
+        typer.Option(
+            help="A new folder for copies of the data files with [EMAIL], [PHONE], [IBAN] and [CARD] for personal data."
+        ),
+    ] = None,
 ) -> None:
     """Find faults in the rows of a data set.
 
@@ -75,6 +81,7 @@ def audit(
     Examples:
       ftk data audit reviews.csv
       ftk data audit reviews.yaml --output audit
+      ftk data audit reviews.csv --redact redacted
       ftk data audit reviews.yaml --label-errors --output audit
       ftk data audit train.tsv test.tsv --task text_classification --column label=topic
     """
@@ -84,6 +91,8 @@ def audit(
     from ft_toolkit.runs.first_recipe import InitRequest
 
     check_folder(output, resume=False)
+    if redact is not None and redact.exists():
+        raise UsageError(f"--redact {redact} exists; choose another name")
     if label_errors:
         load_libraries()
     rows = _read(source, InitRequest([], task, model, columns=parse_columns(column)))
@@ -100,7 +109,20 @@ def audit(
             f"Page to review them: {(output / AUDIT_PAGE).resolve().as_uri()}"
         )
     elif audited.faults:
-        print("\n--output FOLDER writes all rows that have a fault")
+        print("\n--output FOLDER writes all rows that have a fault, and a page to review them")
+    if redact is not None:
+        _redact(rows, redact)
+
+
+def _redact(rows: "AuditSource", folder: Path) -> None:
+    """Write redacted copies of the data files, and print the number of replacements. Raises UsageError and DataError."""
+    from ft_toolkit.data.redact import redact_files
+    from ft_toolkit.runs.data_audit import data_files
+
+    print()
+    for file in redact_files(data_files(rows), folder, rows.recipe.data.reading):
+        counts = ", ".join(f"{n:,} {placeholder}" for placeholder, n in file.counts.items())
+        print(f"wrote {file.path}: {counts or 'nothing replaced'}")
 
 
 def _read(words: list[str], request: "InitRequest") -> "AuditSource":

@@ -9,7 +9,7 @@ from typing import Any
 
 from ft_toolkit.core.characters import has_lone_surrogate
 from ft_toolkit.core.errors import DataError, one_of
-from ft_toolkit.core.text_lines import split_lines
+from ft_toolkit.core.text_lines import LINE_END, split_lines
 from ft_toolkit.data.encoding import Decoded, decode
 from ft_toolkit.recipe.reading import Reading
 
@@ -88,17 +88,24 @@ class FolderSource:
         return str(self.path)
 
 
+# (value, its location for messages) -> the value with other texts, or the same object without a change. Raises DataError.
+Change = Callable[[Any, str], Any]
+
+
 @dataclass(frozen=True)
 class Format:
     """A file format.
 
     `suffixes` are lower-case file name suffixes with the dot. `read` returns one dict per row, with the column names of
-    the file, and may return an empty list. It raises DataError with the file and, where there is one, the line.
+    the file, and may return an empty list. It raises DataError with the file and, where there is one, the line. `rewrite`
+    returns the content of the file with other texts in the same places: it calls the function with each record, or with a JSON
+    document. Records without a change stay as they are. None: such files cannot be written.
     """
 
     name: str
     suffixes: tuple[str, ...]
     read: Callable[[Source], RawRows]
+    rewrite: Callable[[Source, Change], str | bytes] | None = None
     # Whether the content is certainly of this format, regardless of the suffix. None: only the suffix selects the format.
     fits: Callable[[Source], bool] | None = None
     # Whether the content test is weak. It is then used only for files with a suffix of no format.
@@ -125,6 +132,14 @@ def check_characters(value: Any, text: str, where: str) -> None:
             f"{where}: a text has half a character (a lone surrogate such as \\ud83d), which no model can read; write the file "
             "again from its source, or remove the character"
         )
+
+
+def rewrite_lines(source: Source, change: Callable[[str, str], str]) -> str:
+    """Return the text of a file with each line changed. The line ends stay."""
+    parts = LINE_END.split(source.text)
+    ends = [*LINE_END.findall(source.text), ""]
+    changed = (change(line, f"{source.name}:{number}") for number, line in enumerate(parts, 1))
+    return "".join(line + end for line, end in zip(changed, ends, strict=True))
 
 
 # A column of a task -> the column of the file that holds it under another name.

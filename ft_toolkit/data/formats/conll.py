@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, RawRows, Source
+from ft_toolkit.data.formats.base import Change, Format, RawRows, Source, rewrite_lines
 from ft_toolkit.metrics.spans import TAG
 
 _KEY_VALUE = re.compile(r"#\s*[^\s=]+\s*=(\s.*)?")
@@ -226,6 +226,42 @@ def _tag_column(words: list[list[str]], tokens: int, source: Source) -> int:
     return last
 
 
+def rewrite(source: Source, change: Change) -> str:
+    """Return the text with changed words and comments; the other columns stay. Raises DataError for columns with commas."""
+    sentences = [sentence for sentence in _sentences(source) if sentence.words]
+    delimiter = _delimiter(source.lines, source)
+    if delimiter not in "\t ":
+        raise DataError(f"{source.name}: words and tags with {delimiter!r} between them cannot be written; use tabs")
+    _drop_header(sentences, source)
+    column = _choose_columns(sentences, source).tokens
+    words: dict[int, str] = {}
+    for sentence in sentences:
+        if sentence.words:
+            tokens = [word[column] for word in sentence.words]
+            changed = change(tokens, f"{source.name}:{sentence.lines[0]}")
+            words |= {
+                line: word for line, word, old in zip(sentence.lines, changed, tokens, strict=True) if word != old
+            }
+    of_words = {line for sentence in sentences for line in sentence.lines}
+
+    def change_line(line: str, where: str) -> str:
+        number = int(where.rpartition(":")[2])
+        if number not in of_words:
+            return str(change(line, where)) if line.startswith("#") else line
+        if number not in words:
+            return line
+        fields = [match for match in re.finditer(r"[^\t]+" if "\t" in line else "[^ ]+", line) if match[0].strip(" ")]
+        start, end = fields[column].span()
+        return line[:start] + words[number] + line[end:]
+
+    return rewrite_lines(source, change_line)
+
+
 FORMAT = Format(
-    name="conll", suffixes=(".conll", ".conllu", ".iob", ".iob2", ".bio", ".bmes"), read=read, fits=fits, order=40
+    name="conll",
+    suffixes=(".conll", ".conllu", ".iob", ".iob2", ".bio", ".bmes"),
+    read=read,
+    rewrite=rewrite,
+    fits=fits,
+    order=40,
 )

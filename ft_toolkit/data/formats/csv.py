@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import DataError, one_of
-from ft_toolkit.data.formats.base import Format, RawRows, Source, named_columns
+from ft_toolkit.data.formats.base import Change, Format, RawRows, Source, named_columns
 
 DELIMITER_TITLES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _SEPARATOR_LINE = re.compile("sep=(.)\r?\n?", re.IGNORECASE)
@@ -27,6 +27,38 @@ NO_HEADER = "if the file has no header line, set data.reading.column_names=[NAME
 
 def read(source: Source) -> RawRows:
     """Return one row per record; every value is a str. Raises DataError."""
+    text, dialect = _dialect(source)
+    return list(_records(source, text, dialect))
+
+
+def rewrite(source: Source, change: Change) -> str:
+    """Return the text with changed records; the other records stay as they are."""
+    text, dialect = _dialect(source)
+    header: list[str] | None = source.reading.column_names
+    parts = [source.text[: len(source.text) - len(text)]]  # the `sep=` line
+    consumed: list[str] = []
+
+    def lines() -> Iterator[str]:
+        for line in io.StringIO(text, newline=""):
+            consumed.append(line)
+            yield line
+
+    for number, fields in enumerate(dialect.reader(lines()), 1):
+        original = "".join(consumed)
+        consumed.clear()
+        if not fields or header is None:
+            header = header or (named_columns(fields, source) if fields else None)
+        elif len(fields) == len(header):
+            values = dict(zip(header, fields, strict=True))
+            changed = change(values, f"{source.name}: record {number}")
+            if changed != values:
+                original = dialect.line(changed.values(), original)
+        parts.append(original)
+    return "".join(parts)
+
+
+def _dialect(source: Source) -> tuple[str, "_Dialect"]:
+    """Return the text without a `sep=` line, and how its fields are separated and quoted."""
     text, delimiter = _delimiter(source)
     source.delimiter = delimiter
     dialect = _Dialect(delimiter, quotes=_quotes(source, text, delimiter))
@@ -39,7 +71,7 @@ def read(source: Source) -> RawRows:
     ):
         source.notes.append('quotation marks in fields are written with a backslash (\\"), as by Spark or MySQL')
         dialect = escaped
-    return list(_records(source, text, dialect))
+    return text, dialect
 
 
 def fits(source: Source) -> bool:
@@ -67,6 +99,24 @@ class _Dialect:
             doublequote=self.escape is None,
             strict=True,
         )
+
+    def line(self, fields: Iterable[str], original: str) -> str:
+        """Return a record as text, with the line end of the original record."""
+        end = original[len(original.rstrip("\r\n")) :]
+        if not self.quotes:
+            return self.delimiter.join(fields) + end
+        output = io.StringIO(newline="")
+        csv.writer(
+            output,
+            delimiter=self.delimiter,
+            quoting=csv.QUOTE_ALL
+            if original.startswith('"') and original.rstrip("\r\n").endswith('"')
+            else csv.QUOTE_MINIMAL,
+            escapechar=self.escape,
+            doublequote=self.escape is None,
+            lineterminator="",
+        ).writerow(fields)
+        return output.getvalue() + end
 
 
 def _records_of(text: str, dialect: _Dialect) -> list[list[str]] | None:
@@ -183,4 +233,12 @@ def _wrong_width(where: str, fields: list[str], header: list[str], dialect: _Dia
     return f"{where}: {len(fields)} fields, but the header has {len(header)} ({one_of(header)}); {remedy}"
 
 
-FORMAT = Format(name="csv", suffixes=(".csv", *_TAB_SUFFIXES, ".psv"), read=read, fits=fits, is_guess=True, order=60)
+FORMAT = Format(
+    name="csv",
+    suffixes=(".csv", *_TAB_SUFFIXES, ".psv"),
+    read=read,
+    rewrite=rewrite,
+    fits=fits,
+    is_guess=True,
+    order=60,
+)

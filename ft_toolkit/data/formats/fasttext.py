@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, RawRows, Source
+from ft_toolkit.data.formats.base import Change, Format, RawRows, Source, rewrite_lines
 
 _LABELS = re.compile(r"((?:__label__\S+[ \t,]*)+)(.*)", re.DOTALL)
 
@@ -35,4 +35,17 @@ def _all_labelled(lines: Sequence[str]) -> bool:
     return bool(filled) and all(line.lstrip().startswith("__label__") for line in filled)
 
 
-FORMAT = Format(name="fasttext", suffixes=(".ft", ".fasttext"), read=read, fits=fits, order=10)
+def rewrite(source: Source, change: Change) -> str:
+    """Return the text with changed lines; the labels stay."""
+
+    def change_line(line: str, where: str) -> str:
+        match = _LABELS.match(line.lstrip())
+        if match is None:
+            return line
+        text = match[2]
+        return line[: len(line) - len(text)] + str(change(text, where))
+
+    return rewrite_lines(source, change_line)
+
+
+FORMAT = Format(name="fasttext", suffixes=(".ft", ".fasttext"), read=read, rewrite=rewrite, fits=fits, order=10)

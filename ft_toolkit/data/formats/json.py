@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, Source, check_characters
+from ft_toolkit.data.formats.base import Change, Format, Source, check_characters
 
 _GAP = re.compile(r"\s*")
 
@@ -63,4 +63,16 @@ def fits(source: Source) -> bool:
     return bool(document) and (isinstance(document, dict) or all(isinstance(item, (dict, list)) for item in document))
 
 
-FORMAT = Format(name="json", suffixes=(".json",), read=read, fits=fits, order=30)
+def rewrite(source: Source, change: Change) -> str:
+    """Return the text with a changed document, indented if the old one has several lines."""
+    document = read(source)
+    changed = change(document, source.name)
+    if changed == document:
+        return source.text
+    text, is_ascii, indent = source.text.strip(), source.text.isascii(), 2 if "\n" in source.text.strip() else None
+    if text.startswith("{") and isinstance(document, list):  # several values, one after the other
+        return "\n".join(json.dumps(value, ensure_ascii=is_ascii, indent=indent) for value in changed) + "\n"
+    return json.dumps(changed, ensure_ascii=is_ascii, indent=indent) + "\n"
+
+
+FORMAT = Format(name="json", suffixes=(".json",), read=read, rewrite=rewrite, fits=fits, order=30)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Format, Source, check_characters
+from ft_toolkit.data.formats.base import Change, Format, Source, check_characters, rewrite_lines
 
 
 def read(source: Source) -> list[Any]:
@@ -52,4 +52,17 @@ def fits(source: Source) -> bool:
         return False
 
 
-FORMAT = Format(name="jsonl", suffixes=(".jsonl", ".ndjson"), read=read, fits=fits, order=20)
+def rewrite(source: Source, change: Change) -> str:
+    """Return the text with changed lines; the other lines stay as they are."""
+
+    def change_line(line: str, where: str) -> str:
+        if not line.strip():
+            return line
+        value = json.loads(line)
+        changed = change(value, where)
+        return line if changed == value else json.dumps(changed, ensure_ascii=line.isascii())
+
+    return rewrite_lines(source, change_line)
+
+
+FORMAT = Format(name="jsonl", suffixes=(".jsonl", ".ndjson"), read=read, rewrite=rewrite, fits=fits, order=20)

@@ -8,7 +8,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.class_labels import label_names, names_of_classes
-from ft_toolkit.data.formats.base import Format, RawRows, Source
+from ft_toolkit.data.formats.base import Change, Format, RawRows, Source
 
 
 def read(source: Source) -> RawRows:
@@ -43,4 +43,17 @@ def fits(source: Source) -> bool:
     return source.data.startswith(b"PAR1")
 
 
-FORMAT = Format(name="parquet", suffixes=(".parquet",), read=read, fits=fits, order=0, is_text=False)
+def rewrite(source: Source, change: Change) -> bytes:
+    """Return the file with changed records, and with the same schema."""
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(pyarrow.BufferReader(source.data))
+    rows = [change(row, f"{source.name}: row {number}") for number, row in enumerate(table.to_pylist(), 1)]
+    output = pyarrow.BufferOutputStream()
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=table.schema), output)
+    content: bytes = output.getvalue().to_pybytes()
+    return content
+
+
+FORMAT = Format(name="parquet", suffixes=(".parquet",), read=read, rewrite=rewrite, fits=fits, order=0, is_text=False)

@@ -2,7 +2,7 @@
 
 import re
 
-from ft_toolkit.data.formats.base import Format, RawRows, Source
+from ft_toolkit.data.formats.base import Change, Format, RawRows, Source, rewrite_lines
 
 _LONE_RETURN = re.compile("\r(?!\n)")
 
@@ -21,4 +21,9 @@ def read(source: Source) -> RawRows:
     return [{"text": line} for line in lines]
 
 
-FORMAT = Format(name="txt", suffixes=(".txt",), read=read)
+def rewrite(source: Source, change: Change) -> str:
+    """Return the text with changed lines."""
+    return rewrite_lines(source, lambda line, where: change(line, where) if line.strip() else line)
+
+
+FORMAT = Format(name="txt", suffixes=(".txt",), read=read, rewrite=rewrite)
