@@ -30,13 +30,13 @@ def audit(
         seen = find_seen_rows(data.splits["train"], task)
     report: dict[str, Any] = {"splits": {}, "warnings": list(data.notes)}
     for name, rows in data.splits.items():
-        repeats = Counter(_texts(row, task) for row in rows)
+        n_different = len({hash(_texts(row, task)) for row in rows})
         encoded = features[name]
         lengths, cut = encoded.lengths, encoded.n_tokens_cut
         counts: dict[str, Any] = {
             "rows": len(rows),
             "empty_texts": sum(not any(text.strip() for text in _texts(row, task)) for row in rows),
-            "repeated_texts": len(rows) - len(repeats),
+            "repeated_texts": len(rows) - n_different,
             "also_in_training": None if seen is None else 0 if name == "train" else seen.count(rows, task),
             "tokens": sum(lengths),
             "longest": max(lengths),

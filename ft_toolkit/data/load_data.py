@@ -14,6 +14,7 @@ from ft_toolkit.data.label_order import check_answers, defined_labels, rows_with
 from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, notes_of_splits, read_table
 from ft_toolkit.data.patch import apply_patch, read_patch
 from ft_toolkit.data.read_split import SplitReader, no_labels
+from ft_toolkit.data.row_cache import keep_rows, read_rows, rows_key
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.source_rows import RawSplit, SourceRows, check_split, local_files, read_card, read_source
 from ft_toolkit.data.splits import SPLITS, LoadedData
@@ -68,9 +69,25 @@ def load_data(
     """Read, map and check the rows of a recipe. `settings` is the recipe's `task` section.
 
     `keep` names extra columns of the files that the rows keep under their own names. `selection` is the version of the rules
-    that hold rows out. `tables` are files that have been read before, by path. Raises DataError when a file, column, label or
-    split is missing, or when the rows differ from the data card.
+    that hold rows out. `tables` are files that have been read before, by path. Rows of large files are in the cache of this
+    machine (`row_cache`). Raises DataError when a file, column, label or split is missing, or when the rows differ from the
+    data card.
     """
+    key = rows_key(section, task, settings, keep, selection) if tables is None else None
+    if key is None:
+        return _load_data(section, task, settings, keep, selection, tables)
+    return read_rows(key) or keep_rows(key, _load_data(section, task, settings, keep, selection, tables))
+
+
+def _load_data(
+    section: DataSection,
+    task: Task,
+    settings: TaskSettings | None,
+    keep: Sequence[str],
+    selection: int,
+    tables: Mapping[str, FileRows] | None,
+) -> LoadedData:
+    """Read the rows of a recipe; see `load_data`."""
     source = read_source(section, task, tables)
     card, notes = source.card, list(source.notes)
     names = column_names(

@@ -24,7 +24,7 @@ class EmptySplitError(DataError):
     """A hold-out leaves no rows on one side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unit:
     """Rows that stay together, by their positions. `order` is a hash from 0 to 1, `stratum` the most frequent label."""
 

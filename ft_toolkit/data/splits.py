@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
+from ft_toolkit.data.stored_rows import StoredRows
 from ft_toolkit.metrics.clusters import Clusters, find_clusters
 from ft_toolkit.tasks.base import DefinedLabels, Row, Rows
 
@@ -48,13 +49,12 @@ class LoadedData:
     @cached_property
     def split_fingerprints(self) -> dict[SplitName, str]:
         """Return a sha256 of the rows of each split; the same rows give the same value on any machine."""
-        return {
-            name: fingerprint(
-                [{key: value for key, value in row.items() if key not in self.kept} for row in self.splits[name]]
-            )
-            for name in SPLITS
-            if name in self.splits
-        }
+        return {name: self._split_fingerprint(self.splits[name]) for name in SPLITS if name in self.splits}
+
+    def _split_fingerprint(self, rows: Rows) -> str:
+        if isinstance(rows, StoredRows) and rows.fingerprint is not None:
+            return rows.fingerprint
+        return fingerprint({key: value for key, value in row.items() if key not in self.kept} for row in rows)
 
     def clusters(self, split: SplitName) -> Clusters | None:
         """Return the clusters of the rows of a split, None if the rows are independent."""
@@ -68,7 +68,7 @@ class LoadedData:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def fingerprint(rows: Rows) -> str:
+def fingerprint(rows: Iterable[Row]) -> str:
     """Return a sha256 of rows, in order, with every column."""
     digest = hashlib.sha256()
     for row in rows:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.selection import Selector, fraction_of_rows
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.data.stored_rows import select_rows
 
 
 def take_train_fraction(data: LoadedData, fraction: float | None, selector: Selector) -> LoadedData:
@@ -23,7 +24,7 @@ def take_train_fraction(data: LoadedData, fraction: float | None, selector: Sele
         raise DataError(
             f"data.train_fraction={fraction:g} of {len(rows):,} training rows leaves no row; set a larger one"
         )
-    selected = [rows[i] for i in fraction_of_rows(rows, size, selector)]
+    selected = select_rows(rows, fraction_of_rows(rows, size, selector))
     splits = {**data.splits, "train": selected}
     if size == len(rows):
         return replace(data, splits=splits)

@@ -9,6 +9,7 @@ import numpy as np
 
 from ft_toolkit.core.run_records import BaselineFacts
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.stored_rows import select_rows
 from ft_toolkit.evaluation.embeddings import Embedder
 from ft_toolkit.evaluation.predictor import Processes
 from ft_toolkit.tasks.base import Baseline, EmbeddingBaseline, Row, input_texts
@@ -75,7 +76,7 @@ def predict_baselines(
 def _predict(baseline: Baseline, prepared: Prepared, chosen: Sequence[int], splits: Sequence[SplitName]) -> Decoded:
     """Return the predictions for the rows of all splits together, so that the baseline is fitted once."""
     data = prepared.data.splits
-    train = [data["train"][i] for i in chosen]
+    train = select_rows(data["train"], chosen)
     rows = [row for split in splits for row in data[split]]
     return baseline.predict(train, rows, prepared.schema, prepared.recipe.training.seed)
 
@@ -94,7 +95,7 @@ def _predict_from_embeddings(
         )
 
     data = prepared.data.splits
-    train = [data["train"][i] for i in chosen]
+    train = select_rows(data["train"], chosen)
     train_vectors = embed("train", chosen)
     vectors = np.concatenate([embed(split, range(len(data[split]))) for split in splits])
     if not (np.isfinite(train_vectors).all() and np.isfinite(vectors).all()):

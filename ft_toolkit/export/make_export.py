@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -248,7 +248,7 @@ def _megabytes(run: LoadedModel) -> float:
     return float(sum(tensor.nbytes for tensor in run.model.state_dict().values()) / 1e6)
 
 
-def _different_features(ours: Mapping[str, list[list[int]]], theirs: Mapping[str, list[list[int]]]) -> int:
+def _different_features(ours: Mapping[str, Sequence[list[int]]], theirs: Mapping[str, Sequence[list[int]]]) -> int:
     pairs = zip(ours["input_ids"], theirs["input_ids"], strict=False)
     return sum(left != right for left, right in pairs) + abs(len(ours["input_ids"]) - len(theirs["input_ids"]))
 

@@ -114,7 +114,13 @@ def _run_in(
     ):
         saved = read_saved_values(distributed, folder) if options.resume else None
         prepared = prepare_on_all_processes(
-            distributed, loaded, work_folder, saved, is_shared=work_folder == folder, smoke=options.smoke
+            distributed,
+            loaded,
+            work_folder,
+            saved,
+            is_shared=work_folder == folder,
+            smoke=options.smoke,
+            report=display.count,
         )
         if saved is not None:
             prepared = keep_saved_values(loaded, prepared, saved)

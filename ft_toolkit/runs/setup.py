@@ -33,6 +33,7 @@ from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.automatic import Choice
 from ft_toolkit.training.distributed import processes
+from ft_toolkit.training.encode_splits import Report, no_report
 from ft_toolkit.training.prepare import Prepared, SavedValues, prepare
 from ft_toolkit.training.smoke import prepare_smoke
 
@@ -65,11 +66,12 @@ def prepare_on_all_processes(
     *,
     is_shared: bool,
     smoke: bool,
+    report: Report = no_report,
 ) -> Prepared:
     """Prepare the run on every process, on the main process first, and check that all processes have the same data.
 
     The main process creates new models; a process that does not share its `work_folder` receives a copy. `saved` are the values
-    of the checkpoint of a resumed run.
+    of the checkpoint of a resumed run. `report` shows the progress of the tokenization.
     """
 
     def copy_new_models() -> None:
@@ -80,7 +82,7 @@ def prepare_on_all_processes(
     prepared = processes.main_process_first(
         distributed,
         partial(
-            prepare_smoke if smoke else prepare,
+            prepare_smoke if smoke else partial(prepare, report=report),
             loaded,
             work_folder=work_folder,
             selection=selection,

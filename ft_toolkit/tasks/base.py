@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -150,9 +151,9 @@ class Features:
 
     # Token-level integers: inputs[name][i] has one value per token of feature i. Inputs whose names begin with `decoder_` are
     # padded to their own width. With `position_ids` a feature is a packed block and gets no attention mask.
-    inputs: dict[str, list[list[int]]]
+    inputs: Mapping[str, Sequence[list[int]]]
     # targets[i] is passed to `pad_targets`; None without an answer.
-    targets: list[Any]
+    targets: Sequence[Any]
     # The row number of each feature, ascending; of a packed block, the first row.
     example_ids: list[int]
     # Per row: the number of tokens that no feature contains.
@@ -160,20 +161,25 @@ class Features:
     # Per row and name ("entities", "summary tokens" ...): the number of parts of the answer that the model cannot see.
     answers_cut: dict[str, list[int]] = field(default_factory=dict)
     # notes[i] is passed to `decode` and `corrupt`: offsets, the tokens of each row ...
-    notes: list[Any] = field(default_factory=list)
+    notes: Sequence[Any] = field(default_factory=list)
 
-    @property
+    @cached_property
     def lengths(self) -> list[int]:
         """Tokens per feature, including the decoder's input."""
-        decoder = self.inputs.get("decoder_input_ids")
-        lengths = [len(ids) for ids in self.inputs["input_ids"]]
-        return lengths if decoder is None else [n + len(ids) for n, ids in zip(lengths, decoder, strict=True)]
+        lengths, decoder = lengths_of(self.inputs["input_ids"]), self.decoder_lengths
+        return lengths if decoder is None else [n + m for n, m in zip(lengths, decoder, strict=True)]
 
-    @property
+    @cached_property
     def decoder_lengths(self) -> list[int] | None:
         """Tokens of the decoder's input per feature, which is padded separately; None without one."""
         decoder = self.inputs.get("decoder_input_ids")
-        return None if decoder is None else [len(ids) for ids in decoder]
+        return None if decoder is None else lengths_of(decoder)
+
+
+def lengths_of(lists: Sequence[list[int]]) -> list[int]:
+    """Return the length of each list, without reading lists that are stored in a file (`data/stored_features.py`)."""
+    stored: list[int] | None = getattr(lists, "lengths", None)
+    return [len(ids) for ids in lists] if stored is None else stored
 
 
 @dataclass(frozen=True)
@@ -401,6 +407,8 @@ class Task:
     # ---- Features --------------------------------------------------------------------------------------------------------
     # (rows, tokenizer, schema, max_length in tokens) -> features. When predicting, rows have no answers.
     encode: Callable[[Rows, Any, Any, int], Features]
+    # schema -> whether a feature can have parts of several rows, so that all rows must be encoded together.
+    joins_rows: Callable[[Any], bool] = lambda schema: False
     # (inputs of one feature, its note, schema, random generator of this feature and epoch) -> (inputs, target). Called in every
     # epoch, for masked language modelling; an evaluation always gets the same generator. None uses the features unchanged.
     corrupt: (

@@ -460,6 +460,7 @@ TASK = Task(
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,
+    joins_rows=lambda schema: isinstance(schema, CausalSchema) and (schema.packed or schema.documents == "joined"),
     auto_class={"encoder": "AutoModelForMaskedLM", "decoder": "AutoModelForCausalLM"},
     model_kwargs=model_kwargs,
     pad_targets=pad_targets,

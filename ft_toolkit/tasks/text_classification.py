@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -210,9 +210,9 @@ def _order_of_head(labels: tuple[str, ...], pretrained: Pretrained | None) -> st
     return "id2label of the checkpoint" if has_order else None
 
 
-def _numbered(rows: Rows) -> list[tuple[str, Row]]:
-    """Return each row with its name for messages: "row ID", or its number from 1."""
-    return [(f"row {row.get('id', number)}", row) for number, row in enumerate(rows, 1)]
+def _numbered(rows: Rows) -> Iterator[tuple[str, Row]]:
+    """Yield each row with its name for messages: "row ID", or its number from 1."""
+    return ((f"row {row.get('id', number)}", row) for number, row in enumerate(rows, 1))
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:

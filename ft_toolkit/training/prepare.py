@@ -1,6 +1,6 @@
 """Prepare a run: load rows, checkpoint and tokenizer, find the label names, compute features and facts about them."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain
@@ -11,7 +11,6 @@ from ft_toolkit.core.environment import use_cpu
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.core.run_folder import FROM_SCRATCH_FOLDER, MERGED_FOLDER
 from ft_toolkit.data.audit import audit
-from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.selection import SELECTION, Selector
@@ -49,6 +48,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
+from ft_toolkit.training.encode_splits import Encoder, Report, encode_splits, kept_facts, no_report
 from ft_toolkit.training.resampling import draw_features, with_features
 
 
@@ -227,14 +227,22 @@ def build_model(prepared: Prepared) -> BuiltModel:
     return BuiltModel(model, count_parameters(model), loaded.new_modules, heads)
 
 
-def prepare(loaded: LoadedRecipe, *, work_folder: Path, selection: int = SELECTION, n_processes: int = 1) -> Prepared:
+def prepare(
+    loaded: LoadedRecipe,
+    *,
+    work_folder: Path,
+    selection: int = SELECTION,
+    n_processes: int = 1,
+    report: Report = no_report,
+) -> Prepared:
     """Load and check rows and checkpoint, find the labels, tokenize, and choose the values that are `auto`.
 
     A model from scratch is written to `work_folder`. `selection` is the version of the rules that hold rows out,
-    `n_processes` the number of training processes. Raises UsageError for rows or a checkpoint that do not fit the recipe.
+    `n_processes` the number of training processes. `report` shows the progress of the tokenization. Raises UsageError for rows
+    or a checkpoint that do not fit the recipe.
     """
     check_packages(loaded.recipe)
-    return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder, n_processes)
+    return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder, n_processes, report)
 
 
 def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInput:
@@ -246,7 +254,7 @@ def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInp
     return RunInput(recipe, task, shared, data.label_rows or data.splits["train"], [])
 
 
-def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) -> Prepared:
+def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, report: Report = no_report) -> Prepared:
     """Locate the checkpoint, find the labels, tokenize the rows and choose the `auto` values. Raises UsageError."""
     recipe, task, data = run_input.recipe, run_input.task, run_input.data
     if recipe.model.config is not None:
@@ -264,7 +272,8 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
         raise DataError(f"{data.origin['train']} (train): {error}") from None
     if note := head_note(recipe.model.title, pretrained.config, task.model_kwargs(schema).get("id2label", {})):
         data = replace(data, notes=[*data.notes, note])
-    features = _encode(data, lambda rows: task.encode(rows, tokenizer, schema, recipe.data.max_length))
+    encoder = Encoder(task, tokenizer, schema, recipe.data.max_length)
+    features = encode_splits(data, encoder, report)
     pooling = _choose_pooling(recipe, task, checkpoint, pretrained)
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": pooling.how})})
     metrics = applicable_metrics(task, recipe.task, schema)
@@ -273,11 +282,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
         raise UsageError(
             f"evaluation.metric_for_best_model={selection} requires two labels; these rows have {len(task.labels(schema))}"
         )
-    facts = audit(data, features, task, recipe.data.max_length)
-    for name, rows in data.splits.items():
-        notes = unknown_token_notes(features[name].inputs["input_ids"], tokenizer)
-        notes += task.notes(rows, features[name], tokenizer, schema)
-        facts["warnings"] += [f"{name}: {note}" for note in notes]
+    facts = kept_facts(data, encoder, lambda: _find_facts(data, features, encoder))
     resolved, choices = choose_values(
         recipe, _run_size(recipe, data, features["train"], n_processes, pretrained.config)
     )
@@ -302,15 +307,14 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1) 
     return prepared
 
 
-def _encode(data: LoadedData, encode: Callable[[Rows], Features]) -> dict[SplitName, Features]:
-    """Return the features of each split. Raises DataError with all rows that `encode` refuses."""
-    features: dict[SplitName, Features] = {}
+def _find_facts(data: LoadedData, features: Mapping[SplitName, Features], encoder: Encoder) -> dict[str, Any]:
+    """Return the counts and warnings on the rows and their features."""
+    facts = audit(data, features, encoder.task, encoder.max_length)
     for name, rows in data.splits.items():
-        try:
-            features[name] = encode(rows)
-        except DataError as error:
-            raise refuse_rows(rows, encode, f"{data.origin[name]} ({name})", name, error) from None
-    return features
+        notes = unknown_token_notes(features[name].inputs["input_ids"], encoder.tokenizer)
+        notes += encoder.task.notes(rows, features[name], encoder.tokenizer, encoder.schema)
+        facts["warnings"] += [f"{name}: {note}" for note in notes]
+    return facts
 
 
 def _run_size(recipe: Recipe, data: LoadedData, features: Features, n_processes: int, config: Any) -> RunSize:

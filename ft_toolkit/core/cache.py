@@ -1,0 +1,122 @@
+"""A cache of results that can be computed again: rows and features of large data sets.
+
+Place: the folder in FT_TOOLKIT_CACHE, else $XDG_CACHE_HOME/ft_toolkit, else ~/.cache/ft_toolkit. An entry is a folder
+KIND/KEY, and its key is a hash of everything that determines its content. The entries together have at most
+FT_TOOLKIT_CACHE_GIB (default 20) GiB: those that were not used for the longest time are removed. The whole folder can be
+removed at any time.
+
+Several processes can use the cache at once: an entry is written to a folder of its own and renamed when it is complete, and the
+first of two equal entries is kept. An entry whose files do not have their recorded size and checksum is removed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+PLACE, LIMIT = "FT_TOOLKIT_CACHE", "FT_TOOLKIT_CACHE_GIB"
+_DEFAULT_GIB = 20.0
+# The sizes and checksums of the files of an entry.
+_FILES = "files.json"
+_READ_BYTES = 2**20
+# A folder of an interrupted process is removed after a day.
+_ABANDONED_SECONDS = 86_400
+
+
+def folder() -> Path:
+    """Return the folder of the cache, which may not exist."""
+    if place := os.environ.get(PLACE):
+        return Path(place)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ft_toolkit"
+
+
+def key_of(*parts: Any) -> str:
+    """Return a key for values that JSON can hold."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+def find(kind: str, key: str) -> Path | None:
+    """Return the folder of an entry, None if there is none. A damaged entry is removed."""
+    entry = folder() / kind / key
+    if not entry.is_dir():
+        return None
+    if not _is_complete(entry):
+        shutil.rmtree(entry, ignore_errors=True)
+        return None
+    with suppress(OSError):  # of another user, or removed in the meantime
+        os.utime(entry)
+    return entry
+
+
+def add(kind: str, key: str, write: Callable[[Path], None]) -> Path | None:
+    """Return the folder of an entry whose files `write` writes to the folder that it is given.
+
+    None if the cache cannot be written, as with a full disk: the cache only saves time.
+    """
+    entry = folder() / kind / key
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=".", suffix=".new", dir=entry.parent))
+    except OSError:
+        return None
+    try:
+        write(fresh)
+        checks = {path.name: [path.stat().st_size, _checksum(path)] for path in fresh.iterdir()}
+        (fresh / _FILES).write_text(json.dumps(checks), encoding="utf-8")
+        with suppress(OSError):  # another process has written the same entry
+            fresh.rename(entry)
+        _remove_oldest(keep=entry)
+    except OSError:
+        return None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return entry if entry.is_dir() else None
+
+
+def _is_complete(entry: Path) -> bool:
+    try:
+        checks = json.loads((entry / _FILES).read_text(encoding="utf-8"))
+        return all([(entry / name).stat().st_size, _checksum(entry / name)] == check for name, check in checks.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while part := file.read(_READ_BYTES):
+            checksum = zlib.crc32(part, checksum)
+    return checksum
+
+
+def _remove_oldest(keep: Path) -> None:
+    """Remove abandoned folders, and the entries that were not used for the longest time until the limit is respected."""
+    entries: list[tuple[float, int, Path]] = []
+    for path in folder().glob("*/*"):
+        with suppress(OSError):  # removed by another process
+            used = path.stat().st_mtime
+            if not path.name.startswith("."):
+                entries.append((used, sum(file.stat().st_size for file in path.iterdir()), path))
+            elif used < time.time() - _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+    total = sum(size for _, size, _ in entries)
+    for _, size, path in sorted(entries):
+        if total <= _limit_bytes():
+            return
+        if path != keep:
+            shutil.rmtree(path, ignore_errors=True)
+            total -= size
+
+
+def _limit_bytes() -> float:
+    try:
+        return float(os.environ.get(LIMIT, _DEFAULT_GIB)) * 2**30
+    except ValueError:
+        return _DEFAULT_GIB * 2**30
