@@ -55,7 +55,7 @@ def find(kind: str, key: str) -> Path | None:
     return entry
 
 
-def add(kind: str, key: str, write: Callable[[Path], None]) -> Path | None:
+def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
     """Return the folder of an entry whose files `write` writes to the folder that it is given.
 
     None if the cache cannot be written, as with a full disk: the cache only saves time.

@@ -31,6 +31,10 @@ class TokenLists(Sequence[list[int]]):
         """The length of each list."""
         return np.concatenate([np.diff(offsets) for offsets in self._offsets]).tolist() if self._offsets else []
 
+    def distinct(self) -> set[int]:
+        """Return all different numbers."""
+        return {number for values in self._values for number in np.unique(values).tolist()}
+
     def __len__(self) -> int:
         """Return the number of lists."""
         return int(self._starts[-1])

@@ -56,7 +56,7 @@ class RunContext:
         """The number of epochs of the whole run; a fraction if `training.max_steps` ends the run within an epoch."""
         if self.recipe.training.max_steps is None:
             return self.recipe.training.num_train_epochs
-        return self.total_steps / len(self.prepared.epoch_batches(0, self.world_size))
+        return self.total_steps / self.prepared.epoch_steps(0, self.world_size)
 
     def agree_on_signal(self, signum: int) -> int:
         """Return the signal that any process received, so that all stop after the same step; 0 for none."""

@@ -61,7 +61,7 @@ def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel,
     steps = prepared.total_steps(accelerator.num_processes)
     # an epoch has each row once, so as many epochs as there are pairs for each row
     pairs = recipe.training.contrastive_pairs or 0
-    pair_steps = pairs * len(prepared.epoch_batches(0, accelerator.num_processes))
+    pair_steps = pairs * prepared.epoch_steps(0, accelerator.num_processes)
     apply_speedups(built.model, accelerator.device, prepared.training_ids)
     seconds, memory_mib = _measure(accelerator, built.model.to(accelerator.device), prepared, count.trainable)
     total = seconds * (steps + 2 * pair_steps)  # a step with pairs has twice as many texts

@@ -182,7 +182,7 @@ def step_settings(full_run: Prepared, share: float, world_size: int) -> list[str
     if share == 1 or not full_steps:  # without steps, the single evaluation is after the linear probe
         return []
     chosen = {choice.setting: choice.value for choice in full_run.choices}
-    evaluations = math.ceil(full_steps / (recipe.evaluation.eval_steps or len(full_run.epoch_batches(0, world_size))))
+    evaluations = math.ceil(full_steps / (recipe.evaluation.eval_steps or full_run.epoch_steps(0, world_size)))
     max_steps, share_steps = recipe.training.max_steps, math.ceil(full_steps * share)
     steps = max(share_steps, min(full_steps, MINIMUM_STEPS)) if max_steps is None else max_steps
     settings = [f"training.max_steps={steps}"] if max_steps is None and steps > share_steps else []

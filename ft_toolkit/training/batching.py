@@ -71,6 +71,11 @@ def epoch_batches(
     return batches
 
 
+def count_epoch_steps(n_features: int, *, examples_per_batch: int, world_size: int, accumulate: int) -> int:
+    """Return the number of steps of `epoch_batches` with `examples_per_batch`, without making the batches."""
+    return -(-n_features // (world_size * accumulate * examples_per_batch))
+
+
 def _sorted_windows(lengths: Sequence[int], rng: np.random.Generator, size: int) -> list[list[int]]:
     """Return a random permutation of the features, cut into windows, each sorted by length."""
     order = rng.permutation(len(lengths)).tolist()

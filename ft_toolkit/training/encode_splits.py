@@ -1,8 +1,8 @@
 """Encode the rows of a run; the features of large splits, and the facts about them, are kept in the cache of this machine."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,12 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.row_cache import code_version
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_features import encode_in_parts, read_features, store_features
-from ft_toolkit.tasks.base import Features, Rows, Task
+from ft_toolkit.data.stored_rows import StoredRows
+from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, Rows, Task
 
 # Splits with fewer rows are encoded each time: 10,000 rows of 40 tokens take 1 s and 30 MB.
 MIN_ROWS = 10_000
-_FEATURES, _FACTS = "features", "facts"
+_FEATURES, _VALUES = "features", "values.json"
 
 
 # Shows the progress of a step: its name, the number of rows that are done, and their total.
@@ -48,15 +49,27 @@ class Encoder:
     @cached_property
     def key(self) -> str | None:
         """The cache key of this encoder; None for a tokenizer that cannot be written as text."""
-        if not self.tokenizer.is_fast:
-            return None
-        versions = [transformers.__version__, tokenizers.__version__]
-        tokenizer = [
-            type(self.tokenizer).__name__,
-            self.tokenizer.backend_tokenizer.to_str(),
-            {name: str(value) for name, value in self.tokenizer.init_kwargs.items()},
-        ]
-        return cache.key_of(code_version(), versions, tokenizer, self.task.name, repr(self.schema), self.max_length)
+        tokenizer = _tokenizer_key(self.tokenizer)
+        return tokenizer and cache.key_of(tokenizer, self.task.name, repr(self.schema), self.max_length)
+
+
+def _tokenizer_key(tokenizer: Any) -> str | None:
+    """Return a key of the tokenizer and of the code that uses it; None for a tokenizer that cannot be written as text."""
+    if not tokenizer.is_fast:
+        return None
+    versions = [code_version(), transformers.__version__, tokenizers.__version__]
+    settings = {name: str(value) for name, value in tokenizer.init_kwargs.items()}
+    return cache.key_of(versions, type(tokenizer).__name__, tokenizer.backend_tokenizer.to_str(), settings)
+
+
+def kept_schema(rows: Rows, settings: Any, task: Task, labels: DefinedLabels | None, pretrained: Pretrained) -> Any:
+    """Return `task.find_schema`, from the cache if the rows are stored and everything is the same as at another start."""
+    tokenizer = _tokenizer_key(pretrained.tokenizer)
+    if not isinstance(rows, StoredRows) or rows.fingerprint is None or tokenizer is None:
+        return task.find_schema(settings, rows, labels, pretrained)
+    facts = [settings.model_dump(mode="json"), repr(labels), pretrained.kind, pretrained.config.to_json_string()]
+    key = cache.key_of(tokenizer, rows.fingerprint, task.name, facts)
+    return task.load_schema(_kept("schema", key, lambda: asdict(task.find_schema(settings, rows, labels, pretrained))))
 
 
 def encode_splits(data: LoadedData, encoder: Encoder, report: Report = no_report) -> dict[SplitName, Features]:
@@ -75,14 +88,18 @@ def kept_facts(data: LoadedData, encoder: Encoder, find: Callable[[], dict[str, 
     """Return the result of `find`, from the cache if all rows, notes and settings are the same as at another start."""
     if encoder.key is None or data.groups or max(map(len, data.splits.values())) < MIN_ROWS:
         return find()
-    key = cache.key_of(encoder.key, data.split_fingerprints, data.notes)
-    entry = cache.find(_FACTS, key)
+    return _kept("facts", cache.key_of(encoder.key, data.split_fingerprints, data.notes), find)
+
+
+def _kept(kind: str, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the result of `find`, which JSON can hold, from the cache if it is there."""
+    entry = cache.find(kind, key)
     if entry is not None:
-        facts: dict[str, Any] = json.loads((entry / "facts.json").read_text(encoding="utf-8"))
-        return facts
-    facts = find()
-    cache.add(_FACTS, key, lambda folder: _write_json(folder / "facts.json", facts))
-    return facts
+        kept: dict[str, Any] = json.loads((entry / _VALUES).read_text(encoding="utf-8"))
+        return kept
+    values = find()
+    cache.add(kind, key, lambda folder: (folder / _VALUES).write_text(json.dumps(values), encoding="utf-8"))
+    return values
 
 
 def _stored_features(data: LoadedData, split: SplitName, encoder: Encoder, report: Report) -> Features | None:
@@ -107,7 +124,3 @@ def _stored_features(data: LoadedData, split: SplitName, encoder: Encoder, repor
 
 def _files(folder: Path) -> tuple[Path, Path]:
     return folder / "features.arrow", folder / "rows.arrow"
-
-
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value), encoding="utf-8")

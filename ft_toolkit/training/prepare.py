@@ -15,6 +15,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.selection import SELECTION, Selector
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.data.stored_features import TokenLists
 from ft_toolkit.data.tokenizer_changes import unknown_token_notes
 from ft_toolkit.data.train_fraction import take_train_fraction
 from ft_toolkit.metrics.metric import Metric
@@ -47,8 +48,8 @@ from ft_toolkit.tasks.base import (
 )
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
-from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, epoch_batches
-from ft_toolkit.training.encode_splits import Encoder, Report, encode_splits, kept_facts, no_report
+from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, count_epoch_steps, epoch_batches
+from ft_toolkit.training.encode_splits import Encoder, Report, encode_splits, kept_facts, kept_schema, no_report
 from ft_toolkit.training.resampling import draw_features, with_features
 
 
@@ -138,7 +139,9 @@ class Prepared:
         """Return the token ids of the training rows and of padding; None if the task's corruption adds random tokens."""
         if self.task.corrupt is not None:
             return None
-        return set(chain.from_iterable(self.features["train"].inputs["input_ids"])) | {self.tokenizer.pad_token_id}
+        lists = self.features["train"].inputs["input_ids"]
+        distinct = lists.distinct() if isinstance(lists, TokenLists) else set(chain.from_iterable(lists))
+        return distinct | {self.tokenizer.pad_token_id}
 
     def epoch_batches(self, epoch: int, world_size: int) -> EpochBatches:
         """Return batches[step][rank][micro] of an epoch."""
@@ -158,6 +161,18 @@ class Prepared:
         )
         return batches if drawn is None else with_features(batches, drawn)
 
+    def epoch_steps(self, epoch: int, world_size: int) -> int:
+        """Return the optimizer steps of an epoch."""
+        training = self.recipe.training
+        if training.examples_per_batch is None:
+            return len(self.epoch_batches(epoch, world_size))
+        return count_epoch_steps(
+            len(self.features["train"].lengths),
+            examples_per_batch=training.examples_per_batch,
+            world_size=world_size,
+            accumulate=training.gradient_accumulation_steps,
+        )
+
     @cached_property
     def classes(self) -> list[str]:
         """The label of each training feature, for a task with one label per row."""
@@ -176,7 +191,7 @@ class Prepared:
             return self.saved.total_steps
         if training.max_steps is not None:
             return training.max_steps
-        return sum(len(self.epoch_batches(epoch, world_size)) for epoch in range(training.num_train_epochs))
+        return sum(self.epoch_steps(epoch, world_size) for epoch in range(training.num_train_epochs))
 
     def evaluation_tokens(self) -> int:
         """Return the padded tokens of an evaluation batch.
@@ -267,7 +282,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
     pretrained = read_pretrained(checkpoint.folder, tokenizer)
     _check_limits(recipe, pretrained)
     try:
-        schema = task.find_schema(recipe.task, run_input.label_rows, data.labels, pretrained)
+        schema = kept_schema(run_input.label_rows, recipe.task, task, data.labels, pretrained)
     except DataError as error:
         raise DataError(f"{data.origin['train']} (train): {error}") from None
     if note := head_note(recipe.model.title, pretrained.config, task.model_kwargs(schema).get("id2label", {})):
@@ -301,7 +316,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         pooling.reason,
     )
     if not run_input.substitutions:
-        steps, epoch_steps = prepared.total_steps(n_processes), len(prepared.epoch_batches(0, n_processes))
+        steps, epoch_steps = prepared.total_steps(n_processes), prepared.epoch_steps(0, n_processes)
         if steps and (warning := few_steps_warning(steps, epoch_steps)):
             facts["warnings"].append(warning)
     return prepared
@@ -322,6 +337,13 @@ def _run_size(recipe: Recipe, data: LoadedData, features: Features, n_processes:
 
     def epoch_steps(tokens_per_batch: int | None, examples_per_batch: int | None) -> int:
         training = recipe.training
+        if examples_per_batch is not None:
+            return count_epoch_steps(
+                len(features.lengths),
+                examples_per_batch=examples_per_batch,
+                world_size=n_processes,
+                accumulate=training.gradient_accumulation_steps,
+            )
         return len(
             epoch_batches(
                 features.lengths,

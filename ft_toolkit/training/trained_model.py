@@ -157,7 +157,7 @@ class TrainedModel:
     def _cache_frozen_blocks(self) -> FrozenBlockCache | None:
         """Return a cache for the outputs of frozen blocks, None if no later epoch reads the same features again."""
         prepared, processes = self._prepared, self._accelerator.num_processes
-        several_epochs = prepared.total_steps(processes) > len(prepared.epoch_batches(0, processes))
+        several_epochs = prepared.total_steps(processes) > prepared.epoch_steps(0, processes)
         if prepared.task.corrupt is not None or not several_epochs:
             return None
         free = environment.free_memory_bytes() // processes

@@ -93,7 +93,7 @@ def test_a_damaged_entry_is_written_again(
     before = prepare(loaded, work_folder=tmp_path)
     rows = list(before.data.splits["train"])
     files = [path for path in small_limits.rglob("*.*") if path.is_file()]
-    assert {path.parent.parent.name for path in files} == {"rows", "features", "facts"}
+    assert {path.parent.parent.name for path in files} == {"rows", "features", "facts", "schema"}
     for path in files:
         path.unlink() if damage is None else path.write_bytes(damage)
     after = prepare(loaded, work_folder=tmp_path)
@@ -127,7 +127,7 @@ def test_every_refused_row_is_named(
 
 
 def _write_entry(place: str) -> None:
-    cache.add("kind", "key", lambda folder: (folder / "file").write_bytes(b"0" * 1_000_000) and None)
+    cache.add("kind", "key", lambda folder: (folder / "file").write_bytes(b"0" * 1_000_000))
 
 
 def test_two_processes_write_the_same_entry(small_limits: Path) -> None:
@@ -144,7 +144,7 @@ def test_two_processes_write_the_same_entry(small_limits: Path) -> None:
 def test_the_oldest_entries_are_removed(small_limits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(cache.LIMIT, str(2.5 * 1_000_100 / 2**30))
     for number in range(3):
-        cache.add("kind", f"key{number}", lambda folder: (folder / "file").write_bytes(b"0" * 1_000_000) and None)
+        cache.add("kind", f"key{number}", lambda folder: (folder / "file").write_bytes(b"0" * 1_000_000))
         cache.find("kind", "key0")  # used last
     assert sorted(path.name for path in (small_limits / "kind").iterdir()) == ["key0", "key2"]
 
