@@ -37,8 +37,10 @@ def load_from_hub(repo: str, config: str | None, revision: str | None, split: st
 
     from ft_toolkit.core.hub_client import check_answers
     from ft_toolkit.core.hub_errors import FAILURES, explain
+    from ft_toolkit.data.checked_downloads import check_downloads
 
     check_answers()
+    check_downloads()
     # datasets would send the name of the data set to an address outside the Hub, to count downloads
     datasets.config.HF_UPDATE_DOWNLOAD_COUNTS = False
     try:

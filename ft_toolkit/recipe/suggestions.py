@@ -102,6 +102,12 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "--dry-run": ("dry_run",),
     "--smoke": ("smoke", "smoke_test"),
 }
+# Settings of other tools that ft_toolkit does not support on purpose, and the reason.
+_NOT_SUPPORTED = {
+    "trust_remote_code": "not supported: ft_toolkit runs no code that is part of a model, also not of a pinned commit, because "
+    "predict, evaluate, export and push would have to run the copy in the model folder. Remove it, and use a model of an "
+    "architecture that transformers contains",
+}
 _SETTING_OF = {alias: setting for setting, names in ALIASES.items() for alias in names}
 _OPTION_OF = {alias: option for option, names in OPTIONS.items() for alias in names}
 
@@ -151,6 +157,8 @@ def unknown_key(path: KeyPath, allowed: list[str], keys: Mapping[str, list[str]]
     key = path[-1]
     if option := option_for(key):
         return f"not a setting; use the command-line option {option}"
+    if (reason := _NOT_SUPPORTED.get(_plain(key))) is not None:
+        return reason
     if path[0] == "method" and key in keys["method"]:
         owners = " and ".join(name for name, kind in METHODS.items() if key in kind.model_fields)
         return f"unknown key for this method; '{key}' is a setting of {owners}. Write method=NAME to replace the whole section"

@@ -100,3 +100,28 @@ def test_a_run_names_the_data_set_in_its_results_and_its_card(put, ftk, recipe_v
     assert front["datasets"] == ["alice/reviews"]
     smoke = ftk("run", "r.yaml", "--smoke", "--output", "smoke", HF_HUB_OFFLINE="1", home="other")
     assert "sample rows of the task instead of the rows on the Hub" in smoke.stdout
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", pytest.param("train.parquet", marks=pytest.mark.slow)])
+def test_a_file_whose_content_differs_from_its_hash_is_refused_and_not_kept(server, put, load, name):
+    """The same number of bytes with another letter, in a small file (Git) or in a large one (LFS)."""
+    if name == "train.jsonl":
+        put(train=ROWS)
+    else:
+        import pyarrow
+        import pyarrow.parquet
+
+        table = pyarrow.BufferOutputStream()
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS), table)
+        server.hub.put("dataset", "alice/reviews", {name: table.getvalue().to_pybytes()})
+    entry = server.hub.repos["dataset", "alice/reviews"].resolve("main")["tree"][name]
+    blob = server.hub.path(entry.get("sha256") or entry["oid"])
+    content = blob.read_bytes()
+    blob.write_bytes(content.replace(b"good 0", b"evil 0"))
+    section = {"validation_fraction": 0.5}
+    refused = load(section, section)  # the second time, nothing comes from the cache
+    assert len(refused) == 2
+    assert all(f"{name}: the content has the hash" in line and "the Hub announced" in line for line in refused), refused
+    blob.write_bytes(content)
+    (accepted,) = load(section)
+    assert sum(json.loads(accepted)[0].values()) == 8
