@@ -145,6 +145,8 @@ ELSEWHERE = {
     "hub.merged": "tests/hub/test_recipe.py",
     "training.save_steps": "tests/runs/test_run.py",
     "training.lost_process_seconds": "tests/training/distributed/test_watch.py",
+    "training.on_nonfinite": "tests/runs/test_nonfinite.py",
+    "training.max_skipped_steps": "tests/runs/test_nonfinite.py",
 }
 ROOT = Path(__file__).resolve().parents[1]
 

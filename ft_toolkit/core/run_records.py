@@ -104,6 +104,7 @@ class TrainingFacts(Record):
 
     steps: int
     planned_steps: int | None = None
+    skipped_steps: int = Field(default=0, description="Steps without an update: their loss or gradient was not finite")
     best_step: int | None = None
     evaluations: list[ValidationRecord] = Field(default_factory=list)
     selection_bias: float | None = Field(

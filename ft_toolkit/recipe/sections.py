@@ -219,6 +219,11 @@ class TrainingSection(Section):
     logging_steps: PositiveInt = 10
     # Optimizer steps between two checkpoints. Default: a checkpoint at each evaluation only.
     save_steps: PositiveInt | None = None
+    # A step whose loss or gradient is NaN or infinite: stop ends the run before the update; skip leaves the step out, with its
+    # rows, and continues with the next one. Weights that are not finite always end the run, as do steps on contrastive pairs.
+    on_nonfinite: Literal["stop", "skip"] = "stop"
+    # With on_nonfinite=skip: the number of steps of the run that may be skipped. One more step ends the run.
+    max_skipped_steps: PositiveInt = 10
     # With several processes: seconds after which a process that does not respond ends the run (it was stopped, or its machine
     # or network failed).
     lost_process_seconds: Annotated[float, Field(ge=5)] = 300.0

@@ -199,6 +199,8 @@ def _train(
         for report in _steps(context, trained, state, checkpoints):
             meter.add(report)
             display.step(report)
+            if report.skipped is not None:
+                display.warn(f"note: {report.skipped}")
             log.add_step(report, is_last=report.step == context.total_steps)
             is_evaluation_due = report.step % eval_steps == 0 if eval_steps else report.ends_epoch
             if is_evaluation_due:
@@ -272,6 +274,7 @@ def _training_facts(context: RunContext, trained: TrainedModel, state: RunState,
     return {
         "steps": state.progress.step,
         "planned_steps": context.total_steps,
+        "skipped_steps": state.progress.skipped_steps,
         "best_step": state.best.step,
         "batch": describe_step(context.recipe.training, context.world_size),
         "chosen": {choice.setting: choice.value for choice in context.prepared.choices},

@@ -16,11 +16,14 @@ from ft_toolkit.training.checkpoint_files import OPTIMIZER, STATE_KEYS, WEIGHTS,
 from ft_toolkit.training.optimizer import trainable_parameters
 from ft_toolkit.training.prepare import SavedValues
 
-# Settings that a resumed run may change, because no weight depends on them.
+# Settings that a resumed run may change, because no weight of a finished step depends on them.
 _FREE_SETTINGS = {
     "training.logging_steps",
     "training.save_steps",
     "training.lost_process_seconds",
+    # a run that stopped at a loss that is not finite can be resumed with "skip"
+    "training.on_nonfinite",
+    "training.max_skipped_steps",
     "evaluation.bootstrap_samples",
     "evaluation.baselines",
 }

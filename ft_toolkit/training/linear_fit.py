@@ -85,7 +85,10 @@ class LinearFit:
         self._bias = rows.new_zeros(n_outputs).requires_grad_() if with_bias else None
 
     def fit(self, penalty: float, *, iterations: int) -> Layer:
-        """Return the layer that minimizes mean loss + penalty / 2 * sum of squared weights on the scaled features."""
+        """Return the layer that minimizes mean loss + penalty / 2 * sum of squared weights on the scaled features.
+
+        The weights are NaN if the loss is not finite, such as for targets whose squares exceed float32.
+        """
         parameters = [self._weight] if self._bias is None else [self._weight, self._bias]
         optimizer: torch.optim.Optimizer = torch.optim.LBFGS(
             parameters,
@@ -95,7 +98,13 @@ class LinearFit:
             history_size=20,
             line_search_fn="strong_wolfe",
         )
-        optimizer.step(self._closure(parameters, penalty))
+        try:
+            optimizer.step(self._closure(parameters, penalty))
+        except RuntimeError as error:
+            if "without overflow" not in str(error):  # torch's message for a step length that is not a float32
+                raise
+            for parameter in parameters:
+                parameter.data.fill_(torch.nan)
         weight = self._weight.detach() / self._scale
         return Layer(weight, None if self._bias is None else self._bias.detach() - weight @ self._mean)
 

@@ -8,7 +8,8 @@ The loop is exact:
   which is counted before the first backward pass. Padding, accumulation and ragged last batches do not change it.
 - The random numbers of a step are a function of (seed, step, rank), the learning rate is a function of the step, and the
   batches are a function of (seed, epoch). A resumed run therefore needs only weights, optimizer state and `Progress`.
-- A loss or gradient that is not finite stops the run before the update.
+- A step whose loss or gradient is not finite changes nothing. It stops the run, or is skipped up to a limit
+  (`training.on_nonfinite`).
 """
 
 import time
@@ -44,19 +45,29 @@ class Trainable(Protocol):
         A norm that is not finite changes nothing.
         """
 
+    def discard(self) -> None:
+        """Reset the gradient without an update. All processes must call it."""
+
 
 @dataclass
 class Progress:
-    """The position of a run: `step` counts all optimizer steps so far, `step_in_epoch` those of the current epoch."""
+    """The position of a run: `step` counts all optimizer steps so far, `step_in_epoch` those of the current epoch.
+
+    `skipped_steps` counts the steps without an update, because their loss or gradient was not finite.
+    """
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
+    skipped_steps: int = 0
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One optimizer step over all processes. `step` counts from 1; `loss` is the mean per target."""
+    """One optimizer step over all processes. `step` counts from 1; `loss` is the mean per target.
+
+    `skipped` says why the step had no update; None for a step with an update.
+    """
 
     step: int
     epoch: int
@@ -69,6 +80,7 @@ class StepReport:
     n_tokens: int
     n_padded: int
     seconds: float
+    skipped: str | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +105,8 @@ class TrainingPlan:
     forward_context: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
     # The number of passes into which a micro-batch is split.
     n_pieces: Callable[[MicroBatch], int] = lambda micro: 1
+    # The number of steps of the run that may be skipped because their loss or gradient is not finite.
+    max_skipped_steps: int = 0
 
 
 def train(accelerator: Accelerator, trained: Trainable, plan: TrainingPlan, progress: Progress) -> Iterator[StepReport]:
@@ -107,6 +121,7 @@ def train(accelerator: Accelerator, trained: Trainable, plan: TrainingPlan, prog
             micros = batches[index][accelerator.process_index]
             report = _step(accelerator, trained, plan, progress, micros, ends_epoch=index + 1 == len(batches))
             progress.step += 1
+            progress.skipped_steps += report.skipped is not None
             progress.step_in_epoch = index + 1
             if report.ends_epoch:
                 progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0
@@ -137,13 +152,10 @@ def _step(
     loss = float(accelerator.reduce(total, reduction="sum"))
     learning_rate = plan.learning_rate.apply(progress.step, trained.optimizer)
     grad_norm = trained.update() if np.isfinite(loss) else float("nan")
-    if not np.isfinite(loss) or not np.isfinite(grad_norm):
-        rows = [plan.example_ids[i] for micro in micros for i in micro.features]
-        all_rows = sorted(set(gather_object(rows) if accelerator.num_processes > 1 else rows))
-        raise NotFiniteError(
-            f"step {progress.step + 1}: the loss is {loss} and the gradient norm is {grad_norm}; stopped before the update. "
-            f"Rows of this step (counted from 0): {all_rows}. Check these rows, or lower training.learning_rate"
-        )
+    skipped = None
+    if not np.isfinite(loss) or not np.isfinite(grad_norm):  # the same values on all processes
+        problem = f"step {progress.step + 1}: the loss is {loss} and the gradient norm is {grad_norm}"
+        skipped = _skip(accelerator, trained, plan, progress, micros, problem)
     return StepReport(
         step=progress.step + 1,
         epoch=progress.epoch,
@@ -156,7 +168,47 @@ def _step(
         n_tokens=n_tokens,
         n_padded=n_padded,
         seconds=time.perf_counter() - started,
+        skipped=skipped,
     )
+
+
+def _skip(
+    accelerator: Accelerator,
+    trained: Trainable,
+    plan: TrainingPlan,
+    progress: Progress,
+    micros: list[MicroBatch],
+    problem: str,
+) -> str:
+    """Reset the gradient of a step that is not finite, and return the problem with the rows of the step.
+
+    Raises NotFiniteError if no further step may be skipped, or if the weights are not finite, so that every step would fail.
+    """
+    rows = [plan.example_ids[i] for micro in micros for i in micro.features]
+    is_finite = all(bool(parameter.isfinite().all()) for parameter in _local_parameters(trained.model))
+    if accelerator.num_processes > 1:
+        rows, is_finite = gather_object(rows), all(gather_object([is_finite]))
+    where = f"Rows of this step (counted from 0): {sorted(set(rows))}"
+    if not is_finite:
+        raise NotFiniteError(
+            f"{problem}, because weights are NaN or infinite; stopped before the update. {where}. Resume from a checkpoint of "
+            "an earlier step, or start again with a lower training.learning_rate"
+        )
+    if (n := progress.skipped_steps) >= plan.max_skipped_steps:
+        earlier = f" after {n} skipped step{'s' if n > 1 else ''}" if n else ""
+        remedy = "more steps with training.max_skipped_steps" if n else "such steps with training.on_nonfinite=skip"
+        raise NotFiniteError(
+            f"{problem}; stopped before the update{earlier}. {where}. Check these rows, lower training.learning_rate, or skip "
+            f"{remedy}"
+        )
+    trained.discard()
+    return f"{problem}; the step is skipped. {where}"
+
+
+def _local_parameters(model: Any) -> Iterator[Tensor]:
+    """Return the weights that this process holds: with FSDP, its shards."""
+    for parameter in model.parameters():
+        yield parameter.to_local() if hasattr(parameter, "to_local") else parameter
 
 
 def collate_pieces(plan: TrainingPlan, micros: list[MicroBatch], epoch: int) -> list[Batch]:

@@ -56,6 +56,9 @@ class Strategy(Protocol):
         A norm that is not finite changes nothing.
         """
 
+    def discard(self) -> None:
+        """Reset the gradient without an update. All processes must call it."""
+
 
 class Replicated:
     """All weights, gradients and optimizer state on each process."""
@@ -90,6 +93,9 @@ class Replicated:
 
     def update(self) -> float:
         return clip_and_step(self._accelerator, self.model, self.optimizer, self._max_grad_norm)
+
+    def discard(self) -> None:
+        self.optimizer.zero_grad()
 
 
 class FullySharded:
@@ -131,6 +137,9 @@ class FullySharded:
     def update(self) -> float:
         return clip_and_step(self._accelerator, self.model, self.optimizer, self._max_grad_norm)
 
+    def discard(self) -> None:
+        self.optimizer.zero_grad()
+
 
 class ZeroSharded:
     """DeepSpeed ZeRO: each process holds all weights and a shard of the optimizer state, in stage 2 also of the gradients."""
@@ -169,6 +178,9 @@ class ZeroSharded:
 
     def update(self) -> float:
         return self.optimizer.update()
+
+    def discard(self) -> None:
+        self.optimizer.discard()
 
 
 def choose_strategy(

@@ -37,18 +37,19 @@ class Meter:
         self.examples = self.tokens = self.padded = 0
 
     def add(self, report: StepReport) -> None:
-        """Add one step."""
-        self.loss += report.loss * report.n_targets
-        self.targets += report.n_targets
+        """Add one step. The loss of a skipped step does not count."""
+        if report.skipped is None:
+            self.loss += report.loss * report.n_targets
+            self.targets += report.n_targets
         self.seconds += report.seconds
         self.examples += report.n_examples
         self.tokens += report.n_tokens
         self.padded += report.n_padded
 
     @property
-    def mean_loss(self) -> float:
-        """The mean loss per target."""
-        return self.loss / self.targets
+    def mean_loss(self) -> float | None:
+        """The mean loss per target, None if all steps were skipped."""
+        return self.loss / self.targets if self.targets else None
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -112,7 +113,7 @@ class MetricsLog:
                 "tokens_per_second": self._window.tokens_per_second,
                 "padding_share": self._window.padding_share,
                 "learning_rate": report.learning_rate,
-                "grad_norm": report.grad_norm,
+                "grad_norm": report.grad_norm if report.skipped is None else None,
             }
         )
         self._window = Meter()
@@ -122,7 +123,8 @@ class MetricsLog:
         if self._file is not None:
             self._file.write(record)
         if self._tracks:
-            self._accelerator.log({key: value for key, value in record.items() if key != "step"}, step=record["step"])
+            values = {key: value for key, value in record.items() if key != "step" and value is not None}
+            self._accelerator.log(values, step=record["step"])
 
     def close(self) -> None:
         """Finish the trackers."""

@@ -49,6 +49,7 @@ def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> T
         count_targets=lambda batch: task.count_targets(batch, schema),
         read_positions=lambda batch: read_positions(task, batch, schema),
         seed=training.seed,
+        max_skipped_steps=training.max_skipped_steps if training.on_nonfinite == "skip" else 0,
     )
 
 

@@ -1,6 +1,8 @@
 """The mathematics of the loop: loss and gradient of a whole step, compared with other splits and with transformers."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,9 @@ class Setup:
         ).model
         self.batching = {"tokens_per_batch": None, "examples_per_batch": 32, "accumulate": 1, **settings}
 
-    def train(self, steps: int = 3, learning_rate: float = 1e-3, collate: Any = None) -> Iterator[StepReport]:
+    def train(
+        self, steps: int = 3, learning_rate: float = 1e-3, collate: Any = None, max_skipped_steps: int = 0
+    ) -> Iterator[StepReport]:
         accelerator = Accelerator()
         training = TrainingSection(examples_per_batch=1, weight_decay=0.01)
         replicated = Replicated(
@@ -56,6 +60,7 @@ class Setup:
             example_ids=self.features.example_ids,
             count_targets=lambda batch: self.task.count_targets(batch, self.schema),
             seed=7,
+            max_skipped_steps=max_skipped_steps,
         )
         return train(accelerator, replicated, plan, Progress())
 
@@ -205,6 +210,31 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tiny_bert: str, rows:
             before = setup.model.bert.embeddings.word_embeddings.weight.clone()
     assert seen == [1, 2]
     assert torch.equal(setup.model.bert.embeddings.word_embeddings.weight, before)
+
+
+def test_a_skipped_step_changes_nothing_and_the_next_one_trains(tiny_bert: str, rows: list[dict[str, Any]]) -> None:
+    """The loss of a row is infinite, or only its gradient: the square root has an infinite slope at 0."""
+
+    def with_slope(outputs: Any, batch: Any, schema: Any) -> torch.Tensor:
+        total = TASK.loss_sum(outputs, batch, schema)
+        return (
+            total + outputs.logits.sub(outputs.logits.detach()).abs().sum().sqrt() if 0 in batch.feature_ids else total
+        )
+
+    numbers = [{**row, "label": float(i % 3)} for i, row in enumerate(rows[:16])]
+    weights, losses = [], []
+    for label, task in ((1e30, TASK), (0.0, replace(TASK, loss_sum=with_slope)), (0.0, TASK)):
+        rows_of_step = [{**numbers[0], "label": label}, *numbers[1:]]
+        settings = {"problem_type": "regression"}
+        setup = Setup(tiny_bert, rows_of_step, of=task, task=settings, examples_per_batch=2, accumulate=2)
+        reports = list(setup.train(steps=4, max_skipped_steps=1))
+        losses.append([report.loss for report in reports])
+        skipped = [report.skipped for report in reports if report.skipped]
+        assert len(skipped) == (setup.task is not TASK or label > 0)
+        assert all("; the step is skipped. Rows of this step (counted from 0): [0, " in text for text in skipped)
+        weights.append(setup.model.classifier.weight.detach().clone())
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
+    assert sum(map(math.isfinite, losses[0])) == 3 and all(map(math.isfinite, losses[1]))
 
 
 def test_a_step_has_its_own_random_numbers(tiny_bert: str, rows: list[dict[str, Any]]) -> None:

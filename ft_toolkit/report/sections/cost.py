@@ -20,6 +20,7 @@ def _run_facts(results: RunResults) -> dict[str, str | None]:
         "Optimizer steps alone": seconds(training.step_seconds),
         "Reload check": None if check is None else seconds(check.seconds),
         "Optimizer steps": f"{steps} of {count(training.planned_steps)} planned" if training.planned_steps else steps,
+        "Skipped steps": count(training.skipped_steps) if training.skipped_steps else None,
         "Batch": training.batch,
         "Speed": None if speed is None else f"{count(speed)} tokens per second",
         "Padding": None if padding is None else f"{padding:.1%} of all computed tokens",

@@ -45,6 +45,7 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
         "verdict": curve_verdict(run),
         "contrastive": training.contrastive,
         "planned_steps": planned if training.steps < planned else None,
+        "skipped_steps": training.skipped_steps,
     }
 
 

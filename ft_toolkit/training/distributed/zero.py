@@ -78,6 +78,17 @@ class ZeroOptimizer:
         self.engine.step()
         return float(self.engine.get_global_grad_norm())
 
+    def discard(self) -> None:
+        """Reset the gradient without an update. DeepSpeed does so for a gradient that overflows."""
+        # not zero_grad, which keeps the shards of the gradient that stage 2 has reduced
+        checks, self._zero.check_grad_overflow = self._zero.check_grad_overflow, True
+        self._zero.has_overflow = lambda partition_gradients: True
+        try:
+            self.engine.step()
+        finally:
+            del self._zero.has_overflow
+            self._zero.check_grad_overflow = checks
+
     @contextmanager
     def reading_weights(self) -> Iterator[None]:
         """Read the weights at the end of the context, after all processes changed them in the same way."""
