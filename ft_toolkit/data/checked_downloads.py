@@ -1,36 +1,34 @@
-"""Compare the files of a data set with the hashes that the Hub announced, before `datasets` reads them.
+"""Compare the files of a data set with the hashes that the Hub announced, before `datasets` reads them."""
 
-This module imports `datasets`; import it only when a data set is loaded from the Hub.
-"""
-
+import functools
 import time
 from pathlib import Path
 from typing import Any
 
-import datasets
-from datasets.utils.py_utils import NestedDataStructure
-
 from ft_toolkit.core.hub_client import verify_files
 
 
-class CheckedDownloads(datasets.DownloadManager):  # type: ignore[misc] # datasets has no types
-    """Downloads whose contents are compared with their hashes."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._started = time.time()
-
-    def download(self, url_or_urls: Any) -> Any:
-        """Download files to the Hub's cache, and check them. Raises UntrustedAnswerError."""
-        paths = super().download(url_or_urls)
-        files = [Path(str(path)) for path in NestedDataStructure(paths).flatten()]
-        for snapshot in {snapshot for file in files if (snapshot := _snapshot_of(file)) is not None}:
-            verify_files(snapshot, self._started)
-        return paths
-
-
+@functools.cache
 def check_downloads() -> None:
     """Let `datasets` check the files of every data set that it downloads in this process."""
+    import datasets
+    from datasets.utils.py_utils import NestedDataStructure
+
+    class CheckedDownloads(datasets.DownloadManager):  # type: ignore[misc] # datasets has no types
+        """Downloads whose contents are compared with their hashes."""
+
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self._started = time.time()
+
+        def download(self, url_or_urls: Any) -> Any:
+            """Download files to the Hub's cache, and check them. Raises UntrustedAnswerError."""
+            paths = super().download(url_or_urls)
+            files = [Path(str(path)) for path in NestedDataStructure(paths).flatten()]
+            for snapshot in {snapshot for file in files if (snapshot := _snapshot_of(file)) is not None}:
+                verify_files(snapshot, self._started)
+            return paths
+
     datasets.builder.DownloadManager = CheckedDownloads
 
 
