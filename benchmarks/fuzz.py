@@ -101,6 +101,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=50_000, help="cases in all: 90%% parsing, 10%% loading")
     parser.add_argument("--state", type=Path, default=Path("fuzz.jsonl"), help="file with a line per finished part")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="start no part after this time")
+    parser.add_argument("--seed", type=int, default=0, help="another number gives other cases")
     parser.add_argument("--only", default="", help="tests whose name contains this text")
     arguments = parser.parse_args()
     tests = [test for test in find_tests() if arguments.only in test]
@@ -109,7 +110,7 @@ def main() -> None:
     done = {(record["test"], record["part"]) for record in records}
     n_parsing = sum(test not in LOADING for test in tests)
     started = time.monotonic()
-    for number in range(PARTS):
+    for number in range(arguments.seed * PARTS, (arguments.seed + 1) * PARTS):
         for test in tests:
             share = 0.1 * LOADING[test] if test in LOADING else 0.9 / n_parsing
             if (test, number) in done or time.monotonic() - started > arguments.seconds:

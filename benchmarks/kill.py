@@ -3,10 +3,11 @@
     python benchmarks/kill.py --output FOLDER                     20 kills in each mode
     python benchmarks/kill.py --output FOLDER --mode full --kills 100
 
-Modes: full (all weights), lora, two (two processes), seeds, sweep, push. Half of the kills come before the n-th file operation
-of a kind (create or open a file for writing, rename, make a folder, remove, link, synchronize; for push: connect), the others
-at a random time: half of those kill the main process, half kill all processes of the command at once. A third of the commands
-are killed again while they resume. After that, a loop repeats the command, as a queue would, at most 4 times.
+Modes: full (all weights), lora, two (two processes), seeds, sweep, folds, scale, ensemble, best, push. Half of the kills come
+before the n-th file operation of a kind (create or open a file for writing, rename, make a folder, remove, link, synchronize;
+for push: connect), the others at a random time: half of those kill the main process, half kill all processes of the command
+at once. A third of the commands are killed again while they resume. After that, a loop repeats the command, as a queue would,
+at most 4 times.
 
 A result is
     ok        the command succeeded, and the model, the predictions and the names of all files equal an undisturbed run
@@ -49,7 +50,9 @@ sys.modules.pop("sitecustomize", None)
 from sitecustomize import install  # noqa: E402 - the hook, which sees the path above
 
 WORDS = {"praise": "good lovely fine great", "complaint": "broken late wrong lost", "question": "how when which does"}
-MODES = ("full", "lora", "two", "seeds", "sweep", "push")
+MODES = ("full", "lora", "two", "seeds", "sweep", "folds", "scale", "ensemble", "best", "push")
+# Modes that use finished runs: the undisturbed runs of these modes.
+NEEDS = {"push": ("full",), "ensemble": ("full", "lora")}
 KINDS = ("open", "rename", "mkdir", "remove", "rmdir", "link", "fsync")
 ATTEMPTS, SECONDS = 4, 240
 # A token of the local Hub, and the number of Linux' PR_SET_CHILD_SUBREAPER.
@@ -136,6 +139,17 @@ def command_of(mode: str, recipes: dict[str, Path], folder: Path, work: Path, ur
     if mode == "sweep":
         words = ["sweep", str(recipes["full"]), "training.learning_rate=0.001,0.01", "--output", str(folder)]
         return Command(words, words, folder, lambda: files_of(folder), environment, forks=True)
+    if mode == "ensemble":
+        members = [str(work / f"reference_{name}") for name in NEEDS[mode]]
+        words = ["ensemble", *members, "--output", str(folder)]
+        return Command(words, words, folder, lambda: files_of(folder), environment, forks=True)
+    if mode == "best":  # the time is not the limit, so that each search tries the same candidates
+        words = ["best", str(recipes["full"]), "training.max_steps=6", "--minutes", "600", "--output", str(folder)]
+        return Command(words, words, folder, lambda: files_of(folder), environment, forks=True)
+    if mode in ("folds", "scale"):
+        parts = ["--k", "2"] if mode == "folds" else ["--shares", "0.5,1"]
+        words = [mode, str(recipes["full"]), *parts, "--output", str(folder)]
+        return Command(words, [*words, "--resume"], folder, lambda: files_of(folder), environment, forks=True)
     words += {"two": ["--processes", "2"], "seeds": ["training.seeds=[1,2]"]}.get(mode, [])
     return Command(words, [*words, "--resume"], folder, lambda: files_of(folder), environment, forks=mode != "two")
 
@@ -332,8 +346,8 @@ def run_mode(
 ) -> Iterator[dict[str, Any]]:
     """Yield the results of the kills of a mode that are not in `done`."""
     recipes = {method: work / f"{method}.yaml" for method in ("full", "lora")}
-    if mode == "push":  # it pushes the undisturbed run
-        measure("full", lambda name: command_of("full", recipes, work / name, work, url), work)
+    for needed in NEEDS.get(mode, ()):
+        measure(needed, lambda name, needed=needed: command_of(needed, recipes, work / name, work, url), work)
     reference = measure(mode, lambda name: command_of(mode, recipes, work / name, work, url), work)
     known = {record["number"] for record in done if record["mode"] == mode}
     for number in range(n):
@@ -373,6 +387,10 @@ def campaign(work: Path, modes: list[str], n: int, seed: int) -> list[dict[str, 
     work = work.resolve()
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)  # orphans of killed commands become children of this process
     load_libraries()
+    import ft_toolkit.runs.best
+    import ft_toolkit.runs.ensemble
+    import ft_toolkit.runs.folds
+    import ft_toolkit.runs.learning_curve
     import ft_toolkit.runs.seeds
     import ft_toolkit.runs.sweep  # noqa: F401 - before the fork
 
