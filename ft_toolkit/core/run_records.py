@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from ft_toolkit.core.audit_records import FaultCount
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.export_records import ExportedGraph, ExportFacts
 from ft_toolkit.core.json_records import (
@@ -58,6 +59,12 @@ class DataFacts(Record):
     split_fingerprints: dict[str, str] = Field(default_factory=dict)
     splits: dict[str, SplitRows] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
+    faults: list[FaultCount] = Field(
+        default_factory=list, description="Only kinds with cases; without nearly equal texts"
+    )
+    searched_texts: int | None = Field(
+        default=None, description="Texts that were searched for faults; null in old folders"
+    )
     patch: PatchFacts | None = Field(default=None, description="The rows that data.patch changed")
 
 

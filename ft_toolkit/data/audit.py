@@ -4,40 +4,47 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.faults.fault import AuditedRows, fault_counts
+from ft_toolkit.data.faults.find_faults import MOST_CHARACTERS, find_quick_faults
+from ft_toolkit.data.faults.warnings import empty_warning, leak_warning
 from ft_toolkit.data.groups import SHARED_SHARE
-from ft_toolkit.data.seen_rows import SeenRows, find_seen_rows
+from ft_toolkit.data.seen_rows import SeenRows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.metrics.clusters import FEW_CLUSTERS
-from ft_toolkit.tasks.base import Features, Row, Task, input_texts
+from ft_toolkit.tasks.base import Features, Row, Task, TaskSettings, input_texts
 
 
 def audit(
     data: LoadedData,
     features: Mapping[SplitName, Features],
     task: Task,
+    settings: TaskSettings,
     max_length: int,
     seen: SeenRows | None = None,
 ) -> dict[str, Any]:
-    """Return {"splits": {split: counts}, "warnings": [sentence, ...]}.
+    """Return {"splits": {split: counts}, "warnings": [sentence, ...], "faults": [...], "searched_texts": n}.
 
     The counts are: rows, empty and repeated texts, texts that are also in the training rows (None if these are not loaded),
     tokens, the longest text in tokens, truncated rows and tokens, and answers outside the model's input. The warnings are the
-    notes of `data` and a sentence for each count that distorts a score. `seen` are the training rows of a finished model; None
-    uses the training rows of `data`.
+    notes of `data` and a sentence for each count that distorts a score. The faults are the kinds that are found in seconds.
+    `seen` are the training rows of a finished model; None uses the training rows of `data`.
     """
+    audited = AuditedRows(data, task, settings, MOST_CHARACTERS)
+    faults = find_quick_faults(audited)
     if seen is None and "train" in data.splits:
-        seen = find_seen_rows(data.splits["train"], task)
+        seen = SeenRows(np.unique(audited.keys_of("train")))
     report: dict[str, Any] = {"splits": {}, "warnings": list(data.notes)}
     for name, rows in data.splits.items():
-        n_different = len({hash(_texts(row, task)) for row in rows})
         encoded = features[name]
         lengths, cut = encoded.lengths, encoded.n_tokens_cut
         counts: dict[str, Any] = {
             "rows": len(rows),
-            "empty_texts": sum(not any(text.strip() for text in _texts(row, task)) for row in rows),
-            "repeated_texts": len(rows) - n_different,
-            "also_in_training": None if seen is None else 0 if name == "train" else seen.count(rows, task),
+            "empty_texts": audited.n_rows(faults, "empty", name),
+            "repeated_texts": audited.n_repeated(name),
+            "also_in_training": None if seen is None else 0 if name == "train" else seen.count(audited.keys_of(name)),
             "tokens": sum(lengths),
             "longest": max(lengths),
             "rows_cut": sum(n > 0 for n in cut),
@@ -48,6 +55,8 @@ def audit(
         report["warnings"] += _dependence_warnings(name, data, task)
         report["warnings"] += _overlap_warnings(name, counts, data, is_estimate=seen is not None and seen.is_sample)
         report["warnings"] += _warnings(name, counts, list(encoded.answers_cut), max_length, task.effect_of_cut_answers)
+    report["faults"] = [fault.as_json() for fault in fault_counts(faults, audited)]
+    report["searched_texts"] = len(audited.checked)
     return report
 
 
@@ -85,7 +94,7 @@ def _overlap_warnings(split: SplitName, counts: Mapping[str, Any], data: LoadedD
     n, rows = counts["also_in_training"], counts["rows"]
     warnings = []
     if n and "train" in data.splits:
-        warnings.append(f"{split}: {n} of {rows} texts are also in the training rows, so the score is optimistic")
+        warnings.append(leak_warning(split, n, rows))
     elif n:
         about = "about " if is_estimate else ""
         warnings.append(
@@ -119,7 +128,7 @@ def _warnings(
         if counts[f"{name}_cut"]:
             warnings.append(f"{split}: {counts[f'{name}_cut']} {name} are outside the model's input; {effect}")
     if counts["empty_texts"]:
-        warnings.append(f"{split}: {counts['empty_texts']} of {rows} texts are empty")
+        warnings.append(empty_warning(split, counts["empty_texts"], rows))
     return warnings
 
 

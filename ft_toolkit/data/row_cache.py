@@ -12,6 +12,7 @@ from typing import Any
 
 import ft_toolkit
 from ft_toolkit.core import cache
+from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.data.local_files import files_of
 from ft_toolkit.data.source_rows import local_files
@@ -70,6 +71,8 @@ def read_rows(key: str) -> LoadedData | None:
         groups={name: Groups(column, by_id) for name, (column, by_id) in facts["groups"].items()},
         label_rows=StoredRows(label_rows) if label_rows.is_file() else None,
         labels=None if labels is None else DefinedLabels(tuple(labels["names"]), labels["by"]),
+        held_out=tuple(facts["held_out"]),
+        patch=None if facts["patch"] is None else PatchFacts.model_validate(facts["patch"]),
     )
 
 
@@ -97,6 +100,8 @@ def _writer(data: LoadedData) -> Callable[[Path], None]:
             "notes": data.notes,
             "kept": data.kept,
             "groups": {name: [groups.column, groups.by_id] for name, groups in data.groups.items()},
+            "held_out": list(data.held_out),
+            "patch": None if data.patch is None else data.patch.as_json(),
             "labels": None if labels is None else {"names": labels.names, "by": labels.by},
         }
         (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")

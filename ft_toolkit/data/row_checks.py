@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ft_toolkit.core.errors import one_of
+from ft_toolkit.data.faults.fault import AuditedRows
+from ft_toolkit.data.faults.find_faults import MOST_CHARACTERS, find_quick_faults
+from ft_toolkit.data.faults.warnings import fault_warnings
 from ft_toolkit.data.splits import LoadedData
-from ft_toolkit.tasks.base import Row, Task, TaskSettings, answer_columns, input_texts
-from ft_toolkit.tasks.display.wrong_examples import shorten
+from ft_toolkit.tasks.base import Task, TaskSettings
 from ft_toolkit.tasks.guessing.table import ColumnFacts, Table
 
 _SHOWN_CHARACTERS = 60
@@ -42,39 +44,12 @@ def check_rows(
     `table` is the file with the training rows; `columns` maps columns of the file to columns of the task.
     """
     counts = label_counts(data, task, settings)
+    rows = AuditedRows(data, task, settings, MOST_CHARACTERS)
     return [
-        *_text_warnings(data, task, has_labels=bool(counts)),
+        *fault_warnings(rows, find_quick_faults(rows), list(data.splits)),
         *label_warnings(counts, data, task, settings),
         *_column_warnings(data, task, settings, table, columns),
     ]
-
-
-def _text_warnings(data: LoadedData, task: Task, *, has_labels: bool) -> list[str]:
-    warnings = []
-    texts = {split: [_key(row, task) for row in rows] for split, rows in data.splits.items()}
-    training = set(texts["train"])
-    for split, keys in texts.items():
-        n_empty = sum(not any(text.strip() for text in key) for key in keys)
-        if n_empty:
-            warnings.append(f"{split}: {n_empty:,} of {len(keys):,} texts are empty")
-        n_repeated = len(keys) - len(set(keys))
-        if n_repeated:
-            warnings.append(f"{split}: {n_repeated:,} of {len(keys):,} texts repeat an earlier text")
-        if split != "train" and (n_leaked := len(training & set(keys))):
-            warnings.append(
-                f"{split}: {n_leaked:,} of {len(keys):,} texts are also in the training rows, so the score is optimistic"
-            )
-    answers: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for rows in data.splits.values():
-        for row in rows:
-            answers[_key(row, task)].add(_answer(row, task))
-    contradictory = [key for key, values in answers.items() if len(values) > 1]
-    if contradictory and has_labels:
-        example = shorten(" ".join(contradictory[0]), _SHOWN_CHARACTERS)
-        warnings.append(
-            f"the same text has different labels in different rows: {_count(len(contradictory), 'text')}, such as {example!r}"
-        )
-    return warnings
 
 
 def label_warnings(
@@ -166,11 +141,3 @@ def _determined(rows: Sequence[Mapping[str, Any]], column: str, label: str) -> t
 def _count(n: int, name: str) -> str:
     """Return a number with its noun: "1 text", "2 texts"."""
     return f"{n:,} {name}{'' if n == 1 else 's'}"
-
-
-def _key(row: Row, task: Task) -> tuple[str, ...]:
-    return tuple(input_texts(row, task))
-
-
-def _answer(row: Row, task: Task) -> str:
-    return repr([row.get(name) for name in answer_columns(task)])

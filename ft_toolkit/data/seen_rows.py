@@ -4,7 +4,7 @@ import hashlib
 import unicodedata
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,12 +32,14 @@ class SeenRows:
         """Whether only a part of the hashes is known, so that a count is an estimate."""
         return self.bound < _EVERY_HASH
 
-    def count(self, rows: Rows, task: Task) -> int:
-        """Return the number of rows whose inputs are among the training rows, estimated if only a sample is known."""
-        hashes = np.array([input_hash(row, task) for row in rows], np.uint64)
+    def count(self, hashes: np.ndarray) -> int:
+        """Return the number of rows whose inputs are among the training rows, estimated if only a sample is known.
+
+        `hashes` are those of `input_hashes`.
+        """
         checked = hashes[hashes <= np.uint64(self.bound)]
         seen = int(np.isin(checked, self.hashes).sum())
-        return round(seen / len(checked) * len(rows)) if len(checked) else 0
+        return round(seen / len(checked) * len(hashes)) if len(checked) else 0
 
 
 def input_hash(row: Row, task: Task) -> int:
@@ -45,6 +47,11 @@ def input_hash(row: Row, task: Task) -> int:
     texts = [folded_text(text) for text in input_texts(row, task)]
     content = "\0".join(texts).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
+
+
+def input_hashes(rows: Iterable[Row], task: Task) -> np.ndarray:
+    """Return the hash of the inputs of each row, shape (rows,)."""
+    return np.array([input_hash(row, task) for row in rows], np.uint64)
 
 
 def hash_text(number: int) -> str:
@@ -60,7 +67,7 @@ def folded_text(text: str) -> str:
 
 def find_seen_rows(rows: Rows, task: Task, limit: int | None = None) -> SeenRows:
     """Return the hashes of the training rows: all of them, or the `limit` smallest ones."""
-    hashes = np.unique(np.array([input_hash(row, task) for row in rows], np.uint64))
+    hashes = np.unique(input_hashes(rows, task))
     if limit is None or len(hashes) <= limit:
         return SeenRows(hashes)
     return SeenRows(hashes[:limit], int(hashes[limit - 1]))

@@ -188,7 +188,7 @@ def _write_predictions(
     rows = sum(map(len, scored.decoded.values()))
     max_length = recipe.data.max_length
     assert max_length is not None, "the recipe of a finished run is resolved"
-    audited = audit(data, scored.features, task, max_length)
+    audited = audit(data, scored.features, task, scored.setup.settings, max_length)
     results = {
         "kind": "export",
         "name": folder.resolve().name,

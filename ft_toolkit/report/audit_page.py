@@ -87,7 +87,7 @@ def _rows_to_review(audit: DataAudit) -> tuple[dict[str, Any], bool]:
     return {
         "source": audit.results.source,
         "fingerprint": audit.results.fingerprint,
-        "labels": sorted({_label(audit.rows, row) for row in audit.rows}) if audit.rows.has_one_label else [],
+        "labels": sorted({label for _, label in audit.rows.each_label()}) if audit.rows.has_one_label else [],
         "rows": [_row(audit.rows, row) for row in position],
         "faults": faults,
     }, cut
@@ -96,11 +96,11 @@ def _rows_to_review(audit: DataAudit) -> tuple[dict[str, Any], bool]:
 def _row(rows: AuditedRows, row: int) -> dict[str, Any]:
     return {
         "split": rows.splits[row],
-        "source_split": rows.source_splits[row],
+        "source_split": rows.source_split(row),
         "id": rows.row_id(row),
         "hash": hash_text(int(rows.keys[row])),
-        "text": shorten(rows.texts[row].strip(), _SHOWN_CHARACTERS),
-        "answer": shorten(rows.answers[row], _SHOWN_CHARACTERS),
+        "text": shorten(rows.text(row).strip(), _SHOWN_CHARACTERS),
+        "answer": shorten(rows.answer(row), _SHOWN_CHARACTERS),
         "label": _label(rows, row) if rows.has_one_label else None,
     }
 
@@ -124,7 +124,7 @@ def _fault_table(results: AuditResults) -> Table:
 
 def _length_table(rows: AuditedRows) -> Table:
     """Return the number of texts by their number of words, in classes of doubling width."""
-    counts = Counter(len(text.split()).bit_length() for text in rows.texts)
+    counts = Counter(len(text.split()).bit_length() for _, text in rows.each_text())
     names = {
         bits: "0" if bits == 0 else "1" if bits == 1 else f"{count(2 ** (bits - 1))} to {count(2**bits - 1)}"
         for bits in range(min(counts), max(counts) + 1)

@@ -79,9 +79,9 @@ def _review_lines(audit: DataAudit) -> Iterator[list[str]]:
                     str(number),
                     rows.splits[row],
                     rows.row_id(row),
-                    rows.answers[row],
+                    rows.answer(row),
                     case.detail,
-                    rows.texts[row],
+                    rows.text(row),
                 ]
 
 
@@ -105,4 +105,4 @@ def _example(fault: Fault, rows: AuditedRows) -> str:
     names = " and ".join(f"{rows.splits[row]} row {rows.row_id(row)}" for row in shown)
     more = f" and {len(case.rows) - len(shown)} more" if len(case.rows) > len(shown) else ""
     detail = f" ({shorten(case.detail, _SHOWN_CHARACTERS)})" if case.detail else ""
-    return f"{names}{more}{detail}: {shorten(rows.texts[case.rows[0]].strip(), _SHOWN_CHARACTERS)!r}"
+    return f"{names}{more}{detail}: {shorten(rows.text(case.rows[0]).strip(), _SHOWN_CHARACTERS)!r}"

@@ -1,6 +1,5 @@
 """`ftk data audit`: read the rows of a recipe, a data card or files, and find their faults."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -9,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from ft_toolkit.core.audit_records import AuditResults, FaultCount
+from ft_toolkit.core.audit_records import AuditResults
 from ft_toolkit.core.errors import UsageError, did_you_mean, one_of
 from ft_toolkit.data.cards import load_card
-from ft_toolkit.data.faults.fault import AuditedRows, DataAudit, Fault
+from ft_toolkit.data.faults.fault import AuditedRows, DataAudit, fault_counts
 from ft_toolkit.data.faults.find_faults import find_faults
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.row_checks import label_counts, label_warnings
@@ -100,7 +99,7 @@ def audit_rows(source: AuditSource, command: str, report: Steps, suspects: int |
         fingerprint=data.fingerprint,
         labels=labels,
         words=_words(rows),
-        faults=[_count(fault, rows) for fault in faults],
+        faults=fault_counts(faults, rows),
         notes=[*data.notes, *label_warnings(labels, data, task, settings)],
     )
     return DataAudit(rows, faults, results)
@@ -113,11 +112,6 @@ def _check_task(name: str | None, tasks: Mapping[str, Task]) -> str | None:
 
 
 def _words(rows: AuditedRows) -> dict[str, int]:
-    lengths = [len(text.split()) for text in rows.texts]
+    lengths = [len(text.split()) for _, text in rows.each_text()]
     low, median, high, longest = np.quantile(lengths, [0, 0.5, 0.95, 1], method="lower").tolist()
     return {"minimum": int(low), "median": int(median), "95%": int(high), "maximum": int(longest)}
-
-
-def _count(fault: Fault, rows: AuditedRows) -> FaultCount:
-    counts: dict[str, int] = dict(Counter(rows.splits[row] for row in fault.rows))
-    return FaultCount(name=fault.name, title=fault.title, action=fault.action, cases=len(fault.cases), rows=counts)

@@ -12,7 +12,8 @@ from rich.table import Table
 from ft_toolkit.core import environment
 from ft_toolkit.data.tokenizer_changes import describe_normalization
 from ft_toolkit.recipe.load_recipe import LoadedRecipe
-from ft_toolkit.report.sections.data import answer_cuts
+from ft_toolkit.report.results import data_facts
+from ft_toolkit.report.sections.data import answer_cuts, audit_command, fault_rows, faults_note
 from ft_toolkit.runs.disk_space import describe_size, needed_bytes
 from ft_toolkit.training.automatic import describe_choices
 from ft_toolkit.training.batching import MicroBatch
@@ -27,8 +28,10 @@ _MOST_LABELS = 12
 _TIMED_PASSES = 3
 
 
-def dry_run(loaded: LoadedRecipe, console: Console) -> None:
-    """Check the whole recipe and print rows, tokens, steps, parameters, and an estimate of memory and time.
+def dry_run(loaded: LoadedRecipe, command: str, console: Console) -> None:
+    """Check the whole recipe and print rows, faults, tokens, steps, parameters, and an estimate of memory and time.
+
+    `command` is the command of the user, such as "ftk run demo --dry-run".
 
     The estimate is based on a measurement: a forward and backward pass over the largest batch and over a batch of median
     size. Raises UsageError.
@@ -38,6 +41,7 @@ def dry_run(loaded: LoadedRecipe, console: Console) -> None:
         prepared = prepare(loaded, work_folder=Path(scratch))
         accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=prepared.recipe.training.mixed_precision)
         _print_splits(prepared, console)
+        _print_faults(prepared, command, console)
         _print_plan(prepared, accelerator, build_model(prepared), console)
 
 
@@ -52,6 +56,18 @@ def _print_splits(prepared: Prepared, console: Console) -> None:
     console.print(table)
     for warning in prepared.facts["warnings"]:
         console.print(f"note: {warning}", highlight=False)
+
+
+def _print_faults(prepared: Prepared, command: str, console: Console) -> None:
+    """Print the number of rows with each kind of fault, and the command that shows them."""
+    facts = data_facts(prepared.data, None, prepared.facts)
+    splits = list(facts.splits)
+    if facts.faults:
+        table = Table("fault", *splits, box=None)
+        for title, counts in fault_rows(facts.faults, splits):
+            table.add_row(title, *counts)
+        console.print(table, highlight=False)
+    console.print(faults_note(facts, audit_command(command)), highlight=False, soft_wrap=True, markup=False)
 
 
 def _print_plan(prepared: Prepared, accelerator: Accelerator, built: BuiltModel, console: Console) -> None:

@@ -105,7 +105,7 @@ def _fill_folder(
         raise
     schema = scored.saved.schema
     write_contract(folder / MODEL, model.contract.model_copy(update={"task_schema": asdict(schema)}))
-    facts = audit(data, scored.features, model.task, model.max_length)
+    facts = audit(data, scored.features, model.task, model.settings, model.max_length)
     n_rows = sum(map(len, scored.decoded.values()))
     results = {
         "kind": "ensemble",

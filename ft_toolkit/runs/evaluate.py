@@ -93,7 +93,7 @@ def evaluate_model(request: EvaluationRequest, display: Display) -> dict[str, An
     record = scored.record
     if request.robustness:
         record["robustness"] = _check_robustness(model, rows, predictions, features, setup, display)
-    facts = audit(data, {split: features}, model.task, model.max_length, read_seen_rows(model.folder))
+    facts = audit(data, {split: features}, model.task, model.settings, model.max_length, read_seen_rows(model.folder))
     facts["warnings"] += [f"{split}: {note}" for note in model.notes(rows, features)]
     for warning in facts["warnings"]:
         display.warn(f"note: {warning}")

@@ -44,6 +44,7 @@ from ft_toolkit.tasks.base import (
     Pretrained,
     Rows,
     Task,
+    TaskSettings,
     applicable_metrics,
 )
 from ft_toolkit.tasks.text.positions import input_positions
@@ -297,7 +298,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         raise UsageError(
             f"evaluation.metric_for_best_model={selection} requires two labels; these rows have {len(task.labels(schema))}"
         )
-    facts = kept_facts(data, encoder, lambda: _find_facts(data, features, encoder))
+    facts = kept_facts(data, encoder, lambda: _find_facts(data, features, encoder, recipe.task))
     resolved, choices = choose_values(
         recipe, _run_size(recipe, data, features["train"], n_processes, pretrained.config)
     )
@@ -322,9 +323,11 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
     return prepared
 
 
-def _find_facts(data: LoadedData, features: Mapping[SplitName, Features], encoder: Encoder) -> dict[str, Any]:
+def _find_facts(
+    data: LoadedData, features: Mapping[SplitName, Features], encoder: Encoder, settings: TaskSettings
+) -> dict[str, Any]:
     """Return the counts and warnings on the rows and their features."""
-    facts = audit(data, features, encoder.task, encoder.max_length)
+    facts = audit(data, features, encoder.task, settings, encoder.max_length)
     for name, rows in data.splits.items():
         notes = unknown_token_notes(features[name].inputs["input_ids"], encoder.tokenizer)
         notes += encoder.task.notes(rows, features[name], encoder.tokenizer, encoder.schema)

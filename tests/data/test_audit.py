@@ -3,14 +3,20 @@
 import dataclasses
 
 from ft_toolkit.data.audit import audit
+from ft_toolkit.data.faults.fault import AuditedRows, fault_counts
+from ft_toolkit.data.faults.find_faults import find_quick_faults
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.tasks.text_classification import TASK
 
+SETTINGS = TASK.settings()
+
 
 def data_of(notes=(), **splits):
-    rows = {name: [{"id": str(i), **row} for i, row in enumerate(texts)] for name, texts in splits.items()}
+    rows = {
+        name: [{"id": str(i), "label": "a", **row} for i, row in enumerate(texts)] for name, texts in splits.items()
+    }
     return LoadedData(rows, dict.fromkeys(rows, "made"), None, None, list(notes))
 
 
@@ -21,7 +27,7 @@ def features_of(*lengths, cut=()):
 
 def test_clean_rows_give_facts_and_no_warnings():
     data = data_of(train=[{"text": "a"}, {"text": "b"}], validation=[{"text": "c"}])
-    facts = audit(data, {"train": features_of(3, 5), "validation": features_of(4)}, TASK, 16)
+    facts = audit(data, {"train": features_of(3, 5), "validation": features_of(4)}, TASK, SETTINGS, 16)
     assert facts["warnings"] == []
     assert facts["splits"]["train"] == {
         "rows": 2,
@@ -43,7 +49,11 @@ def test_what_distorts_a_score_is_said_in_words():
         test=[{"text": "a"}, {"text": "z"}],
     )
     facts = audit(
-        data, {"train": features_of(8, 8, 2, 1, cut=[3, 4, 0, 0]), "test": features_of(8, 1, cut=[1, 0])}, TASK, 8
+        data,
+        {"train": features_of(8, 8, 2, 1, cut=[3, 4, 0, 0]), "test": features_of(8, 1, cut=[1, 0])},
+        TASK,
+        SETTINGS,
+        8,
     )
     train, test = facts["splits"]["train"], facts["splits"]["test"]
     assert (train["repeated_texts"], train["empty_texts"], train["also_in_training"]) == (2, 1, 0)
@@ -61,14 +71,14 @@ def test_what_distorts_a_score_is_said_in_words():
 def test_a_pair_is_repeated_only_if_both_texts_are():
     pairs = [{"text": "a", "text_pair": "x"}, {"text": "a", "text_pair": "y"}, {"text": "a", "text_pair": "x"}]
     data = data_of(train=pairs, test=[{"text": "a", "text_pair": "z"}, {"text": "a", "text_pair": "y"}])
-    facts = audit(data, {"train": features_of(1, 1, 1), "test": features_of(1, 1)}, TASK, 8)
+    facts = audit(data, {"train": features_of(1, 1, 1), "test": features_of(1, 1)}, TASK, SETTINGS, 8)
     assert facts["splits"]["train"]["repeated_texts"] == 1
     assert facts["splits"]["test"]["also_in_training"] == 1
 
 
 def test_the_notes_of_the_data_are_not_changed():
     data = data_of(train=[{"text": ""}])
-    assert audit(data, {"train": features_of(1)}, TASK, 8)["warnings"]
+    assert audit(data, {"train": features_of(1)}, TASK, SETTINGS, 8)["warnings"]
     assert data.notes == []
 
 
@@ -77,7 +87,7 @@ def test_the_warning_about_cut_answers_says_what_they_are_for_the_task():
 
     def warnings(name, n, task):
         cut = dataclasses.replace(features_of(3), answers_cut={name: [n]})
-        return audit(data, {"train": features_of(3), "validation": cut}, task, 16)["warnings"]
+        return audit(data, {"train": features_of(3), "validation": cut}, task, SETTINGS, 16)["warnings"]
 
     assert warnings("entities", 2, TASK) == [
         "validation: 2 entities are outside the model's input; each counts as an error"
@@ -86,3 +96,22 @@ def test_the_warning_about_cut_answers_says_what_they_are_for_the_task():
     assert warnings("summary tokens", 5, summarization) == [
         "validation: 5 summary tokens are outside the model's input; the model does not learn from them"
     ]
+
+
+def test_faults_are_counted_by_split_and_of_many_texts_a_part_is_searched():
+    train = [{"text": f"text {i}"} for i in range(8)] + [{"text": "TEXT 0", "label": "b"}]
+    train += [{"text": f"write to jane{i}@example.org"} for i in range(11)]
+    data = data_of(train=train, test=[{"text": "text 1"}])
+    features = {"train": features_of(*[1] * 20), "test": features_of(1)}
+    facts = audit(data, features, TASK, SETTINGS, 8)
+    assert {fault["name"]: fault["rows"] for fault in facts["faults"]} == {
+        "leaks": {"train": 1, "test": 1},
+        "contradictions": {"train": 2},
+        "duplicates": {"train": 2},
+        "personal_data": {"train": 11},
+    }
+    assert facts["searched_texts"] == 21
+    rows = AuditedRows(data, TASK, SETTINGS, 200)
+    counts = {fault.name: fault.rows for fault in fault_counts(find_quick_faults(rows), rows)}
+    assert len(rows.checked) == 11
+    assert counts["leaks"] == {"train": 1, "test": 1} and counts["personal_data"] == {"train": 5}

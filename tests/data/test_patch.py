@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 
+from ft_toolkit.core import cache
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.data import row_cache
+from ft_toolkit.data.faults.fault import AuditedRows
 from ft_toolkit.data.load_data import check_sources, load_data
 from ft_toolkit.data.seen_rows import hash_text, input_hash
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.data.stored_rows import StoredRows
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 
@@ -96,3 +100,18 @@ def test_a_missing_patch(tmp_path: Path) -> None:
     section = DataSection(card="support_inbox", patch=str(tmp_path / "no.json"))
     with pytest.raises(DataError, match=r"no\.json: file not found\. A patch is the file"):
         check_sources(section, TASK)
+
+
+def test_rows_from_the_cache_have_the_patch_and_the_same_numbers(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.PLACE, str(tmp_path / "cache"))
+    monkeypatch.setattr(row_cache, "MIN_BYTES", 1)
+    held_out = load().splits["validation"][1]["id"]
+    first, second = (load(decide(int(held_out), "drop")) for _ in range(2))
+    assert isinstance(second.splits["train"], StoredRows)
+    assert second.patch == first.patch and second.patch is not None and second.patch.dropped == {"validation": 1}
+    rows = AuditedRows(second, TASK, TASK.settings(), limit=100)
+    assert {rows.source_split(row) for row in rows} == {"train"}
+    assert [text for _, text in rows.searched_texts()] == [rows.text(row) for row in rows.checked]
+    assert len(rows.checked) < len(rows)

@@ -1,6 +1,7 @@
 """`ftk run`: train and evaluate one recipe."""
 
 import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -88,7 +89,7 @@ def run(
     if dry_run:
         from ft_toolkit.runs.dry_run import dry_run as print_plan
 
-        print_plan(loaded, Console())
+        print_plan(loaded, shlex.join(["ftk", *sys.argv[1:]]), Console())
         if loaded.recipe.hub.push:
             from ft_toolkit.hub.access import check_recipe
 

@@ -27,7 +27,7 @@ def find_repeated(rows: AuditedRows) -> list[Fault]:
     repeated, shared, contradictory = [], [], []
     for group in rows.groups():
         numbers = tuple(group.tolist())
-        answers = {rows.answers[row] for row in numbers}
+        answers = {rows.answer(row) for row in numbers}
         if rows.has_labels and len(answers) > 1:
             contradictory.append(Case(numbers, " / ".join(sorted(answers))))
         if rows.across_splits(numbers):
@@ -64,9 +64,9 @@ def find_similar(rows: AuditedRows, report: Callable[[int, int], None]) -> list[
     clusters = list(_clusters(rows, report))
     shared = [Case(cluster) for cluster in clusters if rows.across_splits(cluster)]
     contradictory = [
-        Case(cluster, " / ".join(sorted({rows.answers[row] for row in cluster})))
+        Case(cluster, " / ".join(sorted({rows.answer(row) for row in cluster})))
         for cluster in clusters
-        if rows.has_labels and len({rows.answers[row] for row in cluster}) > 1
+        if rows.has_labels and len({rows.answer(row) for row in cluster}) > 1
     ]
     within = [Case(cluster) for cluster in clusters if not rows.across_splits(cluster)]
     return [
@@ -103,14 +103,14 @@ def _clusters(rows: AuditedRows, report: Callable[[int, int], None]) -> Iterator
     for done, row in enumerate(distinct):
         if done % 1000 == 0:
             report(done, len(distinct))
-        sequences = _sequences(rows.texts[row])
+        sequences = _sequences(rows.text(row))
         if not sequences:
             continue
         sketch = empty.copy()
         sketch.update_batch([sequence.encode("utf-8", "surrogatepass") for sequence in sequences])
         for other in sorted(index.query(sketch))[:_MOST_CANDIDATES]:
             group, new = _root(parent, other), _root(parent, row)
-            if group != new and _are_similar(rows.inputs[row], rows.inputs[other]):
+            if group != new and _are_similar(rows.inputs(row), rows.inputs(other)):
                 parent[new] = group
                 sizes[group] += sizes[new]
         if sizes[_root(parent, row)] <= _MOST_MEMBERS:

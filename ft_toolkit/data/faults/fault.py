@@ -1,14 +1,16 @@
 """A kind of fault with the rows that have it, and the rows of all splits in the form that the checks read."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate, count
 
 import numpy as np
 
-from ft_toolkit.core.audit_records import AuditResults
+from ft_toolkit.core.audit_records import AuditResults, FaultCount
 from ft_toolkit.data.cards import SplitName
-from ft_toolkit.data.seen_rows import input_hash
+from ft_toolkit.data.seen_rows import input_hashes
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.tasks.base import Row, Task, TaskSettings, answer_columns, input_texts
 
@@ -41,55 +43,105 @@ class Fault:
 
 
 class AuditedRows:
-    """The rows of all splits, numbered from 0: training rows first, then validation and test rows."""
+    """The rows of all splits, numbered from 0: training rows first, then validation and test rows. Texts are not copied.
 
-    def __init__(self, data: LoadedData, task: Task, settings: TaskSettings) -> None:
+    `checked` are the numbers of the rows whose texts are searched: all, or rows at equal distances, with about `limit`
+    characters.
+    """
+
+    def __init__(self, data: LoadedData, task: Task, settings: TaskSettings, limit: int | None = None) -> None:
         """Number the rows of the splits."""
-        self._task, self._settings = task, settings
-        self.rows: list[Row] = [row for rows in data.splits.values() for row in rows]
+        self._task, self._settings, self._data = task, settings, data
+        self._starts = dict(zip(data.splits, accumulate(map(len, data.splits.values()), initial=0), strict=False))
+        self._n = sum(map(len, data.splits.values()))
         self.splits: list[SplitName] = [split for split, rows in data.splits.items() for _ in rows]
-        # The split of the file that has the row: train for rows that are held out of the training rows.
-        self.source_splits: list[SplitName] = ["train" if split in data.held_out else split for split in self.splits]
-        # The input texts of each row, and the same joined by a line break.
-        self.inputs: list[list[str]] = [input_texts(row, task) for row in self.rows]
-        self.texts: list[str] = ["\n".join(texts) for texts in self.inputs]
+        self.checked = range(0, self._n, 1 if limit is None else max(-(-self._count_characters() // limit), 1))
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.rows)
+        return self._n
 
     def __iter__(self) -> Iterator[int]:
         """Yield the numbers of the rows."""
-        return iter(range(len(self.rows)))
+        return iter(range(self._n))
+
+    def each_row(self, numbers: range | None = None) -> Iterator[tuple[int, Row]]:
+        """Yield the number of each row, or of each of `numbers`, and the row. Stored rows are read many at a time."""
+        step = 1 if numbers is None else numbers.step
+        for split, rows in self._data.splits.items():
+            first = -self._starts[split] % step
+            yield from zip(
+                count(self._starts[split] + first, step), rows[first::step] if step > 1 else rows, strict=False
+            )
+
+    def each_text(self, numbers: range | None = None) -> Iterator[tuple[int, str]]:
+        """Yield the number of each row, or of each of `numbers`, and its joined input texts."""
+        return ((number, _joined(input_texts(row, self._task))) for number, row in self.each_row(numbers))
+
+    def searched_texts(self) -> Iterator[tuple[int, str]]:
+        """Yield the number and the joined input texts of each row in `checked`."""
+        return self.each_text(self.checked)
+
+    def row(self, row: int) -> Row:
+        """Return a row."""
+        split = self.splits[row]
+        return self._data.splits[split][row - self._starts[split]]
+
+    def inputs(self, row: int) -> list[str]:
+        """Return the input texts of a row."""
+        return input_texts(self.row(row), self._task)
+
+    def text(self, row: int) -> str:
+        """Return the input texts of a row, joined by line breaks."""
+        return _joined(self.inputs(row))
+
+    def answer(self, row: int) -> str:
+        """Return the answers of a row as one text, to compare two rows and to show them."""
+        values = self.row(row)
+        return ", ".join(_shown(values[name]) for name in answer_columns(self._task) if values.get(name) is not None)
+
+    def row_id(self, row: int) -> str:
+        """Return the id of a row: its own id if all ids of its split differ, else its number in the file, from 1."""
+        return str(self.row(row).get("id", row))
+
+    def source_split(self, row: int) -> SplitName:
+        """Return the split of the file that has a row: train for rows that are held out of the training rows."""
+        return "train" if self.splits[row] in self._data.held_out else self.splits[row]
+
+    def _count_characters(self) -> int:
+        """Return the number of characters of all texts, estimated from about 1,000 rows."""
+        sample = range(0, self._n, max(self._n // 1000, 1))
+        return self._n * sum(len(self.text(row)) for row in sample) // max(len(sample), 1)
 
     @cached_property
     def keys(self) -> np.ndarray:
         """A 64-bit hash of the inputs of each row, without regard to case, white space and Unicode form."""
-        return np.array([input_hash(row, self._task) for row in self.rows], np.uint64)
+        return input_hashes((row for _, row in self.each_row()), self._task)
 
-    @cached_property
-    def answers(self) -> list[str]:
-        """The answers of each row as one text, to compare two rows and to show them."""
-        names = answer_columns(self._task)
-        return [", ".join(_shown(row[name]) for name in names if row.get(name) is not None) for row in self.rows]
-
-    def row_id(self, row: int) -> str:
-        """Return the id of a row: its own id if all ids of its split differ, else its number in the file, from 1."""
-        return str(self.rows[row].get("id", row))
+    def keys_of(self, split: SplitName) -> np.ndarray:
+        """Return the hashes of the rows of a split."""
+        start = self._starts[split]
+        return self.keys[start : start + len(self._data.splits[split])]
 
     @cached_property
     def has_one_label(self) -> bool:
         """Whether each row has one label, which a reviewer can change."""
         return self._task.stratify_by(self._settings) is not None
 
+    def each_label(self) -> Iterator[tuple[int, str]]:
+        """Yield the number of each row with each of its labels."""
+        for number, row in self.each_row():
+            for label in dict.fromkeys(self._task.labels_of(row, self._settings)):
+                yield number, label
+
     def labels(self, row: int) -> Sequence[str]:
         """Return the label names of a row; empty for a task without labels."""
-        return self._task.labels_of(self.rows[row], self._settings)
+        return self._task.labels_of(self.row(row), self._settings)
 
     @cached_property
     def has_labels(self) -> bool:
         """Whether rows have labels, so that equal inputs must have equal answers."""
-        return any(map(self.labels, self))
+        return any(self._task.labels_of(row, self._settings) for _, row in self.each_row())
 
     def groups(self) -> list[np.ndarray]:
         """Return the rows with equal keys, as arrays of two or more ascending numbers."""
@@ -97,9 +149,32 @@ class AuditedRows:
         starts = np.flatnonzero(np.diff(self.keys[order])) + 1
         return [group for group in np.split(order, starts) if len(group) > 1]
 
+    def n_repeated(self, split: SplitName) -> int:
+        """Return the number of rows of a split whose inputs are those of an earlier row of the split."""
+        keys = self.keys_of(split)
+        return len(keys) - len(np.unique(keys))
+
+    def n_rows(self, faults: Sequence[Fault], name: str, split: SplitName) -> int:
+        """Return the number of rows of a split with the kind of fault `name`."""
+        return sum(self.splits[row] == split for fault in faults if fault.name == name for row in fault.rows)
+
     def across_splits(self, rows: Sequence[int]) -> bool:
         """Return whether rows are in different splits."""
         return len({self.splits[row] for row in rows}) > 1
+
+
+def fault_counts(faults: Sequence[Fault], rows: AuditedRows) -> list[FaultCount]:
+    """Return the number of cases of each kind of fault, and of their rows by split."""
+    return [
+        FaultCount(
+            name=fault.name,
+            title=fault.title,
+            action=fault.action,
+            cases=len(fault.cases),
+            rows=dict(Counter(rows.splits[row] for row in fault.rows)),
+        )
+        for fault in faults
+    ]
 
 
 @dataclass(frozen=True)
@@ -109,6 +184,10 @@ class DataAudit:
     rows: AuditedRows
     faults: Sequence[Fault]
     results: AuditResults
+
+
+def _joined(texts: Sequence[str]) -> str:
+    return "\n".join(texts)
 
 
 def _shown(value: object) -> str:

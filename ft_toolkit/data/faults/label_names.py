@@ -9,9 +9,8 @@ from ft_toolkit.data.seen_rows import folded_text
 def find_label_variants(rows: AuditedRows) -> list[Fault]:
     """Find labels that differ only in case, white space or Unicode form. A case has the rows of a less frequent spelling."""
     by_label: dict[str, list[int]] = defaultdict(list)
-    for row in rows:
-        for label in set(rows.labels(row)):
-            by_label[label].append(row)
+    for row, label in rows.each_label():
+        by_label[label].append(row)
     spellings: dict[str, list[str]] = defaultdict(list)
     for label in sorted(by_label, key=lambda label: -len(by_label[label])):
         spellings[folded_text(label)].append(label)

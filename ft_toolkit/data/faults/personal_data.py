@@ -25,6 +25,11 @@ def _is_phone(text: str) -> bool:
     return 9 <= sum(c.isdigit() for c in text) <= 15 and not re.fullmatch(r"\d{4}[-./ ]\d{2}[-./ ]\d{2}.*", text)
 
 
+_DIGIT = re.compile("[0-9]")
+# A phone number has at least 9 digits, a card number 13. The IBAN with the fewest digits is that of Malta: 2 check digits and a
+# sort code of 5 digits.
+_FEWEST_DIGITS = 7
+
 # Kind -> pattern, and the check that a match must pass. A text that matches an earlier kind is not counted for a later one.
 KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
     "mail": (re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,5}[a-zA-Z]{2,24}\b"), lambda text: True),
@@ -44,8 +49,8 @@ KINDS: dict[str, tuple[re.Pattern[str], Callable[[str], bool]]] = {
 def find_personal_data(rows: AuditedRows) -> list[Fault]:
     """Find texts with possible mail addresses, phone numbers, IBANs and card numbers. Names are not recognized."""
     cases = []
-    for row in rows:
-        if kinds := Counter(kind for kind, _, _ in matches(rows.texts[row])):
+    for row, text in rows.searched_texts():
+        if kinds := Counter(kind for kind, _, _ in matches(text)):
             cases.append(Case((row,), ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))))
     return [
         Fault(
@@ -59,12 +64,12 @@ def find_personal_data(rows: AuditedRows) -> list[Fault]:
 
 def matches(text: str) -> list[tuple[str, int, int]]:
     """Return (kind, start, end) of each match in a text, ascending and without overlaps."""
-    if not ("@" in text or any(c.isdigit() for c in text)):
-        return []
+    n_digits = len(_DIGIT.findall(text))
     found: list[tuple[str, int, int]] = []
     for kind, (pattern, is_valid) in KINDS.items():
-        for match in pattern.finditer(text):
-            start, end = match.span()
-            if is_valid(match.group()) and all(end <= s or start >= e for _, s, e in found):
-                found.append((kind, start, end))
+        if "@" in text if kind == "mail" else n_digits >= _FEWEST_DIGITS:
+            for match in pattern.finditer(text):
+                start, end = match.span()
+                if is_valid(match.group()) and all(end <= s or start >= e for _, s, e in found):
+                    found.append((kind, start, end))
     return sorted(found, key=lambda match: match[1])

@@ -1,9 +1,12 @@
 """The rows: their source, their number, and what the length limit cuts."""
 
-from collections.abc import Iterable, Mapping
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ft_toolkit.core.audit_records import FaultCount
 from ft_toolkit.core.patch_records import PatchFacts
+from ft_toolkit.core.run_records import DataFacts
 from ft_toolkit.report.numbers import count
 from ft_toolkit.report.run_files import RunFiles
 from ft_toolkit.report.section import Section
@@ -38,7 +41,41 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
     if not facts and not splits:
         return None
     rows = [(title, list(map(count, values))) for title, values in split_facts(splits)]
-    return {"splits": list(splits), "rows": rows, "facts": list(facts.items())}
+    return {
+        "splits": list(splits),
+        "rows": rows,
+        "facts": list(facts.items()),
+        "faults": fault_rows(data.faults, list(splits)),
+        "faults_note": faults_note(data, audit_command(run.results.command)) if splits else "",
+    }
+
+
+def fault_rows(faults: Sequence[FaultCount], splits: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return (title, number of rows per split) for each kind of fault."""
+    return [(fault.title, [count(fault.rows.get(split, 0)) for split in splits]) for fault in faults]
+
+
+def faults_note(data: DataFacts, command: str | None) -> str:
+    """Return sentences on the search for faults, and the command that shows more; empty for a folder without a search."""
+    if data.searched_texts is None:
+        return ""
+    total = sum(rows.rows for rows in data.splits.values())
+    sentences = [] if data.faults else ["No faults were found in the rows."]
+    if data.searched_texts < total:
+        sentences.append(
+            f"{count(data.searched_texts)} of {count(total)} texts were searched for characters, scripts and personal data."
+        )
+    sentences.append("Nearly equal texts are not included; to search for them and to see the rows:")
+    return " ".join([*sentences, command or "ftk data audit"])
+
+
+def audit_command(command: str | None) -> str | None:
+    """Return the `ftk data audit` for the rows of a `ftk run`; None for another command."""
+    words = shlex.split(command or "")
+    if words[:2] != ["ftk", "run"] or len(words) < 3:
+        return None
+    settings = [word for word in words[3:] if "=" in word and word.startswith(("data", "task"))]
+    return shlex.join(["ftk", "data", "audit", words[2], *settings])
 
 
 def split_facts(splits: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[int | None]]]:
