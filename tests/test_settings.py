@@ -128,6 +128,25 @@ ELSEWHERE = {
     "task.prefix": "tests/tasks/test_translation.py",
     "task.source_language": "tests/tasks/test_translation.py",
     "task.target_language": "tests/tasks/test_translation.py",
+    **dict.fromkeys(
+        [
+            f"task.{key}"
+            for key in (
+                "max_new_tokens",
+                "do_sample",
+                "temperature",
+                "top_k",
+                "top_p",
+                "repetition_penalty",
+                "num_return_sequences",
+                "sampling_seed",
+                "stop_strings",
+            )
+        ],
+        "tests/tasks/text/test_decoding.py",
+    ),
+    "task.prompt_words": "tests/tasks/test_text_generation.py",
+    "task.continued_share": "tests/tasks/test_text_generation.py",
     "data.reading": "tests/data/test_load_data.py",
     "data.hub": "tests/hub/test_data_sets.py",
     "data.hub_config": "tests/hub/test_data_sets.py",

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from ft_toolkit.core.run_records import BaselineFacts
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.stored_rows import select_rows
 from ft_toolkit.evaluation.embeddings import Embedder
-from ft_toolkit.evaluation.predictor import Processes
-from ft_toolkit.tasks.base import Baseline, EmbeddingBaseline, Row, input_texts
+from ft_toolkit.evaluation.predictor import Predictor, Processes, predict_in_chunks
+from ft_toolkit.models.pretrained import load_model
+from ft_toolkit.models.vocabulary import resize_embeddings
+from ft_toolkit.tasks.base import Baseline, CheckpointBaseline, EmbeddingBaseline, Row, input_texts
 from ft_toolkit.training.frozen_vectors import FrozenVectors
 from ft_toolkit.training.prepare import Prepared
 from ft_toolkit.training.tracking import Display
@@ -56,6 +59,8 @@ def predict_baselines(
         if isinstance(baseline, EmbeddingBaseline):
             embedder = Embedder(prepared, processes, frozen or FrozenVectors())
             predictions = _predict_from_embeddings(baseline, prepared, chosen, splits, embedder, display)
+        elif isinstance(baseline, CheckpointBaseline):
+            predictions = _predict_untuned(prepared, processes, splits)
         else:
             predictions = _predict(baseline, prepared, chosen, splits)
         if not predictions:  # the baseline cannot be compared with this checkpoint
@@ -81,6 +86,20 @@ def _predict(baseline: Baseline, prepared: Prepared, chosen: Sequence[int], spli
     return baseline.predict(train, rows, prepared.schema, prepared.recipe.training.seed)
 
 
+def _predict_untuned(prepared: Prepared, processes: Processes, splits: Sequence[SplitName]) -> Decoded:
+    """Return the predictions of the checkpoint before training, which is loaded again. New modules have random weights."""
+    recipe, task = prepared.recipe, prepared.task
+    folder, seed = prepared.checkpoint.folder, recipe.training.seed
+    model = load_model(folder, task, prepared.schema, prepared.tokenizer, dropout=None, seed=seed).model
+    if recipe.model.resize_embeddings:
+        resize_embeddings(model, prepared.tokenizer)
+    tokens = prepared.evaluation_tokens()
+    model = model.to(processes.device)
+    predictor = Predictor(processes, model, task, prepared.schema, prepared.tokenizer, tokens, alone=True)
+    rows = [row for split in splits for row in prepared.data.splits[split]]
+    return list(chain.from_iterable(predict_in_chunks(predictor, rows, recipe.data.max_length)))
+
+
 def _predict_from_embeddings(
     baseline: EmbeddingBaseline,
     prepared: Prepared,
@@ -104,13 +123,13 @@ def _predict_from_embeddings(
     return baseline.predict(train, train_vectors, vectors, prepared.schema, prepared.recipe.training.seed)
 
 
-def _training_rows(baseline: Baseline | EmbeddingBaseline, prepared: Prepared) -> list[int]:
+def _training_rows(baseline: Baseline | EmbeddingBaseline | CheckpointBaseline, prepared: Prepared) -> list[int]:
     """Return the numbers of the training rows for a baseline: all rows, or a random sample within its limit."""
     rows = prepared.data.splits["train"]
     if isinstance(baseline, EmbeddingBaseline):
         features, sizes, limit = prepared.features["train"], np.zeros(len(rows), np.int64), MAX_TOKENS
         np.add.at(sizes, features.example_ids, features.lengths)
-    elif baseline.max_characters is not None:
+    elif isinstance(baseline, Baseline) and baseline.max_characters is not None:
         sizes, limit = np.array([_characters(row, prepared) for row in rows]), baseline.max_characters
     else:
         return list(range(len(rows)))

@@ -53,8 +53,8 @@ class Predictor:
     def predict(self, features: Features, *, loss_only: bool = False) -> tuple[list[Any], float]:
         """Return one value per feature, in order, and the mean loss (NaN without targets), on every process.
 
-        With `loss_only`, a task that generates text skips the generation and its values are None. Raises RuntimeError if a
-        feature is missing or duplicated after gathering.
+        With `loss_only`, a task that generates text skips the generation and its generated values are None. Raises
+        RuntimeError if a feature is missing or duplicated after gathering.
         """
         collate = make_collate(features, self.task, self.schema, self.tokenizer.pad_token_id)
         n_processes, process = (
@@ -85,19 +85,22 @@ class Predictor:
     def _run(self, cpu_batch: Batch, loss_only: bool) -> tuple[Sequence[Any], float]:
         """Return the values of a batch's features and the summed loss."""
         batch = to_device(cpu_batch, self.accelerator.device)
-        task, loss = self.task, math.nan
-        values: Sequence[Any] = [None] * len(batch.feature_ids)
+        task, loss, has_targets = self.task, math.nan, bool(cpu_batch.targets.numel())
+        generated: Sequence[Any] = [None] * len(batch.feature_ids)
         with self.accelerator.autocast():
             outputs = None
-            if task.predict is not None or batch.targets.numel():
+            if has_targets or task.generate is None:
                 positions = read_positions(task, cpu_batch, self.schema)
                 with compute_logits_at(self.model, positions), without_cache(self.model):
                     outputs = self.model(**batch.inputs)
             if task.generate is not None and not loss_only:
-                values = task.generate(self.model, batch, self.schema, self.tokenizer)
-        if batch.targets.numel():
+                generated = task.generate(self.model, batch, self.schema, self.tokenizer)
+        if has_targets:
             loss = float(task.loss_sum(outputs, batch, self.schema))
-        return (values if task.predict is None else task.predict(outputs, batch, self.schema)), loss
+        if task.predict is None:
+            return generated, loss
+        predicted = [None] * len(generated) if outputs is None else task.predict(outputs, batch, self.schema)
+        return (predicted if task.generate is None else list(zip(predicted, generated, strict=True))), loss
 
 
 def predict_in_chunks(predictor: Predictor, rows: Rows, max_length: int) -> Iterator[list[dict[str, Any]]]:

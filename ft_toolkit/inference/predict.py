@@ -89,6 +89,31 @@ def predict(
     sys.stderr.write(f"wrote {output} ({len(rows):,} row{'' if len(rows) == 1 else 's'})\n")
 
 
+def print_stream(model: str, rows: list[Row | str], columns: dict[str, str], base: str | None = None) -> None:
+    """Print the generated text of the only row as it is written, then a line break. Raises UsageError."""
+    if len(rows) != 1:
+        raise UsageError(f"--stream prints the text of one row; found {len(rows)} rows")
+    if is_exported_graph(model):
+        raise UsageError(f"{model} is an exported graph, which generates no text; remove --stream")
+    from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
+
+    loaded = LoadedModel(model, base)
+    if loaded.task.stream is None:
+        raise UsageError(f"{loaded.task.name} generates no text; remove --stream")
+    inputs = loaded.read(rows, columns)
+    pieces: list[str] = []
+
+    def show(piece: str) -> bool:
+        pieces.append(piece)
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+        return True
+
+    answer = loaded.task.answer(loaded.predict_row(inputs.rows[0], show), loaded.schema)
+    rest = answer.removeprefix("".join(pieces))  # the whole text of a beam search
+    sys.stdout.write(f"{rest}\n")
+
+
 def _write_jsonl(rows: list[Row | str], chunks: Iterable[list[dict[str, Any]]], file: TextIO) -> None:
     remaining = iter(rows)
     for chunk in chunks:

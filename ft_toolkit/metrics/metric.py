@@ -33,6 +33,9 @@ class Metric:
     needs_two_labels: bool = False
     # Whether the value depends on the tokenizer, so that models with different tokenizers cannot be compared.
     depends_on_tokenizer: bool = False
+    # Whether the metric needs no generated texts, in a task that also generates. While it selects the checkpoint, evaluations
+    # during training generate nothing.
+    needs_no_generation: bool = False
     # Whether only the report shows the metric, not the console.
     is_detail: bool = False
     # Other names that users may give the metric on the command line ("acc"), in any case and without hyphens or underscores.

@@ -10,7 +10,7 @@ from ft_toolkit.core.errors import Mistake, did_you_mean, one_of
 from ft_toolkit.recipe.document import Document
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Method
 from ft_toolkit.recipe.sections import ModelSection
-from ft_toolkit.tasks.base import EmbeddingBaseline, Task, TaskSettings
+from ft_toolkit.tasks.base import Task, TaskSettings, needs_checkpoint
 
 # Model classes whose last linear layer returns the logits, so that a linear probe can replace it (training.head_start).
 PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
@@ -151,7 +151,7 @@ def check_baselines(document: Document, task: Task, model: ModelSection | None) 
         if isinstance(name, str) and baseline is None:
             problem = f"{task.name} has no baseline '{name}'; allowed: {one_of(task.baselines)}."
             yield document.mistake(path, problem + did_you_mean(name, task.baselines))
-        elif isinstance(baseline, EmbeddingBaseline) and model is not None and model.config is not None:
+        elif needs_checkpoint(baseline) and model is not None and model.config is not None:
             problem = f"{name} requires a pretrained model, and model.config creates a new one; remove {name}"
             yield document.mistake(path, problem)
 

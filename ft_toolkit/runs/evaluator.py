@@ -63,13 +63,17 @@ class Evaluator:
         return evaluation
 
     def _score(self) -> dict[str, float]:
-        """Return the loss and, unless the loss alone selects the checkpoint of a task that generates, the metrics."""
+        """Return the loss and, unless the loss alone selects the checkpoint of a task that only generates, the metrics.
+
+        Metrics of generated texts are undefined if a metric that needs no generated texts selects the checkpoint.
+        """
         prepared = self._prepared
         rows, features = prepared.data.splits["validation"], prepared.features["validation"]
         only_loss, generates = prepared.selection == "loss", prepared.task.generate is not None
-        outputs, loss = self._predictor.predict(features, loss_only=only_loss)
+        skips = only_loss or prepared.metrics[prepared.selection].needs_no_generation
+        outputs, loss = self._predictor.predict(features, loss_only=skips)
         self.outputs = {} if generates else {"validation": outputs}
-        if only_loss and generates:
+        if only_loss and generates and prepared.task.predict is None:
             return {"loss": loss}
         decoded = prepared.task.decode(outputs, features, rows, prepared.schema)
         predictions, references = prepared.task.to_arrays(decoded, rows, prepared.schema)

@@ -160,7 +160,7 @@ class Features:
     n_tokens_cut: list[int]
     # Per row and name ("entities", "summary tokens" ...): the number of parts of the answer that the model cannot see.
     answers_cut: dict[str, list[int]] = field(default_factory=dict)
-    # notes[i] is passed to `decode` and `corrupt`: offsets, the tokens of each row ...
+    # notes[i] is passed to `decode`, `corrupt` and, in the batch, to `generate`: offsets, the tokens of each row ...
     notes: Sequence[Any] = field(default_factory=list)
 
     @cached_property
@@ -187,7 +187,7 @@ class Batch:
     """One padded micro-batch: `inputs` for the model, shape (features, tokens), and `targets` for the loss.
 
     `n_tokens` counts the tokens without padding, `n_padded` all of them. `weight` is 0 for a filler batch, which keeps
-    processes in step.
+    processes in step. `notes` are the notes of the features, if they have any.
     """
 
     inputs: dict[str, torch.Tensor]
@@ -196,6 +196,7 @@ class Batch:
     n_tokens: int
     n_padded: int
     weight: float = 1.0
+    notes: tuple[Any, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,16 @@ class EmbeddingBaseline:
     """
 
     predict: Callable[[Rows, np.ndarray, np.ndarray, Any, int], list[dict[str, Any]]]
+    description: str
+
+
+@dataclass(frozen=True)
+class CheckpointBaseline:
+    """The run's checkpoint before training, which predicts in the same way as the model.
+
+    A model from scratch has no such baseline.
+    """
+
     description: str
 
 
@@ -436,16 +447,17 @@ class Task:
 
     # ---- Predictions -----------------------------------------------------------------------------------------------------
     # (model outputs, batch, schema) -> one small value per feature. Values of a whole split are kept in memory, so never return
-    # logits over a vocabulary. Either `predict` or `generate` is required.
+    # logits over a vocabulary. Either `predict` or `generate` is required. With both, the value of a feature is a pair: that of
+    # `predict` (None in a batch without targets) and that of `generate` (None in evaluations that need no generated texts).
     predict: Callable[[Any, Batch, Any], Sequence[Any]] | None = None
     # The graph that `ftk export` writes; None for a task whose models cannot be exported as a graph. `predict` is then usually
     # `Graph.predict`, so that both give the same values.
     graph: Graph | None = None
-    # (model, batch, schema, tokenizer) -> one generated text per feature.
-    generate: Callable[[Any, Batch, Any, Any], list[str]] | None = None
+    # (model, batch, schema, tokenizer) -> the generated text of each feature, or its texts.
+    generate: Callable[[Any, Batch, Any, Any], list[Any]] | None = None
     # (model, batch of one feature, schema, tokenizer, on_text) -> the list that `generate` returns. The pieces of the text are
-    # passed to `on_text` while it is generated. None: the text is sent as a whole.
-    stream: Callable[[Any, Batch, Any, Any, OnText], list[str]] | None = None
+    # passed to `on_text` while it is generated; of several texts, the pieces of the first. None: the text is sent as a whole.
+    stream: Callable[[Any, Batch, Any, Any, OnText], list[Any]] | None = None
     # (values of all features, features, rows, schema) -> one prediction per row: the dict of plain values that users get.
     decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
     # (values of all validation features, features, rows, schema) -> schema, after the best weights are loaded: chooses
@@ -477,7 +489,7 @@ class Task:
     # The metric that tells right examples from wrong ones in comparisons; None uses the main metric.
     example_metric: str | None = None
     # Baselines by name. Recipes and run folders contain these names.
-    baselines: Mapping[str, Baseline | EmbeddingBaseline]
+    baselines: Mapping[str, Baseline | EmbeddingBaseline | CheckpointBaseline]
     # settings -> how to treat predictions as labels with probabilities; None for other predictions.
     classifier: Callable[[Any], Classifier | None] = lambda settings: None
     # settings -> the robustness check (`ftk evaluate --robustness`); None refuses it.
@@ -509,6 +521,11 @@ class Task:
     prediction_text: Callable[[Any], str] = lambda schema: ""
     # schema -> whether texts longer than max_length are read in windows; otherwise they are cut.
     reads_windows: Callable[[Any], bool] = lambda schema: False
+
+
+def needs_checkpoint(baseline: Baseline | EmbeddingBaseline | CheckpointBaseline | None) -> bool:
+    """Return whether a baseline uses the pretrained checkpoint, which a model from scratch does not have."""
+    return isinstance(baseline, (EmbeddingBaseline, CheckpointBaseline))
 
 
 def row_name(row: Row, number: int) -> str:

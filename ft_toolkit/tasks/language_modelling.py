@@ -14,7 +14,6 @@ previous one, so every token is predicted exactly once, but the first tokens of 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -47,20 +46,13 @@ from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.prediction_form import PredictionForm, TextScores
 from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.guessing.texts import guess_texts
+from ft_toolkit.tasks.text import token_scores
 from ft_toolkit.tasks.text.blocks import apart, joined
 from ft_toolkit.tasks.text.masking import choose_masked, mask_tokens, measured_share, number_words
-from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions, count_targets, flat_positions, pad_targets
+from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 
 if TYPE_CHECKING:
     import torch
-
-# Positions whose float32 probabilities over the vocabulary are in memory at the same time.
-CHUNK = 1024
-# Decoders whose attention in transformers stops where position ids restart (tested for each). Rows of other decoders are padded
-# instead of packed.
-PACKS = (
-    "gemma", "gemma2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "olmo2", "phi", "qwen2", "qwen3", "smollm3",
-)  # fmt: skip
 
 
 class Settings(TaskSettings):
@@ -147,7 +139,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     start_id = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     if start_id is None or tokenizer.eos_token_id is None:
         raise ModelError("causal language modelling requires a tokenizer with an end-of-text token (eos_token)")
-    packed = settings.documents == "apart" and pretrained.config.model_type in PACKS
+    packed = settings.documents == "apart" and pretrained.config.model_type in token_scores.PACKS
     return CausalSchema(settings.documents, packed, start_id, tokenizer.eos_token_id)
 
 
@@ -255,58 +247,23 @@ def model_kwargs(schema: Schema) -> dict[str, Any]:
     return {}
 
 
-def _labels(batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the token that the output at each position predicts, shape (features, width): the next or the masked token."""
-    from torch.nn import functional
-
-    if isinstance(schema, MaskedSchema):
-        return batch.targets
-    return functional.pad(batch.targets[:, 1:], (0, 1), value=IGNORED)
+def _is_causal(schema: Schema) -> bool:
+    return isinstance(schema, CausalSchema)
 
 
 def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor:
     """Return the positions at which a token is predicted."""
-    return _labels(batch, schema) != IGNORED
-
-
-def _chunks(values: torch.Tensor) -> Any:
-    return values.split(CHUNK)  # type: ignore[no-untyped-call] # torch has no types
+    return token_scores.logit_positions(batch, is_causal=_is_causal(schema))
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the cross entropy summed over the targets, computed in float32, a chunk of positions at a time."""
-    import torch
-    from torch.nn import functional
-
-    positions = logit_positions(batch, schema)
-    logits, labels = at_positions(outputs.logits, positions), _labels(batch, schema)[positions]
-    chunks = zip(_chunks(logits), _chunks(labels), strict=True)
-    losses = [functional.cross_entropy(chunk.float(), chunk_labels, reduction="sum") for chunk, chunk_labels in chunks]
-    return torch.stack(losses).sum()
+    """Return the cross entropy summed over the targets; see `token_scores.loss_sum`."""
+    return token_scores.loss_sum(outputs, batch, is_causal=_is_causal(schema))
 
 
 def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
-    """Return per feature an array (2, tokens), float32: the nll of each token in nats, and whether it is the most likely one.
-
-    At positions without a prediction these are 0 and -1. Positions are those of the targets, up to the last target.
-    """
-    import torch
-    from torch.nn import functional
-
-    labels, positions = _labels(batch, schema), logit_positions(batch, schema)
-    flat = labels.flatten()
-    nll, correct = torch.zeros(flat.shape, device=flat.device), torch.full(flat.shape, -1.0, device=flat.device)
-    chunks = zip(_chunks(flat_positions(positions)), _chunks(at_positions(outputs.logits, positions)), strict=True)
-    for chunk, logits in chunks:
-        scores = logits.float()
-        nll[chunk] = functional.cross_entropy(scores, flat[chunk], reduction="none")
-        correct[chunk] = (scores.argmax(-1) == flat[chunk]).float()
-    both = torch.stack([nll.view_as(labels), correct.view_as(labels)], dim=1)
-    if isinstance(schema, CausalSchema):  # shift from the position that predicts to the predicted position
-        first = torch.tensor([0.0, -1.0], device=both.device).view(1, 2, 1).expand(len(both), 2, 1)
-        both = torch.cat([first, both], 2)
-    lengths = [int(row.nonzero().max()) + 1 if row.any() else 0 for row in (batch.targets != IGNORED).cpu()]
-    return [values[:, :length] for values, length in zip(both.cpu().numpy(), lengths, strict=True)]
+    """Return nll and correctness per token; see `token_scores.predict`."""
+    return token_scores.predict(outputs, batch, is_causal=_is_causal(schema))
 
 
 def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> list[dict[str, Any]]:
@@ -327,21 +284,7 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     for index, row in enumerate(rows):
         share = sums[index, language.TOKENS] / max(n_maskable[index], 1) if is_masked else 1.0
         sums[index, language.BYTES] = round(float(share) * len(_text(row, schema).encode()))
-    return [_prediction(row_sums) for row_sums in sums]
-
-
-def _prediction(sums: np.ndarray) -> dict[str, Any]:
-    """Return a prediction from [nll, tokens, bytes, correct tokens]; undefined scores are None."""
-    nll, tokens, n_bytes, correct = sums.tolist()
-    row = sums[None]
-    scores = {"perplexity": language.perplexity(row, row), "bits_per_byte": language.bits_per_byte(row, row)}
-    return {
-        "nll": nll if math.isfinite(nll) else None,
-        "tokens": int(tokens),
-        "bytes": int(n_bytes),
-        "correct": int(correct),
-        **{name: score if math.isfinite(score) else None for name, score in scores.items()},
-    }
+    return [token_scores.prediction(row_sums) for row_sums in sums]
 
 
 def reference_answer(row: Row, schema: Schema) -> Any:
@@ -351,30 +294,12 @@ def reference_answer(row: Row, schema: Schema) -> Any:
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
     """Return two arrays (n, 4) of nll, tokens, bytes and correct tokens: of the model, and of a perfect model."""
-    names = ("nll", "tokens", "bytes", "correct")
-    predictions = np.array([[prediction[name] for name in names] for prediction in decoded], np.float64)  # None: NaN
-    references = predictions.copy()
-    references[:, language.NLL] = 0
-    references[:, language.CORRECT] = references[:, language.TOKENS]
-    return predictions, references
+    return token_scores.to_arrays(decoded)
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return perplexity, loss per token, bits per byte and accuracy, over all predicted tokens of a split."""
-    return {
-        "perplexity": Metric(
-            language.perplexity, greater_is_better=False, depends_on_tokenizer=True, short_names=("ppl",)
-        ),
-        "loss_per_token": Metric(
-            language.loss_per_token,
-            best=0.0,
-            greater_is_better=False,
-            depends_on_tokenizer=True,
-            short_names=("loss",),
-        ),
-        "bits_per_byte": Metric(language.bits_per_byte, best=0.0, greater_is_better=False),
-        "accuracy": Metric(language.accuracy, is_share=True, depends_on_tokenizer=True, short_names=("acc",)),
-    }
+    return dict(token_scores.METRICS)
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
@@ -400,7 +325,10 @@ def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[d
         return []
     texts = [_text(row, schema) for row in rows]
     nlls = negative_log_likelihoods([_text(row, schema) for row in train], texts)
-    return [_prediction(np.array([nll, 0, len(text.encode()), 0])) for nll, text in zip(nlls, texts, strict=True)]
+    return [
+        token_scores.prediction(np.array([nll, 0, len(text.encode()), 0]))
+        for nll, text in zip(nlls, texts, strict=True)
+    ]
 
 
 def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
@@ -408,11 +336,7 @@ def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
     if first.schema.objective != other.schema.objective:
         objectives = f"{first.schema.objective}, {other.schema.objective}"
         return Comparability(f"they differ in the objective ({objectives} language modelling)")
-    tokens, other_tokens = (run.predictions[:, language.TOKENS] for run in (first, other))
-    if np.array_equal(tokens, other_tokens, equal_nan=True):
-        return Comparability()
-    per_token = tuple(name for name, metric in metrics(first.settings).items() if metric.depends_on_tokenizer)
-    return Comparability(None, per_token, "The runs use different tokenizers, so only bits per byte can be compared.")
+    return token_scores.comparability(first, other)
 
 
 def pipeline_tag_of(schema: Schema) -> str:
@@ -460,7 +384,7 @@ TASK = Task(
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,
-    joins_rows=lambda schema: isinstance(schema, CausalSchema) and (schema.packed or schema.documents == "joined"),
+    joins_rows=lambda schema: isinstance(schema, CausalSchema),  # its notes have row numbers
     auto_class={"encoder": "AutoModelForMaskedLM", "decoder": "AutoModelForCausalLM"},
     model_kwargs=model_kwargs,
     pad_targets=pad_targets,

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -51,7 +52,8 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
             if with_targets
             else torch.empty(0)
         )
-        return Batch(inputs, targets, tuple(feature_ids), padded.n_tokens, padded.n_padded, weight)
+        notes = tuple(features.notes[i] for i in feature_ids) if features.notes else ()
+        return Batch(inputs, targets, tuple(feature_ids), padded.n_tokens, padded.n_padded, weight, notes)
 
     return collate
 
@@ -65,4 +67,4 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
         for name, tensor in batch.inputs.items()
     }
     targets = batch.targets.to(device, non_blocking=True)
-    return Batch(inputs, targets, batch.feature_ids, batch.n_tokens, batch.n_padded, batch.weight)
+    return replace(batch, inputs=inputs, targets=targets)

@@ -39,6 +39,7 @@ from ft_toolkit.recipe.resolved import ResolvedRecipe, ResolvedTraining
 from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.tasks.base import (
     Baseline,
+    CheckpointBaseline,
     EmbeddingBaseline,
     Features,
     Pretrained,
@@ -125,10 +126,10 @@ class Prepared:
             return names
         return [name for name, baseline in self.task.baselines.items() if self._is_default(baseline)]
 
-    def _is_default(self, baseline: Baseline | EmbeddingBaseline) -> bool:
-        if isinstance(baseline, EmbeddingBaseline):
-            return self.recipe.model.config is None
-        return baseline.is_default(self.schema)
+    def _is_default(self, baseline: Baseline | EmbeddingBaseline | CheckpointBaseline) -> bool:
+        if isinstance(baseline, Baseline):
+            return baseline.is_default(self.schema)
+        return self.recipe.model.config is None
 
     @property
     def input_description(self) -> str:

@@ -32,6 +32,11 @@ CASES = {
         "column 'source' must be text; found 7",
     ),
     "language_modelling": ({"text": "A text."}, {"text": 7}, "column 'text' must be text; found 7"),
+    "text_generation": (
+        {"prompt": "A text", "completion": " ends."},
+        {"completion": None},
+        "column 'completion' is missing",
+    ),
 }
 
 

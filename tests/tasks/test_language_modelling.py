@@ -15,7 +15,7 @@ from ft_toolkit.core.errors import DataError, ModelError, UsageError
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks import language_modelling as lm
-from ft_toolkit.tasks.text import blocks
+from ft_toolkit.tasks.text import blocks, token_scores
 from ft_toolkit.training.collate import EVALUATION, make_collate
 
 TEXTS = ["The cat sat.", "Rain fell on the tin roof all night long, and nobody slept.", "é", "Snow on the pass."]
@@ -125,7 +125,7 @@ _LIKE_LLAMA: dict[str, Any] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("model_type", lm.PACKS)
+@pytest.mark.parametrize("model_type", token_scores.PACKS)
 def test_attention_does_not_cross_packed_rows(model_type: str) -> None:
     torch.manual_seed(0)
     values = TINY.get(model_type, _LIKE_LLAMA | ({"head_dim": 8} if model_type in ("gemma", "gemma2", "qwen3") else {}))
@@ -243,7 +243,7 @@ def test_the_loss_is_the_sum_that_evaluation_reports(apart: Made) -> None:
     with torch.no_grad():
         outputs = apart.model(**batch.inputs)
         loss = float(lm.loss_sum(outputs, batch, apart.schema))
-    assert batch.targets.numel() > 2 * lm.CHUNK
+    assert batch.targets.numel() > 2 * token_scores.CHUNK
     assert loss == pytest.approx(sum(float(v[0].sum()) for v in lm.predict(outputs, batch, apart.schema)), rel=1e-5)
     assert lm.count_targets(batch, apart.schema) == sum(note[2] - note[1] for notes in features.notes for note in notes)
 
@@ -258,7 +258,7 @@ def test_the_byte_baseline_has_bits_per_byte_and_no_tokens(apart: Made, masked: 
 
 
 def test_a_score_that_is_not_finite_becomes_null(apart: Made) -> None:
-    decoded = [lm._prediction(np.array([math.nan, 3, 5, 0]))]
+    decoded = [token_scores.prediction(np.array([math.nan, 3, 5, 0]))]
     assert decoded[0]["nll"] is None and decoded[0]["perplexity"] is None
     predictions, references = lm.to_arrays(decoded, ROWS[:1], apart.schema)
     assert math.isnan(lm.metrics(lm.Settings())["perplexity"].fn(predictions, references))

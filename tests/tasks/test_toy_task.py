@@ -109,7 +109,7 @@ def test_a_file_that_is_no_task_is_refused(task_folder: Path, tmp_path: Path, mo
 # ---- No other module knows a task ----
 
 # Keys of predictions, and columns and settings of tasks, that are words of other subjects too.
-# "nll" is also a score of calibration, "references" an array of examples.npz.
+# "nll" is also a score of calibration, "temperature" a setting of it, "references" an array of examples.npz.
 COMMON_WORDS = {
     *(
         "text",
@@ -126,7 +126,7 @@ COMMON_WORDS = {
         "name",
         "id",
     ),
-    *("answer", "summary", "translation", "stride", "documents", "nll", "references"),
+    *("answer", "summary", "translation", "stride", "documents", "nll", "references", "temperature"),
 }
 PREDICTION_KEYS = {
     *("probabilities", "entities", "tags", "n_best", "perplexity", "bits_per_byte"),

@@ -16,6 +16,7 @@ from ft_toolkit.cli.arguments import (
 )
 from ft_toolkit.cli.libraries import load_libraries
 from ft_toolkit.cli.verb import Verb
+from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_folder import is_local
 
 
@@ -33,6 +34,9 @@ def predict(
     column: Columns = None,
     reading: ReadingOption = None,
     base: BaseOption = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print a generated text as it is written. For one text, without --output.")
+    ] = False,
 ) -> None:
     """Predict with a finished model.
 
@@ -41,6 +45,7 @@ def predict(
       ftk predict runs/demo "Where is my order?"
       ftk predict runs/demo --input new.csv --column text=review --output predictions.csv
       cat texts.txt | ftk predict owner/model > predictions.jsonl
+      ftk predict runs/writer "Once upon a time" --stream
     """
     from ft_toolkit.inference import predict as prediction
     from ft_toolkit.runtime.exported_model import is_exported_graph
@@ -49,10 +54,15 @@ def predict(
     prediction.check_output(output)
     check_output_folders(output)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
+    if stream and (input_file is not None or output is not None):
+        raise UsageError("--stream prints the text of one row; remove --input and --output, and pass the text")
     rows = prediction.read_rows(text, input_file, parse_reading(reading))
     if not is_exported_graph(model):
         load_libraries()
-    prediction.predict(model, rows, columns, output, base)
+    if stream:
+        prediction.print_stream(model, rows, columns, base)
+    else:
+        prediction.predict(model, rows, columns, output, base)
 
 
 VERB = Verb(order=20, command=predict)

@@ -82,6 +82,22 @@ class TextScores(PredictionKeys):
     bits_per_byte: float | None
 
 
+class Continuation(PredictionKeys):
+    """A generated text, None for a row that is not continued, and all samples if there are several.
+
+    A row with a text to score has the keys of `TextScores` too.
+    """
+
+    continuation: str | None
+    samples: list[str] | None = None
+    nll: float | None = None
+    tokens: int | None = None
+    bytes: int | None = None
+    correct: int | None = None
+    perplexity: float | None = None
+    bits_per_byte: float | None = None
+
+
 class Summary(PredictionKeys):
     """A generated summary."""
 

@@ -2,10 +2,11 @@
 
 import heapq
 import math
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ft_toolkit.tasks.display.wrong_examples import LIMIT, WrongExample, WrongExamples, plain_texts, shorten
+from ft_toolkit.tasks.display.wrong_examples import LIMIT, Piece, WrongExample, WrongExamples, plain_texts, shorten
 
 # Generated texts need more space than labels.
 _GENERATED_LIMIT = 10
@@ -44,6 +45,34 @@ def _generated(record: Record, key: str) -> WrongExample:
         weight=(),
         remark=f"score {record['score']:.4g}" if _is_number(record.get("score")) else "",
     )
+
+
+def random_texts(records: Sequence[Record], prompt_of: Callable[[Record], str], seed: int) -> WrongExamples:
+    """Return continuations beside the true ones, drawn at random with a seed.
+
+    A record has a `continuation`, None for a row that is not continued, and the true continuation as `gold`; of several
+    `samples`, all are shown.
+    """
+    continued = [record for record in records if record.get("continuation") is not None]
+    drawn = sorted(continued, key=lambda record: zlib.crc32(f"{seed} {record.get('id', '')}".encode()))[
+        :_GENERATED_LIMIT
+    ]
+    examples = [
+        WrongExample(
+            example_id=str(record.get("id", "")),
+            texts=(("prompt", (Piece(shorten(prompt_of(record))),)),),
+            reference=shorten(str(record["gold"])),
+            predicted="\n\n".join(map(shorten, record.get("samples") or [record["continuation"]])),
+            weight=(),
+            remark="",
+        )
+        for record in drawn
+    ]
+    summary = (
+        f"{len(examples):,} of {len(continued):,} continued prompts, drawn at random with the seed {seed}; not selected "
+        "by quality. The true continuation is beside the generated one."
+    )
+    return WrongExamples("Samples", summary, examples, side_by_side=True)
 
 
 def hardest_documents(records: Sequence[Record]) -> WrongExamples:

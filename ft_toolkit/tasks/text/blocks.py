@@ -41,25 +41,32 @@ def pack(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 def apart(
-    rows: Sequence[list[int]], start_id: int, end_id: int, size: int, *, packed: bool
+    rows: Sequence[list[int]],
+    start_id: int,
+    end_id: int,
+    size: int,
+    *,
+    packed: bool,
+    n_given: Sequence[int] | None = None,
 ) -> tuple[dict[str, list[list[int]]], list[list[Span]]]:
     """Return the model inputs and the spans of each block; every row is a separate text.
 
     With `packed`, several pieces share a block of at most `size` tokens, and the position ids of each piece start at 0.
+    The first `n_given[row]` tokens of a row are given, such as a prompt, and are not predicted.
     """
-    pieces: list[tuple[int, list[int]]] = []
+    pieces: list[tuple[int, int, list[int]]] = []
     for row, ids in enumerate(rows):
-        text = [start_id, *ids, end_id]
-        pieces += [(row, text[start:end]) for start, end in cut(len(text), size)]
-    lengths = [len(ids) for _, ids in pieces]
+        text, given = [start_id, *ids, end_id], 0 if n_given is None else n_given[row]
+        pieces += [(row, max(given - start, 0), text[start:end]) for start, end in cut(len(text), size)]
+    lengths = [len(ids) for *_, ids in pieces]
     groups = pack(lengths, size) if packed else [[index] for index in range(len(pieces))]
     inputs: dict[str, list[list[int]]] = {"input_ids": [], **({"position_ids": []} if packed else {})}
     spans: list[list[Span]] = []
     for group in groups:
         block: list[int] = []
         block_spans: list[Span] = []
-        for row, ids in (pieces[index] for index in group):
-            block_spans.append((row, len(block) + 1, len(block) + len(ids)))
+        for row, given, ids in (pieces[index] for index in group):
+            block_spans.append((row, len(block) + min(given + 1, len(ids)), len(block) + len(ids)))
             block += ids
         inputs["input_ids"].append(block)
         if packed:

@@ -1,0 +1,316 @@
+"""Continue prompts token by token with a decoder.
+
+Prompts are padded on the left, so that all rows of a batch write their next token at the same position. Keys and values of
+earlier tokens are cached. A finished row leaves the batch. Each row has its own random numbers, so a text does not depend on
+the other rows of its batch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.tasks.base import OnText, TaskSettings
+
+if TYPE_CHECKING:
+    import torch
+
+Tokens = Sequence[int]
+# Tokens of the prompt that are decoded together with the new tokens, because the text of a token may depend on those before it.
+_CONTEXT = 8
+# The character that tokenizers write for an incomplete character.
+_INCOMPLETE = "\ufffd"
+
+
+class DecodingSettings(TaskSettings):
+    """Settings for the generation of a text, with the names of transformers' GenerationConfig."""
+
+    # Maximum number of generated tokens, including the end token.
+    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    # 1 is greedy search or sampling; larger values are beam search with this number of candidates.
+    num_beams: Annotated[int, Field(ge=1)] = 1
+    # Draw each token from the model's probabilities instead of the most likely token.
+    do_sample: bool = False
+    # Sampling: divisor of the logits. Values below 1 prefer likely tokens, values above 1 make the tokens more equal.
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    # Sampling: only this number of most likely tokens; 0 is all tokens.
+    top_k: Annotated[int, Field(ge=0)] = 0
+    # Sampling: only the most likely tokens whose probabilities add up to this (Holtzman et al. 2020, arXiv:1904.09751).
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    # Divisor of the positive logits of tokens that already occur, and factor on their negative ones (Keskar et al. 2019,
+    # arXiv:1909.05858). 1.0 changes nothing.
+    repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
+    # No sequence of this many tokens occurs twice in prompt and text; 0 turns this off.
+    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
+    # Sampling: the number of texts for each prompt.
+    num_return_sequences: Annotated[int, Field(ge=1)] = 1
+    # Sampling: the seed. The same seed and prompt give the same text on the same machine.
+    sampling_seed: Annotated[int, Field(ge=0)] = 13
+    # A text ends before the first of these strings.
+    stop_strings: list[Annotated[str, Field(min_length=1)]] = Field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The decoding settings of a model, with its end and pad tokens."""
+
+    max_new_tokens: int
+    end_id: int
+    pad_id: int
+    num_beams: int = 1
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    no_repeat_ngram_size: int = 0
+    num_return_sequences: int = 1
+    sampling_seed: int = 13
+    stop_strings: tuple[str, ...] = ()
+
+
+def load_decoding(values: Mapping[str, Any]) -> Decoding:
+    """Rebuild decoding settings from their JSON form."""
+    return Decoding(**{**values, "stop_strings": tuple(values["stop_strings"])})
+
+
+def find_decoding(settings: DecodingSettings, tokenizer: Any) -> Decoding:
+    """Return the settings of a recipe with the tokens of a tokenizer. Raises UsageError for a setting without effect."""
+    defaults = DecodingSettings.model_fields
+    if not settings.do_sample:
+        for name in ("temperature", "top_k", "top_p", "num_return_sequences", "sampling_seed"):
+            if getattr(settings, name) != defaults[name].default:
+                raise UsageError(
+                    f"task.{name} has no effect without sampling; set task.do_sample=true, or remove task.{name}"
+                )
+    if settings.num_beams > 1:
+        if settings.do_sample:
+            raise UsageError("task.do_sample and task.num_beams exclude each other; remove one of them")
+        if settings.stop_strings:
+            raise UsageError("task.stop_strings cannot be used with beam search; remove it, or set task.num_beams=1")
+    names = [name for name in DecodingSettings.model_fields if name not in ("name", "stop_strings")]
+    chosen = {name: getattr(settings, name) for name in names}
+    return Decoding(
+        end_id=tokenizer.eos_token_id,
+        pad_id=tokenizer.pad_token_id,
+        stop_strings=tuple(settings.stop_strings),
+        **chosen,
+    )
+
+
+def generation_config(decoding: Decoding) -> Any:
+    """Return the settings for plain transformers. Stop strings are left out: they need a tokenizer there."""
+    from transformers import GenerationConfig
+
+    sampling = {
+        "temperature": decoding.temperature,
+        "top_k": decoding.top_k,
+        "top_p": decoding.top_p,
+        "num_return_sequences": decoding.num_return_sequences,
+    }
+    return GenerationConfig(
+        **(sampling if decoding.do_sample else {}),  # transformers refuses to save settings without effect
+        do_sample=decoding.do_sample,
+        num_beams=decoding.num_beams,
+        max_new_tokens=decoding.max_new_tokens,
+        repetition_penalty=decoding.repetition_penalty,
+        no_repeat_ngram_size=decoding.no_repeat_ngram_size,
+        eos_token_id=decoding.end_id,
+        pad_token_id=decoding.pad_id,
+        use_cache=True,
+    )
+
+
+def continue_prompts(
+    model: Any, prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any, on_text: OnText | None = None
+) -> list[list[str]]:
+    """Return num_return_sequences continuations of each prompt, without special tokens, cut before a stop string.
+
+    The pieces of the first text are passed to `on_text` while it is written; beam search passes on nothing, because its
+    best text is known only at the end. If `on_text` returns False, all texts end.
+    """
+    n = decoding.num_return_sequences
+    repeated = [prompt for prompt in prompts for _ in range(n)]
+    if decoding.num_beams > 1:
+        written = _search_beams(_base(model), repeated, decoding)
+    else:
+        written = [[] for _ in repeated]
+        pieces = None if on_text is None else _Pieces(on_text, decoding.stop_strings)
+        for step in _steps(model, repeated, decoding, tokenizer):
+            for row, token in step:
+                written[row].append(token)
+            if pieces is not None and not pieces.show(_new_text(repeated[0], written[0], tokenizer)):
+                break
+    texts = [
+        _before_stop(_new_text(prompt, tokens, tokenizer), decoding.stop_strings)
+        for prompt, tokens in zip(repeated, written, strict=True)
+    ]
+    return [texts[start : start + n] for start in range(0, len(texts), n)]
+
+
+class _Pieces:
+    """Passes on a growing text in pieces, without its end while this may still change."""
+
+    def __init__(self, on_text: OnText, stop_strings: Sequence[str]) -> None:
+        self._on_text, self._stop_strings = on_text, stop_strings
+        self._shown = 0
+
+    def show(self, text: str) -> bool:
+        """Pass on the new part of a text. Returns whether to go on."""
+        stopped = _before_stop(text, self._stop_strings)
+        safe = stopped if stopped != text else _without_open_end(text, self._stop_strings)
+        piece, self._shown = safe[self._shown :], max(self._shown, len(safe))
+        return not piece or self._on_text(piece)
+
+
+def _without_open_end(text: str, stop_strings: Sequence[str]) -> str:
+    """Return the text without an incomplete character and without an end that may become a stop string."""
+    text = text.rstrip(_INCOMPLETE)
+    starts = [stop[:size] for stop in stop_strings for size in range(1, len(stop))]
+    longest = max((len(start) for start in starts if text.endswith(start)), default=0)
+    return text[: len(text) - longest]
+
+
+def _before_stop(text: str, stop_strings: Sequence[str]) -> str:
+    """Return the text up to the first stop string."""
+    return text[: min((at for stop in stop_strings if (at := text.find(stop)) >= 0), default=len(text))]
+
+
+def _new_text(prompt: Tokens, tokens: Tokens, tokenizer: Any) -> str:
+    """Return the text of new tokens after a prompt, without special tokens."""
+    before = list(prompt[-_CONTEXT:])
+    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
+    context, both = tokenizer.batch_decode([before, [*before, *tokens]], **options)
+    return str(both[len(context) :])
+
+
+def _base(model: Any) -> Any:
+    """Return the transformers model inside an adapter, or the model."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _search_beams(model: Any, prompts: Sequence[Tokens], decoding: Decoding) -> list[list[int]]:
+    ids, mask = _left_padded(prompts, decoding.pad_id, model.device)
+    tokens = model.generate(input_ids=ids, attention_mask=mask, generation_config=generation_config(decoding))
+    return [list(row) for row in tokens[:, ids.shape[1] :].tolist()]
+
+
+def _left_padded(prompts: Sequence[Tokens], pad_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return token ids and attention mask, shape (prompts, width)."""
+    import torch
+
+    width = max(map(len, prompts))
+    ids = [[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _steps(
+    model: Any, prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any
+) -> Iterator[list[tuple[int, int]]]:
+    """Yield (row, new token) of the unfinished rows, one list per step."""
+    import torch
+    from transformers import DynamicCache
+
+    base = _base(model)
+    ids, mask = _left_padded(prompts, decoding.pad_id, base.device)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    accepted = inspect.signature(base.forward).parameters
+    options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
+    cache = DynamicCache(config=base.config)
+    rows = list(range(len(prompts)))
+    texts = [list(prompt) for prompt in prompts]
+    randoms = _random_numbers(prompts, decoding)
+    is_finished = _end_test(prompts, decoding, tokenizer)
+    for step in range(decoding.max_new_tokens):
+        if "position_ids" in accepted:
+            options["position_ids"] = positions
+        outputs = base(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **options)
+        scores = _scores(outputs.logits[:, -1].float(), [texts[row] for row in rows], decoding)
+        tokens = _choose(scores, [randoms[row] for row in rows], decoding)
+        yield list(zip(rows, tokens, strict=True))
+        for row, token in zip(rows, tokens, strict=True):
+            texts[row].append(token)
+        kept = [i for i, row in enumerate(rows) if not is_finished(row, texts[row])]
+        if not kept or step + 1 == decoding.max_new_tokens:
+            return
+        ids, positions = torch.tensor(tokens, device=ids.device)[:, None], positions[:, -1:] + 1
+        if len(kept) < len(rows):
+            chosen = torch.tensor(kept, device=ids.device)
+            cache.batch_select_indices(chosen)
+            ids, mask, positions = ids[chosen], mask[chosen], positions[chosen]
+            rows = [rows[i] for i in kept]
+        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
+
+
+def _random_numbers(prompts: Sequence[Tokens], decoding: Decoding) -> list[random.Random]:
+    """Return the random numbers of each row, from the seed, the prompt and the number of the sample."""
+    samples = range(decoding.num_return_sequences)
+    return [
+        random.Random(f"{decoding.sampling_seed} {samples[i % len(samples)]} {list(prompt)}")
+        for i, prompt in enumerate(prompts)
+    ]
+
+
+def _end_test(prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any) -> Callable[[int, Tokens], bool]:
+    """Return a function of (row, all its tokens) that tells whether the row is finished."""
+
+    def is_finished(row: int, tokens: Tokens) -> bool:
+        if tokens[-1] == decoding.end_id:
+            return True
+        if not decoding.stop_strings:
+            return False
+        text = _new_text(prompts[row], tokens[len(prompts[row]) :], tokenizer)
+        return any(stop in text for stop in decoding.stop_strings)
+
+    return is_finished
+
+
+def _scores(logits: torch.Tensor, texts: Sequence[Tokens], decoding: Decoding) -> torch.Tensor:
+    """Return the logits of the next token after the penalties, shape (rows, vocabulary). Padding is never penalized."""
+    import torch
+
+    if decoding.repetition_penalty != 1:
+        for row, tokens in enumerate(texts):
+            seen = torch.tensor(sorted(set(tokens)), device=logits.device)
+            values = logits[row, seen]
+            factor = decoding.repetition_penalty
+            logits[row, seen] = torch.where(values < 0, values * factor, values / factor)
+    if decoding.no_repeat_ngram_size:
+        for row, tokens in enumerate(texts):
+            logits[row, _repeating(tokens, decoding.no_repeat_ngram_size)] = -torch.inf
+    return logits
+
+
+def _repeating(tokens: Tokens, size: int) -> list[int]:
+    """Return the tokens that would repeat a sequence of `size` tokens."""
+    end = list(tokens[len(tokens) - size + 1 :]) if size > 1 else []
+    starts = range(len(tokens) - size + 1)
+    return [tokens[i + size - 1] for i in starts if list(tokens[i : i + size - 1]) == end]
+
+
+def _choose(scores: torch.Tensor, randoms: Sequence[random.Random], decoding: Decoding) -> list[int]:
+    """Return the next token of each row: the most likely one, or one drawn with the row's random number."""
+    import torch
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    if not decoding.do_sample:
+        return list(map(int, scores.argmax(-1).tolist()))
+    ids = torch.empty(0)  # the warpers do not read the tokens
+    if decoding.temperature != 1:
+        scores = TemperatureLogitsWarper(decoding.temperature)(ids, scores)
+    if decoding.top_k:
+        scores = TopKLogitsWarper(decoding.top_k)(ids, scores)
+    if decoding.top_p < 1:
+        scores = TopPLogitsWarper(decoding.top_p)(ids, scores)
+    sums = scores.double().softmax(-1).cumsum(-1)
+    drawn = torch.tensor([[numbers.random()] for numbers in randoms], dtype=sums.dtype, device=sums.device)
+    # right=True: a token of probability 0 is never drawn, even by the number 0
+    tokens = torch.searchsorted(sums, drawn * sums[:, -1:], right=True)
+    return list(map(int, tokens.squeeze(1).clamp(max=scores.shape[1] - 1).tolist()))
