@@ -16,6 +16,7 @@ PACKAGE = Path(ft_toolkit.__file__).parent
 # From top to bottom. A module imports only from its own room and from rooms below it, also inside functions.
 ROOMS = [
     "cli",
+    "serve",
     "runs",
     "hub",
     "export",
@@ -37,6 +38,7 @@ TOP_LEVEL = {"__init__", "__main__", "api"}
 HEAVY = {"torch", "transformers", "datasets", "evaluate", "accelerate", "peft", "sklearn"}
 LIGHT = [
     "cli",
+    "serve",
     "hub",
     "evaluation.statistics",
     "evaluation.breakdown",

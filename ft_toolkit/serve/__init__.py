@@ -1,0 +1,1 @@
+"""Serve finished models over HTTP, with a page to try them. Models exported as graphs need no torch."""
