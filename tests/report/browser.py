@@ -11,9 +11,12 @@ CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 
+# Keys that the browser knows by their code only.
+KEY_CODES = {"Tab": 9, "Enter": 13}
+
 
 class Browser:
-    """One page of a browser that may not use the network."""
+    """One page of a browser that may reach this machine only."""
 
     def __init__(self, profile: Path) -> None:
         """Start the browser with an empty profile; downloads go to `profile`/downloads."""
@@ -21,7 +24,7 @@ class Browser:
         read_commands, self._commands = os.pipe()
         self._answers, write_answers = os.pipe()
         words = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe"]
-        words += [f"--user-data-dir={profile}", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        words += [f"--user-data-dir={profile}", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 
         def move_pipes() -> None:
             os.dup2(read_commands, 3)
@@ -42,12 +45,12 @@ class Browser:
             self._call(f"{domain}.enable")
         self._call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(self.downloads))
 
-    def open(self, page: Path, *, is_dark: bool = False) -> None:
-        """Open a page, and wait until it is loaded."""
+    def open(self, page: Path | str, *, is_dark: bool = False) -> None:
+        """Open a file or an address, and wait until it is loaded."""
         self.messages.clear()
         feature = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         self._call("Emulation.setEmulatedMedia", features=[feature])
-        self._call("Page.navigate", url=page.resolve().as_uri())
+        self._call("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         self._wait("Page.loadEventFired")
 
     def run(self, script: str) -> Any:
@@ -56,12 +59,31 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def press(self, *keys: str) -> None:
-        """Press keys one after the other."""
+    def wait(self, condition: str, seconds: int = 30) -> None:
+        """Wait until a JavaScript expression is true."""
+        self.run(f"""new Promise((done, fail) => {{
+            const end = Date.now() + {seconds} * 1000;
+            const look = () => {{
+                if ({condition}) done(true);
+                else if (Date.now() > end) fail(new Error("waited in vain"));
+                else setTimeout(look, 30);
+            }};
+            look();
+        }})""")
+
+    def press(self, *keys: str, ctrl: bool = False) -> None:
+        """Press keys one after the other, with the Ctrl key or without it."""
         for key in keys:
-            text = {"text": key} if len(key) == 1 else {}
-            self._call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
-            self._call("Input.dispatchKeyEvent", type="keyUp", key=key)
+            facts: dict[str, Any] = {"key": key, "modifiers": 2 if ctrl else 0}
+            if key in KEY_CODES:
+                facts |= {"code": key, "windowsVirtualKeyCode": KEY_CODES[key]}
+            text = {"text": "\r" if key == "Enter" else key} if len(key) == 1 or key == "Enter" else {}
+            self._call("Input.dispatchKeyEvent", type="keyDown", **facts, **text)
+            self._call("Input.dispatchKeyEvent", type="keyUp", **facts)
+
+    def type(self, text: str) -> None:
+        """Insert a text at the cursor."""
+        self._call("Input.insertText", text=text)
 
     def picture(self, path: Path, width: int = 1200, height: int = 1600) -> None:
         """Write a screenshot of the part of the page that is visible in a window."""

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,21 @@ from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_folder import is_local
 
+if TYPE_CHECKING:
+    from ft_toolkit.serve.options import Limits, ModelSource
+
+# Option -> field of `Limits`.
+LIMITS = {
+    "--max-rows": "rows",
+    "--max-characters": "characters",
+    "--max-body": "body_bytes",
+    "--max-queue": "queue",
+    "--max-connections": "connections",
+    "--rate": "rate",
+    "--timeout": "seconds",
+    "--read-timeout": "read_seconds",
+    "--stop-timeout": "stop_seconds",
+}
 INSTALL = "pip install 'ft-toolkit[serve]'"
 
 
@@ -69,6 +84,9 @@ def serve(
         seconds=timeout,
         stop_seconds=stop_timeout,
     )
+    if write is not None:
+        _write(write, sources, port, limits)
+        return
     token = read_token()
     check_address(host, token)
     missing = [name for name in ("fastapi", "uvicorn") if find_spec(name) is None]
@@ -80,6 +98,22 @@ def serve(
     if not all(is_local(source.path) and is_exported_graph(source.path) for source in sources):
         load_libraries()
     raise typer.Exit(run_server(Options(sources, host, port, limits, token)))
+
+
+def _write(target: Path, sources: "tuple[ModelSource, ...]", port: int, limits: "Limits") -> None:
+    """Write the files of a deployment, with the options that differ from their defaults."""
+    from ft_toolkit.serve.options import Limits
+    from ft_toolkit.serve.write_deployment import Deployment, write_deployment
+
+    standard = Limits()
+    options = [
+        word
+        for option, name in LIMITS.items()
+        if getattr(limits, name) != getattr(standard, name)
+        for word in (option, f"{getattr(limits, name)}")
+    ]
+    for path in write_deployment(Deployment(sources, options, port, int(limits.stop_seconds)), target):
+        print(f"wrote {path}")
 
 
 VERB = Verb(order=25, command=serve)
