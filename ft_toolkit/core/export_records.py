@@ -23,14 +23,39 @@ class SpecialTokens(Record):
     sep: str | None = None
 
 
+class ExportedGeneration(Record):
+    """How an exported model generates texts. The names and meanings are those of transformers' GenerationConfig."""
+
+    encoder: str | None = Field(
+        description="File of the graph of the encoder; null for a decoder, which reads a prompt"
+    )
+    num_beams: int
+    length_penalty: float
+    max_new_tokens: int
+    min_new_tokens: int
+    no_repeat_ngram_size: int
+    eos_token_id: int
+    pad_token_id: int
+    decoder_start_token_id: int | None
+    forced_bos_token_id: int | None
+    forced_eos_token_id: int | None
+    suppress_tokens: list[int] = Field(description="Tokens that are never generated")
+    begin_suppress_tokens: list[int] = Field(description="Tokens that are not generated first")
+    renormalize_logits: bool
+    clean_up_tokenization_spaces: bool = Field(
+        description="Whether spaces before punctuation are removed from generated texts"
+    )
+
+
 class ExportedGraph(Record):
     """The graph in a model folder that is used without torch, and the facts about its tokenizer."""
 
     file: str
-    inputs: list[str] = Field(description="Names of the inputs, each of shape (texts, tokens)")
+    inputs: list[str] = Field(description="Names of the inputs")
     outputs: list[str]
     has_token_types: bool = Field(description="Whether the tokenizer gives token_type_ids")
     special_tokens: SpecialTokens
+    generation: ExportedGeneration | None = Field(default=None, description="null for a model that generates no texts")
 
 
 class ExportFacts(Record):

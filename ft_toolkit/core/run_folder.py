@@ -48,7 +48,7 @@ LOGS = "logs"
 # In a checkpoint.
 STATE = "state.json"
 # In the folder of an export: the comparison with its run. In its model folder: the graph.
-CERTIFICATE, ONNX_GRAPH = "certificate.json", "model.onnx"
+CERTIFICATE, ONNX_GRAPH, ONNX_ENCODER = "certificate.json", "model.onnx", "encoder.onnx"
 # In the folder of a learning curve.
 LEARNING_CURVE, LEARNING_CURVE_PAGE = "scale.json", "scale.html"
 # In a model folder.

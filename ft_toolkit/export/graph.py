@@ -52,31 +52,52 @@ def write_graph(model: Any, folder: Path, graph: ExportedGraph, *, per_token: bo
     names = tuple(name for name in _INPUTS if name in graph.inputs)
     if set(names) != set(graph.inputs):
         raise ModelError(f"inputs {', '.join(graph.inputs)}: a graph can have the inputs {', '.join(_INPUTS)} only")
-    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    if model.config.is_encoder_decoder:
+        # T5's attention cannot be exported with "sdpa": torch cannot view its transposed result with dynamic shapes
+        model.set_attn_implementation("eager")
     forward = _Forward(model.eval(), graph.outputs).eval()
-    example = _inputs((2, 11), names, vocabulary)
-    dynamic = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    example = _inputs((2, 11), names, model)
+    in_order = graph.model_copy(update={"inputs": list(names)})  # of the parameters of `_Forward.forward`
+    export_graph(forward, tuple(example.values()), folder / ONNX_GRAPH, in_order, opset_of=model)
+    return check_difference(model, _largest_difference(forward, folder, graph, per_token=per_token))
+
+
+def export_graph(
+    module: nn.Module, example: tuple[Any, ...], path: Path, graph: ExportedGraph, *, opset_of: nn.Module
+) -> None:
+    """Write the graph of a module; each axis of its inputs is dynamic, except the heads and sizes of a cache.
+
+    `example` are example inputs in the order of `graph.inputs`: tensors and lists of tensors. Raises ModelError if torch cannot
+    trace the module.
+    """
     with _quiet_export():
         try:
             program = torch.onnx.export(
-                forward,
-                tuple(example.values()),
+                module,
+                example,
                 dynamo=True,
-                opset_version=_opset(model),
-                input_names=list(names),
-                output_names=list(graph.outputs),
-                dynamic_shapes=[dynamic] * len(names),
+                opset_version=_opset(opset_of),
+                input_names=graph.inputs,
+                output_names=graph.outputs,
+                dynamic_shapes=tuple(map(_dynamic_axes, example)),
                 verbose=False,
             )
-        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ModelError(
-                f"{type(model).__name__} cannot be exported as a graph: torch cannot trace its forward pass ({reason}). "
+                f"{type(opset_of).__name__} cannot be exported as a graph: torch cannot trace its forward pass ({reason}). "
                 "Use --format transformers"
             ) from None
     assert program is not None, "the dynamo exporter returns a program"
-    program.save(str(folder / ONNX_GRAPH))
-    return _check(forward, folder, graph, per_token=per_token)
+    program.save(str(path))
+
+
+def _dynamic_axes(example: Any) -> Any:
+    """Return the dynamic axes: of a matrix both, and of a cache the rows and the tokens."""
+    if isinstance(example, list):
+        return [_dynamic_axes(tensor) for tensor in example]
+    axes = (0, 2) if example.dim() == 4 else range(example.dim())
+    return dict.fromkeys(axes, torch.export.Dim.DYNAMIC)
 
 
 def _opset(model: nn.Module) -> int:
@@ -84,12 +105,21 @@ def _opset(model: nn.Module) -> int:
     return ROTARY_OPSET if is_rotary else OPSET
 
 
-def _check(forward: _Forward, folder: Path, graph: ExportedGraph, *, per_token: bool) -> float:
-    """Return the largest difference between the graph and the model. Raises ModelError if it is above TOLERANCE."""
+def check_difference(model: nn.Module, largest: float) -> float:
+    """Return the largest difference of an output of a graph from its model. Raises ModelError if it is above TOLERANCE."""
+    if largest > TOLERANCE:
+        raise ModelError(
+            f"{type(model).__name__} cannot be exported as a graph: the outputs of the graph differ from the model "
+            f"by up to {largest:.2g} (allowed {TOLERANCE:g}). Use --format transformers"
+        )
+    return largest
+
+
+def _largest_difference(forward: _Forward, folder: Path, graph: ExportedGraph, *, per_token: bool) -> float:
+    """Return the largest difference between the outputs of the graph and of the model."""
     session, largest = GraphSession(folder, graph), 0.0
-    vocabulary = int(forward.model.get_input_embeddings().weight.shape[0])
     for shape in _CHECKED_SHAPES:
-        inputs = _inputs(shape, graph.inputs, vocabulary)
+        inputs = _inputs(shape, graph.inputs, forward.model)
         with torch.inference_mode():
             expected = dict(zip(graph.outputs, forward(**inputs), strict=True))
         computed = session.run({name: tensor.numpy() for name, tensor in inputs.items()})
@@ -97,11 +127,6 @@ def _check(forward: _Forward, folder: Path, graph: ExportedGraph, *, per_token: 
         for name, tensor in expected.items():
             difference = relative_difference(tensor.numpy(), computed[name])
             largest = max(largest, float((difference[mask] if per_token else difference).max()))
-    if largest > TOLERANCE:
-        raise ModelError(
-            f"{type(forward.model).__name__} cannot be exported as a graph: the outputs of the graph differ from the model "
-            f"by up to {largest:.2g} (allowed {TOLERANCE:g}). Use --format transformers"
-        )
     return largest
 
 
@@ -110,15 +135,24 @@ def relative_difference(expected: np.ndarray, computed: np.ndarray) -> np.ndarra
     return np.asarray(np.abs(expected - computed) / np.maximum(1.0, np.abs(expected)))
 
 
-def _inputs(shape: tuple[int, int], names: Sequence[str], vocabulary: int) -> dict[str, Tensor]:
-    """Return a batch of texts of different lengths, with padding on the right."""
+def _inputs(shape: tuple[int, int], names: Sequence[str], model: Any) -> dict[str, Tensor]:
+    """Return a batch of texts of different lengths, with padding on the right.
+
+    For an encoder-decoder, each text has one end token, the last one: T5 and BART classify from it.
+    """
     texts, tokens = shape
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
     generator = torch.Generator().manual_seed(texts * tokens)
     mask = torch.ones(shape, dtype=torch.long)
     for text in range(1, texts):
         mask[text, max(1, tokens - 3 * text) :] = 0
+    ids = torch.randint(0, vocabulary, shape, generator=generator)
+    if model.config.is_encoder_decoder:
+        end = model.config.eos_token_id
+        ids[ids == end] = (end + 1) % vocabulary
+        ids[range(texts), mask.sum(1) - 1] = end
     values = {
-        "input_ids": torch.randint(0, vocabulary, shape, generator=generator),
+        "input_ids": ids,
         "attention_mask": mask,
         "token_type_ids": torch.zeros(shape, dtype=torch.long),
     }

@@ -32,16 +32,18 @@ class Change:
     error: float
 
 
-def quantize(source: Path, target: Path, change_of: Callable[[Path], Change], allowed: float | None) -> list[str]:
+def quantize(
+    source: Path, target: Path, change_of: Callable[[Path], Change] | None, allowed: float | None
+) -> list[str]:
     """Write the quantized graph of `source` to `target`, and return the layers that stay in float32.
 
-    All layers are quantized if `allowed` is None, or if this changes at most the share `allowed` of the answers. Otherwise each
-    layer, with its copies in all blocks, is quantized alone. The layers with the largest errors stay in float32, one more at a
-    time, until the share is small enough. The layers have different errors: for MiniLM on SST-2, 1.7% of the standard deviation
-    of the outputs for the queries and 5% for the second layer of the feed-forward blocks.
+    All layers are quantized without `change_of` or `allowed`, or if this changes at most the share `allowed` of the answers.
+    Otherwise each layer, with its copies in all blocks, is quantized alone. The layers with the largest errors stay in float32,
+    one more at a time, until the share is small enough. The layers have different errors: for MiniLM on SST-2, 1.7% of the
+    standard deviation of the outputs for the queries and 5% for the second layer of the feed-forward blocks.
     """
     _quantize(source, target, [])
-    if allowed is None or change_of(target).share <= allowed:
+    if change_of is None or allowed is None or change_of(target).share <= allowed:
         return []
     layers = _layers(source)
     every_node = [node for nodes in layers.values() for node in nodes]

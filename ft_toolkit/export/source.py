@@ -7,7 +7,7 @@ from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.export_records import ExportFormat
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, INFERENCE, MODEL
 from ft_toolkit.core.run_records import InferenceContract, RunResults, SeedsResults, read_contract, read_results
-from ft_toolkit.models.config_files import is_encoder_decoder, saved_pooling
+from ft_toolkit.models.config_files import saved_pooling
 from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.tasks.base import Task
 
@@ -74,20 +74,13 @@ def refusal_of(source: Source, export_format: ExportFormat) -> str | None:
             f"the head reads a pooled vector (model.pooling={pooling}) that transformers does not compute. Use --format onnx, "
             "whose graph contains the pooling"
         )
-    if (reason := graph_refusal(source.saved.task)) is not None:
-        return reason
-    if is_encoder_decoder(source.model):
-        return "graphs of encoder-decoders are not supported. Use --format transformers"
-    return None
+    return graph_refusal(source.saved.task)
 
 
 def graph_refusal(task: Task) -> str | None:
     """Return the reason why models of a task cannot be exported as a graph; None if they can."""
-    if task.graph is not None:
+    if task.graph is not None or task.exported_texts is not None:
         return None
-    reason = (
-        "the model generates texts token by token, which needs a graph with a cache of keys and values; this is not supported"
-        if task.generate is not None
-        else "the outputs are logits over the vocabulary, which are too large to leave the graph"
+    return (
+        "the outputs are logits over the vocabulary, which are too large to leave the graph. Use --format transformers"
     )
-    return f"{reason}. Use --format transformers"

@@ -12,11 +12,12 @@ import torch
 
 import ft_toolkit
 from ft_toolkit.core.errors import ModelError
-from ft_toolkit.core.export_records import ExportedGraph, ExportFormat, SpecialTokens
+from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph, ExportFormat, SpecialTokens
 from ft_toolkit.core.files import atomic_folder
 from ft_toolkit.core.run_folder import ONNX_GRAPH, TRAINING_ROWS
 from ft_toolkit.core.run_records import InferenceContract, write_contract
 from ft_toolkit.export.certificate import raw_outputs, same_answer
+from ft_toolkit.export.generation_graph import generation_facts, graph_names, write_generation_graphs
 from ft_toolkit.export.graph import write_graph
 from ft_toolkit.export.quantize import Change, quantize
 from ft_toolkit.export.source import Source
@@ -108,18 +109,19 @@ def _write_onnx(
 ) -> WrittenModel:
     """Write the graph and tokenizer.json."""
     task = loaded.task
-    assert task.graph is not None, "source.py refuses other tasks"
     tokenizer = loaded.tokenizer
     if not tokenizer.is_fast:
         raise ModelError(
             f"{loaded.folder}: the tokenizer has no tokenizer.json, so it needs transformers. Use --format transformers"
         )
     features = task.encode(_sample(quantization, loaded), tokenizer, loaded.schema, loaded.max_length)
-    graph = graph_facts(tokenizer, task.graph, [*features.inputs, "attention_mask"])
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     model.to("cpu")
+    if task.graph is None:
+        return _write_generating(folder, model, tokenizer, contract, is_quantized=quantization is not None)
+    graph = graph_facts(tokenizer, task.graph.outputs, [*features.inputs, "attention_mask"])
     float_layers: list[str] = []
     if quantization is None:
         difference = write_graph(model, folder, graph, per_token=task.graph.per_token)
@@ -142,12 +144,36 @@ def _write_onnx(
     )
 
 
-def graph_facts(tokenizer: Any, graph: Graph, inputs: Sequence[str]) -> ExportedGraph:
-    """Return the facts about a graph and its tokenizer for inference.json. `inputs` are the names of the inputs."""
+def _write_generating(
+    folder: Path, model: Any, tokenizer: Any, contract: InferenceContract, *, is_quantized: bool
+) -> WrittenModel:
+    """Write the graphs of a model that generates texts."""
+    inputs, outputs = graph_names(model)
+    graph = graph_facts(tokenizer, outputs, inputs, generation_facts(model, tokenizer))
+    if is_quantized:
+        with tempfile.TemporaryDirectory() as scratch:
+            difference = write_generation_graphs(model, Path(scratch), graph)
+            for path in Path(scratch).glob("*.onnx"):
+                quantize(path, folder / path.name, None, None)
+    else:
+        difference = write_generation_graphs(model, folder, graph)
+    return WrittenModel(
+        contract.model_copy(update={"graph": graph, "mixed_precision": "no"}),
+        difference,
+        [],
+        contract.folded_temperature,
+    )
+
+
+def graph_facts(
+    tokenizer: Any, outputs: Sequence[str], inputs: Sequence[str], generation: ExportedGeneration | None = None
+) -> ExportedGraph:
+    """Return the facts about a graph and its tokenizer for inference.json; inputs and outputs are names."""
     return ExportedGraph(
         file=ONNX_GRAPH,
         inputs=list(inputs),
-        outputs=list(graph.outputs),
+        outputs=list(outputs),
+        generation=generation,
         has_token_types="token_type_ids" in tokenizer.model_input_names,
         special_tokens=SpecialTokens(
             pad=tokenizer.pad_token,

@@ -18,6 +18,7 @@ from ft_toolkit.core.run_folder import (
     INFERENCE,
     MEMBERS,
     MODEL,
+    ONNX_ENCODER,
     ONNX_GRAPH,
 )
 from ft_toolkit.core.run_records import read_results
@@ -42,6 +43,7 @@ _REPLACED = (
     INFERENCE,
     ENSEMBLE,
     CERTIFICATE,
+    ONNX_ENCODER,
     ONNX_GRAPH,
 )
 

@@ -22,6 +22,7 @@ from ft_toolkit.core.run_folder import (
     ENVIRONMENT,
     INFERENCE,
     MODEL,
+    ONNX_ENCODER,
     ONNX_GRAPH,
     RECIPE,
     RESULTS,
@@ -62,7 +63,7 @@ def find_run(folder: Path) -> Path:
 _UPLOADED = (
     *("config.json", "generation_config.json", f"{BASE_CONFIG}/config.json", f"{BASE_CONFIG}/generation_config.json"),
     *("model.safetensors", "model-*-of-*.safetensors", "model.safetensors.index.json"),
-    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE, ONNX_GRAPH),
+    *(ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE, ONNX_ENCODER, ONNX_GRAPH),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"),
     *("vocab.txt", "vocab.json", "target_vocab.json", "merges.txt", "*.model", "*.spm", "vocab.bpe", "bpe.codes"),
 )

@@ -36,11 +36,6 @@ def token_types(folder: Path) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def is_encoder_decoder(folder: Path) -> bool:
-    """Return whether a model is an encoder-decoder. Raises ModelError."""
-    return _read_config(folder).get("is_encoder_decoder") is True
-
-
 def _read_config(folder: Path) -> dict[str, Any]:
     """Return the values of config.json (for an adapter, of its base model); empty without the file. Raises ModelError."""
     path = next(

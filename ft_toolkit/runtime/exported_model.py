@@ -12,11 +12,12 @@ from ft_toolkit.data.inputs import Inputs
 from ft_toolkit.recipe.saved_task import load_saved_task
 from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
 from ft_toolkit.runtime.session import GraphSession, compute_values
+from ft_toolkit.runtime.text_generator import TextGenerator
 from ft_toolkit.runtime.tokenizer import RuntimeTokenizer
 from ft_toolkit.tasks.base import Features, Graph, OnText, Row, Rows, without_answers
 
-# Rows that are encoded and sorted by length together.
-CHUNK = 4096
+# Rows that are encoded and sorted by length together; of generated texts, which are slow, fewer.
+CHUNK, CHUNK_GENERATED = 4096, 64
 
 
 class ExportedModel:
@@ -44,12 +45,16 @@ class ExportedModel:
         contract = self.contract
         saved = load_saved_task(folder / INFERENCE, contract.task, contract.settings, contract.task_schema)
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
-        if self.task.graph is None:
-            raise ModelError(f"{folder / INFERENCE}: models of {self.task.name} cannot be exported as a graph")
-        self._graph: Graph = self.task.graph
         self.max_length = contract.max_length
         self.tokenizer = RuntimeTokenizer(folder, graph)
-        self._session = GraphSession(folder, graph)
+        self._session: GraphSession | None = None
+        self._generator: TextGenerator | None = None
+        if self.task.graph is not None:
+            self._session = GraphSession(folder, graph)
+        elif self.task.exported_texts is not None and graph.generation is not None:
+            self._generator = TextGenerator(folder, graph)
+        else:
+            raise ModelError(f"{folder / INFERENCE}: models of {self.task.name} cannot be exported as a graph")
 
     @overload
     def __call__(
@@ -72,22 +77,35 @@ class ExportedModel:
         return notes_for(self, rows, features)
 
     def stream(self, inputs: Inputs) -> Iterator[list[dict[str, Any]]]:
-        """Yield lists of predictions, in order, as they are computed: thousands of rows each."""
-        for start in range(0, len(inputs.rows), CHUNK):
-            yield self.predict_split([without_answers(row, self.task) for row in inputs.rows[start : start + CHUNK]])[0]
+        """Yield lists of predictions, in order, as they are computed: thousands of rows each, or 64 for generated texts."""
+        size = CHUNK if self._generator is None else CHUNK_GENERATED
+        for start in range(0, len(inputs.rows), size):
+            yield self.predict_split([without_answers(row, self.task) for row in inputs.rows[start : start + size]])[0]
 
     def predict_split(self, rows: Rows) -> tuple[list[dict[str, Any]], Features]:
         """Return one prediction per row, and the model's input. The answers of the rows are checked. Raises DataError."""
-        features = self.task.encode(rows, self.tokenizer, self.schema, self.max_length)
-        return self.task.decode(self.values_of(features, self._graph), features, rows, self.schema), features
+        task = self.task
+        features = task.encode(rows, self.tokenizer, self.schema, self.max_length)
+        values = self._texts(features) if task.graph is None else self.values_of(features, task.graph)
+        return task.decode(values, features, rows, self.schema), features
 
     def predict_row(self, row: Row, on_text: OnText) -> dict[str, Any]:
         """Return the prediction of one row of `read`. A graph generates no text, so nothing is passed to `on_text`."""
         return self.predict_split([row])[0][0]
 
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
-        """Return one value of `graph` per feature, in order."""
+        """Return one value of `graph` per feature, in order, from a model that does not generate texts."""
+        assert self._session is not None, "the model generates texts"
         return compute_values(self._session, features, graph, self.schema, self.tokenizer.pad_token_id or 0)
+
+    def _texts(self, features: Features) -> list[str]:
+        """Return one generated text per feature, in order."""
+        exported = self.task.exported_texts
+        assert self._generator is not None, "a model that generates texts"
+        assert exported is not None, "a task that generates texts"
+        return exported.texts(
+            self._generator.generate(exported.prompts(features, self.schema)), self.tokenizer, self.schema
+        )
 
 
 def is_exported_graph(name: str) -> bool:

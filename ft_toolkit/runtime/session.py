@@ -45,7 +45,7 @@ class GraphSession:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads()
         options.log_severity_level = _LOG_LEVEL
-        self._path, self._graph = path, graph
+        self._path, self._graph, self._new_value = path, graph, onnxruntime.OrtValue.ortvalue_from_numpy
         state = import_module("onnxruntime.capi.onnxruntime_pybind11_state")
         self._errors: tuple[type[Exception], ...] = tuple(getattr(state, name) for name in _ERRORS)
         try:
@@ -60,6 +60,22 @@ class GraphSession:
             return dict(zip(self._graph.outputs, self._session.run(self._graph.outputs, feed), strict=True))
         except self._errors as error:
             raise self._error("run", error) from None
+
+    def value(self, array: np.ndarray) -> Any:
+        """Return an array as a value for `run_values`, without a copy."""
+        return self._new_value(np.ascontiguousarray(array))
+
+    def input_shapes(self) -> dict[str, list[Any]]:
+        """Return the shape of each input: an int for a fixed axis, otherwise its name."""
+        return {each.name: list(each.shape) for each in self._session.get_inputs()}
+
+    def run_values(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the outputs by name as values of onnxruntime, which can be inputs again without a copy. Raises ModelError."""
+        try:
+            outputs = self._session.run_with_ort_values(self._graph.outputs, dict(inputs))
+        except self._errors as error:
+            raise self._error("run", error) from None
+        return dict(zip(self._graph.outputs, outputs, strict=True))
 
     def _error(self, verb: str, error: Exception) -> ModelError:
         return ModelError(

@@ -5,17 +5,17 @@ equal.
 """
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.core.json_records import read_object
 
-if TYPE_CHECKING:
-    pass
-
 TOKENIZER = "tokenizer.json"
+_BEFORE_PUNCTUATION = re.compile(r" (?=[.?!,])")
+_BEFORE_CONTRACTION = re.compile(r" (?=n't|'m|'s|'ve|'re)")
 
 
 class Encodings(dict[str, Any]):
@@ -45,6 +45,7 @@ class RuntimeTokenizer:
         self.backend_tokenizer.no_truncation()
         self.backend_tokenizer.no_padding()
         self._has_token_types = graph.has_token_types
+        self._cleans_up_spaces = graph.generation is not None and graph.generation.clean_up_tokenization_spaces
         tokens = graph.special_tokens
         self.unk_token = tokens.unk
         self.pad_token_id = self._id(tokens.pad)
@@ -57,7 +58,7 @@ class RuntimeTokenizer:
 
     def __call__(
         self,
-        text: str | Sequence[str],
+        text: str | Sequence[str] | None = None,
         text_pair: str | Sequence[str] | None = None,
         *,
         add_special_tokens: bool = True,
@@ -67,9 +68,16 @@ class RuntimeTokenizer:
         return_token_type_ids: bool | None = None,
         return_offsets_mapping: bool = False,
         return_special_tokens_mask: bool = False,
+        text_target: str | Sequence[str] | None = None,
         verbose: bool = True,
     ) -> Encodings:
-        """Return the token ids of one text or of several texts, and the further lists that were asked for."""
+        """Return the token ids of one text or of several texts, and the further lists that were asked for.
+
+        Targets (`text_target`) are encoded like texts. The export refuses a tokenizer that encodes them in another way.
+        """
+        if text is None:
+            assert text_target is not None, "text or text_target"
+            text = text_target
         is_single = isinstance(text, str)
         texts, pairs = ([text], [text_pair]) if is_single else (list(text), text_pair)
         inputs: list[Any] = texts if text_pair is None else list(zip(texts, pairs or [], strict=True))
@@ -90,3 +98,13 @@ class RuntimeTokenizer:
             values["offset_mapping"] = [each.offsets for each in encoded]
         flat = {name: lists[0] if is_single else lists for name, lists in values.items()}
         return Encodings(flat, [each.sequence_ids for each in encoded])
+
+    def batch_decode(self, sequences: Iterable[Sequence[int]], *, skip_special_tokens: bool = False) -> list[str]:
+        """Return the texts of token ids."""
+        texts = [self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens) for ids in sequences]
+        return [_without_spaces(text) for text in texts] if self._cleans_up_spaces else texts
+
+
+def _without_spaces(text: str) -> str:
+    """Return a text without the spaces that word pieces leave before punctuation and English contractions."""
+    return _BEFORE_CONTRACTION.sub("", _BEFORE_PUNCTUATION.sub("", text).replace(" ' ", "'"))

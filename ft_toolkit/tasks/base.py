@@ -218,6 +218,16 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class ExportedTexts:
+    """How an exported model, used without torch, generates the texts of `Task.generate`."""
+
+    # (features, schema) -> the token ids that the model reads before it generates, one list per feature, without the answer.
+    prompts: Callable[[Features, Any], Sequence[Sequence[int]]]
+    # (token ids, tokenizer, schema) -> the text of the generated tokens of each feature.
+    texts: Callable[[Sequence[Sequence[int]], Any, Any], list[str]]
+
+
+@dataclass(frozen=True)
 class Baseline:
     """A simple model to compare with.
 
@@ -458,6 +468,8 @@ class Task:
     # (model, batch of one feature, schema, tokenizer, on_text) -> the list that `generate` returns. The pieces of the text are
     # passed to `on_text` while it is generated; of several texts, the pieces of the first. None: the text is sent as a whole.
     stream: Callable[[Any, Batch, Any, Any, OnText], list[Any]] | None = None
+    # How an exported model does the same; None for a task whose models cannot be exported as graphs.
+    exported_texts: ExportedTexts | None = None
     # (values of all features, features, rows, schema) -> one prediction per row: the dict of plain values that users get.
     decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
     # (values of all validation features, features, rows, schema) -> schema, after the best weights are loaded: chooses

@@ -226,5 +226,6 @@ TASK = Task(
     text_column="document",
     generate=generation.generate,
     stream=generation.stream,
+    exported_texts=generation.EXPORTED_TEXTS,
     configure=generation.configure,
 )

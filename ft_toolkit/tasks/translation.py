@@ -284,5 +284,6 @@ TASK = Task(
     text_column="source",
     generate=generation.generate,
     stream=generation.stream,
+    exported_texts=generation.EXPORTED_TEXTS,
     configure=generation.configure,
 )

@@ -41,6 +41,14 @@ TASKS: dict[str, list[dict[str, Any]]] = {
         {"question": "Who met Bob?", "context": "Ada met Bob Smith in Paris", "answers": "Ada"},
         {"question": "Where?", "context": "It was in Berlin, on a Friday", "answers": "Berlin"},
     ],
+    "summarization": [
+        {"document": "The lamp came late and it was broken", "summary": "a late lamp"},
+        {"document": "Ada met Bob Smith in Paris", "summary": "Ada met Bob"},
+    ],
+}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "text_classification": {"long_texts": "windows"},
+    "summarization": {"max_target_length": 12, "num_beams": 2},
 }
 LONG = "the lamp is late and how does it work " * 20
 INPUTS: dict[str, list[dict[str, Any]]] = {
@@ -52,6 +60,7 @@ INPUTS: dict[str, list[dict[str, Any]]] = {
     ],
     "ner": [{"text": "Ada wrote to Bob Smith"}, {"text": LONG}, {"text": " \u200b"}],
     "question_answering": [{"question": "Who?", "context": LONG}, {"question": LONG, "context": "Ada met Bob"}],
+    "summarization": [{"document": "caf\u00e9 lamp, isn't it?"}, {"document": LONG}, {"document": "Ada met Bob"}],
 }
 
 
@@ -62,7 +71,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     lines = "".join(json.dumps(row) + "\n" for row in TASKS[task] * 4)
     (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
     recipe = {
-        "task": {"name": task, **({"long_texts": "windows"} if task == "text_classification" else {})},
+        "task": {"name": task, **SETTINGS.get(task, {})},
         "model": {"name": tiny("bert")},
         "data": {name: str(folder / "rows.jsonl") for name in ("train", "validation")} | {"max_length": 32},
         "training": {

@@ -7,14 +7,14 @@ new cross-attention in the second one (Rothe et al. 2020, arXiv:1907.12461).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
 from ft_toolkit.core.errors import ModelError, UsageError
-from ft_toolkit.tasks.base import Batch, Kind, OnText, Pretrained, TaskSettings
+from ft_toolkit.tasks.base import Batch, ExportedTexts, Features, Kind, OnText, Pretrained, TaskSettings
 from ft_toolkit.tasks.text.language_tokens import Languages, LanguageToken, find_language_token
 from ft_toolkit.tasks.text.positions import input_positions, target_positions
 from ft_toolkit.tasks.text.streaming import PieceStreamer
@@ -263,9 +263,26 @@ def _generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any, options:
     tokens = base.generate(**inputs, generation_config=generation_config(base, schema), **options)
     if schema.kind == "decoder":
         tokens = tokens[:, inputs["input_ids"].shape[1] :]
-    if schema.language_token_id is not None:  # M2M-100's tokenizer may not know that it is special
-        tokens = tokens.masked_fill(tokens == schema.language_token_id, schema.pad_token_id)
-    return [text.strip() for text in tokenizer.batch_decode(tokens, skip_special_tokens=True)]
+    return texts_of_tokens(tokens.tolist(), tokenizer, schema)
+
+
+def texts_of_tokens(tokens: Sequence[Sequence[int]], tokenizer: Any, schema: Schema) -> list[str]:
+    """Return the texts of generated tokens, without special tokens and surrounding white space."""
+    # M2M-100's tokenizer may not know that the language token is special
+    kept = [[token for token in ids if token != schema.language_token_id] for ids in tokens]
+    return [text.strip() for text in tokenizer.batch_decode(kept, skip_special_tokens=True)]
+
+
+def prompts(features: Features, schema: Schema) -> Sequence[Sequence[int]]:
+    """Return the tokens of the sources; for a decoder, of the prompts without targets."""
+    inputs = features.inputs["input_ids"]
+    if schema.kind != "decoder":
+        return inputs
+    lengths = [None if target is None else target.count(IGNORED) for target in features.targets]
+    return [ids[:length] for ids, length in zip(inputs, lengths, strict=True)]
+
+
+EXPORTED_TEXTS = ExportedTexts(prompts, texts_of_tokens)
 
 
 def _left_padded(batch: Batch, schema: Schema) -> dict[str, torch.Tensor]:

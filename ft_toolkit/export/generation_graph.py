@@ -1,0 +1,263 @@
+"""Write a model that generates texts as ONNX graphs with a cache of keys and values.
+
+A decoder is one graph. It reads the next tokens and the cache, and returns logits and the longer cache. An encoder-decoder has
+a second graph, which computes the keys and values of the source once.
+"""
+
+from collections.abc import Sequence
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+from transformers.modeling_outputs import BaseModelOutput
+
+from ft_toolkit.core.errors import ModelError
+from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph
+from ft_toolkit.core.run_folder import ONNX_ENCODER, ONNX_GRAPH
+from ft_toolkit.export.graph import check_difference, export_graph, relative_difference
+from ft_toolkit.runtime.session import GraphSession
+from ft_toolkit.runtime.text_generator import PAST, PRESENT, ROWS, SOURCE, encoder_graph
+
+# Settings of GenerationConfig that change texts, and that the runtime does not have.
+_NOT_SUPPORTED = (
+    "encoder_no_repeat_ngram_size",
+    "encoder_repetition_penalty",
+    "exponential_decay_length_penalty",
+    "sequence_bias",
+    "repetition_penalty",
+    "stop_strings",
+    "top_h",
+    "watermarking_config",
+)
+_BATCH, _QUERY, _PAST, _SOURCE = 2, 3, 5, 7
+_CHECKED_STEPS = 3
+
+
+class _Decoder(nn.Module):
+    """One step of a decoder."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.has_positions = "position_ids" in signature(model.forward).parameters
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, rows: Tensor, past: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return the logits of the last token of each row, and the cache."""
+        cache = _cache([tensor.index_select(0, rows) for tensor in past])
+        positions = {"position_ids": position_ids} if self.has_positions else {}
+        outputs = self.model(
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **positions
+        )
+        return outputs.logits[:, -1].float(), *_tensors(outputs.past_key_values)
+
+
+class _Encoder(nn.Module):
+    """The encoder of an encoder-decoder, with the keys and values of the source in each block of the decoder."""
+
+    def __init__(self, model: Any, start_token_id: int) -> None:
+        super().__init__()
+        self.model, self.start_token_id = model, start_token_id
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """Return the keys and values. The exporter removes the rest of the decoder, whose outputs are not used."""
+        start = torch.full((input_ids.shape[0], 1), self.start_token_id, dtype=torch.long)
+        outputs = self.model(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            decoder_input_ids=start,
+            past_key_values=EncoderDecoderCache(DynamicCache(), DynamicCache()),
+            use_cache=True,
+        )
+        return tuple(_tensors(outputs.past_key_values.cross_attention_cache))
+
+
+class _SourceDecoder(nn.Module):
+    """One step of the decoder of an encoder-decoder."""
+
+    def __init__(self, model: Any, width: int) -> None:
+        super().__init__()
+        self.model, self.width = model, width
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, rows: Tensor, past: list[Tensor], source: list[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """Return the logits of the last token of each row, and the cache."""
+        cache = EncoderDecoderCache(_cache([tensor.index_select(0, rows) for tensor in past]), _cache(source))
+        cache.is_updated = dict.fromkeys(range(len(source) // 2), True)
+        # the keys and values of the source are in the cache, so the outputs of the encoder are not read
+        hidden = torch.zeros((*attention_mask.shape, self.width))
+        outputs = self.model(
+            attention_mask=attention_mask,
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+            decoder_input_ids=input_ids,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return outputs.logits[:, -1].float(), *_tensors(outputs.past_key_values.self_attention_cache)
+
+
+def _cache(tensors: Sequence[Tensor]) -> DynamicCache:
+    """Return a cache with the keys and values of each block in turn."""
+    cache = DynamicCache()
+    for block in range(len(tensors) // 2):
+        cache.update(tensors[2 * block], tensors[2 * block + 1], block)
+    return cache
+
+
+def _tensors(cache: Any) -> list[Tensor]:
+    return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
+
+
+def generation_facts(model: Any, tokenizer: Any) -> ExportedGeneration:
+    """Return how a model generates texts. Raises ModelError for settings that the runtime does not have."""
+    config = model.generation_config
+    neutral = (None, 0, 1.0)
+    unknown = [name for name in _NOT_SUPPORTED if getattr(config, name, None) not in neutral]
+    bad_words = list(getattr(config, "bad_words_ids", None) or [])
+    if any(len(words) > 1 for words in bad_words):
+        unknown.append("bad_words_ids")
+    if config.do_sample:
+        unknown.append("do_sample")
+    if unknown:
+        raise ModelError(
+            f"the checkpoint generates with {', '.join(sorted(unknown))}, which an exported model does not have. "
+            "Use --format transformers"
+        )
+    is_decoder = not model.config.is_encoder_decoder
+    suppressed = [token for words in bad_words for token in words if token != config.eos_token_id]
+    cleans_up = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+    return ExportedGeneration(
+        encoder=None if is_decoder else ONNX_ENCODER,
+        num_beams=config.num_beams or 1,
+        length_penalty=1.0 if config.length_penalty is None else config.length_penalty,
+        max_new_tokens=config.max_new_tokens,
+        min_new_tokens=config.min_new_tokens or 0,
+        no_repeat_ngram_size=config.no_repeat_ngram_size or 0,
+        eos_token_id=config.eos_token_id,
+        pad_token_id=config.pad_token_id,
+        decoder_start_token_id=None if is_decoder else config.decoder_start_token_id,
+        forced_bos_token_id=None if is_decoder else config.forced_bos_token_id,
+        forced_eos_token_id=config.forced_eos_token_id,
+        suppress_tokens=[*suppressed, *(config.suppress_tokens or [])],
+        begin_suppress_tokens=list(config.begin_suppress_tokens or []),
+        renormalize_logits=bool(config.renormalize_logits),
+        # transformers does not clean up the texts of byte pairs
+        clean_up_tokenization_spaces=cleans_up and type(tokenizer.backend_tokenizer.model).__name__ != "BPE",
+    )
+
+
+def graph_names(model: Any) -> tuple[list[str], list[str]]:
+    """Return the names of the inputs and of the outputs of the graph of a decoder."""
+    n_tensors = 2 * len(_example_cache(model))
+    past, present, source = ([f"{kind}{i}" for i in range(n_tensors)] for kind in (PAST, PRESENT, SOURCE))
+    if model.config.is_encoder_decoder:
+        return ["input_ids", "attention_mask", ROWS, *past, *source], ["logits", *present]
+    return ["input_ids", "attention_mask", "position_ids", ROWS, *past], ["logits", *present]
+
+
+def _example_cache(model: Any) -> list[Any]:
+    """Return the blocks of the cache of a model; of the decoder's own tokens, for an encoder-decoder."""
+    ids = torch.tensor([[1, 1]])
+    with torch.inference_mode():
+        if model.config.is_encoder_decoder:
+            cache = model(input_ids=ids, decoder_input_ids=ids, use_cache=True).past_key_values.self_attention_cache
+        else:
+            cache = model(input_ids=ids, use_cache=True).past_key_values
+    return list(cache.layers)
+
+
+def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> float:
+    """Write the graphs of a float32 model into `folder`, and return their largest difference from the model.
+
+    Raises ModelError if torch cannot trace the model, and for graphs with other outputs than the model.
+    """
+    assert graph.generation is not None, "a model that generates texts"
+    model = model.eval()
+    # T5's attention cannot be exported with "sdpa": torch cannot view its transposed result with dynamic shapes
+    model.set_attn_implementation("eager")
+    layers = _example_cache(model)
+    heads, size = layers[0].keys.shape[1], layers[0].keys.shape[3]
+    past = [torch.randn(_BATCH, heads, _PAST, size) for _ in range(2 * len(layers))]
+    rows, ids = torch.tensor([1, 0]), torch.ones((_BATCH, _QUERY), dtype=torch.long)
+    if graph.generation.encoder is None:
+        mask = torch.ones((_BATCH, _PAST + _QUERY), dtype=torch.long)
+        positions = torch.arange(_PAST, _PAST + _QUERY).repeat(_BATCH, 1)
+        decoder = _Decoder(model)
+        export_graph(decoder, (ids, mask, positions, rows, past), folder / ONNX_GRAPH, graph, opset_of=model)
+        return check_difference(model, _check_decoder(decoder, folder, graph, (heads, size)))
+    assert graph.generation.decoder_start_token_id is not None
+    mask = torch.ones((_BATCH, _SOURCE), dtype=torch.long)
+    encoder = _Encoder(model, graph.generation.decoder_start_token_id)
+    source = [torch.randn(_BATCH, heads, _SOURCE, size) for _ in range(2 * len(layers))]
+    source_decoder = _SourceDecoder(model, _encoder_width(model))
+    of_encoder = encoder_graph(graph)
+    example = torch.ones((_BATCH, _SOURCE), dtype=torch.long)
+    export_graph(encoder, (example, mask), folder / ONNX_ENCODER, of_encoder, opset_of=model)
+    export_graph(source_decoder, (ids, mask, rows, past, source), folder / ONNX_GRAPH, graph, opset_of=model)
+    return check_difference(model, _check_encoder_decoder(model, folder, graph, (heads, size)))
+
+
+def _encoder_width(model: Any) -> int:
+    config = getattr(model.config, "encoder", model.config)
+    return int(config.hidden_size)
+
+
+def _check_decoder(decoder: _Decoder, folder: Path, graph: ExportedGraph, shape: tuple[int, int]) -> float:
+    """Return the largest difference of the logits over a prompt with padding on the left and a few steps."""
+    session = GraphSession(folder, graph)
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = int(decoder.model.get_input_embeddings().weight.shape[0])
+    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1], [0, 1, 1, 1]])
+    rows, largest = torch.arange(3), 0.0
+    past = [torch.zeros(3, shape[0], 0, shape[1]) for name in graph.inputs if name.startswith(PAST)]
+    width = mask.shape[1]
+    for _ in range(_CHECKED_STEPS):
+        ids = torch.randint(0, vocabulary, (3, width), generator=generator)
+        positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -width:]
+        with torch.inference_mode():
+            expected = decoder(ids, mask, positions, rows, past)
+        inputs = dict(zip(graph.inputs, (ids, mask, positions, rows, *past), strict=True))
+        largest = max(largest, _difference(session, inputs, expected))
+        past, rows, width = list(expected[1:]), torch.tensor([1, 1, 2]), 1
+        mask = torch.cat([mask[rows], torch.ones(3, 1, dtype=torch.long)], dim=1)
+    return largest
+
+
+def _check_encoder_decoder(model: Any, folder: Path, graph: ExportedGraph, shape: tuple[int, int]) -> float:
+    """Return the largest difference of the outputs over sources with padding and a few steps, from the whole model."""
+    encoder, session = GraphSession(folder, encoder_graph(graph)), GraphSession(folder, graph)
+    generator = torch.Generator().manual_seed(0)
+    vocabulary = int(model.get_input_embeddings().weight.shape[0])
+    ids, mask = torch.randint(0, vocabulary, (3, 5), generator=generator), torch.ones(3, 5, dtype=torch.long)
+    mask[1, 2:], mask[2, 4:] = 0, 0
+    source = {
+        name: torch.from_numpy(array)
+        for name, array in encoder.run({"input_ids": ids.numpy(), "attention_mask": mask.numpy()}).items()
+    }
+    past = [torch.zeros(3, shape[0], 0, shape[1]) for name in graph.inputs if name.startswith(PAST)]
+    tokens, largest = torch.zeros((3, 0), dtype=torch.long), 0.0
+    for _ in range(_CHECKED_STEPS):
+        following = torch.randint(0, vocabulary, (3, 1), generator=generator)
+        tokens = torch.cat([tokens, following], dim=1)
+        with torch.inference_mode():
+            outputs = model(input_ids=ids, attention_mask=mask, decoder_input_ids=tokens)
+        inputs = dict(zip(graph.inputs, (following, mask, torch.arange(3), *past, *source.values()), strict=True))
+        computed = session.run({name: tensor.numpy() for name, tensor in inputs.items()})
+        expected = outputs.logits[:, -1].float().numpy()
+        largest = max(largest, float(relative_difference(expected, computed["logits"]).max()))
+        past = [torch.from_numpy(computed[name]) for name in graph.outputs if name.startswith(PRESENT)]
+    return largest
+
+
+def _difference(session: GraphSession, inputs: dict[str, Tensor], expected: Sequence[Tensor]) -> float:
+    computed = session.run({name: tensor.numpy() for name, tensor in inputs.items()})
+    return max(
+        float(relative_difference(tensor.numpy(), np.asarray(array)).max())
+        for tensor, array in zip(expected, computed.values(), strict=True)
+    )
