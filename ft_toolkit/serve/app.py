@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import ft_toolkit
-from ft_toolkit.core.errors import FtkError
+from ft_toolkit.core.errors import FtkError, ModelError, UsageError
 from ft_toolkit.serve.batching import Answer, Batcher, QueueFullError
 from ft_toolkit.serve.guard import App, Guard
 from ft_toolkit.serve.logs import describe_error, log
@@ -36,6 +36,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
+MODEL_FAILED = "the model failed on these rows; the log of the server has the error"
 _ERRORS = {
     401: "The token is missing or wrong",
     408: "The request did not arrive in time",
@@ -185,9 +186,12 @@ async def _events(request: Request, pieces: AsyncIterator[str | Answer], name: s
                 yield _event("prediction", _body_of(piece, name))
             else:
                 yield _event("text", {"text": piece})
+    except TimeoutError:
+        request.state.failure = "TimeoutError"
+        yield _event("error", {"error": "no text arrived within the time limit"})
     except FtkError as error:
         request.state.failure = type(error).__name__
-        yield _event("error", {"error": str(error)})
+        yield _event("error", {"error": MODEL_FAILED if isinstance(error, ModelError) else str(error)})
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]
 
@@ -211,10 +215,10 @@ def _queue_full(error: QueueFullError) -> Response:
 def _failed(request: Request, error: BaseException) -> Response:
     """Return the response for an error of the model: 422 for rows that it cannot read, else 500."""
     request.state.failure = type(error).__name__
-    if isinstance(error, FtkError) and error.exit_code == 2:
+    if isinstance(error, UsageError) and not isinstance(error, ModelError):
         return _error(422, str(error))
     log("prediction_failed", "error", **describe_error(error))
-    return _error(500, "the model failed on these rows; the log of the server has the error")
+    return _error(500, MODEL_FAILED)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

@@ -120,7 +120,8 @@ class Batcher:
     def stream(self, row: Row) -> AsyncIterator[str | Answer]:
         """Return an iterator over the pieces of the generated text of a row, with the answer at the end.
 
-        To close the iterator ends the generation. Raises QueueFullError.
+        To close the iterator ends the generation. Raises QueueFullError; the iterator raises TimeoutError if no piece arrives
+        within the time limit of a request.
         """
         loop = asyncio.get_running_loop()
         pieces: asyncio.Queue[str | None] = asyncio.Queue()
@@ -134,7 +135,7 @@ class Batcher:
 
         async def iterate() -> AsyncIterator[str | Answer]:
             try:
-                while (piece := await pieces.get()) is not None:
+                while (piece := await asyncio.wait_for(pieces.get(), self._limits.seconds)) is not None:
                     yield piece
                 yield await future
             finally:

@@ -36,6 +36,8 @@ class Service:
     def start(self) -> None:
         """Start to predict, in the running event loop."""
         self._tasks = [asyncio.create_task(batcher.run()) for batcher in self.batchers.values()]
+        for task in self._tasks:
+            task.add_done_callback(_log_end)
 
     def stop(self) -> None:
         """Stop to predict."""
@@ -89,6 +91,12 @@ class Service:
     def _versions(self) -> Iterator[tuple[Mapping[str, str], float]]:
         for name, batcher in self.batchers.items():
             yield {"model": name, "version": batcher.served.version, "task": batcher.served.model.task.name}, 1.0
+
+
+def _log_end(task: asyncio.Task[None]) -> None:
+    """Log the error that ended a queue, which the server reports as not healthy."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log("queue_failed", "error", **describe_error(error))
 
 
 def _load_new(path: str, current: ServedModel) -> ServedModel | None:

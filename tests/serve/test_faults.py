@@ -142,6 +142,39 @@ def socket_ends(server: Running) -> None:
         client.recv(1000)
 
 
+def test_no_request_is_lost_while_versions_change(tmp_path: Path) -> None:
+    pointer = tmp_path / "current"
+    versions = [write_export(tmp_path / str(seed), seed) for seed in (1, 2)]
+    pointer.symlink_to(versions[0])
+    results: list[tuple[int, str]] = []
+    is_over = threading.Event()
+
+    def send(server: Running) -> None:
+        while not is_over.is_set():
+            status, body = server.predict("demo", "good lamp")
+            results.append((status, json.dumps(body)))
+
+    with Running(f"demo={pointer}") as server:
+        threads = [threading.Thread(target=send, args=(server,)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for number in range(1, 9):
+            new = tmp_path / "new"
+            new.symlink_to(versions[number % 2])
+            new.replace(pointer)
+            server.process.send_signal(signal.SIGHUP)
+            end = time.monotonic() + 20
+            while sum(event["event"] == "reloaded" for event in server.events) < number and time.monotonic() < end:
+                time.sleep(0.02)
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        assert sum(event["event"] == "reloaded" for event in server.events) == 8
+    assert {status for status, _ in results} == {200}
+    # each answer is the one of its version
+    assert len({body for _, body in results}) == 2
+
+
 def test_a_killed_server_can_be_started_again_on_its_port(slow_model: Path) -> None:
     with Running(f"slow={slow_model}") as server:
         client = server.connect(10)

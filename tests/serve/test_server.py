@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import socket
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from serve_process import TOKEN, Running
 from small_export import write_export
 
 from ft_toolkit import runtime
+from ft_toolkit.serve.app import MODEL_FAILED
 
 PREDICT = "/models/demo/predict"
 LONG = "the lamp " * 30
@@ -73,6 +75,23 @@ def test_wrong_requests_are_refused_with_a_reason(server: Running) -> None:
     assert server.send("GET", PREDICT)[0] == 405
     assert server.send("POST", "/models/demo/stream", {"row": {"text": "a"}})[0] == 404
     assert server.predict("demo", "still fine")[0] == 200
+
+
+def test_a_row_on_which_the_model_fails_does_not_affect_others(server: Running) -> None:
+    results: list[tuple[str, int, Any]] = []
+
+    def send(text: str) -> None:
+        results.append((text, *server.predict("demo", text)))
+
+    threads = [threading.Thread(target=send, args=(text,)) for text in ("good", "crash", "bad lamp") * 6]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {(text, status) for text, status, _ in results} == {("good", 200), ("crash", 500), ("bad lamp", 200)}
+    assert {body["error"] for text, _, body in results if text == "crash"} == {MODEL_FAILED}
+    event = server.wait("prediction_failed")
+    assert event["error"] == "ModelError" and any("session.py" in line for line in event["stack"])
 
 
 def test_the_token_is_required_and_never_shown(server: Running) -> None:
