@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from ft_toolkit.core import cache
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data import row_cache, stored_features, stored_rows
+from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_rows import StoredRows, store_rows
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
@@ -172,3 +173,21 @@ def test_rows_with_any_plain_value_are_the_same(tmp_path: Path) -> None:
             store_rows([{"id": value}], tmp_path / "other.arrow")
     with pytest.raises(ValueError, match="different columns"):
         store_rows([{"id": "1"}, {"text": "a"}], tmp_path / "other.arrow")
+
+
+def test_every_fact_about_the_rows_is_kept(
+    write_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_recipe(data={"train": str(tmp_path / "rows.jsonl"), "validation_fraction": 0.3, "group": "user"})
+    lines = [json.dumps({"text": f"a {n}", "label": "ab"[n % 2], "user": f"u{n // 3}"}) + "\n" for n in range(40)]
+    (tmp_path / "rows.jsonl").write_text("".join(lines), encoding="utf-8")
+    without, first, second = prepare_twice(path, tmp_path, monkeypatch)
+    assert first.data.groups["validation"].column == "user"
+    for data in (first.data, second.data):
+        for field in fields(LoadedData):
+            value = getattr(data, field.name)
+            value = {name: list(rows) for name, rows in value.items()} if field.name == "splits" else value
+            assert (value or None) == (getattr(without.data, field.name) or None), field.name
+        assert data.groups["train"].count(data.splits["train"]) == without.data.groups["train"].count(
+            data.splits["train"]
+        )
