@@ -78,7 +78,7 @@ def read_rows(key: str) -> LoadedData | None:
 
 def keep_rows(key: str, data: LoadedData) -> LoadedData:
     """Return the same data with rows in the cache; the unchanged data if they cannot be stored there."""
-    if data.skipped or data.patch is not None:
+    if data.skipped:
         return data
     try:
         entry = cache.add(_KIND, key, _writer(data))
