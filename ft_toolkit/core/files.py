@@ -64,11 +64,21 @@ def find_folder(target: Path) -> Path | None:
     return next((path for path in (target, target.with_name(f".{target.name}.old")) if path.is_dir()), None)
 
 
+def unfinished_file(target: Path) -> Path:
+    """Return the file beside `target` in which `atomic_binary_file` writes."""
+    return target.with_name(f".{target.name}.new")
+
+
 @contextmanager
-def atomic_binary_file(target: Path) -> Iterator[BinaryIO]:
-    """Yield a file beside `target` (`.NAME.new`) that replaces `target` at the end, unless an exception is raised."""
-    fresh = target.with_name(f".{target.name}.new")
-    with _named_errors(fresh), fresh.open("wb") as file:
+def atomic_binary_file(target: Path, kept_bytes: int = 0) -> Iterator[BinaryIO]:
+    """Yield a file beside `target` (`.NAME.new`) that replaces `target` at the end, unless an exception is raised.
+
+    With `kept_bytes`, it begins with these bytes of the file that an interrupted command has left.
+    """
+    fresh = unfinished_file(target)
+    with _named_errors(fresh), fresh.open("r+b" if kept_bytes else "wb") as file:
+        file.truncate(kept_bytes)
+        file.seek(kept_bytes)
         yield file
         file.flush()
         os.fsync(file.fileno())

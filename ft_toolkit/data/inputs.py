@@ -20,13 +20,14 @@ class InputColumns:
     """How a model finds its input columns.
 
     `explicit` maps columns of the task to columns of the rows, as the user gave them; `trained` are the names of the model's
-    training run.
+    training run. `first_row` is the number of the first row in messages.
     """
 
     task: Task
     settings: TaskSettings
     trained: TrainedColumns
     explicit: Mapping[str, FileColumns] = field(default_factory=dict)
+    first_row: int = 1
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_inputs(data: Any, columns: InputColumns) -> Inputs:
     """
     items = _items(data)
     task = columns.task
-    for number, item in enumerate(items, 1):
+    for number, item in enumerate(items, columns.first_row):
         if not is_single(item):
             raise UsageError(f"row {number} is {type_name(item)}; each row must be a str or a dict")
         if isinstance(item, str) and task.text_column is None:
@@ -69,8 +70,9 @@ def read_inputs(data: Any, columns: InputColumns) -> Inputs:
     if len(records) < len(items) and task.text_column is not None:
         matched.setdefault(task.text_column, task.text_column)
     rows = [_row(item, matched, task) for item in items]
-    checked = _checked(rows, matched, task)
-    numbered = NumberedRows(checked, range(1, len(checked) + 1), "input", "test")
+    first = columns.first_row
+    checked = _checked(rows, matched, task, first)
+    numbered = NumberedRows(checked, range(first, first + len(checked)), "input", "test")
     read = read_good_rows(numbered, lambda rows, where: task.read_rows(rows, None, where))
     return Inputs(read.rows, notes, read.notes)
 
@@ -110,10 +112,10 @@ def _match(records: Sequence[Row], columns: InputColumns) -> tuple[dict[str, str
     return matched, notes
 
 
-def _checked(rows: list[dict[str, Any]], matched: Mapping[str, str], task: Task) -> Rows:
+def _checked(rows: list[dict[str, Any]], matched: Mapping[str, str], task: Task, first: int) -> Rows:
     """Return rows with plain values. Raises UsageError for a value that is missing or of an unknown type."""
     checked = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(rows, first):
         values = {
             column: plain_value(row.get(column), f"input: row {number}: column '{name}'")
             for column, name in matched.items()

@@ -90,9 +90,9 @@ class LoadedModel:
         with quiet_libraries():
             return predict_data(self, data, columns)
 
-    def read(self, data: Any, columns: Mapping[str, str] | None = None) -> Inputs:
-        """Return the rows of `data` with the task's columns. Raises UsageError."""
-        return read_for(self, data, columns)
+    def read(self, data: Any, columns: Mapping[str, str] | None = None, first_row: int = 1) -> Inputs:
+        """Return the rows of `data` with the task's columns; messages count from `first_row`. Raises UsageError."""
+        return read_for(self, data, columns, first_row)
 
     def notes(self, rows: Rows, features: Features) -> list[str]:
         """Return notes on labelled rows whose texts the prefix, the prompt or the tokenizer changes."""

@@ -1,50 +1,75 @@
-"""Read rows (a text, a file or standard input), predict, and write the predictions as jsonl or csv."""
+"""Read rows (a text, a file or standard input), predict, and write the predictions as jsonl or csv.
 
-import csv
-import io
+rows --(parts of CHUNK rows)--> predictions --> .OUTPUT.new, with the number of finished rows in .OUTPUT.progress
+    --(complete)--> OUTPUT
+"""
+
+import hashlib
 import json
-import re
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ft_toolkit.core.errors import UsageError, one_of
-from ft_toolkit.core.files import atomic_file, write_file
+from ft_toolkit.core.errors import Interrupted, UsageError, one_of
+from ft_toolkit.core.files import atomic_binary_file, unfinished_file, write_json
+from ft_toolkit.core.signals import StopSignal
 from ft_toolkit.core.standard_input import standard_input
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.encoding import decode
-from ft_toolkit.data.json_values import json_value
+from ft_toolkit.data.inputs import Inputs
 from ft_toolkit.data.local_files import read_table
+from ft_toolkit.data.row_cache import content_key
+from ft_toolkit.data.row_streams import RowStream, open_stream
+from ft_toolkit.inference.prediction_text import CsvTable, jsonl_lines
 from ft_toolkit.recipe.reading import Reading
-from ft_toolkit.runtime.exported_model import ExportedModel, is_exported_graph
+from ft_toolkit.runtime.exported_model import CHUNK, ExportedModel, is_exported_graph
 from ft_toolkit.runtime.finished_model import FinishedModel
-from ft_toolkit.tasks.base import Row, Task
+from ft_toolkit.tasks.base import Row
 
 OUTPUT_TYPES = (".jsonl", ".csv")
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
-_NUMBER = re.compile(r"[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?%?")
+_RESUME = "repeat the command with --resume"
+
+PredictedRows = list[Row | str] | RowStream
 
 
-def read_rows(text: str | None, source: Path | None, reading: Reading | None = None) -> list[Row | str]:
+@dataclass(frozen=True)
+class Target:
+    """Where predictions are written: a file, or standard output (None). `resume` continues an interrupted command.
+
+    `source` is the input file, None for other rows.
+    """
+
+    output: Path | None
+    source: Path | None = None
+    resume: bool = False
+
+
+def read_rows(text: str | None, source: Path | None, reading: Reading | None = None) -> PredictedRows:
     """Return the rows to predict: one text, the rows of a file, or the lines of standard input.
 
-    A .txt file and standard input hold one text per line. Notes on how the file was read go to standard error. Raises
-    UsageError for no source and for two sources.
+    A .txt file and standard input hold one text per line. A long file is a stream. Notes on how the file was read go to
+    standard error. Raises UsageError for no source and for two sources.
     """
     if text is not None and source is not None:
         raise UsageError("a text and --input FILE exclude each other; use one")
     if text is not None:
         return [text]
     if source is not None:
-        table = read_table(source, reading)
+        stream = open_stream(source, reading)
+        table = read_table(source, reading) if stream is None else stream
         for note in table.notes:
             sys.stderr.write(f"note: {source}: {note}\n")
+        if isinstance(table, RowStream):
+            return table
         return [row["text"] for row in table.rows] if table.format == "txt" else list(table.rows)
-    stream = standard_input()
-    if stream is None or stream.isatty():
+    piped = standard_input()
+    if piped is None or piped.isatty():
         raise UsageError("no input; pass a text, --input FILE, or one text per line on standard input")
-    text = decode(stream.buffer.read(), "standard input", None if reading is None else reading.encoding).text
+    text = decode(piped.buffer.read(), "standard input", None if reading is None else reading.encoding).text
     return [line for line in split_lines(text) if line.strip()]
 
 
@@ -54,14 +79,13 @@ def check_output(output: Path | None) -> None:
         raise UsageError(f"{output}: unknown output type '{output.suffix}'; allowed: {one_of(OUTPUT_TYPES)}")
 
 
-def predict(
-    model: str, rows: list[Row | str], columns: dict[str, str], output: Path | None, base: str | None = None
-) -> None:
-    """Predict and write one record per row, in order: to `output` atomically, or as jsonl to standard output.
+def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Target, base: str | None = None) -> None:
+    """Predict and write one record per row, in order.
 
-    Records are written as they are computed; until the last one they are in the file `.NAME.new` beside `output`. `columns`
-    maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder of an adapter's base
-    model, if it was moved. Raises UsageError.
+    Records are written as they are computed; until the last one they are in the file `.NAME.new` beside the output, and
+    `.NAME.progress` has the number of finished rows, with which `target.resume` continues. The predictions do not depend on
+    interruptions. `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder
+    of an adapter's base model, if it was moved. Raises UsageError, and Interrupted with the finished rows kept.
     """
     loaded: FinishedModel
     if is_exported_graph(model):
@@ -72,27 +96,78 @@ def predict(
         from ft_toolkit.inference.model_folder import open_model  # imports torch, so only after the input is checked
 
         loaded = open_model(model, base)
-    inputs = loaded.read(rows, columns)
+    parts = _StreamParts(loaded, rows, columns) if isinstance(rows, RowStream) else _ListParts(loaded, rows, columns)
+    if target.output is None:
+        for inputs, predictions in _predicted(loaded, parts.after(0)):
+            sys.stdout.write(jsonl_lines(inputs, predictions))
+            sys.stdout.flush()
+        return
+    n_rows = _write(target.output, loaded, parts, _Progress(target, loaded, columns))
+    sys.stderr.write(f"wrote {target.output} ({n_rows:,} row{'' if n_rows == 1 else 's'})\n")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Rows as the user gave them, and with the columns of the task."""
+
+    rows: Sequence[Row | str]
+    inputs: Inputs
+
+
+class _ListParts:
+    """Rows in memory as one part."""
+
+    def __init__(self, model: FinishedModel, rows: list[Row | str], columns: dict[str, str]) -> None:
+        self._rows, self._inputs, self.n_rows = rows, model.read(rows, columns), len(rows)
+        _print_notes(self._inputs)
+
+    def after(self, n_rows: int) -> Iterator[_Part]:
+        """Return the rows after the first `n_rows`."""
+        yield _Part(self._rows[n_rows:], Inputs(self._inputs.rows[n_rows:], []))
+
+
+class _StreamParts:
+    """The rows of a long file in parts of CHUNK rows."""
+
+    def __init__(self, model: FinishedModel, rows: RowStream, columns: dict[str, str]) -> None:
+        """Check all rows, so that an error is not found after hours of prediction. Raises UsageError."""
+        self._model, self._rows, self._columns = model, rows, columns
+        first: Inputs | None = None
+        remarks: dict[str, None] = {}
+        self.n_rows = 0
+        for part in self.after(0):
+            first = first or part.inputs
+            if list(part.inputs.rows[0]) != list(first.rows[0]):
+                raise UsageError(
+                    f"rows from {self.n_rows + 1:,} on have the columns {one_of(part.inputs.rows[0])}, but the first rows have "
+                    f"{one_of(first.rows[0])}; all rows must have the same input columns"
+                )
+            remarks |= dict.fromkeys(part.inputs.remarks)
+            self.n_rows += len(part.rows)
+        _print_notes(Inputs([], [] if first is None else first.notes, list(remarks)))
+
+    def after(self, n_rows: int) -> Iterator[_Part]:
+        """Return the rows after the first `n_rows`, in parts. Raises UsageError."""
+        remaining = islice(iter(self._rows), n_rows, None)
+        is_text = self._rows.format.name == "txt"
+        while rows := list(islice(remaining, CHUNK)):
+            given: list[Row | str] = [row["text"] if is_text else row for row in rows]
+            yield _Part(given, self._model.read(given, self._columns, n_rows + 1))
+            n_rows += len(rows)
+
+
+def _print_notes(inputs: Inputs) -> None:
     for note in inputs.notes:
         sys.stderr.write(f"note: {note}; use --column to choose another\n")
     for remark in inputs.remarks:
         sys.stderr.write(f"note: {remark}\n")
-    chunks = loaded.stream(inputs)
-    if output is None:
-        _write_jsonl(rows, chunks, sys.stdout)
-        return
-    if output.suffix == ".csv":
-        write_file(output, _csv(rows, [prediction for chunk in chunks for prediction in chunk], loaded.task))
-    else:
-        with atomic_file(output) as file:
-            _write_jsonl(rows, chunks, file)
-    sys.stderr.write(f"wrote {output} ({len(rows):,} row{'' if len(rows) == 1 else 's'})\n")
 
 
-def print_stream(model: str, rows: list[Row | str], columns: dict[str, str], base: str | None = None) -> None:
+def print_stream(model: str, rows: PredictedRows, columns: dict[str, str], base: str | None = None) -> None:
     """Print the generated text of the only row as it is written, then a line break. Raises UsageError."""
-    if len(rows) != 1:
-        raise UsageError(f"--stream prints the text of one row; found {len(rows)} rows")
+    if isinstance(rows, RowStream) or len(rows) != 1:
+        found = "a long file" if isinstance(rows, RowStream) else f"{len(rows)} rows"
+        raise UsageError(f"--stream prints the text of one row; found {found}")
     if is_exported_graph(model):
         raise UsageError(f"{model} is an exported graph, which generates no text; remove --stream")
     from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
@@ -114,51 +189,83 @@ def print_stream(model: str, rows: list[Row | str], columns: dict[str, str], bas
     sys.stdout.write(f"{rest}\n")
 
 
-def _write_jsonl(rows: list[Row | str], chunks: Iterable[list[dict[str, Any]]], file: TextIO) -> None:
-    remaining = iter(rows)
-    for chunk in chunks:
-        for prediction in chunk:
-            row = next(remaining)
-            row_id = {} if isinstance(row, str) or "id" not in row else {"id": _plain(row["id"])}
-            file.write(json.dumps({**row_id, **prediction}, ensure_ascii=False) + "\n")
-        file.flush()
+def _predicted(model: FinishedModel, parts: Iterable[_Part]) -> Iterator[tuple[list[Row | str], list[dict[str, Any]]]]:
+    """Yield rows with their predictions, as they are computed."""
+    for part in parts:
+        remaining = iter(part.rows)
+        for predictions in model.stream(part.inputs):
+            yield list(islice(remaining, len(predictions))), predictions
 
 
-def _csv(rows: list[Row | str], records: list[dict[str, Any]], task: Task) -> str:
-    """Return a csv table: the columns of the rows, then predicted_* columns without the keys in `not_in_csv`.
+class _Progress:
+    """The file with the number of finished rows of an interrupted command, and the facts that must not change."""
 
-    Lists are joined by '|'. A text that a spreadsheet would take for a formula gets a "'" before it.
-    """
-    flat = [{key: _cell(value) for key, value in record.items() if key not in task.not_in_csv} for record in records]
-    records_in: list[Row] = [{task.text_column or "": row} if isinstance(row, str) else row for row in rows]
-    cells = [{key: _cell(value) for key, value in row.items()} for row in records_in]
-    predicted = [f"predicted_{key}" for key in (flat[0] if flat else {}) if key != "id"]
-    text = io.StringIO()
-    names = [*(cells[0] if cells else {}), *predicted]
-    writer = csv.writer(text)
-    writer.writerow(map(_no_formula, names))
-    for row, record in zip(cells, flat, strict=True):
-        values = {**row, **{f"predicted_{key}": value for key, value in record.items() if key != "id"}}
-        writer.writerow([_no_formula(values.get(name, "")) for name in names])
-    return text.getvalue()
+    def __init__(self, target: Target, model: FinishedModel, columns: dict[str, str]) -> None:
+        """Read the progress of an interrupted command, if it is to be resumed. Raises UsageError if the command differs."""
+        assert target.output is not None, "only files are resumed"
+        self._target, self._model, self._columns = target, model, columns
+        self._facts: dict[str, Any] | None = None
+        self._path = target.output.with_name(f".{target.output.name}.progress")
+        self.rows = self.bytes = 0
+        self.names: list[str] = []
+        if not self._path.is_file() or not unfinished_file(target.output).is_file():
+            if target.resume:
+                sys.stderr.write("note: nothing to resume; starting with row 1\n")
+        elif target.resume:
+            self._read()
+        else:
+            sys.stderr.write(f"note: the predictions of an interrupted command are replaced; to continue, {_RESUME}\n")
+
+    def _read(self) -> None:
+        saved = json.loads(self._path.read_text(encoding="utf-8"))
+        facts = self._current_facts()
+        if changed := [name for name, value in facts.items() if saved["facts"].get(name) != value]:
+            raise UsageError(
+                f"--resume: {one_of(changed)} changed since {self._target.output} was interrupted; repeat the same command, "
+                "or start again without --resume"
+            )
+        self.rows, self.bytes, self.names = saved["rows"], saved["bytes"], saved["names"]
+        sys.stderr.write(f"note: {self.rows:,} rows are already predicted; continuing with row {self.rows + 1:,}\n")
+
+    def _current_facts(self) -> dict[str, Any]:
+        """Return what must not change: the content of the input and of the model, and the columns."""
+        if self._facts is None:
+            files = sorted(path for path in self._model.folder.rglob("*") if path.is_file())
+            model = [[path.name, content_key(path)] for path in files]
+            source = self._target.source
+            self._facts = {
+                "the input": None if source is None else content_key(source) if source.is_file() else str(source),
+                "the model": hashlib.sha256(json.dumps(model).encode()).hexdigest(),
+                "--column": self._columns,
+            }
+        return self._facts
+
+    def save(self, n_rows: int, n_bytes: int, names: list[str]) -> None:
+        """Record that the predictions of the first rows are on the disk."""
+        self.rows, self.bytes, self.names = n_rows, n_bytes, names
+        write_json(self._path, {"facts": self._current_facts(), "rows": n_rows, "bytes": n_bytes, "names": names})
+
+    def finish(self) -> None:
+        """Remove the file."""
+        self._path.unlink(missing_ok=True)
 
 
-def _no_formula(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: a text that begins as one gets a "'" before it.
-
-    The text of a stranger could otherwise send the other cells to a server (=HYPERLINK, =WEBSERVICE). Numbers stay.
-    """
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
-
-
-def _cell(value: Any) -> Any:
-    """Return the text of a cell: a list of plain values joined by '|', nested values and values with '|' as JSON."""
-    value = _plain(value)
-    if isinstance(value, list) and not any(isinstance(item, (dict, list)) or "|" in str(item) for item in value):
-        return "|".join(map(str, value))
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of a row that JSON can hold: a date as text."""
-    return value if isinstance(value, float) else json_value(value, "input", is_kept=True)
+def _write(output: Path, model: FinishedModel, parts: _ListParts | _StreamParts, progress: _Progress) -> int:
+    """Write the predictions that are missing, and return the number of rows. Raises Interrupted with the rows kept."""
+    table = CsvTable(model.task, progress.names) if output.suffix == ".csv" else None
+    n_rows = progress.rows
+    try:
+        with atomic_binary_file(output, progress.bytes) as file:
+            for rows, predictions in _predicted(model, parts.after(n_rows)):
+                lines = jsonl_lines(rows, predictions) if table is None else table.lines(rows, predictions)
+                file.write(lines.encode())
+                n_rows += len(rows)
+                if n_rows < parts.n_rows:
+                    file.flush()
+                    os.fsync(file.fileno())
+                    progress.save(n_rows, file.tell(), [] if table is None else table.names)
+    except StopSignal as stopped:
+        kept = f"the predictions of {progress.rows:,} rows are kept. To continue, {_RESUME}"
+        raise Interrupted(stopped.signum, f"stopped by {stopped}; {kept}") from None
+    progress.finish()
+    return n_rows

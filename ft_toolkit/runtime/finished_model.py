@@ -25,8 +25,8 @@ class FinishedModel(Protocol):
     tokenizer: Any
     max_length: int
 
-    def read(self, data: Any, columns: Mapping[str, str] | None = None) -> Inputs:
-        """Return the rows of `data` with the task's columns. Raises UsageError."""
+    def read(self, data: Any, columns: Mapping[str, str] | None = None, first_row: int = 1) -> Inputs:
+        """Return the rows of `data` with the task's columns; messages count from `first_row`. Raises UsageError."""
 
     def notes(self, rows: Rows, features: Features) -> list[str]:
         """Return notes on labelled rows whose texts the model does not read as they are."""
@@ -44,11 +44,11 @@ class FinishedModel(Protocol):
         """Return one value of `graph` per feature, in order."""
 
 
-def read_for(model: FinishedModel, data: Any, columns: Mapping[str, str] | None) -> Inputs:
+def read_for(model: FinishedModel, data: Any, columns: Mapping[str, str] | None, first_row: int = 1) -> Inputs:
     """Return the rows of `data` for a model. Columns have the names of the training run or of the task, or of `columns`."""
     defaults = model.contract.evaluation
     trained = TrainedColumns(defaults.columns, defaults.card_columns)
-    inputs = read_inputs(data, InputColumns(model.task, model.settings, trained, columns or {}))
+    inputs = read_inputs(data, InputColumns(model.task, model.settings, trained, columns or {}, first_row))
     changes = model.task.notes(inputs.rows, None, model.tokenizer, model.schema)
     return replace(inputs, remarks=[*inputs.remarks, *changes])
 

@@ -8,7 +8,8 @@ import pytest
 
 from ft_toolkit.cli.arguments import parse_reading
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.inference.predict import _csv, read_rows
+from ft_toolkit.inference.predict import read_rows
+from ft_toolkit.inference.prediction_text import CsvTable
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks import find_tasks
 
@@ -72,7 +73,7 @@ def test_no_cell_of_a_csv_file_is_a_formula():
         "-5%",
     ]
     rows = [{"=column": text, "other": index - 1} for index, text in enumerate(texts)]
-    written = _csv(rows, [{"label": text} for text in texts], find_tasks()["text_classification"])
+    written = CsvTable(find_tasks()["text_classification"]).lines(rows, [{"label": text} for text in texts])
     header, *lines = csv.reader(io.StringIO(written, newline=""))
     assert header == ["'=column", "other", "predicted_label"]
     expected = [

@@ -31,6 +31,13 @@ def predict(
     output: Annotated[
         Path | None, typer.Option(help="File to write: .jsonl or .csv. Default: JSON lines on standard output.")
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue an interrupted command with the same --input and --output; finished rows are kept.",
+        ),
+    ] = False,
     column: Columns = None,
     reading: ReadingOption = None,
     base: BaseOption = None,
@@ -44,6 +51,7 @@ def predict(
     Examples:
       ftk predict runs/demo "Where is my order?"
       ftk predict runs/demo --input new.csv --column text=review --output predictions.csv
+      ftk predict runs/demo --input huge.jsonl --output predictions.jsonl --resume
       cat texts.txt | ftk predict owner/model > predictions.jsonl
       ftk predict runs/writer "Once upon a time" --stream
     """
@@ -51,6 +59,8 @@ def predict(
     from ft_toolkit.runtime.exported_model import is_exported_graph
 
     columns = parse_columns(column)
+    if resume and (input_file is None or output is None):
+        raise UsageError("--resume requires --input FILE and --output FILE, as in the interrupted command")
     prediction.check_output(output)
     check_output_folders(output)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
@@ -62,7 +72,7 @@ def predict(
     if stream:
         prediction.print_stream(model, rows, columns, base)
     else:
-        prediction.predict(model, rows, columns, output, base)
+        prediction.predict(model, rows, columns, prediction.Target(output, input_file, resume), base)
 
 
 VERB = Verb(order=20, command=predict)

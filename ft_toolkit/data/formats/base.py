@@ -1,7 +1,7 @@
 """The definition of a file format, and the open file that its reader gets."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -106,6 +106,9 @@ class Format:
     suffixes: tuple[str, ...]
     read: Callable[[Source], RawRows]
     rewrite: Callable[[Source, Change], str | bytes] | None = None
+    # (the beginning of a long file, all its lines with their ends) -> the rows one by one; None: this file must be read as a
+    # whole. Without this function, every file is.
+    stream: Callable[[Source, Iterable[str]], Iterator[Any] | None] | None = None
     # Whether the content is certainly of this format, regardless of the suffix. None: only the suffix selects the format.
     fits: Callable[[Source], bool] | None = None
     # Whether the content test is weak. It is then used only for files with a suffix of no format.

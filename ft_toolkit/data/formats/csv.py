@@ -28,7 +28,34 @@ NO_HEADER = "if the file has no header line, set data.reading.column_names=[NAME
 def read(source: Source) -> RawRows:
     """Return one row per record; every value is a str. Raises DataError."""
     text, dialect = _dialect(source)
-    return list(_records(source, text, dialect))
+    n_skipped = source.text.count("\n", 0, len(source.text) - len(text))  # the `sep=` line
+    return list(_records(source, io.StringIO(text, newline=""), dialect, n_skipped))
+
+
+def stream(source: Source, lines: Iterable[str]) -> Iterator[dict[str, str]] | None:
+    """Yield one row per record of a long file; see `read`. Raises DataError.
+
+    None if the dialect depends on more than the beginning of the file: a tsv file with quotation marks, or escaped ones.
+    """
+    text, delimiter = _delimiter(source)
+    has_marks = source.reading.quotes is None and delimiter == "\t" and '"' in text
+    if has_marks or '\\"' in text or text is not source.text:
+        return None
+    quotes = source.reading.quotes
+    if quotes is None and delimiter == "\t":
+        return _records(source, _without_marks(source, lines), _Dialect(delimiter, quotes=False), 0)
+    return _records(source, lines, _Dialect(delimiter, quotes=quotes is not False), 0)
+
+
+def _without_marks(source: Source, lines: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of a long tsv file. Raises DataError for a quotation mark, whose meaning the beginning did not show."""
+    for number, line in enumerate(lines, 1):
+        if '"' in line:
+            raise DataError(
+                f"{source.name}:{number}: a quotation mark in a tsv file may be text, or be around a field; set "
+                "data.reading.quotes=false or true (ftk predict: --reading quotes=false)"
+            )
+        yield line
 
 
 def rewrite(source: Source, change: Change) -> str:
@@ -196,9 +223,9 @@ def _quotes(source: Source, text: str, delimiter: str) -> bool:
     return False
 
 
-def _records(source: Source, text: str, dialect: _Dialect) -> Iterator[dict[str, str]]:
-    name, reader = source.name, dialect.reader(io.StringIO(text, newline=""))
-    n_skipped = source.text.count("\n", 0, len(source.text) - len(text))  # the `sep=` line
+def _records(source: Source, lines: Iterable[str], dialect: _Dialect, n_skipped: int) -> Iterator[dict[str, str]]:
+    """Yield the rows of lines with their line ends, of which `n_skipped` were removed before."""
+    name, reader = source.name, dialect.reader(lines)
     n_repeated = 0
     try:
         first = source.reading.column_names or next((fields for fields in reader if fields), None)
@@ -237,6 +264,7 @@ FORMAT = Format(
     name="csv",
     suffixes=(".csv", *_TAB_SUFFIXES, ".psv"),
     read=read,
+    stream=stream,
     rewrite=rewrite,
     fits=fits,
     is_guess=True,

@@ -1,6 +1,7 @@
 """JSON lines: one JSON object per line; blank lines are skipped."""
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
@@ -9,8 +10,16 @@ from ft_toolkit.data.formats.base import Change, Format, Source, check_character
 
 def read(source: Source) -> list[Any]:
     """Return the value of each line: an object, or a pair of a text and its annotations (spaCy). Raises DataError."""
-    values = []
-    for number, line in enumerate(source.lines, 1):
+    return list(_values(source, source.lines))
+
+
+def stream(source: Source, lines: Iterable[str]) -> Iterator[Any]:
+    """Yield the value of each line of a long file; see `read`. Raises DataError."""
+    return _values(source, lines)
+
+
+def _values(source: Source, lines: Iterable[str]) -> Iterator[Any]:
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
@@ -29,8 +38,7 @@ def read(source: Source) -> list[Any]:
                 f"{source.name}:{number}: found {type(value).__name__}; every line must hold one JSON object"
             )
         check_characters(value, line, f"{source.name}:{number}")
-        values.append(value)
-    return values
+        yield value
 
 
 def is_record(value: Any) -> bool:
@@ -65,4 +73,6 @@ def rewrite(source: Source, change: Change) -> str:
     return rewrite_lines(source, change_line)
 
 
-FORMAT = Format(name="jsonl", suffixes=(".jsonl", ".ndjson"), read=read, rewrite=rewrite, fits=fits, order=20)
+FORMAT = Format(
+    name="jsonl", suffixes=(".jsonl", ".ndjson"), stream=stream, read=read, rewrite=rewrite, fits=fits, order=20
+)

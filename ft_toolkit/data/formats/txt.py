@@ -1,6 +1,7 @@
 """Plain text: one text per line; blank lines are skipped."""
 
 import re
+from collections.abc import Iterable, Iterator
 
 from ft_toolkit.data.formats.base import Change, Format, RawRows, Source, rewrite_lines
 
@@ -26,4 +27,9 @@ def rewrite(source: Source, change: Change) -> str:
     return rewrite_lines(source, lambda line, where: change(line, where) if line.strip() else line)
 
 
-FORMAT = Format(name="txt", suffixes=(".txt",), read=read, rewrite=rewrite)
+def stream(source: Source, lines: Iterable[str]) -> Iterator[dict[str, str]]:
+    """Yield one row per line of a long file; see `read`."""
+    return ({"text": text} for line in lines if (text := line.rstrip("\r\n")).strip())
+
+
+FORMAT = Format(name="txt", suffixes=(".txt",), stream=stream, read=read, rewrite=rewrite)

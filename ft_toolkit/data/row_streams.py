@@ -1,0 +1,83 @@
+"""Read the rows of a long file one by one: jsonl, csv and txt files that are not compressed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data.encoding import REMEDY
+from ft_toolkit.data.formats.base import Format, Source
+from ft_toolkit.data.layouts import find_layouts
+from ft_toolkit.data.local_files import choose_format
+from ft_toolkit.data.unpacking import SUFFIXES, split_member
+from ft_toolkit.recipe.reading import Reading
+
+# Shorter files are read as a whole, which finds the encoding and the dialect in more cases.
+MIN_BYTES = 64_000_000
+# The beginning of a file, which determines its format, and the rows that determine its layout.
+_HEAD_BYTES, _HEAD_ROWS = 4_000_000, 1000
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """A long file. Each iteration reads it from the start, and yields one dict per row. Raises DataError."""
+
+    path: Path
+    format: Format
+    source: Source
+    encoding: str
+    notes: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows."""
+        source = replace(self.source, notes=[])
+        name, number = source.name, 0
+        # csv fields keep the line ends in them
+        newline = "" if self.format.name == "csv" else None
+        try:
+            with self.path.open(encoding=self.encoding, newline=newline) as file:
+                assert self.format.stream is not None  # open_stream has tested it
+                rows = self.format.stream(source, file)
+                for number, row in enumerate(rows or (), 1):
+                    if not isinstance(row, dict):
+                        raise DataError(f"{name}: record {number} is no JSON object, unlike the first ones")
+                    yield row
+        except UnicodeDecodeError:
+            title = self.encoding.removesuffix("-sig").upper()
+            raise DataError(f"{name}: not valid {title} after row {number}; {REMEDY}") from None
+        except OSError as error:
+            raise DataError(f"{name}: cannot read the file: {error.strerror or error}") from None
+
+
+def open_stream(path: Path, reading: Reading | None = None) -> RowStream | None:
+    """Return a stream of the rows of a file; None for a short file, and for one that must be read as a whole."""
+    if split_member(path)[1] is not None or not path.is_file() or path.stat().st_size < MIN_BYTES:
+        return None
+    if path.suffix.lower() in SUFFIXES:
+        return None
+    reading = reading or Reading()
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    head = head[: head.rfind(b"\n") + 1]
+    encoding = reading.encoding or "utf-8-sig"
+    try:
+        is_text = bool(head) and "\0" not in head.decode(encoding)
+    except (UnicodeDecodeError, LookupError):
+        return None  # read as a whole, which guesses the encoding or refuses the file
+    if not is_text:
+        return None
+    source = Source(str(path), path.suffix.lower(), head, reading)
+    chosen = choose_format(source)
+    stream = RowStream(path, chosen, source, encoding, source.notes)
+    if chosen.stream is None or chosen.stream(replace(source, notes=[]), ()) is None:
+        return None
+    first: list[Any] = []
+    try:
+        first = list(islice(stream, _HEAD_ROWS))
+    except DataError:
+        return None  # read as a whole, which reports the error with its line
+    if not first or any(layout.matches(first) for layout in find_layouts()):
+        return None
+    return stream
