@@ -3,15 +3,12 @@
 import csv
 import io
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from ft_toolkit.core.spreadsheets import no_formula
 from ft_toolkit.data.json_values import json_value
 from ft_toolkit.tasks.base import Row, Task
-
-_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r]")
-_NUMBER = re.compile(r"[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?%?")
 
 
 def jsonl_lines(rows: Sequence[Row | str], records: Sequence[dict[str, Any]]) -> str:
@@ -43,17 +40,9 @@ class CsvTable:
             values = {**inputs, **{f"predicted_{name}": value for name, value in predicted.items()}}
             if not self.names:
                 self.names = list(values)
-                writer.writerow(map(_no_formula, self.names))
-            writer.writerow([_no_formula(_cell(values.get(name, ""))) for name in self.names])
+                writer.writerow(map(no_formula, self.names))
+            writer.writerow([no_formula(_cell(values.get(name, ""))) for name in self.names])
         return text.getvalue()
-
-
-def _no_formula(value: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula: a text that begins as one gets a "'" before it.
-
-    The text of a stranger could otherwise send the other cells to a server (=HYPERLINK, =WEBSERVICE). Numbers stay.
-    """
-    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
 
 
 def _cell(value: Any) -> Any:

@@ -11,6 +11,7 @@ from rich.table import Table
 from ft_toolkit.core.audit_records import AuditResults, write_audit
 from ft_toolkit.core.files import write_file
 from ft_toolkit.core.run_folder import AUDIT_PAGE, REVIEW
+from ft_toolkit.core.spreadsheets import no_formula
 from ft_toolkit.data.faults.fault import AuditedRows, DataAudit, Fault
 from ft_toolkit.report.audit_page import sizes_text, write_audit_page
 from ft_toolkit.report.numbers import count
@@ -58,13 +59,16 @@ def print_audit(audit: DataAudit, console: Console) -> None:
 
 
 def write_audit_files(folder: Path, audit: DataAudit) -> None:
-    """Write audit.json, audit.html and review.csv, a line per row of each case, into a folder."""
+    """Write audit.json, audit.html and review.csv, a line per row of each case, into a folder.
+
+    In review.csv, a text that a spreadsheet would take for a formula gets a "'" before it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     write_audit_page(folder / AUDIT_PAGE, audit)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(["fault", "case", "split", "id", "answer", "detail", "text"])
-    writer.writerows(_review_lines(audit))
+    writer.writerows(map(no_formula, line) for line in _review_lines(audit))
     write_file(folder / REVIEW, text.getvalue())
     write_audit(folder, audit.results)
 

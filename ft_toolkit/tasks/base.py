@@ -400,6 +400,8 @@ class Task:
     guess: Callable[[Table], Guess] = lambda table: Guess(0, ("it cannot be recognized; write its recipe by hand",))
     # (row of `read_rows`, settings) -> the names of its labels, for tables that count them; empty for a task without labels.
     labels_of: Callable[[Row, Any], Sequence[str]] = lambda row, settings: ()
+    # row of `read_rows` -> the texts of its answers that begin or end inside a word of the input; for the audit of a data set.
+    cut_answers: Callable[[Row], Sequence[str]] = lambda row: ()
     # settings -> the column whose values keep their proportions in a share of the training rows; None draws without strata.
     stratify_by: Callable[[Any], str | None] = lambda settings: None
     # The columns of a file that say which rows belong together (an article, a document), best first. A column is used if every

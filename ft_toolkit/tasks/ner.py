@@ -47,7 +47,7 @@ from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
 from ft_toolkit.tasks.text.token_targets import IGNORED, pad_targets
 from ft_toolkit.tasks.text.windows import content_span, cut_window
-from ft_toolkit.tasks.text.words import words_inside
+from ft_toolkit.tasks.text.words import spans_that_cut, words_inside
 
 if TYPE_CHECKING:
     import torch
@@ -456,6 +456,12 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
     return rows
 
 
+def cut_answers(row: Row) -> list[str]:
+    """Return the texts of the entities that begin or end inside a word; see `words_of`."""
+    spans_of_row = [span[:2] for span in entity_spans(row["entities"])]
+    return spans_that_cut(row["text"], spans_of_row, lambda: words_of(row))
+
+
 TASK = Task(
     name="ner",
     settings=Settings,
@@ -469,6 +475,7 @@ TASK = Task(
     },
     mark_missing=lambda rows, settings: mark_missing_answers(rows, ("tags", "entities")),
     read_labels=read_labels,
+    cut_answers=cut_answers,
     read_rows=read_rows,
     guess=guess_entities,
     labels_of=lambda row, settings: [entity["label"] for entity in row["entities"]],

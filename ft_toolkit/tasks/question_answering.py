@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from ft_toolkit.core.errors import DataError, ModelError, one_of
+from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics import squad
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
@@ -47,6 +48,7 @@ from ft_toolkit.tasks.text.cells import Printed, form_notes
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.overlap import overlapping_sentence
 from ft_toolkit.tasks.text.windows import windows
+from ft_toolkit.tasks.text.words import spans_that_cut
 
 if TYPE_CHECKING:
     import torch
@@ -432,6 +434,13 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
+def cut_answers(row: Row) -> list[str]:
+    """Return the answers that begin or end inside a word of the context."""
+    answers = row["answers"]
+    spans = [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
+    return spans_that_cut(row["context"], spans, lambda: find_words(row["context"]))
+
+
 TASK = Task(
     name="question_answering",
     settings=Settings,
@@ -441,6 +450,7 @@ TASK = Task(
         "answers": Column(f"the reference answers: {FORMS}", is_answer=True),
         "is_impossible": Column("true for a question without an answer (SQuAD v2)", required=False, is_answer=True),
     },
+    cut_answers=cut_answers,
     read_rows=read_rows,
     guess=guess_answers,
     group_columns=("title", "context"),

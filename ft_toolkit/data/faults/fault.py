@@ -134,6 +134,12 @@ class AuditedRows:
             for label in dict.fromkeys(self._task.labels_of(row, self._settings)):
                 yield number, label
 
+    def each_cut_answer(self) -> Iterator[tuple[int, Sequence[str]]]:
+        """Yield the number of each row that has answers which begin or end inside a word, and these answers."""
+        for number, row in self.each_row():
+            if cut := self._task.cut_answers(row):
+                yield number, cut
+
     def labels(self, row: int) -> Sequence[str]:
         """Return the label names of a row; empty for a task without labels."""
         return self._task.labels_of(self.row(row), self._settings)

@@ -1,7 +1,7 @@
 """Words as character spans, and the tokens that represent them."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -34,6 +34,25 @@ def words_inside(words: Sequence[Span], spans: Iterable[Span]) -> list[range]:
     """Return, for each span, the numbers of the words that it contains completely. `words` are in order of the text."""
     starts, ends = [start for start, _ in words], [end for _, end in words]
     return [range(bisect_left(starts, start), bisect_right(ends, end)) for start, end in spans]
+
+
+def spans_that_cut(text: str, spans: Iterable[Span], words: Callable[[], Sequence[Span]]) -> list[str]:
+    """Return the texts of the spans that begin or end inside a word of `text`.
+
+    `words` returns the words in order. It is called only if a span has a letter or digit on both sides of an end.
+    """
+    touching = [
+        span for span in spans if any(text[at - 1 : at].isalnum() and text[at : at + 1].isalnum() for at in span)
+    ]
+    if not touching:
+        return []
+    found = words()
+    starts, ends = [start for start, _ in found], [end for _, end in found]
+    return [
+        text[start:end]
+        for start, end in touching
+        if any(bisect_right(ends, at) < bisect_left(starts, at) for at in (start, end))
+    ]
 
 
 @dataclass(frozen=True)

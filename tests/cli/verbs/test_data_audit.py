@@ -28,6 +28,14 @@ def test_a_file(here: Any, tmp_path: Path) -> None:
     assert found == [("1", "good", "bad / good"), ("61", "bad", "bad / good")]
 
 
+def test_a_text_is_no_formula_in_the_file_to_review(here: Any, tmp_path: Path) -> None:
+    write_rows(tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open("a", encoding="utf-8") as file:
+        file.write("=HYPERLINK(x) mail a@example.org,good\n")
+    here("data", "audit", tmp_path / "rows.csv", "--output", tmp_path / "audit")
+    assert "'=HYPERLINK(x)" in (tmp_path / "audit/review.csv").read_text(encoding="utf-8")
+
+
 def test_a_recipe_and_a_card(here: Any) -> None:
     for source in ("demo", "support_inbox"):
         done = here("data", "audit", source)

@@ -161,3 +161,43 @@ def test_spellings_of_a_label(tmp_path: Path) -> None:
 )
 def test_personal_data(text: str, kinds: list[str]) -> None:
     assert [kind for kind, _, _ in matches(text)] == kinds
+
+
+def test_texts_in_another_language(tmp_path: Path) -> None:
+    english = (
+        "The weather was lovely and we walked along the river until the evening",
+        "He did not understand why the meeting had been moved to another week",
+        "They bought a small house near the station because it was cheap",
+        "Nobody told me that the library would be closed during the summer",
+    )
+    train = [{"text": f"{text} in {1900 + i}", "label": "ab"[i % 2]} for i, text in enumerate(english * 3)]
+    train.append({"text": "Das Wetter war schön und wir gingen am Fluss spazieren", "label": "a"})
+    rows, faults = audit(tmp_path, train=train, validation=train[:1])
+    assert places(rows, faults["other_language"]) == [{"train 13"}]
+    assert faults["other_language"].cases[0].detail == "de"
+    _, faults = audit(tmp_path, train=[*train, *train[-1:] * 5], validation=train[:1])
+    assert "other_language" not in faults  # several languages
+
+
+def test_answers_that_cut_words(tmp_path: Path) -> None:
+    text = "Anna Braun lives in Upper Ulm"
+    spans = [[(0, 10)], [(0, 9), (20, 29)], [(6, 10)], [(20, 25)]]
+    rows = [
+        {"text": f"{text} {i}", "entities": [{"start": start, "end": end, "label": "X"} for start, end in pairs]}
+        for i, pairs in enumerate(spans)
+    ]
+    audited, faults = audit(tmp_path, "ner", train=rows, validation=[{"text": "Eva", "entities": []}])
+    assert places(audited, faults["cut_words"]) == [{"train 2"}, {"train 3"}]
+    assert faults["cut_words"].cases[0].detail == "'Anna Brau'"
+    questions = [
+        {"question": f"Who {i}?", "context": text, "answers": {"text": [text[start:end]], "answer_start": [start]}}
+        for i, ((start, end), *_) in enumerate(spans)
+    ]
+    audited, faults = audit(tmp_path, "question_answering", train=questions, validation=questions[:1])
+    assert places(audited, faults["cut_words"]) == [{"train 2"}, {"train 3"}]
+
+
+def test_a_script_without_spaces_has_no_cut_words(tmp_path: Path) -> None:
+    row = {"question": "谁?", "context": "安娜住在乌尔姆", "answers": {"text": ["乌尔姆"], "answer_start": [4]}}
+    _, faults = audit(tmp_path, "question_answering", train=[row], validation=[row])
+    assert "cut_words" not in faults
