@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from ft_toolkit.recipe.schema import PositiveFloat, PositiveInt, Section, Share
+from ft_toolkit.recipe.schema import PositiveFloat, Section, Share
 
 
 class FullMethod(Section):
@@ -22,7 +22,7 @@ class LoraMethod(Section):
 
     name: Literal["lora", "dora"]
     # Rank of the update. 8 is the default of peft.
-    r: PositiveInt = 8
+    r: Annotated[int, Field(gt=0, le=32_768)] = 8
     # The update is multiplied by alpha / r. 16 with r=8 gives a factor of 2.
     alpha: PositiveFloat = 16.0
     # Dropout probability on the adapter's input.

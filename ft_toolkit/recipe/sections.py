@@ -186,7 +186,7 @@ class TrainingSection(Section):
     # Examples per device and micro-batch. Default: chosen from the number of rows, if tokens_per_batch is not set either.
     examples_per_batch: PositiveInt | None = None
     # Micro-batches per device and optimizer step. Larger values give larger batches in the same memory.
-    gradient_accumulation_steps: PositiveInt = 1
+    gradient_accumulation_steps: Annotated[int, Field(gt=0, le=10_000)] = 1
     # Peak learning rate. auto: chosen from the method and from the family and width of the model.
     learning_rate: PositiveFloat | Auto = "auto"
     # Factor on the learning rate from each block to the next lower one, and to the embeddings. 1.0: one rate for all.
@@ -199,7 +199,7 @@ class TrainingSection(Section):
     head_start: Literal["auto", "none", "probe"] = "auto"
     # Contrastive training of the encoder before the head (Tunstall et al. 2022, arXiv:2209.11055): pairs for each training row,
     # half of them with the same label. 40 pairs suit 8 rows per label. For tasks with one label per row. Default: none.
-    contrastive_pairs: PositiveInt | None = None
+    contrastive_pairs: Annotated[int, Field(gt=0, le=10_000)] | None = None
     # AdamW's weight decay, on weight matrices only. 0.01 is AdamW's usual value.
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     # Maximum gradient norm; null turns clipping off. 1.0 is the default of transformers.

@@ -61,9 +61,9 @@ class Settings(TaskSettings):
     # Context tokens shared by two neighbouring windows, at most half a window.
     stride: Annotated[int, Field(ge=0)] = 128
     # Maximum length of an answer in tokens.
-    max_answer_tokens: Annotated[int, Field(ge=1)] = 30
+    max_answer_tokens: Annotated[int, Field(ge=1, le=100_000)] = 30
     # Number of answers in `n_best` of a prediction, best first.
-    n_best: Annotated[int, Field(ge=1)] = 3
+    n_best: Annotated[int, Field(ge=1, le=1_000)] = 3
 
 
 @dataclass(frozen=True)

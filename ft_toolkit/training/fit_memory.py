@@ -41,10 +41,13 @@ class Fit:
 def can_run_out(accelerator: Accelerator) -> bool:
     """Return whether a lack of memory raises an error that can be caught: on a GPU, or with a limit on the address space.
 
-    Without such a limit, the operating system kills a process that exceeds the memory.
+    Without such a limit, the operating system kills a process that exceeds the memory. All processes must call it; it is
+    true on all processes if it is true on one.
     """
-    if accelerator.device.type != "cpu":
-        return True
+    return any(_on_all(accelerator, accelerator.device.type != "cpu" or _has_address_limit()))
+
+
+def _has_address_limit() -> bool:
     try:
         import resource
     except ImportError:  # Windows
@@ -52,32 +55,45 @@ def can_run_out(accelerator: Accelerator) -> bool:
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
-def fit_memory(accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> Fit:
+def fit_memory(
+    accelerator: Accelerator, model: Any, plan: TrainingPlan, lengths: Sequence[int], epoch: int, *, n_shards: int = 1
+) -> Fit:
     """Try the widest micro-batch of an epoch in more and more pieces until it fits; return the result for all processes.
 
     `lengths` holds the tokens of each training feature. Each trial runs a forward and a backward pass, with memory reserved
-    for AdamW's two moments; the weights do not change. Raises UsageError if the longest row alone does not fit.
+    for AdamW's two moments, of which each process will have one of `n_shards` parts; the weights do not change. Raises
+    UsageError if the longest row alone does not fit. A model that will be sharded may fit later, with smaller gradients; for
+    such a model, the most economical fit is returned.
     """
     micros = [micro for step in plan.epoch_batches(epoch) for micro in step[accelerator.process_index]]
     widest = max(micros, key=lambda micro: len(micro.features) * max(lengths[i] for i in micro.features))
+    most_pieces = max(_on_all(accelerator, len(widest.features)))
+    first_pieces = max(_on_all(accelerator, plan.n_pieces(widest)))
     plain = unwrapped(model)  # accelerator.unwrap_model would import an installed DeepSpeed, which takes seconds
     fit = Fit(1, False)
-    while True:
-        fits = _try_pass(accelerator, model, with_min_pieces(plan, fit.pieces), widest, epoch)
-        if accelerator.num_processes > 1:
-            fits = all(gather_object([fits]))
-        if fits:
-            return fit
-        if fit.pieces < len(widest.features):
-            fit = replace(fit, pieces=min(2 * max(fit.pieces, plan.n_pieces(widest)), len(widest.features)))
+    while not all(
+        _on_all(
+            accelerator, _try_pass(accelerator, model, with_min_pieces(plan, fit.pieces), widest, (epoch, n_shards))
+        )
+    ):
+        if fit.pieces < most_pieces:
+            fit = replace(fit, pieces=min(2 * max(fit.pieces, first_pieces), most_pieces))
         elif not fit.checkpointing and plain.supports_gradient_checkpointing:
             _enable_checkpointing(plain)
             fit = replace(fit, checkpointing=True)
+        elif n_shards > 1:
+            return fit
         else:
             raise UsageError(
                 f"a single row of {max(lengths)} tokens does not fit into the memory of {accelerator.device}: lower "
                 "data.max_length, use a smaller model, or train fewer weights (method=lora)"
             )
+    return fit
+
+
+def _on_all(accelerator: Accelerator, value: Any) -> list[Any]:
+    """Return the values of all processes. All processes must call it."""
+    return list(gather_object([value])) if accelerator.num_processes > 1 else [value]
 
 
 @contextmanager
@@ -103,13 +119,21 @@ def _enable_checkpointing(model: Any) -> None:
         model.gradient_checkpointing_enable(options)
 
 
-def _try_pass(accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: MicroBatch, epoch: int) -> bool:
+def _try_pass(
+    accelerator: Accelerator, model: Any, plan: TrainingPlan, widest: MicroBatch, epoch_and_shards: tuple[int, int]
+) -> bool:
     """Return whether a forward and backward pass over the micro-batch fits into memory."""
+    epoch, n_shards = epoch_and_shards
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     reserved: list[Any] = []
     try:
         # AdamW's two moments, and the same size again for temporary tensors of clipping and update
-        reserved = [torch.empty_like(parameter) for parameter in trained for _ in range(3)]
+        sizes = [-(-parameter.numel() // n_shards) for parameter in trained]
+        reserved = [
+            torch.empty(size, dtype=parameter.dtype, device=parameter.device)
+            for size, parameter in zip(sizes, trained, strict=True)
+            for _ in range(3)
+        ]
         on_cpu = accelerator.device.type == "cpu"
         if on_cpu:
             reserved.append(torch.empty(_ONEDNN_RESERVE, dtype=torch.uint8))

@@ -105,6 +105,8 @@ class TrainingPlan:
     forward_context: Callable[[Sequence[int]], AbstractContextManager[None]] = lambda feature_ids: nullcontext()
     # The number of passes into which a micro-batch is split.
     n_pieces: Callable[[MicroBatch], int] = lambda micro: 1
+    # Whether a micro-batch with fewer rows than pieces gets fillers, so that all processes make the same number of passes.
+    has_equal_passes: bool = False
     # The number of steps of the run that may be skipped because their loss or gradient is not finite.
     max_skipped_steps: int = 0
 
@@ -215,9 +217,12 @@ def collate_pieces(plan: TrainingPlan, micros: list[MicroBatch], epoch: int) -> 
     """Return the batches of the micro-batches, each split into `plan.n_pieces` pieces of nearly the same size."""
     batches = []
     for micro in micros:
-        size = -(-len(micro.features) // plan.n_pieces(micro))
+        n_pieces = plan.n_pieces(micro)
+        size = -(-len(micro.features) // n_pieces)
         pieces = [micro.features[start : start + size] for start in range(0, len(micro.features), size)]
         batches += [plan.collate(piece, micro.weight, epoch) for piece in pieces]
+        if plan.has_equal_passes and len(pieces) < n_pieces:
+            batches += [plan.collate(micro.features[:1], 0.0, epoch)] * (n_pieces - len(pieces))
     return batches
 
 

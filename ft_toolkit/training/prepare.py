@@ -54,6 +54,10 @@ from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, count_epoch_s
 from ft_toolkit.training.encode_splits import Encoder, Report, encode_splits, kept_facts, kept_schema, no_report
 from ft_toolkit.training.resampling import draw_features, with_features
 
+# With tokens_per_batch, the number of steps differs between epochs. It is counted for this many epochs; of a longer run, the
+# mean per epoch determines the last step.
+_COUNTED_EPOCHS = 1000
+
 
 @dataclass(frozen=True)
 class RunInput:
@@ -193,7 +197,12 @@ class Prepared:
             return self.saved.total_steps
         if training.max_steps is not None:
             return training.max_steps
-        return sum(self.epoch_steps(epoch, world_size) for epoch in range(training.num_train_epochs))
+        n_epochs = training.num_train_epochs
+        if training.examples_per_batch is not None:
+            return n_epochs * self.epoch_steps(0, world_size)
+        counted = min(n_epochs, _COUNTED_EPOCHS)
+        steps = sum(self.epoch_steps(epoch, world_size) for epoch in range(counted))
+        return steps if counted == n_epochs else steps * n_epochs // counted
 
     def evaluation_tokens(self) -> int:
         """Return the padded tokens of an evaluation batch.

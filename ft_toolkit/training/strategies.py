@@ -30,9 +30,6 @@ class Strategy(Protocol):
     optimizer: Any
     # A sentence about the sharding; None if no sharding was requested.
     description: str | None
-    # Whether a process may split its micro-batches. With FSDP and ZeRO each pass communicates, so all processes need the
-    # same number of passes.
-    splits_micro_batches: bool
 
     @property
     def plain(self) -> torch.nn.Module:
@@ -62,8 +59,6 @@ class Strategy(Protocol):
 
 class Replicated:
     """All weights, gradients and optimizer state on each process."""
-
-    splits_micro_batches = True
 
     def __init__(
         self,
@@ -100,8 +95,6 @@ class Replicated:
 
 class FullySharded:
     """FSDP2: each process holds a shard of the weights, the gradients and the optimizer state."""
-
-    splits_micro_batches = False
 
     def __init__(
         self,
@@ -144,8 +137,6 @@ class FullySharded:
 class ZeroSharded:
     """DeepSpeed ZeRO: each process holds all weights and a shard of the optimizer state, in stage 2 also of the gradients."""
 
-    splits_micro_batches = False
-
     def __init__(
         self,
         accelerator: Accelerator,
@@ -183,6 +174,12 @@ class ZeroSharded:
         self.optimizer.discard()
 
 
+def is_sharded(accelerator: Accelerator, requested: tuple[Sharding, Zero]) -> bool:
+    """Return whether the model or its optimizer will be sharded: the launcher requests it, and there are several processes."""
+    sharding, zero = requested
+    return accelerator.num_processes > 1 and (sharding.is_requested or zero.stage > 0)
+
+
 def choose_strategy(
     accelerator: Accelerator,
     model: torch.nn.Module,
@@ -192,9 +189,9 @@ def choose_strategy(
 ) -> Strategy:
     """Return the strategy that the launcher requests. `model` is on the CPU; the strategy moves it to the device."""
     sharding, zero = requested
-    if accelerator.num_processes > 1 and sharding.is_requested:
-        return FullySharded(accelerator, model, make_optimizer, max_grad_norm, sharding)
-    if accelerator.num_processes > 1 and zero.stage:
+    if is_sharded(accelerator, requested):
+        if sharding.is_requested:
+            return FullySharded(accelerator, model, make_optimizer, max_grad_norm, sharding)
         return ZeroSharded(accelerator, model, make_optimizer, max_grad_norm, zero)
     description = None
     if sharding.is_requested or zero.stage:

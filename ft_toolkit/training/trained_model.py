@@ -17,14 +17,14 @@ from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.distributed.fsdp import Sharding
 from ft_toolkit.training.distributed.zero import Zero
-from ft_toolkit.training.fit_memory import can_run_out, fit_memory
+from ft_toolkit.training.fit_memory import Fit, can_run_out, fit_memory
 from ft_toolkit.training.loop import TrainingPlan, with_min_pieces
 from ft_toolkit.training.optimizer import LearningRate, make_optimizer
 from ft_toolkit.training.prepare import Prepared, build_model
 from ft_toolkit.training.speedups import apply_speedups, remove_speedups
 from ft_toolkit.training.speedups.frozen_blocks import FrozenBlockCache, cache_frozen_blocks
 from ft_toolkit.training.speedups.predicted_positions import read_positions, unwrapped
-from ft_toolkit.training.strategies import choose_strategy
+from ft_toolkit.training.strategies import choose_strategy, is_sharded
 from ft_toolkit.training.tracking import Display
 
 # Maximum size of the widest activations of a block (four times the hidden size) in one pass on a CPU. With this limit,
@@ -72,6 +72,7 @@ class TrainedModel:
         built = build_model(prepared)
         self.count, self.new_modules = built.count, built.new_modules
         self.speedups = apply_speedups(built.model, accelerator.device, prepared.training_ids)
+        self._sharded_fit = self._fit_before_sharding(built.model) if is_sharded(accelerator, requested) else None
         self.strategy = choose_strategy(
             accelerator,
             built.model,
@@ -128,16 +129,34 @@ class TrainedModel:
 
         `lengths` are the tokens of each feature of the plan, and `widest` those that one block computes at a time.
         """
-        if not self.strategy.splits_micro_batches:
-            return plan
+        if self._sharded_fit is not None:
+            pieces = self._sharded_fit.pieces
+            return replace(plan, n_pieces=lambda micro: pieces, has_equal_passes=True)
         if self._accelerator.device.type == "cpu":
             plan = self._split_for_cpu_caches(plan, lengths if widest is None else widest, epoch)
         if not can_run_out(self._accelerator):
             return plan
         fit = fit_memory(self._accelerator, self.strategy.model, plan, lengths, epoch)
+        self._announce(fit)
+        return with_min_pieces(plan, fit.pieces)
+
+    def _fit_before_sharding(self, model: torch.nn.Module) -> Fit:
+        """Try the widest micro-batch of the first epoch before the model is sharded; return the result for all processes.
+
+        Each pass of a sharded model communicates: a process that runs out of memory in one would leave the others waiting.
+        """
+        if not can_run_out(self._accelerator):
+            return Fit(1, checkpointing=False)
+        processes = self._accelerator.num_processes
+        plan = training_plan(self._prepared, total_steps=1, world_size=processes)
+        lengths = self._prepared.features["train"].lengths
+        fit = fit_memory(self._accelerator, model.to(self._accelerator.device), plan, lengths, 0, n_shards=processes)
+        self._announce(fit)
+        return fit
+
+    def _announce(self, fit: Fit) -> None:
         if fit.description is not None:
             self._display.say(f"memory     {fit.description}")
-        return with_min_pieces(plan, fit.pieces)
 
     def _split_for_cpu_caches(self, plan: TrainingPlan, lengths: Sequence[int], epoch: int) -> TrainingPlan:
         width = hidden_size(self.plain.config)

@@ -44,15 +44,15 @@ class GenerationSettings(TaskSettings):
     """Settings for targets and generation, with the names of transformers' GenerationConfig."""
 
     # Maximum number of target tokens, including the end token. Longer targets are cut (without end token); generation stops.
-    max_target_length: Annotated[int, Field(ge=2)] = 128
+    max_target_length: Annotated[int, Field(ge=2, le=100_000)] = 128
     # 1 is greedy search; larger values are beam search with this number of candidates.
-    num_beams: Annotated[int, Field(ge=1)] = 1
+    num_beams: Annotated[int, Field(ge=1, le=100)] = 1
     # Exponent of the length that divides the log-probability of a beam; larger values prefer longer texts.
     length_penalty: float = 1.0
     # No sequence of this many tokens occurs twice in a generated text; 0 turns this off.
     no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
     # Minimum number of generated tokens before the end token.
-    min_new_tokens: Annotated[int, Field(ge=0)] = 0
+    min_new_tokens: Annotated[int, Field(ge=0, le=100_000)] = 0
     # Encoder-decoders and encoders: text before every source. Default: the prefix that the checkpoint was trained with (T5).
     prefix: str | None = None
     # Decoders: the text directly before the target; end it with a newline or a space. Default: the prompt of the task.

@@ -1,7 +1,7 @@
 import pytest
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.tasks.text.labels import check_labels, distinct_names, index_of, label_name
+from ft_toolkit.tasks.text.labels import check_labels, check_lengths, distinct_names, index_of, label_name
 
 SINGLE = "single_label_classification"
 
@@ -69,3 +69,12 @@ def test_few_rows_per_label_are_allowed_if_the_labels_are_listed():
     check_labels(labels, 24, SINGLE, is_chosen=True)
     with pytest.raises(DataError, match="contains a label twice"):
         check_labels(("1", "1.0"), 24, SINGLE, is_chosen=True)
+
+
+def test_a_label_that_is_a_text_is_refused_in_a_short_message() -> None:
+    check_lengths(["x" * 1000])
+    with pytest.raises(
+        DataError, match=r"the label 'x{40}'... has 1,000,000 characters; at most 1,000 are allowed"
+    ) as error:
+        check_lengths(["a", "x" * 10**6])
+    assert len(str(error.value)) < 300
