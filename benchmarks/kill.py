@@ -147,7 +147,7 @@ def command_of(mode: str, recipes: dict[str, Path], folder: Path, work: Path, ur
         words = ["best", str(recipes["full"]), "training.max_steps=6", "--minutes", "600", "--output", str(folder)]
         return Command(words, words, folder, lambda: files_of(folder), environment, forks=True)
     if mode in ("folds", "scale"):
-        parts = ["--k", "2"] if mode == "folds" else ["--shares", "0.5,1"]
+        parts = ["--k", "2"] if mode == "folds" else ["--shares", "0.25,0.5,1"]
         words = [mode, str(recipes["full"]), *parts, "--output", str(folder)]
         return Command(words, [*words, "--resume"], folder, lambda: files_of(folder), environment, forks=True)
     words += {"two": ["--processes", "2"], "seeds": ["training.seeds=[1,2]"]}.get(mode, [])

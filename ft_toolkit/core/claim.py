@@ -3,8 +3,9 @@
 import shutil
 from pathlib import Path
 
-from ft_toolkit.core.run_folder import INPUT_ROWS, RECIPE, check_folder
+from ft_toolkit.core.run_folder import INPUT_ROWS, LOCK, RECIPE, RESULTS, check_folder
 from ft_toolkit.core.run_lock import RunLock
+from ft_toolkit.core.run_records import read_results
 
 
 def claim(name: str, output: Path | None, *, resume: bool, parent: str = "runs") -> RunLock:
@@ -31,6 +32,19 @@ def claim(name: str, output: Path | None, *, resume: bool, parent: str = "runs")
             number += 1
         else:
             return RunLock(folder)
+
+
+def is_complete(output: Path | None, command: str) -> bool:
+    """Return whether a folder has the results of the same command, which was killed before it released its lock; release it.
+
+    Such a command succeeds when it is repeated, as in a job queue. Raises FolderInUseError.
+    """
+    if output is None or not ((output / LOCK).is_file() and (output / RESULTS).is_file()):
+        return False
+    if read_results(output).command != command:
+        return False
+    with RunLock(output):
+        return True
 
 
 def remove_if_bare(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """10**12 in every whole-number setting of a recipe: an error with the setting, or a run that ends."""
 
+import json
 import re
 import types
 from collections.abc import Iterator
@@ -44,7 +45,7 @@ def integer_settings() -> Iterator[tuple[str, tuple[str, ...]]]:
                 yield f"{section}.{key}", ()
     for key, field in Reading.model_fields.items():
         if is_integer(field.annotation):
-            yield f"data.reading.{key}", ("data.reading.format=csv",)
+            yield f"data.reading.{key}", ("task.name=ner",)
     for key, field in NewTokenizer.model_fields.items():
         if is_integer(field.annotation):
             yield f"model.tokenizer.{key}", ("model={config: {model_type: gpt2}, tokenizer: {train_on_text: true}}",)
@@ -69,9 +70,27 @@ def test_the_settings_are_found() -> None:
 @pytest.mark.parametrize(("setting", "words"), SETTINGS, ids=[f"{name} {' '.join(words)}" for name, words in SETTINGS])
 def test_a_huge_number(setting: str, words: tuple[str, ...], write_recipe: Any, here: Any, tmp_path: Path) -> None:
     """A run of one step, and for settings of the length of the run its plan."""
-    recipe = write_recipe(training__learning_rate=1e-3, training__head_start="none")
+    name = next((word.partition("=")[2] for word in words if word.startswith("task.name=")), "text_classification")
+    languages = {"source_language": "en", "target_language": "de"} if name == "translation" else {}
+    task_settings = TASKS[name].settings(name=name, **languages)
+    rows = [json.dumps(row) + "\n" for row in TASKS[name].sample_rows(task_settings)]
+    for split in ("train", "validation"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(rows), encoding="utf-8")
+    if setting.startswith("data.reading."):
+        for split in ("train", "validation"):
+            (tmp_path / f"{split}.conll").write_text("Ada B-PER\nwrote O\n\n" * 8, encoding="utf-8")
+    suffix = "conll" if setting.startswith("data.reading.") else "jsonl"
+    data = {split: str(tmp_path / f"{split}.{suffix}") for split in ("train", "validation")} | {"max_length": 64}
+    recipe = write_recipe(
+        task={"name": name, **languages},
+        data=data,
+        training__learning_rate=1e-3,
+        training__head_start="none",
+        evaluation__baselines=[],
+    )
     is_length = setting in STEPS
     limits = ["--dry-run"] if is_length else ["training.max_steps=1"]
+    words = tuple(word for word in words if not word.startswith("task.name="))
     done = here("run", recipe, *words, f"{setting}={HUGE}", *limits, "--output", tmp_path / "run", check=False)
     assert done.returncode in (0, 2), done.stderr
     assert "Traceback" not in done.stdout + done.stderr

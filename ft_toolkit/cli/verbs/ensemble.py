@@ -40,10 +40,15 @@ def ensemble(
       ftk ensemble runs/seeds --output runs/together
       ftk ensemble runs/bert runs/roberta runs/deberta --output runs/together
     """
+    from ft_toolkit.core.claim import is_complete
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.core.run_records import read_results
 
     verbosity = verbosity_of(verbose=verbose, quiet=quiet)
+    command = shlex.join(["ftk", *sys.argv[1:]])
+    if is_complete(output, command):
+        print(f"note: {output} is already complete")
+        return
     check_folder(output, resume=False)
     for run in runs:
         read_results(run)  # raises UsageError for a folder that is not a finished run
@@ -52,7 +57,6 @@ def ensemble(
     from ft_toolkit.runs.ensemble import make_ensemble
     from ft_toolkit.training.tracking import Display
 
-    command = shlex.join(["ftk", *sys.argv[1:]])
     display = Display(Console(), enabled=True, verbosity=verbosity)
     print_results(make_ensemble(runs, output, command, display), Console())
 

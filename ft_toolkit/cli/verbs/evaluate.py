@@ -75,6 +75,7 @@ def evaluate(
       ftk evaluate runs/demo --data support_inbox --split validation --robustness
       ftk evaluate owner/model --data new_rows.csv --column text=review --slice source
     """
+    from ft_toolkit.core.claim import is_complete
     from ft_toolkit.core.run_folder import check_folder
     from ft_toolkit.data.cards import load_card
     from ft_toolkit.data.local_files import check_file, is_file_name
@@ -87,6 +88,10 @@ def evaluate(
         check_file(Path(data), how_to_read)
     else:
         check_split(load_card(data), split)
+    command = shlex.join(["ftk", *sys.argv[1:]])
+    if is_complete(output, command):
+        print(f"note: {output} is already complete")
+        return
     check_folder(output, resume=False)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
     if verbosity >= Verbosity.NORMAL:  # before the heavy libraries, so that the first output comes within a second
@@ -107,7 +112,7 @@ def evaluate(
         output=output,
         robustness=robustness,
         samples=samples,
-        command=shlex.join(["ftk", *sys.argv[1:]]),
+        command=command,
         base=base,
         label_separator=label_separator,
     )
