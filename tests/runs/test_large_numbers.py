@@ -68,7 +68,9 @@ def test_the_settings_are_found() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("setting", "words"), SETTINGS, ids=[f"{name} {' '.join(words)}" for name, words in SETTINGS])
-def test_a_huge_number(setting: str, words: tuple[str, ...], write_recipe: Any, here: Any, tmp_path: Path) -> None:
+def test_a_huge_number(
+    setting: str, words: tuple[str, ...], write_recipe: Any, here: Any, tmp_path: Path, tiny_gpt2: str
+) -> None:
     """A run of one step, and for settings of the length of the run its plan."""
     name = next((word.partition("=")[2] for word in words if word.startswith("task.name=")), "text_classification")
     languages = {"source_language": "en", "target_language": "de"} if name == "translation" else {}
@@ -83,6 +85,11 @@ def test_a_huge_number(setting: str, words: tuple[str, ...], write_recipe: Any, 
     data = {split: str(tmp_path / f"{split}.{suffix}") for split in ("train", "validation")} | {"max_length": 64}
     recipe = write_recipe(
         task={"name": name, **languages},
+        **(
+            {"model__name": tiny_gpt2}
+            if "decoder" in TASKS[name].auto_class and len(TASKS[name].auto_class) == 1
+            else {}
+        ),
         data=data,
         training__learning_rate=1e-3,
         training__head_start="none",

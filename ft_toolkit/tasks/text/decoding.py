@@ -32,24 +32,24 @@ class DecodingSettings(TaskSettings):
     """Settings for the generation of a text, with the names of transformers' GenerationConfig."""
 
     # Maximum number of generated tokens, including the end token.
-    max_new_tokens: Annotated[int, Field(ge=1)] = 64
+    max_new_tokens: Annotated[int, Field(ge=1, le=100_000)] = 64
     # 1 is greedy search or sampling; larger values are beam search with this number of candidates.
-    num_beams: Annotated[int, Field(ge=1)] = 1
+    num_beams: Annotated[int, Field(ge=1, le=100)] = 1
     # Draw each token from the model's probabilities instead of the most likely token.
     do_sample: bool = False
     # Sampling: divisor of the logits. Values below 1 prefer likely tokens, values above 1 make the tokens more equal.
     temperature: Annotated[float, Field(gt=0)] = 1.0
     # Sampling: only this number of most likely tokens; 0 is all tokens.
-    top_k: Annotated[int, Field(ge=0)] = 0
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
     # Sampling: only the most likely tokens whose probabilities add up to this (Holtzman et al. 2020, arXiv:1904.09751).
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     # Divisor of the positive logits of tokens that already occur, and factor on their negative ones (Keskar et al. 2019,
     # arXiv:1909.05858). 1.0 changes nothing.
     repetition_penalty: Annotated[float, Field(gt=0)] = 1.0
     # No sequence of this many tokens occurs twice in prompt and text; 0 turns this off.
-    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1_000)] = 0
     # Sampling: the number of texts for each prompt.
-    num_return_sequences: Annotated[int, Field(ge=1)] = 1
+    num_return_sequences: Annotated[int, Field(ge=1, le=100)] = 1
     # Sampling: the seed. The same seed and prompt give the same text on the same machine.
     sampling_seed: Annotated[int, Field(ge=0)] = 13
     # A text ends before the first of these strings.

@@ -50,7 +50,7 @@ class GenerationSettings(TaskSettings):
     # Exponent of the length that divides the log-probability of a beam; larger values prefer longer texts.
     length_penalty: float = 1.0
     # No sequence of this many tokens occurs twice in a generated text; 0 turns this off.
-    no_repeat_ngram_size: Annotated[int, Field(ge=0)] = 0
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=1_000)] = 0
     # Minimum number of generated tokens before the end token.
     min_new_tokens: Annotated[int, Field(ge=0, le=100_000)] = 0
     # Encoder-decoders and encoders: text before every source. Default: the prefix that the checkpoint was trained with (T5).
