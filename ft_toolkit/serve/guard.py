@@ -92,9 +92,9 @@ class Guard:
         refusal = self._refuse(scope, headers)
         body: bytes | None = b""
         if refusal is None:
-            body, refusal = await self._read(headers, receive)
+            body, refusal = await self._read(receive)
         elif scope["method"] in ("POST", "PUT", "PATCH"):
-            await self._read(headers, receive)
+            await self._read(receive)
         try:
             if refusal is not None:
                 await refuse(send_marked, refusal)
@@ -121,7 +121,7 @@ class Guard:
                 return Refusal(429, f"more than {self._limits.rate:g} requests per second", int(wait) + 1)
         return None
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> tuple[bytes | None, Refusal | None]:
+    async def _read(self, receive: Receive) -> tuple[bytes | None, Refusal | None]:
         """Return the body, or a refusal. The body is None if the client has gone."""
         limit = self._limits.body_bytes
         chunks: list[bytes] = []

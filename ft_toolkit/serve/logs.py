@@ -1,5 +1,6 @@
 """Log events as JSON lines on standard error. No line contains a text, a prediction or a token."""
 
+import contextlib
 import json
 import logging
 import sys
@@ -10,10 +11,11 @@ from typing import Any
 
 
 def log(event: str, level: str = "info", **facts: Any) -> None:
-    """Write an event with its facts."""
+    """Write an event with its facts. A log that cannot be written (a full disk, a closed pipe) does not stop the server."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": now, "level": level, "event": event, **facts}, ensure_ascii=True, default=str)
-    sys.stderr.write(line + "\n")
+    with contextlib.suppress(OSError):
+        sys.stderr.write(line + "\n")
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:

@@ -74,13 +74,13 @@ def parse_models(words: Sequence[str]) -> tuple[ModelSource, ...]:
         name, equals, path = word.partition("=")
         if not equals or Path(word).exists():
             name, path = Path(word.partition("@")[0]).name or Path(word).resolve().name, word
+        if not path:
+            raise UsageError(f"{word}: the folder of the model is missing; write NAME=FOLDER")
         if not _NAME.fullmatch(name):
             raise UsageError(
                 f"{word}: '{name}' cannot be the name of a model; allowed: up to 64 letters, digits, '-', '_' and '.'. "
                 f"Choose one: NAME={path}"
             )
-        if not path:
-            raise UsageError(f"{word}: the folder of the model is missing; write NAME=FOLDER")
         if any(source.name == name for source in sources):
             raise UsageError(f"two models have the name '{name}'; choose names: NAME={path}")
         sources.append(ModelSource(name, path))

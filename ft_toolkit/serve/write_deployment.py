@@ -5,14 +5,13 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import ft_toolkit
+from ft_toolkit.core.environment import versions
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import atomic_folder, write_file
 from ft_toolkit.core.model_folders import find_model_folder
-from ft_toolkit.core.run_folder import check_folder
 from ft_toolkit.core.run_records import read_contract, read_members
 from ft_toolkit.serve.options import ModelSource
 
@@ -44,7 +43,8 @@ def write_deployment(deployment: Deployment, target: Path) -> list[Path]:
 
     Only the model folders are copied. The predictions of the runs stay where they are, because they have the texts of the data.
     """
-    check_folder(target, resume=False)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UsageError(f"{target} exists and is not an empty folder; choose another folder for --write")
     folders = {source.name: _folder_of(source) for source in deployment.models}
     is_exported = all(read_contract(folder).graph is not None for folder in folders.values())
     values = _values(deployment, folders, is_exported)
@@ -112,8 +112,9 @@ def _quote_for_systemd(word: str) -> str:
 
 
 def _requirements(is_exported: bool) -> str:
-    """Return the installed versions, with which the models were tested."""
-    if is_exported:
-        return "".join(f"{name}=={version(name)}\n" for name in (*_EXPORTED, *_PACKAGES))
-    torch = f"--extra-index-url https://download.pytorch.org/whl/cpu\ntorch=={version('torch')}\n"
-    return torch + "".join(f"{name}=={version(name)}\n" for name in (*_TORCH, *_PACKAGES))
+    """Return the packages with the versions of this machine, with which the models were tested."""
+    names = (*_EXPORTED, *_PACKAGES) if is_exported else ("torch", *_TORCH, *_PACKAGES)
+    index = "" if is_exported else "--extra-index-url https://download.pytorch.org/whl/cpu\n"
+    return index + "".join(
+        f"{name}=={version}\n" if version else f"{name}\n" for name, version in versions(names).items()
+    )

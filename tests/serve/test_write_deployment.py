@@ -49,7 +49,7 @@ def test_what_another_machine_cannot_load_is_refused(written: Path, tmp_path: Pa
     missing = Deployment((ModelSource("a", str(tmp_path)),), [], 1, 1)
     with pytest.raises(UsageError, match="not the folder of a finished run or model"):
         write_deployment(missing, tmp_path / "new")
-    with pytest.raises(UsageError, match="exists and is not empty"):
+    with pytest.raises(UsageError, match="exists and is not an empty folder"):
         write_deployment(missing, written)
     model = write_export(tmp_path / "adapter", 1)
     contract = json.loads((model / "model" / "inference.json").read_text(encoding="utf-8"))
