@@ -15,6 +15,7 @@ from ft_toolkit.runtime.session import GraphSession, compute_values
 from ft_toolkit.runtime.text_generator import TextGenerator
 from ft_toolkit.runtime.tokenizer import RuntimeTokenizer
 from ft_toolkit.tasks.base import Features, Graph, OnText, Row, Rows, without_answers
+from ft_toolkit.tasks.text.streaming import GrowingText
 
 # Rows that are encoded and sorted by length together; of generated texts, which are slow, fewer.
 CHUNK, CHUNK_GENERATED = 4096, 64
@@ -90,8 +91,21 @@ class ExportedModel:
         return task.decode(values, features, rows, self.schema), features
 
     def predict_row(self, row: Row, on_text: OnText) -> dict[str, Any]:
-        """Return the prediction of one row of `read`. A graph generates no text, so nothing is passed to `on_text`."""
-        return self.predict_split([row])[0][0]
+        """Return the prediction of one row of `read`, and pass a generated text to `on_text` while it is generated.
+
+        Nothing is passed for other predictions, and for texts of a beam search.
+        """
+        exported, schema = self.task.exported_texts, self.schema
+        if self._generator is None or exported is None:
+            return self.predict_split([row])[0][0]
+        features = self.task.encode([row], self.tokenizer, schema, self.max_length)
+        (prompt,) = exported.prompts(features, schema)
+        growing = GrowingText(on_text)
+        tokens = self._generator.stream(
+            prompt, lambda tokens: growing.show(exported.texts([tokens], self.tokenizer, schema)[0])
+        )
+        texts = exported.texts([tokens], self.tokenizer, schema)
+        return self.task.decode(texts, features, [row], schema)[0]
 
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
         """Return one value of `graph` per feature, in order, from a model that does not generate texts."""

@@ -4,7 +4,7 @@ A step computes the next tokens of all texts of a batch. The keys and values of 
 graph, so each token is computed once. Texts that are finished leave the batch.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,16 @@ class TextGenerator:
                     texts[i] = tokens
         return texts
 
-    def _generate(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def stream(self, prompt: Sequence[int], on_tokens: Callable[[list[int]], bool]) -> list[int]:
+        """Return the generated tokens of one prompt, and pass all tokens so far to `on_tokens` after each step.
+
+        The generation ends early if it returns False. Beam search passes on nothing: its best text is known only at the end.
+        """
+        return self._generate([prompt], on_tokens if self._settings.num_beams == 1 else None)[0]
+
+    def _generate(
+        self, prompts: Sequence[Sequence[int]], on_tokens: Callable[[list[int]], bool] | None = None
+    ) -> list[list[int]]:
         start = self._settings.decoder_start_token_id
         search = new_search(self._settings, prompts if start is None else [[start]] * len(prompts))
         if start is None:
@@ -84,7 +93,7 @@ class TextGenerator:
         logits = self._step(state, ids, numbers)
         while True:
             rows, tokens = search.advance(logits)
-            if not len(rows):
+            if not len(rows) or (on_tokens is not None and not on_tokens(search.texts()[0])):
                 return search.texts()
             self._select(state, rows)
             logits = self._step(state, tokens[:, None], rows)

@@ -1,5 +1,6 @@
 """Graphs with a cache generate the texts of the torch model."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ def _load(folder: Path, **settings: Any) -> tuple[Any, Any, Any]:
     return model, tokenizer, schema
 
 
+def _stream(generator: TextGenerator, prompt: Sequence[int]) -> tuple[list[list[int]], list[int]]:
+    """Return the tokens after each step, and the tokens of the text."""
+    steps: list[list[int]] = []
+    tokens = generator.stream(prompt, lambda so_far: steps.append(list(so_far)) is None)
+    return steps, tokens
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_graphs_generate_the_texts_of_the_model(architecture: str, tiny: Any, tmp_path: Path) -> None:
@@ -60,6 +68,9 @@ def test_the_graphs_generate_the_texts_of_the_model(architecture: str, tiny: Any
         with torch.inference_mode():
             assert texts == generation.generate(model, batch, changed, tokenizer)
         assert len(set(texts)) > 1, "the texts differ"
+        steps, streamed = _stream(TextGenerator(tmp_path, facts), generation.prompts(features, changed)[0])
+        assert streamed == tokens[0]
+        assert steps == ([streamed[: n + 1] for n in range(len(streamed) - 1)] if changed.num_beams == 1 else [])
 
 
 def test_settings_that_the_runtime_does_not_have_are_refused(tiny: Any) -> None:
