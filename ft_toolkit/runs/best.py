@@ -24,7 +24,7 @@ from ft_toolkit.core.best_records import BestCandidate, BestChoice, BestResults,
 from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import FtkError, Interrupted, ResumeError, UsageError
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_folder import BEST, BEST_RECIPE, CHECKPOINTS, without_folder
+from ft_toolkit.core.run_folder import BEST, BEST_RECIPE, CHECKPOINTS, LOCK, without_folder
 from ft_toolkit.core.run_lock import RunLock
 from ft_toolkit.core.run_records import read_results, read_run_results
 from ft_toolkit.core.verbosity import Verbosity
@@ -62,6 +62,11 @@ def run_best(request: BestRequest, options: RunOptions) -> dict[str, Any]:
         raise UsageError("'ftk best' trains in one process; start it without a launcher")
     name, output = f"{loaded.name}-best", options.output
     is_known = output is not None and (output / BEST).is_file()
+    if output is not None and is_known and _was_killed_at_its_end(read_best(output), options.command, output):
+        options.console.print(
+            f"note: the search in {output} is already finished", highlight=False, markup=False, soft_wrap=True
+        )
+        return {**read_best(output).as_json(), "folder": str(output)}
     if output is not None and is_known:
         _check_known(read_best(output), loaded, output)
     with tempfile.TemporaryDirectory() as scratch:  # rows that cannot be read are refused before anything is written
@@ -72,6 +77,14 @@ def run_best(request: BestRequest, options: RunOptions) -> dict[str, Any]:
         results = _Search(request, options, loaded, prepared, lock.folder, name).run()
         print_best(results, lock.folder, options.console)
     return {**results.as_json(), "folder": str(lock.folder)}
+
+
+def _was_killed_at_its_end(results: BestResults, command: str, folder: Path) -> bool:
+    """Return whether the same command was killed after the search was complete, before it released its lock; release it."""
+    if not (results.complete and results.command == command and (folder / LOCK).is_file()):
+        return False
+    with RunLock(folder):
+        return True
 
 
 def _check_known(results: BestResults, loaded: LoadedRecipe, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 from ft_toolkit.core.best_records import BestCandidate, BestChoice, BestResults, read_best, write_best
 from ft_toolkit.core.json_records import read_objects
+from ft_toolkit.core.run_lock import RunLock
 from ft_toolkit.core.run_records import read_results, read_run_results
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.report.best import path_of, sentences, write_best_page
@@ -116,6 +118,12 @@ def test_the_essential_candidates_are_tried_without_time_and_the_chosen_one_is_s
     assert "label" in json.loads(predicted)
     again = here("best", folder / "best.yaml", "--minutes", 1, "--output", folder, check=False)
     assert again.returncode == 2 and "the search is finished" in again.stderr
+    with RunLock(folder):
+        lock = json.loads((folder / "run.lock").read_text(encoding="utf-8"))
+    (folder / "run.lock").write_text(json.dumps({**lock, "pid": 2**22 + 1}), encoding="utf-8")  # of a killed process
+    repeated = here(*shlex.split(results.command or "")[1:])
+    assert f"note: the search in {folder} is already finished" in repeated.stdout
+    assert not (folder / "run.lock").exists()
 
 
 def test_the_folder_of_another_search_is_refused(
