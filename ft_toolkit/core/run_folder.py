@@ -41,6 +41,8 @@ SWEEP, SWEEP_PAGE, BEST_RECIPE, SWEEP_JOURNAL = "sweep.json", "sweep.html", "bes
 BEST, BEST_PAGE = "best.json", "best.html"
 # In the folder of an audit of a data set: the results, the page, and the rows to review.
 AUDIT, AUDIT_PAGE, REVIEW = "audit.json", "audit.html", "review.csv"
+# The result of a comparison of two versions of a data set; the name that the documentation uses.
+DATA_DIFF = "diff.json"
 # The decisions on rows that the page of an audit saves, and that `data.patch` reads.
 PATCH = "patch.json"
 # In the folder of a command that starts several runs: the output of each run in a separate process.

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from ft_toolkit.core.audit_records import AuditResults
 from ft_toolkit.core.best_records import BestResults
+from ft_toolkit.core.diff_records import DiffResults
 from ft_toolkit.core.export_records import Certificate
 from ft_toolkit.core.files import write_json
 from ft_toolkit.core.fold_records import FoldsResults
@@ -16,6 +17,7 @@ from ft_toolkit.core.run_folder import (
     AUDIT,
     BEST,
     CERTIFICATE,
+    DATA_DIFF,
     ENSEMBLE,
     ENVIRONMENT,
     FOLDS,
@@ -36,6 +38,7 @@ _MODELS: dict[str, Any] = {
     BEST: BestResults,
     AUDIT: AuditResults,
     PATCH: Patch,
+    DATA_DIFF: DiffResults,
     ENSEMBLE: Ensemble,
     CERTIFICATE: Certificate,
     ENVIRONMENT: RunEnvironment,

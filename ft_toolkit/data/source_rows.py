@@ -75,8 +75,11 @@ def check_split(card: Card, split: SplitName) -> None:
         raise DataError(f"data card '{card.name}': {problem}; allowed: --split {' or '.join(labelled)}")
 
 
-def read_card(card: Card, only: SplitName | None = None) -> SourceRows:
-    """Return the labelled splits of a data card, or one of them. Raises DataError for rows that differ from the card."""
+def read_card(card: Card, only: SplitName | None = None, *, is_checked: bool = True) -> SourceRows:
+    """Return the labelled splits of a data card, or one of them. Raises DataError for rows that differ from the card.
+
+    `is_checked` set to False allows other rows.
+    """
     source, commit = card.block.source, None
     splits: dict[SplitName, RawSplit] = {}
     for name, facts in card.block.splits.items():
@@ -91,18 +94,25 @@ def read_card(card: Card, only: SplitName | None = None) -> SourceRows:
             hub_rows = read_hub(source.hub, source.config, commit or source.revision, facts.name or name)
             commit = hub_rows.commit
             splits[name] = RawSplit(name, hub_rows.rows, f"{source.hub} ({facts.name or name})")
-    for raw in splits.values():
-        _check_against_card(card, raw)
+    if is_checked and (problems := [text for raw in splits.values() if (text := _difference(card, raw))]):
+        raise DataError(f"data card '{card.name}': {problems[0]}")
     return SourceRows(splits, card, commit)
 
 
-def _check_against_card(card: Card, raw: RawSplit) -> None:
-    """Raise DataError when the number of rows or their fingerprint differs from the card."""
+def card_differences(card: Card) -> list[str]:
+    """Return a sentence for each labelled split whose rows are not those that the card describes. Raises DataError."""
+    source = read_card(card, is_checked=False)
+    return [text for raw in source.splits.values() if (text := _difference(card, raw))]
+
+
+def _difference(card: Card, raw: RawSplit) -> str | None:
+    """Return a sentence if the number of rows or their fingerprint differs from the card."""
     name, facts = raw.name, card.block.splits[raw.name]
     if len(raw.rows) != facts.rows:
-        raise DataError(f"data card '{card.name}': {name} has {len(raw.rows)} rows, but the card says {facts.rows}")
+        return f"{name} has {len(raw.rows)} rows, but the card says {facts.rows}"
     if facts.fingerprint is not None and (digest := fingerprint(raw.rows)) != facts.fingerprint:
-        raise DataError(
-            f"data card '{card.name}': the rows of {name} differ from those that the card describes "
-            f"(fingerprint {digest[:12]}..., card {facts.fingerprint[:12]}...)"
+        return (
+            f"the rows of {name} differ from those that the card describes (fingerprint {digest[:12]}..., card "
+            f"{facts.fingerprint[:12]}...)"
         )
+    return None

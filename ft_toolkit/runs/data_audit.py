@@ -98,7 +98,7 @@ def audit_rows(source: AuditSource, command: str, report: Steps, suspects: int |
         rows={split: len(part) for split, part in data.splits.items()},
         fingerprint=data.fingerprint,
         labels=labels,
-        words=_words(rows),
+        words=words_of_texts(rows),
         faults=fault_counts(faults, rows),
         notes=[*data.notes, *label_warnings(labels, data, task, settings)],
     )
@@ -111,7 +111,8 @@ def _check_task(name: str | None, tasks: Mapping[str, Task]) -> str | None:
     return name
 
 
-def _words(rows: AuditedRows) -> dict[str, int]:
+def words_of_texts(rows: AuditedRows) -> dict[str, int]:
+    """Return the minimum, median, 95% quantile and maximum of the words per text."""
     lengths = [len(text.split()) for _, text in rows.each_text()]
     low, median, high, longest = np.quantile(lengths, [0, 0.5, 0.95, 1], method="lower").tolist()
     return {"minimum": int(low), "median": int(median), "95%": int(high), "maximum": int(longest)}

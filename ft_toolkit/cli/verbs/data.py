@@ -4,7 +4,6 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,22 +12,24 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ft_toolkit.cli.arguments import Columns, parse_columns
+from ft_toolkit.cli.data_sources import read_sources
+from ft_toolkit.cli.data_versions import card, check, diff
 from ft_toolkit.cli.libraries import load_libraries
-from ft_toolkit.cli.recipe_names import find_recipe, is_recipe
 from ft_toolkit.cli.verb import Verb
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.run_folder import AUDIT, AUDIT_PAGE, REVIEW
 
 if TYPE_CHECKING:
     from ft_toolkit.runs.data_audit import AuditSource, Steps
-    from ft_toolkit.runs.first_recipe import InitRequest
 
-data = typer.Typer(help="Check the rows of a data set.", no_args_is_help=True, rich_markup_mode=None)
+data = typer.Typer(
+    help="Check, document and compare the rows of data sets.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @data.callback()
 def group() -> None:
-    """Check the rows of a data set."""
+    """Check, document and compare the rows of data sets."""
 
 
 @data.command()
@@ -95,7 +96,7 @@ def audit(
         raise UsageError(f"--redact {redact} exists; choose another name")
     if label_errors:
         load_libraries()
-    rows = _read(source, InitRequest([], task, model, columns=parse_columns(column)))
+    rows = read_sources(source, InitRequest([], task, model, columns=parse_columns(column)))
     if label_errors and rows.recipe.model.name == NO_MODEL:
         raise UsageError(f"{rows.name} is a data card, which names no model; add --model")
     console = Console()
@@ -125,32 +126,6 @@ def _redact(rows: "AuditSource", folder: Path) -> None:
         print(f"wrote {file.path}: {counts or 'nothing replaced'}")
 
 
-def _read(words: list[str], request: "InitRequest") -> "AuditSource":
-    """Return the rows of a recipe, a data card or files with the options of `request`. Raises UsageError and DataError."""
-    from ft_toolkit.data.cards import is_card
-    from ft_toolkit.recipe.document import settings_of
-    from ft_toolkit.recipe.load_recipe import load_recipe
-    from ft_toolkit.runs.data_audit import read_card_rows, read_file_rows, read_recipe_rows
-    from ft_toolkit.tasks import find_tasks
-
-    settings = [word for word in words if "=" in word and not Path(word).exists()]
-    names, tasks = [word for word in words if word not in settings], find_tasks()
-    if len(names) == 1 and is_recipe(names[0]):
-        if request.task or request.columns or request.model:
-            raise UsageError(
-                f"{names[0]} is a recipe, which names task, columns and model; change its settings instead, such as "
-                "model.name=..."
-            )
-        return read_recipe_rows(load_recipe(find_recipe(names[0]), settings, tasks))
-    if len(names) == 1 and is_card(names[0]):
-        if request.columns or settings:
-            raise UsageError(f"{names[0]} is a data card, which names its columns; leave out --column and settings")
-        return read_card_rows(names[0], request.task, request.model, tasks)
-    if not names:
-        raise UsageError("name a recipe, a data card or data files")
-    return read_file_rows(replace(request, files=names, settings=settings_of(settings)), tasks)
-
-
 @contextmanager
 def _progress() -> Iterator["Steps"]:
     """Yield a function that shows a progress bar on a terminal."""
@@ -158,5 +133,8 @@ def _progress() -> Iterator["Steps"]:
         task = bar.add_task("", total=None)
         yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total)
 
+
+for command in (card, check, diff):
+    data.command()(command)
 
 VERB = Verb(order=7, command=data)
