@@ -117,6 +117,7 @@ ELSEWHERE = {
     "task.n_best": "tests/tasks/test_question_answering.py",
     "data.on_bad_rows": "tests/data/test_bad_rows.py",
     "data.patch": "tests/data/test_patch.py",
+    "data.time": "tests/data/test_times.py",
     "task.name": "tests/recipe/test_load_recipe.py",
     "task.stride": "tests/tasks/test_ner.py",
     **dict.fromkeys(

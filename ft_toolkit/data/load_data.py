@@ -18,6 +18,7 @@ from ft_toolkit.data.row_cache import keep_rows, read_rows, rows_key
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.source_rows import RawSplit, SourceRows, check_split, local_files, read_card, read_source
 from ft_toolkit.data.splits import SPLITS, LoadedData
+from ft_toolkit.data.times import Times, hold_out_newest
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import DefinedLabels, Rows, Task, TaskSettings
@@ -101,21 +102,26 @@ def _load_data(
     splits: dict[SplitName, Rows] = {}
     groups: dict[SplitName, Groups] = {}
     skipped: list[BadRow] = []
+    times: Times | None = None
     for name, raw in source.splits.items():
         if source.train_file is not None and "train" in splits:
             check_answers(raw.rows, name, raw.origin, task, names)
-        split = reader.read(raw, GroupColumn(section.group, is_required=name == "train"))
+        time = section.time if name == "train" else None
+        split = reader.read(raw, GroupColumn(section.group, is_required=name == "train"), time)
         notes += split.notes
         skipped += split.skipped
         if split.rows is not None:
             splits[name] = split.rows
+            times = split.times or times
             if split.groups is not None:
                 groups[name] = split.groups
     if "train" not in splits:
         raise no_labels(source.splits.get("train", RawSplit("train", [], "train")), task, "to train on")
     origin = {str(name): raw.origin for name, raw in source.splits.items()}
     selector = Selector(task, settings, groups.get("train"), kept, selection)
-    if section.fold is None:
+    if times is not None:
+        held_out = _hold_out_newest(section, splits, groups, origin, times, notes)
+    elif section.fold is None:
         held_out = _hold_out_splits(section, splits, groups, origin, selector, notes)
     else:
         held_out = _hold_out_fold(section, read_fold(section.fold), splits, groups, origin, selector, notes)
@@ -157,14 +163,41 @@ def _hold_out_splits(
     notes: list[str],
 ) -> dict[SplitName, str]:
     """Move the held-out rows from `train` to separate splits; return the setting for each split. Raises DataError."""
+    wanted = _wanted_fractions(section, splits)
+    for split, fraction in wanted.items():
+        splits["train"], splits[split] = hold_out(splits["train"], fraction, selector, notes, split)
+        origin[split] = f"held out of {origin['train']}"
+        if "train" in groups:
+            groups[split] = groups["train"]
+    return {split: f"data.{split}_fraction" for split in wanted}
+
+
+def _wanted_fractions(section: DataSection, splits: Mapping[SplitName, Rows]) -> dict[HeldOut, float]:
+    """Return the fraction of each split to hold out. Raises DataError for a split that exists, and without validation rows."""
     if "validation" not in splits and section.validation_fraction is None:
         raise _no_validation_rows()
     fractions: dict[HeldOut, float | None] = {"validation": section.validation_fraction, "test": section.test_fraction}
     wanted = {split: fraction for split, fraction in fractions.items() if fraction is not None}
-    for split, fraction in wanted.items():
+    for split in wanted:
         if split in splits:
             raise DataError(f"data.{split}_fraction is set, but there are {split} rows; remove it (set it to null)")
-        splits["train"], splits[split] = hold_out(splits["train"], fraction, selector, notes, split)
+    return wanted
+
+
+def _hold_out_newest(
+    section: DataSection,
+    splits: dict[SplitName, Rows],
+    groups: dict[SplitName, Groups],
+    origin: dict[str, str],
+    times: Times,
+    notes: list[str],
+) -> dict[SplitName, str]:
+    """Move the newest training rows to separate splits; see `_hold_out_splits`."""
+    wanted = _wanted_fractions(section, splits)
+    parts = hold_out_newest(splits["train"], wanted, times, notes)
+    splits["train"] = parts["train"]
+    for split in wanted:
+        splits[split] = parts[split]
         origin[split] = f"held out of {origin['train']}"
         if "train" in groups:
             groups[split] = groups["train"]

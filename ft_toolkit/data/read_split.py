@@ -13,6 +13,7 @@ from ft_toolkit.data.groups import GroupColumn, Groups, find_groups
 from ft_toolkit.data.label_names import name_labels
 from ft_toolkit.data.label_order import names_of_numbers, read_labelled
 from ft_toolkit.data.source_rows import RawSplit
+from ft_toolkit.data.times import Times, find_times
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, TaskSettings, answer_columns, is_labelled
 
@@ -21,13 +22,14 @@ from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, T
 class SplitRows:
     """The labelled rows of a split in the form of the task, and the rows that were left out; `rows` is None without labels.
 
-    `groups` is None for independent rows.
+    `groups` is None for independent rows, `times` if no column of dates was named.
     """
 
     rows: Rows | None
     groups: Groups | None
     notes: list[str]
     skipped: list[BadRow] = field(default_factory=list)
+    times: Times | None = None
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,8 @@ class SplitReader:
     reading: Reading | None = None
     on_bad_rows: Policy | None = None
 
-    def read(self, raw: RawSplit, group: GroupColumn) -> SplitRows:
-        """Return the rows of a split. Raises DataError."""
+    def read(self, raw: RawSplit, group: GroupColumn, time: str | None = None) -> SplitRows:
+        """Return the rows of a split, with their dates if `time` names a column. Raises DataError."""
         task, notes = self.task, list[str]()
         mapped = name_labels(self._mapped(raw), self.reading, task, raw.origin)
         if self.settings is not None:
@@ -68,7 +70,8 @@ class SplitReader:
             self.on_bad_rows,
         )
         notes += [f"{raw.name}: {note}" for note in read.notes]
-        return SplitRows(read.rows, groups, notes, read.skipped)
+        times = None if time is None else find_times(raw.rows, mapped, time, raw.origin)
+        return SplitRows(read.rows, groups, notes, read.skipped, times)
 
     def _mapped(self, raw: RawSplit) -> list[Row]:
         """Return the rows with the task's columns. Raises DataError, with the notes on how the file was read."""

@@ -120,6 +120,10 @@ class DataSection(Section):
     # whole groups, train_fraction adds whole groups, and intervals resample groups. Default: for question answering the
     # article title, else the context; the document where a CoNLL file marks documents; no groups for other tasks.
     group: Name | None = None
+    # Column with the date of a row, in the form of ISO 8601, such as 2024-05-31 or 2024-05-31T09:30:00Z. validation_fraction
+    # and test_fraction then hold out the newest rows: validation rows are newer than training rows, and test rows are the
+    # newest. Rows with the same date are in one split. Default: rows are held out by a hash.
+    time: Name | None = None
     # Rows that cannot be read: error, or skip, which leaves out at most 20% of the rows and lists them in skipped_rows.jsonl.
     on_bad_rows: Literal["error", "skip"] = "error"
     # A file with decisions on rows (keep, relabel, drop), saved by the page of `ftk data audit --output FOLDER`. They are
@@ -152,6 +156,11 @@ class DataSection(Section):
             problems.append("validation and validation_fraction exclude each other; remove one, or set it to null")
         if self.test is not None and self.test_fraction is not None:
             problems.append("test and test_fraction exclude each other; remove one, or set it to null")
+        if self.time is not None and self.validation_fraction is None and self.test_fraction is None:
+            problems.append("time requires rows to hold out; set validation_fraction or test_fraction, or remove time")
+        for name in ("group", "fold"):
+            if self.time is not None and getattr(self, name) is not None:
+                problems.append(f"time and {name} exclude each other; remove one, or set it to null")
         fractions = (self.validation_fraction, self.test_fraction)  # invalid values have a message of their own
         if sum(share for share in fractions if isinstance(share, float) and 0 < share < 1) >= 1:
             problems.append("validation_fraction and test_fraction leave no training rows; their sum must be below 1")
