@@ -146,6 +146,7 @@ ELSEWHERE = {
         ],
         "tests/tasks/text/test_decoding.py",
     ),
+    "task.answering_speaker": "tests/tasks/test_dialogue.py",
     "task.prompt_words": "tests/tasks/test_text_generation.py",
     "task.continued_share": "tests/tasks/test_text_generation.py",
     "data.reading": "tests/data/test_load_data.py",

@@ -472,6 +472,9 @@ class Task:
     stream: Callable[[Any, Batch, Any, Any, OnText], list[Any]] | None = None
     # How an exported model does the same; None for a task whose models cannot be exported as graphs.
     exported_texts: ExportedTexts | None = None
+    # (schema, texts of a chat, which the user begins; the sides alternate) -> the row whose answer is the next text. None: no
+    # chat (`ftk chat`).
+    chat_row: Callable[[Any, Sequence[str]], dict[str, Any]] | None = None
     # (values of all features, features, rows, schema) -> one prediction per row: the dict of plain values that users get.
     decode: Callable[[Sequence[Any], Features, Rows, Any], list[dict[str, Any]]]
     # (values of all validation features, features, rows, schema) -> schema, after the best weights are loaded: chooses

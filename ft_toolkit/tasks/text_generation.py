@@ -10,10 +10,9 @@ continued as a prompt, so that the report shows samples beside the true continua
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
@@ -21,8 +20,7 @@ from pydantic import Field
 
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.core.words import find_words
-from ft_toolkit.metrics import diversity, language, rouge
-from ft_toolkit.metrics import translation as bleu
+from ft_toolkit.metrics import language
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
     Baseline,
@@ -46,7 +44,7 @@ from ft_toolkit.tasks.display.prediction_form import Continuation, PredictionFor
 from ft_toolkit.tasks.display.texts import random_texts
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.texts import guess_completions
-from ft_toolkit.tasks.text import token_scores
+from ft_toolkit.tasks.text import sample_scores, token_scores
 from ft_toolkit.tasks.text.blocks import Span, apart
 from ft_toolkit.tasks.text.byte_model import negative_log_likelihoods
 from ft_toolkit.tasks.text.decoding import (
@@ -315,68 +313,12 @@ def reference_answer(row: Row, schema: Schema) -> str:
     return split_text(row, schema.prompt_words)[1]
 
 
-# The columns of both arrays: scores of tokens; variety of the samples; variety of the true continuations, cut to the words of
-# the first sample; then ROUGE-L and the sums of BLEU, which are NaN for rows with a text.
-_VARIETY = slice(4, 4 + diversity.N_COLUMNS)
-_TRUE_VARIETY = slice(_VARIETY.stop, _VARIETY.stop + diversity.N_COLUMNS)
-_ROUGE = _TRUE_VARIETY.stop
-_BLEU = slice(_ROUGE + 1, None)
-
-
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return two arrays: of the predictions, and of the best values. The columns are those above."""
-    scores, best_scores = token_scores.to_arrays(decoded)
-    samples = [prediction.get("samples") or _listed(prediction["continuation"]) for prediction in decoded]
-    variety = diversity.statistics(samples)
+    """Return two arrays with the columns of `sample_scores`. Continuations are compared with completions only."""
+    samples = [sample_scores.samples_of(prediction, "continuation") for prediction in decoded]
     references = [reference_answer(row, schema) for row in rows]
-    shortened = [
-        [_first_words(reference, len(find_words(texts[0])))] if texts else []
-        for reference, texts in zip(references, samples, strict=True)
-    ]
-    true_variety = diversity.statistics(shortened)
-    compared = [i for i, row in enumerate(rows) if "completion" in row and samples[i]]
-    overlap, best_overlap = _overlap([samples[i][0] for i in compared], [[references[i]] for i in compared])
-    both = []
-    for token_part, variety_part, overlap_part in (
-        (scores, variety, overlap),
-        (best_scores, diversity.perfect(variety), best_overlap),
-    ):
-        full = np.full((len(rows), overlap_part.shape[1]), np.nan)
-        full[compared] = overlap_part
-        both.append(np.hstack([token_part, variety_part, true_variety, full]))
-    return both[0], both[1]
-
-
-def _first_words(text: str, n: int) -> str:
-    words = find_words(text)[:n]
-    return text[: words[-1][1]] if words else ""
-
-
-def _listed(text: str | None) -> list[str]:
-    return [] if text is None else [text]
-
-
-def _overlap(texts: list[str], references: list[list[str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return ROUGE-L and the sums of BLEU of the texts, and of the references against themselves."""
-    column = rouge.NAMES.index("rougeL")
-    scored, best = rouge.statistics(texts, references)
-    sums = bleu.statistics(texts, references), bleu.statistics([each[0] for each in references], references)
-    return np.column_stack([scored[:, column], sums[0]]), np.column_stack([best[:, column], sums[1]])
-
-
-def _mean_rouge(predictions: np.ndarray, references: np.ndarray) -> float:
-    values = predictions[:, _ROUGE]
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
-
-
-def _corpus_bleu(predictions: np.ndarray, references: np.ndarray) -> float:
-    compared = predictions[~np.isnan(predictions[:, _ROUGE])][:, _BLEU]
-    return bleu.bleu(compared, compared) if len(compared) else float("nan")
-
-
-def _of_variety(fn: diversity.MetricFn) -> diversity.MetricFn:
-    return lambda predictions, references: fn(predictions[:, _VARIETY], references[:, _VARIETY])
+    has_reference = ["completion" in row for row in rows]
+    return sample_scores.to_arrays(decoded, samples, references, has_reference)
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
@@ -384,37 +326,12 @@ def metrics(settings: Settings) -> dict[str, Metric]:
 
     BLEU and ROUGE-L compare a continuation with the completion of its row. They are undefined for rows with a text.
     """
-    low: dict[str, Any] = {"best": 0.0, "greater_is_better": False}
-    return {
-        **{name: replace(metric, needs_no_generation=True) for name, metric in token_scores.METRICS.items()},
-        "distinct_1": Metric(_of_variety(diversity.distinct(1)), is_share=True),
-        "distinct_2": Metric(_of_variety(diversity.distinct(2)), is_share=True),
-        "repetition": Metric(_of_variety(diversity.repetition), **low),
-        "self_bleu": Metric(_of_variety(diversity.self_bleu), **low),
-        "bleu": Metric(_corpus_bleu, best=100.0, is_share=True, hub_name="sacrebleu"),
-        "rougeL": Metric(_mean_rouge, best=100.0, is_share=True, hub_name="rouge", short_names=("rouge",)),
-    }
+    return dict(sample_scores.METRICS)
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
     """Return the amount of text that was scored, and the variety of the samples beside the true continuations."""
-    _, tokens, n_bytes, _ = predictions[:, :4].sum(axis=0).tolist()
-    variety = {
-        name: {
-            "mean_words": diversity.mean_words(array),
-            "distinct_2": diversity.distinct(2)(array, array),
-            "repetition": diversity.repetition(array, array),
-            "self_bleu": diversity.self_bleu(array, array),
-        }
-        for name, array in (
-            ("samples", predictions[:, _VARIETY]),
-            ("true continuations", predictions[:, _TRUE_VARIETY]),
-        )
-    }
-    defined = {
-        name: {key: score for key, score in scores.items() if math.isfinite(score)} for name, scores in variety.items()
-    }
-    return {"language": {"tokens": int(tokens), "bytes": int(n_bytes)}, "variety": defined}
+    return sample_scores.details(predictions)
 
 
 def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
@@ -443,7 +360,7 @@ def samples_beside_truth(records: Sequence[Mapping[str, Any]], schema: Schema) -
     def prompt_of(record: Mapping[str, Any]) -> str:
         return split_text(record, schema.prompt_words)[0]
 
-    return random_texts(records, prompt_of, schema.decoding.sampling_seed)
+    return random_texts(records, "continuation", prompt_of, schema.decoding.sampling_seed)
 
 
 def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
@@ -513,7 +430,7 @@ TASK = Task(
     to_arrays=to_arrays,
     metrics=metrics,
     details=details,
-    titles={"variety": "Variety of the samples, and of the true continuations cut to their number of words"},
+    titles=sample_scores.TITLES,
     comparability=comparability,
     baselines={
         "bytes": Baseline(bytes_baseline, "counts of the byte that follows four bytes"),

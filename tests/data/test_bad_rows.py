@@ -32,6 +32,11 @@ CASES = {
         "column 'source' must be text; found 7",
     ),
     "language_modelling": ({"text": "A text."}, {"text": 7}, "column 'text' must be text; found 7"),
+    "dialogue": (
+        {"turns": ["A question?", "An answer."]},
+        {"turns": "A question?"},
+        "column 'turns' must be a list of turns; found 'A question?'",
+    ),
     "text_generation": (
         {"prompt": "A text", "completion": " ends."},
         {"completion": None},
@@ -57,7 +62,8 @@ def rows_of(task, bad_numbers, n=150):
     for number in range(1, n + 1):
         first = next(iter(good))
         wrong_values = wrong if number in bad_numbers else {}
-        rows.append({"id": f"q{number}", **good, first: f"{good[first]} {number}", **wrong_values})
+        value = [*good[first], f"Question {number}?", "Yes."] if task == "dialogue" else f"{good[first]} {number}"
+        rows.append({"id": f"q{number}", **good, first: value, **wrong_values})
         if task == "text_classification":
             rows[-1]["label"] = "ab"[number % 2]
     return rows

@@ -201,7 +201,7 @@ def test_a_run_reports_samples_and_both_baselines(run_folder: Path) -> None:
     assert untuned["perplexity"]["value"] > scores["metrics"]["perplexity"]["value"]
     assert untuned["bleu"]["value"] is not None and untuned["distinct_1"]["value"] is not None
     assert bytes_["bits_per_byte"]["value"] is not None and bytes_["bleu"]["value"] is None
-    assert set(scores["variety"]) == {"samples", "true continuations"}
+    assert set(scores["variety"]) == {"samples", "true texts"}
     page = (run_folder / "report.html").read_text()
     assert "drawn at random with the seed 13; not selected by quality" in page
 

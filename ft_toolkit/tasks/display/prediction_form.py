@@ -82,13 +82,9 @@ class TextScores(PredictionKeys):
     bits_per_byte: float | None
 
 
-class Continuation(PredictionKeys):
-    """A generated text, None for a row that is not continued, and all samples if there are several.
+class _ScoredSamples(PredictionKeys):
+    """All samples if there are several, and the keys of `TextScores` for a row with a text to score."""
 
-    A row with a text to score has the keys of `TextScores` too.
-    """
-
-    continuation: str | None
     samples: list[str] | None = None
     nll: float | None = None
     tokens: int | None = None
@@ -96,6 +92,18 @@ class Continuation(PredictionKeys):
     correct: int | None = None
     perplexity: float | None = None
     bits_per_byte: float | None = None
+
+
+class Continuation(_ScoredSamples):
+    """A generated text, None for a row that is not continued."""
+
+    continuation: str | None
+
+
+class Reply(_ScoredSamples):
+    """The next turn of a dialogue; None in an evaluation without generated texts."""
+
+    reply: str | None
 
 
 class Summary(PredictionKeys):

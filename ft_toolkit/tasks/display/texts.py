@@ -47,13 +47,13 @@ def _generated(record: Record, key: str) -> WrongExample:
     )
 
 
-def random_texts(records: Sequence[Record], prompt_of: Callable[[Record], str], seed: int) -> WrongExamples:
-    """Return continuations beside the true ones, drawn at random with a seed.
+def random_texts(records: Sequence[Record], key: str, prompt_of: Callable[[Record], str], seed: int) -> WrongExamples:
+    """Return generated texts beside the true ones, drawn at random with a seed.
 
-    A record has a `continuation`, None for a row that is not continued, and the true continuation as `gold`; of several
-    `samples`, all are shown.
+    `key` is the key of the generated text, None for a row without one; `gold` is the true text. Of several `samples`, all are
+    shown.
     """
-    continued = [record for record in records if record.get("continuation") is not None]
+    continued = [record for record in records if record.get(key) is not None]
     drawn = sorted(continued, key=lambda record: zlib.crc32(f"{seed} {record.get('id', '')}".encode()))[
         :_GENERATED_LIMIT
     ]
@@ -62,7 +62,7 @@ def random_texts(records: Sequence[Record], prompt_of: Callable[[Record], str], 
             example_id=str(record.get("id", "")),
             texts=(("prompt", (Piece(shorten(prompt_of(record))),)),),
             reference=shorten(str(record["gold"])),
-            predicted="\n\n".join(map(shorten, record.get("samples") or [record["continuation"]])),
+            predicted="\n\n".join(map(shorten, record.get("samples") or [record[key]])),
             weight=(),
             remark="",
         )

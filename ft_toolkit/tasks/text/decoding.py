@@ -80,8 +80,11 @@ def load_decoding(values: Mapping[str, Any]) -> Decoding:
     return Decoding(**{**values, "stop_strings": tuple(values["stop_strings"])})
 
 
-def find_decoding(settings: DecodingSettings, tokenizer: Any) -> Decoding:
-    """Return the settings of a recipe with the tokens of a tokenizer. Raises UsageError for a setting without effect."""
+def find_decoding(settings: DecodingSettings, tokenizer: Any, *, end_id: int | None = None) -> Decoding:
+    """Return the settings of a recipe with the tokens of a tokenizer. `end_id` replaces its end token.
+
+    Raises UsageError for a setting without effect.
+    """
     defaults = DecodingSettings.model_fields
     if not settings.do_sample:
         for name in ("temperature", "top_k", "top_p", "num_return_sequences", "sampling_seed"):
@@ -94,10 +97,10 @@ def find_decoding(settings: DecodingSettings, tokenizer: Any) -> Decoding:
             raise UsageError("task.do_sample and task.num_beams exclude each other; remove one of them")
         if settings.stop_strings:
             raise UsageError("task.stop_strings cannot be used with beam search; remove it, or set task.num_beams=1")
-    names = [name for name in DecodingSettings.model_fields if name not in ("name", "stop_strings")]
+    names = [name for name in defaults if name not in ("name", "stop_strings")]
     chosen = {name: getattr(settings, name) for name in names}
     return Decoding(
-        end_id=tokenizer.eos_token_id,
+        end_id=tokenizer.eos_token_id if end_id is None else end_id,
         pad_id=tokenizer.pad_token_id,
         stop_strings=tuple(settings.stop_strings),
         **chosen,
