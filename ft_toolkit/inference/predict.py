@@ -87,15 +87,7 @@ def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Ta
     interruptions. `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder
     of an adapter's base model, if it was moved. Raises UsageError, and Interrupted with the finished rows kept.
     """
-    loaded: FinishedModel
-    if is_exported_graph(model):
-        if base is not None:
-            raise UsageError(f"{model} is an exported model, which has no base model; remove --base")
-        loaded = ExportedModel(model)
-    else:
-        from ft_toolkit.inference.model_folder import open_model  # imports torch, so only after the input is checked
-
-        loaded = open_model(model, base)
+    loaded = _open(model, base)
     parts = _StreamParts(loaded, rows, columns) if isinstance(rows, RowStream) else _ListParts(loaded, rows, columns)
     if target.output is None:
         for inputs, predictions in _predicted(loaded, parts.after(0)):
@@ -104,6 +96,17 @@ def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Ta
         return
     n_rows = _write(target.output, loaded, parts, _Progress(target, loaded, columns))
     sys.stderr.write(f"wrote {target.output} ({n_rows:,} row{'' if n_rows == 1 else 's'})\n")
+
+
+def _open(model: str, base: str | None) -> FinishedModel:
+    """Load a model. Raises UsageError."""
+    if is_exported_graph(model):
+        if base is not None:
+            raise UsageError(f"{model} is an exported model, which has no base model; remove --base")
+        return ExportedModel(model)
+    from ft_toolkit.inference.model_folder import open_model  # imports torch, so only after the input is checked
+
+    return open_model(model, base)
 
 
 @dataclass(frozen=True)
@@ -168,11 +171,7 @@ def print_stream(model: str, rows: PredictedRows, columns: dict[str, str], base:
     if isinstance(rows, RowStream) or len(rows) != 1:
         found = "a long file" if isinstance(rows, RowStream) else f"{len(rows)} rows"
         raise UsageError(f"--stream prints the text of one row; found {found}")
-    if is_exported_graph(model):
-        raise UsageError(f"{model} is an exported graph, which generates no text; remove --stream")
-    from ft_toolkit.inference.model_folder import LoadedModel  # imports torch, so only after the input is checked
-
-    loaded = LoadedModel(model, base)
+    loaded = _open(model, base)
     if loaded.task.stream is None:
         raise UsageError(f"{loaded.task.name} generates no text; remove --stream")
     inputs = loaded.read(rows, columns)
