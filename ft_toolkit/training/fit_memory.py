@@ -21,6 +21,9 @@ from ft_toolkit.training.speedups.predicted_positions import unwrapped
 
 # Bytes that a trial on a CPU leaves free for the code that oneDNN compiles per shape: a few KiB each.
 _ONEDNN_RESERVE = 2**24
+# Bytes that a trial of a model that will be sharded leaves free besides a second copy of the weights: FSDP gathers blocks and
+# copies the model for evaluations, and both libraries have buffers for communication.
+_SHARDING_RESERVE = 2**26
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,9 @@ def _try_pass(
             for size, parameter in zip(sizes, trained, strict=True)
             for _ in range(3)
         ]
+        if n_shards > 1:
+            reserved += [torch.empty_like(parameter) for parameter in model.parameters()]
+            reserved.append(torch.empty(_SHARDING_RESERVE, dtype=torch.uint8, device=accelerator.device))
         on_cpu = accelerator.device.type == "cpu"
         if on_cpu:
             reserved.append(torch.empty(_ONEDNN_RESERVE, dtype=torch.uint8))

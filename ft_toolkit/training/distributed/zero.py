@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _INSTALL = "pip install 'ft-toolkit[deepspeed]'"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+# DeepSpeed's default.
+_LARGEST_BUCKET = 500_000_000
 _STAGE_ADVICE = {
     "0": ", which shards nothing: use distributed_type MULTI_GPU, or torchrun",
     "3": ", which is not supported: use distributed_type FSDP with fsdp_version 2, which also shards the weights",
@@ -52,6 +54,7 @@ class ZeroOptimizer:
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
         self._groups = optimizer.state_dict()["param_groups"]
         self._parameters = [list(group["params"]) for group in optimizer.param_groups]
+        n_trained = sum(parameter.numel() for parameters in self._parameters for parameter in parameters)
         self.engine, self._zero, _, _ = deepspeed.initialize(
             model=model,
             optimizer=optimizer,
@@ -60,7 +63,12 @@ class ZeroOptimizer:
                 "train_micro_batch_size_per_gpu": 1,  # required, but used only to count samples
                 "managed_gradient_accumulation": False,
                 "gradient_clipping": max_grad_norm or 0.0,
-                "zero_optimization": {**zero.options, "stage": zero.stage},
+                # DeepSpeed allocates a bucket of 5e8 numbers (2 GB) for any model, unless this is set
+                "zero_optimization": {
+                    "reduce_bucket_size": min(n_trained, _LARGEST_BUCKET),
+                    **zero.options,
+                    "stage": zero.stage,
+                },
                 "zero_allow_untested_optimizer": True,
             },
         )

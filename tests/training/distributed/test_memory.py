@@ -24,7 +24,7 @@ load_libraries()
 if os.environ["RANK"] == "1":
     import deepspeed
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + 600 * 2**20
+    limit = pages * resource.getpagesize() + 900 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 main()
 """
