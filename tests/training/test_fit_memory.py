@@ -19,7 +19,7 @@ from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.batching import MicroBatch
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.fit_memory import Fit, can_run_out, fit_memory
-from ft_toolkit.training.loop import Progress, TrainingPlan, train, with_min_pieces
+from ft_toolkit.training.loop import Progress, TrainingPlan, collate_pieces, train, with_min_pieces
 from ft_toolkit.training.optimizer import LearningRate, make_optimizer
 from ft_toolkit.training.strategies import Replicated
 
@@ -72,6 +72,20 @@ class Setup:
 
     def fit(self) -> Fit:
         return fit_memory(self.accelerator, self.model, self.plan, self.lengths, 0)
+
+
+def test_equal_passes_are_filled_up_by_passes_without_weight(tiny_bert: str, rows: list[dict[str, Any]]) -> None:
+    """With FSDP and ZeRO, a process with fewer rows makes the same number of passes, and the loss does not change."""
+    reports = []
+    for n_pieces in (1, 5):
+        setup = Setup(tiny_bert, rows, 3)
+        plan = replace(setup.plan, n_pieces=lambda micro, n=n_pieces: n, has_equal_passes=True)
+        batches = collate_pieces(plan, [MicroBatch((0, 1, 2))], 0)
+        assert [batch.weight for batch in batches] == ([1.0] if n_pieces == 1 else [1.0, 1.0, 1.0, 0.0, 0.0])
+        reports.append(next(train(setup.accelerator, setup.replicated, plan, Progress())))
+    assert reports[1].loss == pytest.approx(reports[0].loss, rel=1e-5)
+    assert reports[1].grad_norm == pytest.approx(reports[0].grad_norm, rel=1e-4)
+    assert (reports[0].n_targets, reports[0].n_examples) == (reports[1].n_targets, reports[1].n_examples)
 
 
 @pytest.mark.parametrize("model", ["tiny_bert", "tiny_gpt2"])
