@@ -170,6 +170,12 @@ def _load_model(folder: Path, contract: InferenceContract, saved: SavedTask, bas
     else:
         config = load_saved_config(folder)
         model = load_finished(folder, saved.task.auto_class[kind_of(config)], config)
+    n_labels = saved.task.model_kwargs(saved.schema).get("num_labels")
+    if n_labels is not None and model.config.num_labels != n_labels:
+        raise ModelError(
+            f"{folder}: {INFERENCE} has {n_labels} labels, but the model has {model.config.num_labels} outputs. Download or "
+            "copy the folder again"
+        )
     if saved.task.configure is not None:
         saved.task.configure(model if reference is None else model.get_base_model(), saved.schema)
     return model
