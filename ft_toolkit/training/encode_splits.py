@@ -22,6 +22,8 @@ from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, Rows, Tas
 
 # Splits with fewer rows are encoded each time: 10,000 rows of 40 tokens take 1 s and 30 MB.
 MIN_ROWS = 10_000
+# Entries of `init_kwargs` on the place of the tokenizer, which do not change its tokens.
+_LOCATIONS = {"name_or_path", "is_local", "local_files_only", "vocab_file", "merges_file", "tokenizer_file"}
 _FEATURES, _VALUES = "features", "values.json"
 
 
@@ -58,7 +60,7 @@ def _tokenizer_key(tokenizer: Any) -> str | None:
     if not tokenizer.is_fast:
         return None
     versions = [code_version(), transformers.__version__, tokenizers.__version__]
-    settings = {name: str(value) for name, value in tokenizer.init_kwargs.items()}
+    settings = {name: str(value) for name, value in tokenizer.init_kwargs.items() if name not in _LOCATIONS}
     return cache.key_of(versions, type(tokenizer).__name__, tokenizer.backend_tokenizer.to_str(), settings)
 
 
