@@ -31,10 +31,31 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 # Half the 95% point of the chi-square distribution with 1 degree of freedom.
 _HALF_CHI_SQUARE_95 = 1.9207
 _BISECTIONS = 40
+# Values that are computed together, so that intermediate arrays need at most 32 MB each. 50,000 rows of 1,000 labels have 12
+# times as many.
+_PART = 4_000_000
+
+
+def _in_parts(compute: Callable[..., Array], *arrays: Array) -> Array:
+    """Return `compute(*arrays)`, a function of single rows, with a limit on the size of intermediate arrays."""
+    n, rows = len(arrays[0]), max(_PART // max(arrays[0][:1].size, 1), 1)
+    if n <= rows:
+        return compute(*arrays)
+    parts = (compute(*(array[start : start + rows] for array in arrays)) for start in range(0, n, rows))
+    first = next(parts)
+    result = np.empty((n, *first.shape[1:]), first.dtype)
+    result[:rows] = first
+    for number, part in enumerate(parts, 1):
+        result[number * rows : number * rows + len(part)] = part
+    return result
 
 
 def probabilities_of(logits: Array, *, multi_label: bool, temperature: float = 1.0) -> Array:
     """Return the softmax, or with `multi_label` the sigmoid, of logits / temperature, in float64."""
+    return _in_parts(lambda part: _probabilities_of(part, temperature, multi_label=multi_label), logits)
+
+
+def _probabilities_of(logits: Array, temperature: float, *, multi_label: bool) -> Array:
     scaled = logits.astype(np.float64) / temperature
     if multi_label:
         return np.asarray(np.exp(-np.logaddexp(0, -scaled)))
@@ -45,15 +66,23 @@ def probabilities_of(logits: Array, *, multi_label: bool, temperature: float = 1
 def logits_of(probabilities: Array, *, multi_label: bool) -> Array:
     """Return logits with these probabilities: the inverse of `probabilities_of` at temperature 1."""
     if multi_label:
-        inside = np.clip(probabilities, _NEAREST, 1 - _NEAREST)
-        return np.asarray(np.log(inside / (1 - inside)))
-    return np.asarray(np.log(np.maximum(probabilities, _TINY)))
+        return _in_parts(_logits_of_decisions, probabilities)
+    return _in_parts(lambda part: np.asarray(np.log(np.maximum(part, _TINY))), probabilities)
+
+
+def _logits_of_decisions(probabilities: Array) -> Array:
+    inside = np.clip(probabilities, _NEAREST, 1 - _NEAREST)
+    return np.asarray(np.log(inside / (1 - inside)))
 
 
 def at_temperature_1(probabilities: Array, temperature: float, *, multi_label: bool) -> Array:
     """Return the probabilities without temperature scaling: the inverse of the division in `probabilities_of`."""
-    logits = logits_of(probabilities, multi_label=multi_label) * temperature
-    return probabilities_of(logits, multi_label=multi_label)
+
+    def compute(part: Array) -> Array:
+        logits = logits_of(part, multi_label=multi_label) * temperature
+        return probabilities_of(logits, multi_label=multi_label).astype(part.dtype, copy=False)
+
+    return _in_parts(compute, probabilities)
 
 
 def fit_temperature(logits: Array, truth: Array) -> float:
@@ -100,17 +129,18 @@ def _best_logarithm(cost: Callable[[float], float]) -> float:
 
 def _temperature_cost(logits: Array, truth: Array) -> Callable[[float], float]:
     """Return the negative log-likelihood with the prior, as a function of the logarithm of the temperature."""
-    logits, multi_label = logits.astype(np.float64), truth.ndim == 2
+    multi_label = truth.ndim == 2
 
     def cost(logarithm: float) -> float:
-        scaled = logits / math.exp(logarithm)
-        if multi_label:
-            loss = float(np.logaddexp(0, np.where(truth == 1, -scaled, scaled)).sum())
-        else:
+        def losses(logits: Array, truth: Array) -> Array:
+            scaled = logits.astype(np.float64) / math.exp(logarithm)
+            if multi_label:
+                return np.asarray(np.logaddexp(0, np.where(truth == 1, -scaled, scaled)))
             top = scaled.max(axis=1)
             log_sum = top + np.log(np.exp(scaled - top[:, None]).sum(axis=1))
-            loss = float((log_sum - scaled[np.arange(len(truth)), truth]).sum())
-        return loss + PRIOR_WEIGHT * logarithm**2 / 2
+            return np.asarray(log_sum - scaled[np.arange(len(truth)), truth])
+
+        return float(_in_parts(losses, logits, truth).sum()) + PRIOR_WEIGHT * logarithm**2 / 2
 
     return cost
 
@@ -148,8 +178,9 @@ def brier_scores(probabilities: Array, truth: Array) -> Array:
     It is the squared distance from the truth: the sum over labels, from 0 to 2, or for multi-label the mean over labels.
     """
     if truth.ndim == 2:
-        return np.asarray(((probabilities - truth) ** 2).mean(axis=1))
-    return np.asarray(((probabilities - np.eye(probabilities.shape[1])[truth]) ** 2).sum(axis=1))
+        return _in_parts(lambda part, true: np.asarray(((part - true) ** 2).mean(axis=1)), probabilities, truth)
+    one_hot = np.eye(probabilities.shape[1])
+    return _in_parts(lambda part, true: np.asarray(((part - one_hot[true]) ** 2).sum(axis=1)), probabilities, truth)
 
 
 def log_losses(probabilities: Array, truth: Array) -> Array:

@@ -47,7 +47,7 @@ from ft_toolkit.tasks.text import baselines, class_loss, decisions
 from ft_toolkit.tasks.text.averaging import mean_logits
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_cells import read_label_column
-from ft_toolkit.tasks.text.label_scores import label_metrics, label_tables
+from ft_toolkit.tasks.text.label_scores import MANY_LABELS, TOP, label_metrics, label_tables
 from ft_toolkit.tasks.text.labels import (
     EARLIER_ORDER,
     ProblemType,
@@ -63,6 +63,10 @@ from ft_toolkit.tasks.text.windows import content_span, cut_window, windows
 
 if TYPE_CHECKING:
     import torch
+
+
+# Rows of many labels that are decoded together, and the least probability that the labels share that a prediction leaves out.
+_DECODED_ROWS, _LEAST_REST = 4096, 1e-6
 
 
 class Settings(class_loss.ClassLossSettings):
@@ -331,6 +335,8 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     if schema.problem_type == "regression":
         return [{"score": float(value)} for value in raw[:, 0]]
     is_multi_label = schema.problem_type == "multi_label_classification"
+    if not is_multi_label and len(schema.labels) > MANY_LABELS:
+        return _most_likely(raw, schema)
     likely = calibration.probabilities_of(raw, multi_label=is_multi_label, temperature=schema.temperature)
     named = [dict(zip(schema.labels, map(_rounded, row), strict=True)) for row in likely.tolist()]
     if is_multi_label:
@@ -349,6 +355,23 @@ def prediction_form(schema: Schema) -> PredictionForm:
         return PredictionForm(Number)
     is_multi_label = schema.problem_type == "multi_label_classification"
     return PredictionForm(ChosenLabels if is_multi_label else ScoredLabel, probabilities="probabilities")
+
+
+def _most_likely(raw: np.ndarray, schema: Schema) -> list[dict[str, Any]]:
+    """Return the predictions with the TOP most likely labels, the most likely first, from logits of shape (n, labels)."""
+    decoded: list[dict[str, Any]] = []
+    for start in range(0, len(raw), _DECODED_ROWS):
+        logits = raw[start : start + _DECODED_ROWS]
+        likely = calibration.probabilities_of(logits, multi_label=False, temperature=schema.temperature)
+        top = np.argsort(-likely, axis=1, kind="stable")[:, :TOP]
+        shown = np.take_along_axis(likely, top, 1).tolist()
+        best = decisions.label_indices(logits, likely, schema).tolist()
+        for label, row, indices, values in zip(best, likely, top.tolist(), shown, strict=True):
+            named = {schema.labels[i]: _rounded(value) for i, value in zip(indices, values, strict=True)}
+            decoded.append(
+                {"label": schema.labels[label], "score": _rounded(float(row[label])), "probabilities": named}
+            )
+    return decoded
 
 
 def _logits(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) -> np.ndarray:
@@ -491,7 +514,16 @@ def classifier(settings: Settings) -> Classifier | None:
 
 def probabilities(predictions: Sequence[Mapping[str, Any]], schema: Schema) -> np.ndarray:
     """Return the probabilities of predictions, shape (n, labels)."""
-    return np.array([[prediction["probabilities"][label] for label in schema.labels] for prediction in predictions])
+    if schema.problem_type != "single_label_classification" or len(schema.labels) <= MANY_LABELS:
+        return np.array([[prediction["probabilities"][label] for label in schema.labels] for prediction in predictions])
+    # predictions have the most likely labels only: the other labels share the rest, half the precision needs half the memory
+    index = {label: i for i, label in enumerate(schema.labels)}
+    likely = np.empty((len(predictions), len(schema.labels)), np.float32)
+    for row, prediction in zip(likely, predictions, strict=True):
+        named = prediction["probabilities"]
+        row[:] = max(1 - sum(named.values()), _LEAST_REST) / max(len(schema.labels) - len(named), 1)
+        row[[index[label] for label in named]] = list(named.values())
+    return likely
 
 
 def explained_label(record: Mapping[str, Any]) -> str:
@@ -541,7 +573,8 @@ def wrong_examples(records: Sequence[Mapping[str, Any]], schema: Schema) -> Wron
 def prediction_text(schema: Schema) -> str:
     """Return a sentence for the model card."""
     return {
-        "single_label_classification": "A prediction has the label, its probability (score) and all probabilities.",
+        "single_label_classification": "A prediction has the label, its probability (score) and "
+        + ("all probabilities." if len(schema.labels) <= MANY_LABELS else f"the {TOP} largest probabilities."),
         "multi_label_classification": "A prediction has the labels and all probabilities.",
         "regression": "A prediction is a number (score).",
     }[schema.problem_type]

@@ -147,3 +147,26 @@ def test_examples_of_equal_confidence_have_no_order():
         == c.selective_errors(np.ones(4), right[::-1]).tolist()
         == [0.5] * 4
     )
+
+
+@pytest.mark.parametrize("multi_label", [False, True])
+def test_parts_of_the_rows_give_the_same_scores(multi_label, monkeypatch):
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(203, 7)).astype(np.float32)
+    truth = rng.integers(0, 2, (203, 7)) if multi_label else rng.integers(0, 7, 203)
+
+    def scores():
+        likely = c.probabilities_of(logits, multi_label=multi_label, temperature=1.5)
+        before = c.at_temperature_1(likely, 1.5, multi_label=multi_label)
+        arrays = (likely, before, c.logits_of(likely, multi_label=multi_label), c.brier_scores(likely, truth))
+        return arrays, c.fit_temperature(logits * 9, truth), c.temperature_interval(logits, truth)
+
+    whole = scores()
+    monkeypatch.setattr(c, "_PART", 70)
+    parts = scores()
+    assert all(np.array_equal(one, other) for one, other in zip(whole[0], parts[0], strict=True))
+    assert parts[1] == whole[1]
+    assert parts[2] == pytest.approx(whole[2])
+    small = c.at_temperature_1(whole[0][0].astype(np.float32), 1.5, multi_label=multi_label)
+    assert small.dtype == np.float32
+    assert small == pytest.approx(whole[0][1], abs=1e-5)

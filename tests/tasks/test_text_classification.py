@@ -274,6 +274,33 @@ def test_the_table_per_class_and_the_confusion_matrix():
     json.dumps(details)
 
 
+def test_many_labels_have_their_most_likely_ones_and_most_frequent_confusions():
+    labels = tuple(f"label {i:03}" for i in range(150))
+    schema, few = Schema(SINGLE, labels, None, 0.5), Schema(SINGLE, labels[:100], None, 0.5)
+    logits = np.random.default_rng(0).normal(scale=3, size=(40, 150)).astype(np.float32)
+    truth = [int(np.argsort(-row)[number % 3]) for number, row in enumerate(logits)]
+    rows = rows_of(*(labels[i] for i in truth))
+    decoded = decode(logits, rows, schema)
+    exact = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    for prediction, likely in zip(decoded, exact, strict=True):
+        assert prediction["label"] == labels[likely.argmax()] == next(iter(prediction["probabilities"]))
+        assert prediction["score"] == max(prediction["probabilities"].values())
+        assert list(prediction["probabilities"]) == [labels[i] for i in np.argsort(-likely)[:20]]
+        assert list(prediction["probabilities"].values()) == pytest.approx(np.sort(likely)[:-21:-1], rel=1e-5)
+    assert len(decode(logits[:, :100], rows, few)[0]["probabilities"]) == 100
+    filled = TASK.classifier(Settings()).probabilities(decoded, schema)
+    assert filled.sum(1) == pytest.approx(np.ones(40), abs=1e-5)
+    assert filled == pytest.approx(exact, abs=0.02)
+    assert filled[range(40), truth] == pytest.approx(exact[range(40), truth], abs=1e-5)
+    details = TASK.details(*TASK.to_arrays(decoded, rows, schema), schema)
+    assert "confusion_matrix" not in details and len(details["per_class"]) == 150
+    wrong = [number for number in range(40) if number % 3]
+    assert sum(pair["rows"] for pair in details["most_frequent_confusions"]) == len(wrong)
+    first = details["most_frequent_confusions"][0]
+    assert 0 < first["share"] <= 1 and first["label"] != first["predicted"]
+    json.dumps(details)
+
+
 def test_multi_label_has_a_table_but_no_matrix_and_regression_has_neither():
     schema = Schema(MULTI, ("a", "b"), None, 0.5)
     details = TASK.details(np.array([[1, 0], [1, 1]]), np.array([[1, 0], [0, 1]]), schema)
