@@ -71,7 +71,10 @@ def faults_note(data: DataFacts, command: str | None) -> str:
 
 def audit_command(command: str | None) -> str | None:
     """Return the `ftk data audit` for the rows of a `ftk run`; None for another command."""
-    words = shlex.split(command or "")
+    try:
+        words = shlex.split(command or "")
+    except ValueError:  # results.json may come from a stranger: a quotation without an end
+        return None
     if words[:2] != ["ftk", "run"] or len(words) < 3:
         return None
     settings = [word for word in words[3:] if "=" in word and word.startswith(("data", "task"))]
