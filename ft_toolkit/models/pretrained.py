@@ -339,7 +339,10 @@ def load_saved_config(folder: Path) -> Any:
 
 def _config(folder: Path, **kwargs: Any) -> Any:
     with checked_folder(folder, "config.json"):
-        return AutoConfig.from_pretrained(folder, trust_remote_code=False, **kwargs)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **kwargs)
+        for index in (config.label2id or {}).values():
+            int(index)  # raises for a value that is no number
+        return config
 
 
 def _is_dropout(key: str, value: object) -> bool:
