@@ -32,7 +32,11 @@ class DraftRecipe:
     def sections(self, max_length: int) -> list[RecipeSection]:
         """Return the sections of the recipe."""
         data = self._data(max_length)
+        section = self.settings.get("data")
+        has_time = isinstance(section, Mapping) and section.get("time") is not None
         held_out = "Held out of the training rows, by a hash of their content: the same rows in every run."
+        if has_time:
+            held_out = "Held out of the training rows: the newest rows."
         first_fraction = next((key for key in data if key.endswith("_fraction")), "")
         reasons = "\n".join(map(_sentence, self.guess.reasons))
         drafted = [
