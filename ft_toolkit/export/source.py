@@ -81,6 +81,9 @@ def graph_refusal(task: Task) -> str | None:
     """Return the reason why models of a task cannot be exported as a graph; None if they can."""
     if task.graph is not None or task.exported_texts is not None:
         return None
-    return (
-        "the outputs are logits over the vocabulary, which are too large to leave the graph. Use --format transformers"
+    reason = (
+        "exported models generate by greedy or beam search, and this task has other ways to choose tokens, such as sampling"
+        if task.generate is not None
+        else "the outputs are logits over the vocabulary, which are too large to leave the graph"
     )
+    return f"{reason}. Use --format transformers"
