@@ -53,7 +53,7 @@ def make_bodies(name: str, served: ServedModel, limits: Limits) -> Bodies:
     text = Annotated[str, Field(max_length=limits.characters)]
     fields: dict[str, Any] = {}
     for number, (column, facts) in enumerate(served.input_columns.items()):
-        kind: Any = list[text] if facts.is_words else text
+        kind: Any = list[text] if facts.is_list else text
         default = ... if facts.required else None
         # a column may have any name, also one that pydantic uses itself
         fields[f"column_{number}"] = (
@@ -99,7 +99,7 @@ def describe_model(name: str, served: ServedModel) -> ModelFacts:
 
 
 def _describe_column(column: Column) -> dict[str, Any]:
-    kind = "words" if column.is_words else "text"
+    kind = "list" if column.is_list else "text"
     return {"meaning": column.meaning, "required": column.required, "kind": kind, "example": column.example}
 
 

@@ -68,8 +68,8 @@ class Column:
     named_by: str | None = None
     # Whether a file may have one column per label instead: data.columns.NAME is then a list, and a value a dict by column.
     several: bool = False
-    # Whether a value is a list of words rather than a text.
-    is_words: bool = False
+    # Whether `ftk serve` takes a list of texts (words, turns) for the column rather than a text.
+    is_list: bool = False
     # A short value for the usage examples of the model card; None leaves an optional column out of them.
     example: str | None = None
 

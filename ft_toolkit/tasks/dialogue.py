@@ -359,7 +359,7 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
 TASK = Task(
     name="dialogue",
     settings=Settings,
-    columns={"turns": Column("the turns of a dialogue, each with a speaker and a text")},
+    columns={"turns": Column("the turns of a dialogue, each with a speaker and a text", is_list=True)},
     read_rows=read_rows,
     find_schema=find_schema,
     load_schema=load_schema,

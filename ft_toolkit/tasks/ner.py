@@ -468,7 +468,7 @@ TASK = Task(
     columns={
         "text": Column("the text; not required with tokens", required=False, example="A text."),
         "tokens": Column(
-            "the words of the text, a list (in text files separated by spaces)", required=False, is_words=True
+            "the words of the text, a list (in text files separated by spaces)", required=False, is_list=True
         ),
         "tags": Column("the tag of each token, such as B-PER", required=False, is_answer=True),
         "entities": Column("a list of {start, end, label} in characters of the text", required=False, is_answer=True),

@@ -51,11 +51,12 @@ function showColumns() {
   const { task, version, columns, labels, max_tokens } = chosen();
   const shownLabels = labels.length ? `, labels ${labels.slice(0, 8).join(", ")}${labels.length > 8 ? " ..." : ""}` : "";
   byId("facts").textContent = `${task.replaceAll("_", " ")}, version ${version}, at most ${max_tokens} tokens at a time${shownLabels}`;
-  const texts = Object.entries(columns).filter(([, facts]) => facts.kind === "text");
-  byId("columns").replaceChildren(...texts.flatMap(([name, { meaning, required }], number) => {
+  const texts = Object.entries(columns).filter(([, facts]) => facts.kind === "text" || facts.required);
+  byId("columns").replaceChildren(...texts.flatMap(([name, { meaning, required, kind }], number) => {
     const label = element("label", `${name} `, { for: `column-${number}` });
     const isNeeded = required || texts.length === 1;
-    label.append(element("small", isNeeded ? meaning : `${meaning}; optional`));
+    const hint = `${kind === "list" ? "; one per line" : ""}${isNeeded ? "" : "; optional"}`;
+    label.append(element("small", `${meaning}${hint}`));
     const field = element("textarea", "", { id: `column-${number}`, name, rows: 2, ...(isNeeded && { required: "" }) });
     field.addEventListener("keydown", (event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -71,7 +72,8 @@ function showColumns() {
 
 function readRow() {
   const fields = [...byId("columns").querySelectorAll("textarea")].filter(({ value, required }) => required || value);
-  return Object.fromEntries(fields.map(({ name, value }) => [name, value]));
+  const valueOf = ({ name, value }) => chosen().columns[name].kind === "list" ? value.split("\n").filter(Boolean) : value;
+  return Object.fromEntries(fields.map((field) => [field.name, valueOf(field)]));
 }
 
 async function predict(event) {
