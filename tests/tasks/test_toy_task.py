@@ -127,6 +127,8 @@ COMMON_WORDS = {
         "id",
     ),
     *("answer", "summary", "translation", "stride", "documents", "nll", "references", "temperature"),
+    # names of transformers' GenerationConfig
+    *("do_sample", "repetition_penalty", "stop_strings"),
 }
 PREDICTION_KEYS = {
     *("probabilities", "entities", "tags", "n_best", "perplexity", "bits_per_byte"),
