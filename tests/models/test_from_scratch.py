@@ -218,5 +218,5 @@ def test_a_dry_run_creates_the_model(write_recipe: Any) -> None:
         evaluation__baselines=None,
     )
     console = Console(file=StringIO(), width=120)
-    dry_run(load_recipe(path, [], TASKS), console)
+    dry_run(load_recipe(path, [], TASKS), "ftk run recipe.yaml --dry-run", console)
     assert "nothing was trained or written" in console.file.getvalue()
