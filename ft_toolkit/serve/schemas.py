@@ -1,7 +1,7 @@
 """The types of requests and responses of a task, for validation and for OpenAPI."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -90,11 +90,7 @@ def describe_model(name: str, served: ServedModel) -> ModelFacts:
         max_tokens=model.max_length,
         can_stream=model.task.stream is not None,
         columns={column: _describe_column(facts) for column, facts in served.input_columns.items()},
-        display={
-            "probabilities": form.probabilities,
-            "spans": None if form.spans is None else {"column": form.spans.column, "key": form.spans.key},
-            "text": form.text,
-        },
+        display={name: value for name, value in asdict(form).items() if name != "keys"},
     )
 
 

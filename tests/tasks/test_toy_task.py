@@ -133,8 +133,9 @@ COMMON_WORDS = {
 PREDICTION_KEYS = {
     *("probabilities", "entities", "tags", "n_best", "perplexity", "bits_per_byte"),
 }
-# File formats and layouts define the columns of their rows: SQuAD's questions and contexts, CoNLL's tokens and tags.
-FORMATS = ("data/formats", "data/layouts")
+# File formats and layouts define the columns of their rows: SQuAD's questions and contexts, CoNLL's tokens and tags. A redacted
+# copy of a file moves the positions in these layouts.
+FORMATS = ("data/formats", "data/layouts", "data/redacted_values")
 
 
 def _constants(path: Path) -> set[str]:
