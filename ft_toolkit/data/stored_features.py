@@ -187,7 +187,8 @@ def _read(path: Path) -> dict[str, list[Any]]:
     with pyarrow.memory_map(str(path)) as source:
         reader = pyarrow.ipc.open_file(source)
         batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-    return {name: [batch.column(name) for batch in batches] for name in reader.schema.names}
+        columns = reader.schema
+    return {name: [batch.column(name) for batch in batches] for name in columns.names}
 
 
 def _numbers(parts: Sequence[Any]) -> list[int]:

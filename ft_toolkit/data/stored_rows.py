@@ -61,8 +61,9 @@ class StoredRows(Sequence[Row]):
         with pyarrow.memory_map(str(path)) as source:
             reader = pyarrow.ipc.open_file(source)
             self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-            self._names = list(reader.schema.names)
-            self._is_text = [field.metadata[_KINDS].decode() == _TEXT for field in reader.schema]
+            columns = reader.schema
+        self._names = list(columns.names)
+        self._is_text = [field.metadata[_KINDS].decode() == _TEXT for field in columns]
         self._positions = np.arange(sum(len(batch) for batch in self._batches), dtype=np.int64)
         self.fingerprint = fingerprint
 
