@@ -103,7 +103,7 @@ def main() -> int:
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             print(
                 f"NOT CHECKED: the database of vulnerabilities cannot be read ({error}). Download {DATABASE} on a machine with "
-                "access to it, and give the file with --database",
+                "access to it, and pass the file with --database",
                 file=sys.stderr,
             )
             return NOT_CHECKED

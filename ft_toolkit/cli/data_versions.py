@@ -156,7 +156,8 @@ def diff(
         )
     if results.added and not any(test.groups.startswith("added") for test in results.tests):
         console.print(
-            "fewer than 20 rows were added, or are in the first version, so they are not tested", highlight=False
+            "no test of the added rows: at least 20 added rows and 20 rows in the first version are required",
+            highlight=False,
         )
     if output is not None:
         write_record(output, results)

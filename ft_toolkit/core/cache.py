@@ -43,7 +43,7 @@ def key_of(*parts: Any) -> str:
 
 
 def find(kind: str, key: str) -> Path | None:
-    """Return the folder of an entry, None if there is none. A damaged entry is removed."""
+    """Return the folder of an entry; None if there is none. A damaged entry is removed."""
     entry = folder() / kind / key
     if not entry.is_dir():
         return None
@@ -58,7 +58,7 @@ def find(kind: str, key: str) -> Path | None:
 def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
     """Return the folder of an entry whose files `write` writes to the folder that it is given.
 
-    None if the cache cannot be written, as with a full disk: the cache only saves time.
+    Return None if the cache cannot be written, such as on a full disk: the cache only saves time.
     """
     entry = folder() / kind / key
     try:

@@ -12,8 +12,10 @@ class DriftTest(Record):
     name: str = Field(description="lengths, labels or words")
     statistic: str
     value: float
-    p: float = Field(description="Share of permutations with a statistic that is as large, the observed one included")
-    adjusted_p: float = Field(description="After Holm (1979), over all tests of this comparison")
+    p: float = Field(
+        description="Share of the permutations, including the observed groups, whose statistic is at least as large"
+    )
+    adjusted_p: float = Field(description="p adjusted by Holm's method (1979), over all tests of this comparison")
     n: list[int] = Field(description="Rows of both groups that were compared")
 
 

@@ -1,4 +1,4 @@
-"""patch.json: the decisions on rows that the page of `ftk data audit` exports and `data.patch` applies."""
+"""patch.json: the decisions on rows that the page of `ftk data audit` saves and `data.patch` applies."""
 
 from typing import Literal
 

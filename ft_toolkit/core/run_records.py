@@ -60,7 +60,7 @@ class DataFacts(Record):
     splits: dict[str, SplitRows] = Field(default_factory=dict)
     warnings: list[str] = Field(default_factory=list)
     faults: list[FaultCount] = Field(
-        default_factory=list, description="Only kinds with cases; without nearly equal texts"
+        default_factory=list, description="Only kinds with cases; without nearly equal texts and other languages"
     )
     searched_texts: int | None = Field(
         default=None, description="Texts that were searched for faults; null in old folders"

@@ -199,7 +199,7 @@ def _word_distances(texts: Sequence[str]) -> Distances:
 
 
 def _adjusted(tests: Sequence[DriftTest]) -> list[DriftTest]:
-    """Return the tests with p-values adjusted after Holm (1979)."""
+    """Return the tests with p-values adjusted by Holm's method (1979)."""
     order = sorted(range(len(tests)), key=lambda i: tests[i].p)
     adjusted, largest = dict[int, float](), 0.0
     for rank, i in enumerate(order):

@@ -17,7 +17,7 @@ from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings
 
 # Mismatches that an error shows.
 _SHOWN = 3
-_EXPORT_AGAIN = "Audit the files again with 'ftk data audit', and export the decisions again"
+_EXPORT_AGAIN = "Audit the files again with 'ftk data audit', and save the decisions again"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PatchedRows:
 
 
 def read_patch(path: Path) -> Patch:
-    """Return the decisions of a patch file. Raises DataError for a file that is no patch, and for two decisions on one row."""
+    """Return the decisions of a patch file. Raises DataError for another file, and for two decisions on one row."""
     try:
         patch = read_record(path, Patch)
     except RunFolderError as error:

@@ -66,7 +66,7 @@ def _redact(file: Path, copy: Path, reading: Reading, redactor: Redactor) -> dic
         formats = one_of([item.name for item in file_formats() if item.rewrite is not None], limit=20)
         raise UsageError(
             f"--redact: {file} cannot be written as {chosen.name if chosen.rewrite is None else source.compression}; formats "
-            f"that can: {formats}. Write its rows to a file first: 'ftk convert {file} rows.jsonl'"
+            f"that can be written: {formats}. Write its rows to a file first: 'ftk convert {file} rows.jsonl'"
         )
     before = Counter(redactor.counts)
     content = chosen.rewrite(source, redactor.change)

@@ -1,4 +1,4 @@
-"""Read the rows of a long file one by one: jsonl, csv and txt files that are not compressed."""
+"""Read the rows of a long file one by one: jsonl, csv, tsv and txt files that are not compressed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class RowStream:
                 rows = self.format.stream(source, file)
                 for number, row in enumerate(rows or (), 1):
                     if not isinstance(row, dict):
-                        raise DataError(f"{name}: record {number} is no JSON object, unlike the first ones")
+                        raise DataError(f"{name}: record {number} is not a JSON object, unlike the first records")
                     yield row
         except UnicodeDecodeError:
             title = self.encoding.removesuffix("-sig").upper()

@@ -79,8 +79,8 @@ def hold_out_newest(rows: Rows, shares: Mapping[HeldOut, float], times: Times, n
             continue
         if first >= last:
             raise DataError(
-                f"data.time={times.column}: no {split} rows, because too many rows have the same date; there are "
-                f"{len(cuts) - 1:,} different dates. Use a column with more of them, or another fraction"
+                f"data.time={times.column}: no {split} rows, because too many rows have the same date (different dates: "
+                f"{len(cuts) - 1:,}). Use a column with more of them, or another fraction"
             )
         splits[split] = select_rows(rows, sorted(order[first:last]))
         oldest, newest = dates[order[first]], dates[order[last - 1]]

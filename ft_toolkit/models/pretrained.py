@@ -341,7 +341,7 @@ def _config(folder: Path, **kwargs: Any) -> Any:
     with checked_folder(folder, "config.json"):
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, **kwargs)
         for index in (config.label2id or {}).values():
-            int(index)  # raises for a value that is no number
+            int(index)  # raises for a value that is not a number
         return config
 
 

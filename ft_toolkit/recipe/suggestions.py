@@ -104,7 +104,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 # Settings of other tools that ft_toolkit does not support on purpose, and the reason.
 _NOT_SUPPORTED = {
-    "trust_remote_code": "not supported: ft_toolkit runs no code that is part of a model, also not of a pinned commit, because "
+    "trust_remote_code": "not supported: ft_toolkit runs no code that is part of a model, not even of a pinned commit, because "
     "predict, evaluate, export and push would have to run the copy in the model folder. Remove it, and use a model of an "
     "architecture that transformers contains",
 }

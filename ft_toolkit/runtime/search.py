@@ -1,7 +1,7 @@
 """Choose the tokens of generated texts from logits: greedy search and beam search. Numpy only.
 
 The results are those of transformers' `generate` without sampling. A search is advanced step by step: it gets the logits of the
-rows of the last step, and returns the rows that go on and their next tokens.
+rows of the last step, and returns the rows that continue and their next tokens.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Search(Protocol):
     def advance(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Choose the next tokens.
 
-        `logits` has the shape (rows, vocabulary). Returns the rows that go on, as numbers of the rows of `logits`, and their
+        `logits` has the shape (rows, vocabulary). Returns the rows that continue, as numbers of the rows of `logits`, and their
         next tokens; both are empty at the end.
         """
 
@@ -105,7 +105,7 @@ class _Beams:
         flat = scores.ravel()
         best = np.argpartition(-flat, 2 * n_beams - 1)[
             : 2 * n_beams
-        ]  # each beam can end in one way, so half of them go on
+        ]  # each beam can end in one way, so at least half of them continue
         best = best[np.lexsort((best, -flat[best]))]
         is_last = self._n_generated == settings.max_new_tokens
         divisor = self._n_generated**settings.length_penalty

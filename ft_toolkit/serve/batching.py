@@ -27,7 +27,7 @@ ROWS_PER_BATCH = 64
 # of 2 ms raised the mean batch from 9 to 15 rows and lowered the processor time of a request by 2% to 4%; 5 ms gave batches of
 # 16 rows (benchmarks/results). A single client would lose 2 ms per request, so its requests are not delayed.
 WAIT = 0.002
-# Seconds of the first estimate of a row, and the longest advice to come back later.
+# Seconds per row before any is measured, and the maximum of Retry-After in seconds.
 FIRST_ESTIMATE, LONGEST_RETRY = 0.05, 60
 
 
@@ -121,7 +121,7 @@ class Batcher:
     def stream(self, row: Row) -> AsyncIterator[str | Answer]:
         """Return an iterator over the pieces of the generated text of a row, with the answer at the end.
 
-        To close the iterator ends the generation. Raises QueueFullError; the iterator raises TimeoutError if no piece arrives
+        Closing the iterator ends the generation. Raises QueueFullError; the iterator raises TimeoutError if no piece arrives
         within the time limit of a request.
         """
         loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """Counters of the server in the text format of Prometheus.
 
 The format is a few lines of text, so the server needs no client library. A test reads it with the parser of prometheus_client.
-All methods are called in the event loop, which needs no locks.
+All methods are called in the event loop, so no locks are needed.
 """
 
 import bisect

@@ -22,7 +22,7 @@ from ft_toolkit.tasks.display.prediction_form import PredictionForm
 
 # Rows of predictions.jsonl that are predicted again, fewer where texts are generated. In bfloat16, an answer near a tie depends
 # on the width of the batch: of 300 summaries, 85 differed. So a quarter may differ. A model with the weights or the tokenizer
-# of another one has more different answers.
+# of another model changes more answers.
 CHECKED_ROWS, CHECKED_ROWS_GENERATED = 16, 4
 ALLOWED_CHANGES = 0.25
 # Allowed relative difference of an answer that is a number.

@@ -11,7 +11,7 @@ from ft_toolkit.serve.metrics import Metrics
 from ft_toolkit.serve.options import ModelSource, Options
 from ft_toolkit.serve.served_model import ServedModel, find_version, load_served
 
-# A batch that runs this many times longer than a request may take is taken for one that never ends.
+# A batch that runs longer than this many times the time limit of a request is reported as stuck.
 STUCK = 5
 
 
@@ -30,17 +30,17 @@ class Service:
             served = load_served(source.path)
             self.batchers[source.name] = Batcher(source.name, served, options.limits, self.metrics)
             log("loaded", model=source.name, version=served.version, task=served.model.task.name)
-        self.metrics.gauge("ftk_queue_rows", "Rows that wait.", self._waiting)
+        self.metrics.gauge("ftk_queue_rows", "Waiting rows.", self._waiting)
         self.metrics.gauge("ftk_model_info", "The version of each model; the value is 1.", self._versions)
 
     def start(self) -> None:
-        """Start to predict, in the running event loop."""
+        """Start predicting, in the running event loop."""
         self._tasks = [asyncio.create_task(batcher.run()) for batcher in self.batchers.values()]
         for task in self._tasks:
             task.add_done_callback(_log_end)
 
     def stop(self) -> None:
-        """Stop to predict."""
+        """Stop predicting."""
         for task in self._tasks:
             task.cancel()
         for batcher in self.batchers.values():

@@ -41,7 +41,7 @@ EVERY_CHANGE: tuple[ChangeKind, ...] = get_args(ChangeKind)
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 Prediction = Mapping[str, Any]
-# Takes the next piece of a generated text. Returns whether to go on: False ends the generation.
+# Takes the next piece of a generated text. Returns whether to continue: False ends the generation.
 OnText = Callable[[str], bool]
 
 

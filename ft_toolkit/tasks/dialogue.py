@@ -90,7 +90,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
                 )
             if len({turn["speaker"] for turn in turns}) < 2:
                 raise DataError(
-                    f"{where}: row {number}: a dialogue needs turns of two speakers; found {len(turns)} turns of one"
+                    f"{where}: row {number}: a dialogue needs two speakers; found only turns of '{turns[0]['speaker']}'"
                 )
         read.append({**row, "turns": turns})
     return read, []

@@ -1,4 +1,4 @@
-"""`ftk predict` on long files: the same predictions as from memory, and an interrupted command goes on where it stopped."""
+"""`ftk predict` on long files: the same predictions as from memory, and an interrupted command continues."""
 
 import csv
 import json

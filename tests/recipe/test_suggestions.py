@@ -84,7 +84,7 @@ def test_a_top_level_key(key, expected):
         (("training", "sed"), "unknown key; allowed: seed, seeds. Did you mean 'seed'?"),
         (
             ("model", "trust_remote_code"),
-            "not supported: ft_toolkit runs no code that is part of a model, also not of a pinned commit, because predict, "
+            "not supported: ft_toolkit runs no code that is part of a model, not even of a pinned commit, because predict, "
             "evaluate, export and push would have to run the copy in the model folder. Remove it, and use a model of an "
             "architecture that transformers contains",
         ),

@@ -65,7 +65,7 @@ class Browser:
             const end = Date.now() + {seconds} * 1000;
             const look = () => {{
                 if ({condition}) done(true);
-                else if (Date.now() > end) fail(new Error("waited in vain"));
+                else if (Date.now() > end) fail(new Error("timed out"));
                 else setTimeout(look, 30);
             }};
             look();

@@ -133,7 +133,7 @@ def test_wrong_turns_are_refused(tiny_gpt2: str) -> None:
 
     assert "row 1: column 'turns' must be a list of turns; found 'Hi'" in refusal("Hi")
     assert "row 1: turn 2 must have a speaker and a text" in refusal([*turns("Hi"), {"speaker": "x", "text": " "}])
-    assert "needs turns of two speakers; found 1 turns of one" in refusal(turns("Hi"))
+    assert "needs two speakers; found only turns of 'user'" in refusal(turns("Hi"))
     assert "it is a turn of 'assistant'" in refusal(turns("Hi", "Hello"), answering_speaker="clerk")
     tokenizer = load_tokenizer(Path(tiny_gpt2))
     mixed = [{"turns": turns("Hi", "Hello")}, {"turns": turns("Hi", "Hello", "Bye")}]

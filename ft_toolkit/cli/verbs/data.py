@@ -76,7 +76,8 @@ def audit(
     """Find faults in the rows of a data set.
 
     Finds texts that two splits share, also nearly equal ones, equal texts with different labels, spellings of a label, empty
-    and wrongly decoded texts, texts in another script, and possible personal data. Loads no model without --label-errors.
+    and wrongly decoded texts, texts in another script or language, answers that cut words, and possible personal
+    data. Loads no model without --label-errors.
 
     \b
     Examples:

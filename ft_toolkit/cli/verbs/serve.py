@@ -38,19 +38,23 @@ def serve(
         ),
     ],
     host: Annotated[
-        str, typer.Option(help="The address. One that other machines can reach requires FTK_SERVE_TOKEN.")
+        str, typer.Option(help="The address. An address that other machines can reach requires FTK_SERVE_TOKEN.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 chooses a free one.")] = 8000,
-    max_rows: Annotated[int, typer.Option(min=1, help="Rows of a request.")] = 256,
-    max_characters: Annotated[int, typer.Option(min=1, help="Characters of a text.")] = 100_000,
-    max_body: Annotated[int, typer.Option(min=1, help="Bytes of a request.")] = 1_048_576,
-    max_queue: Annotated[int, typer.Option(min=1, help="Rows of a model that wait. More are refused with 503.")] = 1024,
-    max_connections: Annotated[int, typer.Option(min=1, help="Open connections. More are refused with 503.")] = 256,
+    max_rows: Annotated[int, typer.Option(min=1, help="Maximum rows per request.")] = 256,
+    max_characters: Annotated[int, typer.Option(min=1, help="Maximum characters per text.")] = 100_000,
+    max_body: Annotated[int, typer.Option(min=1, help="Maximum bytes per request.")] = 1_048_576,
+    max_queue: Annotated[
+        int, typer.Option(min=1, help="Maximum waiting rows per model. More are refused with 503.")
+    ] = 1024,
+    max_connections: Annotated[
+        int, typer.Option(min=1, help="Maximum open connections. More are refused with 503.")
+    ] = 256,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, help="Requests per second and client address. Default: no limit.")
+        float | None, typer.Option(min=0.01, help="Maximum requests per second and client address. Default: no limit.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds from a request to its answer.")] = 60,
-    read_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to receive a request.")] = 10,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Maximum seconds from a request to its answer.")] = 60,
+    read_timeout: Annotated[float, typer.Option(min=0.1, help="Maximum seconds to receive a request.")] = 10,
     stop_timeout: Annotated[int, typer.Option(min=0, help="Seconds that SIGTERM leaves to open requests.")] = 30,
     write: Annotated[
         Path | None,

@@ -48,11 +48,11 @@ def stream(source: Source, lines: Iterable[str]) -> Iterator[dict[str, str]] | N
 
 
 def _without_marks(source: Source, lines: Iterable[str]) -> Iterator[str]:
-    """Yield the lines of a long tsv file. Raises DataError for a quotation mark, whose meaning the beginning did not show."""
+    """Yield the lines of a long tsv file. Raises DataError for a quotation mark, which may have two meanings."""
     for number, line in enumerate(lines, 1):
         if '"' in line:
             raise DataError(
-                f"{source.name}:{number}: a quotation mark in a tsv file may be text, or be around a field; set "
+                f"{source.name}:{number}: a quotation mark in a tsv file may be text, or enclose a field; set "
                 "data.reading.quotes=false or true (ftk predict: --reading quotes=false)"
             )
         yield line

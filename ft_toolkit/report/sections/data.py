@@ -65,7 +65,9 @@ def faults_note(data: DataFacts, command: str | None) -> str:
         sentences.append(
             f"{count(data.searched_texts)} of {count(total)} texts were searched for characters, scripts and personal data."
         )
-    sentences.append("Nearly equal texts are not included; to search for them and to see the rows:")
+    sentences.append(
+        "Nearly equal texts and texts in other languages are not included; to search for them and to see the rows:"
+    )
     return " ".join([*sentences, command or "ftk data audit"])
 
 

@@ -19,7 +19,7 @@ class AnyKeys(PredictionKeys):
 
 
 class ScoredLabel(PredictionKeys):
-    """The most likely label, its probability, and the probabilities of all labels."""
+    """The most likely label, its probability, and the probabilities of all labels, or of the 20 most likely of many labels."""
 
     label: str
     score: float
@@ -40,7 +40,7 @@ class Number(PredictionKeys):
 
 
 class Entity(PredictionKeys):
-    """An entity of a text: its characters, its type and its probability."""
+    """An entity of a text: its character positions, its type and its probability."""
 
     start: int
     end: int
@@ -57,7 +57,7 @@ class Entities(PredictionKeys):
 
 
 class AnswerSpan(PredictionKeys):
-    """A passage of the context and its probability; an empty text without characters for no answer."""
+    """A passage of the context and its probability; an empty text without positions for no answer."""
 
     answer: str
     start: int | None
@@ -132,7 +132,7 @@ class Spans:
 
 @dataclass(frozen=True)
 class PredictionForm:
-    """The keys of a prediction (`keys`), and the keys that a page shows in a special way; it shows other values as numbers.
+    """The keys of a prediction (`keys`), and the keys that a page shows in a special way.
 
     probabilities   key of a dict label -> probability, shown as bars
     spans           spans that are highlighted in an input text

@@ -165,7 +165,7 @@ class _Pieces:
         self._shown = 0
 
     def show(self, text: str) -> bool:
-        """Pass on the new part of a text. Returns whether to go on."""
+        """Pass on the new part of a text. Return whether to continue."""
         stopped = _before_stop(text, self._stop_strings)
         safe = stopped if stopped != text else _without_open_end(text, self._stop_strings)
         piece, self._shown = safe[self._shown :], max(self._shown, len(safe))

@@ -24,7 +24,7 @@ class GrowingText:
         self.is_stopped = False
 
     def show(self, text: str) -> bool:
-        """Pass on the new part of the text. Returns whether to go on."""
+        """Pass on the new part of the text. Return whether to continue."""
         if text.startswith(self._passed) and text != self._passed and not text.endswith(INCOMPLETE):
             piece, self._passed = text[len(self._passed) :], text
             self.is_stopped = self.is_stopped or not self._on_text(piece)

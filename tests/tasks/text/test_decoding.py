@@ -72,7 +72,7 @@ def test_a_batch_has_the_texts_of_transformers(writer: Writer, changes: dict[str
 
 
 def test_a_finished_row_leaves_the_batch(writer: Writer) -> None:
-    """Take a letter of a text as end token: this row ends early, others go on unchanged."""
+    """Take a letter of a text as end token: this row ends early, others continue unchanged."""
     whole = [text for (text,) in writer.texts()]
     letter = next(letter for letter in whole[0] if letter.isascii() and letter.isprintable())
     (end,) = writer.tokenizer(letter, add_special_tokens=False)["input_ids"]
@@ -80,7 +80,7 @@ def test_a_finished_row_leaves_the_batch(writer: Writer) -> None:
     assert texts == [writer.texts([prompt], end_id=end)[0] for prompt in writer.prompts]
     assert (
         texts[0][0] == whole[0][: whole[0].index(letter) + 1]
-    )  # plain letters are no special tokens, so the text shows it
+    )  # plain letters are not special tokens, so the text shows it
     assert any(letter not in text for text in whole)
 
 
