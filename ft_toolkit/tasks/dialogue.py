@@ -33,8 +33,9 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.display.prediction_form import PredictionForm, Reply
 from ft_toolkit.tasks.display.texts import random_texts
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
+from ft_toolkit.tasks.guessing.dialogues import guess_dialogue
 from ft_toolkit.tasks.text import chat_format, sample_scores, token_scores
-from ft_toolkit.tasks.text.chat_format import ASSISTANT, SYSTEM, USER, Message
+from ft_toolkit.tasks.text.chat_format import ASSISTANT, SYSTEM, USER, Message, turn_keys
 from ft_toolkit.tasks.text.decoding import (
     Decoding,
     DecodingSettings,
@@ -48,9 +49,6 @@ from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targ
 
 if TYPE_CHECKING:
     import torch
-
-# The keys of a turn in common files: this toolkit, OpenAI and transformers, ShareGPT.
-_TURN_KEYS = (("speaker", "text"), ("role", "content"), ("from", "value"))
 
 
 class Settings(DecodingSettings):
@@ -104,7 +102,7 @@ def _read_turns(value: Any, where: str) -> list[Message]:
         value = [{"speaker": (USER, ASSISTANT)[i % 2], "text": text} for i, text in enumerate(value)]
     turns = []
     for number, turn in enumerate(value, 1):
-        keys = next((keys for keys in _TURN_KEYS if isinstance(turn, Mapping) and set(keys) <= set(turn)), None)
+        keys = turn_keys(turn) if isinstance(turn, Mapping) else None
         if keys is None or not all(isinstance(turn[key], str) and turn[key].strip() for key in keys):
             raise DataError(
                 f"{where}: turn {number} must have a speaker and a text, such as {{speaker: user, text: Hello}}; found {turn!r}"
@@ -360,6 +358,7 @@ TASK = Task(
     name="dialogue",
     settings=Settings,
     columns={"turns": Column("the turns of a dialogue, each with a speaker and a text", is_list=True)},
+    guess=guess_dialogue,
     read_rows=read_rows,
     find_schema=find_schema,
     load_schema=load_schema,

@@ -16,7 +16,7 @@ def test_the_state_of_an_old_checkpoint_is_read_and_written_under_the_same_keys(
     assert state.best is not None and state.best.step == 6 and state.progress.step == 8
     assert not state.is_evaluated, "the last evaluation was after step 6"
     written = state.to_json()
-    assert written["progress"] == saved["progress"]
+    assert written["progress"] == {**saved["progress"], "skipped_steps": 0}
     assert written["history"] == {**saved["history"], "earlier_seconds": written["history"]["earlier_seconds"]}
     assert 0 <= written["history"]["earlier_seconds"] - saved["history"]["earlier_seconds"] < 1
 

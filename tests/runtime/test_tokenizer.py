@@ -28,7 +28,7 @@ def test_tokens_of_every_family(architecture: str, tiny: Any, tmp_path: Path) ->
     tokenizer = load_tokenizer(Path(tiny(architecture)))
     task = find_tasks()["text_classification"]
     assert task.graph is not None
-    facts: ExportedGraph = graph_facts(tokenizer, task.graph, ["input_ids"])
+    facts: ExportedGraph = graph_facts(tokenizer, task.graph.outputs, ["input_ids"])
     tokenizer.backend_tokenizer.save(str(tmp_path / "tokenizer.json"))
     ours = RuntimeTokenizer(tmp_path, facts)
     for role in ("pad", "unk", "bos", "eos", "cls", "sep"):

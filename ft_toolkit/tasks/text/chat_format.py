@@ -11,7 +11,7 @@ A tokenizer without a chat template gets OWN_TEMPLATE, which is saved with the m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,8 @@ OWN_TEMPLATE = (
 # The roles that chat templates know.
 ASSISTANT, USER, SYSTEM = "assistant", "user", "system"
 Message = dict[str, str]
+# The keys of a turn in common files: this toolkit, OpenAI and transformers, ShareGPT.
+_TURN_KEYS = (("speaker", "text"), ("role", "content"), ("from", "value"))
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,11 @@ class Exchange:
 
     before: list[int]
     answer: list[int]
+
+
+def turn_keys(turn: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the keys of speaker and text of a turn in a file; None if it has no known keys."""
+    return next((keys for keys in _TURN_KEYS if set(keys) <= set(turn)), None)
 
 
 def set_template(tokenizer: Any) -> None:
