@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from ft_toolkit.core.export_records import ExportedGeneration
+from ft_toolkit.tasks.text.prompts import repeating_tokens
 
 # The score of beams that do not exist yet: all beams of a text are equal before the first step.
 _ABSENT = -1e9
@@ -144,7 +145,7 @@ def _restrict(
     size = settings.no_repeat_ngram_size
     if size:
         for row, sequence in enumerate(sequences):
-            scores[row, _repeating(sequence, size)] = -np.inf
+            scores[row, repeating_tokens(sequence, size)] = -np.inf
     if n_generated < settings.min_new_tokens:
         scores[:, settings.eos_token_id] = -np.inf
     if n_generated == 0 and settings.forced_bos_token_id is not None:
@@ -162,13 +163,3 @@ def _only(token: int, scores: np.ndarray) -> np.ndarray:
     forced = np.full_like(scores, -np.inf)
     forced[:, token] = 0
     return forced
-
-
-def _repeating(sequence: Sequence[int], size: int) -> list[int]:
-    """Return the tokens that would repeat a sequence of `size` tokens."""
-    if len(sequence) < size:
-        return []
-    start = tuple(sequence[len(sequence) - size + 1 :])
-    return [
-        sequence[i + size - 1] for i in range(len(sequence) - size + 1) if tuple(sequence[i : i + size - 1]) == start
-    ]

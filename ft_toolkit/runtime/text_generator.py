@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph
-from ft_toolkit.data.batches import evaluation_batches
+from ft_toolkit.data.batches import evaluation_batches, pad_inputs
 from ft_toolkit.runtime.search import new_search
 from ft_toolkit.runtime.session import GraphSession
+from ft_toolkit.tasks.text.prompts import left_padded
 
 # The names of the inputs and outputs: the cache of the decoder before and after a step, and the keys and values of the source.
 PAST, PRESENT, SOURCE = "past_", "present_", "source_"
@@ -83,7 +84,7 @@ class TextGenerator:
         start = self._settings.decoder_start_token_id
         search = new_search(self._settings, prompts if start is None else [[start]] * len(prompts))
         if start is None:
-            ids, mask = _padded(prompts, self._settings.pad_token_id, is_left=True)
+            ids, mask = left_padded(prompts, self._settings.pad_token_id)
             source: dict[str, np.ndarray] = {}
         else:
             source, mask = self._encode(prompts)
@@ -101,8 +102,8 @@ class TextGenerator:
     def _encode(self, prompts: Sequence[Sequence[int]]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return the keys and values of the sources, and their attention mask."""
         assert self._encoder is not None, "an encoder-decoder"
-        ids, mask = _padded(prompts, self._settings.pad_token_id, is_left=False)
-        return self._encoder.run({"input_ids": ids, "attention_mask": mask}), mask
+        inputs = pad_inputs([{"input_ids": prompt} for prompt in prompts], self._settings.pad_token_id).inputs
+        return self._encoder.run(inputs), inputs["attention_mask"]
 
     def _no_past(self, n_rows: int) -> dict[str, Any]:
         """Return an empty cache."""
@@ -148,14 +149,3 @@ def encoder_graph(graph: ExportedGraph) -> ExportedGraph:
     return graph.model_copy(
         update={"file": graph.generation.encoder, "inputs": ["input_ids", "attention_mask"], "outputs": sources}
     )
-
-
-def _padded(prompts: Sequence[Sequence[int]], pad_token_id: int, *, is_left: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return padded token ids and the attention mask, both (texts, tokens)."""
-    lengths = np.array([len(prompt) for prompt in prompts])
-    width = int(lengths.max())
-    positions = np.arange(width)
-    mask = positions >= width - lengths[:, None] if is_left else positions < lengths[:, None]
-    ids = np.full((len(prompts), width), pad_token_id, dtype=np.int64)
-    ids[mask] = np.concatenate([np.asarray(prompt, dtype=np.int64) for prompt in prompts])
-    return ids, mask.astype(np.int64)

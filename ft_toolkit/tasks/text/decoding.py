@@ -17,6 +17,8 @@ from pydantic import Field
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.tasks.base import OnText, TaskSettings
+from ft_toolkit.tasks.text.prompts import left_padded, repeating_tokens
+from ft_toolkit.tasks.text.streaming import GrowingText, before_stop
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 Tokens = Sequence[int]
 # Tokens of the prompt that are decoded together with the new tokens, because the text of a token may depend on those before it.
 _CONTEXT = 8
-# The character that tokenizers write for an incomplete character.
-_INCOMPLETE = "\ufffd"
 
 
 class DecodingSettings(TaskSettings):
@@ -144,45 +144,17 @@ def continue_prompts(
         written = _search_beams(_base(model), repeated, decoding)
     else:
         written = [[] for _ in repeated]
-        pieces = None if on_text is None else _Pieces(on_text, decoding.stop_strings)
+        pieces = None if on_text is None else GrowingText(on_text, decoding.stop_strings)
         for step in _steps(model, repeated, decoding, tokenizer):
             for row, token in step:
                 written[row].append(token)
             if pieces is not None and not pieces.show(_new_text(repeated[0], written[0], tokenizer)):
                 break
     texts = [
-        _before_stop(_new_text(prompt, tokens, tokenizer), decoding.stop_strings)
+        before_stop(_new_text(prompt, tokens, tokenizer), decoding.stop_strings)
         for prompt, tokens in zip(repeated, written, strict=True)
     ]
     return [texts[start : start + n] for start in range(0, len(texts), n)]
-
-
-class _Pieces:
-    """Passes on a growing text in pieces, without its end while this may still change."""
-
-    def __init__(self, on_text: OnText, stop_strings: Sequence[str]) -> None:
-        self._on_text, self._stop_strings = on_text, stop_strings
-        self._shown = 0
-
-    def show(self, text: str) -> bool:
-        """Pass on the new part of a text. Return whether to continue."""
-        stopped = _before_stop(text, self._stop_strings)
-        safe = stopped if stopped != text else _without_open_end(text, self._stop_strings)
-        piece, self._shown = safe[self._shown :], max(self._shown, len(safe))
-        return not piece or self._on_text(piece)
-
-
-def _without_open_end(text: str, stop_strings: Sequence[str]) -> str:
-    """Return the text without an incomplete character and without an end that may become a stop string."""
-    text = text.rstrip(_INCOMPLETE)
-    starts = [stop[:size] for stop in stop_strings for size in range(1, len(stop))]
-    longest = max((len(start) for start in starts if text.endswith(start)), default=0)
-    return text[: len(text) - longest]
-
-
-def _before_stop(text: str, stop_strings: Sequence[str]) -> str:
-    """Return the text up to the first stop string."""
-    return text[: min((at for stop in stop_strings if (at := text.find(stop)) >= 0), default=len(text))]
 
 
 def _new_text(prompt: Tokens, tokens: Tokens, tokenizer: Any) -> str:
@@ -204,14 +176,11 @@ def _search_beams(model: Any, prompts: Sequence[Tokens], decoding: Decoding) -> 
     return [list(row) for row in tokens[:, ids.shape[1] :].tolist()]
 
 
-def _left_padded(prompts: Sequence[Tokens], pad_id: int, device: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def _left_padded(prompts: Sequence[Tokens], pad_id: int, device: Any) -> list[torch.Tensor]:
     """Return token ids and attention mask, shape (prompts, width)."""
     import torch
 
-    width = max(map(len, prompts))
-    ids = [[pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
-    mask = [[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+    return [torch.from_numpy(array).to(device) for array in left_padded(prompts, pad_id)]
 
 
 def _steps(
@@ -287,15 +256,8 @@ def _scores(logits: torch.Tensor, texts: Sequence[Tokens], decoding: Decoding) -
             logits[row, seen] = torch.where(values < 0, values * factor, values / factor)
     if decoding.no_repeat_ngram_size:
         for row, tokens in enumerate(texts):
-            logits[row, _repeating(tokens, decoding.no_repeat_ngram_size)] = -torch.inf
+            logits[row, repeating_tokens(tokens, decoding.no_repeat_ngram_size)] = -torch.inf
     return logits
-
-
-def _repeating(tokens: Tokens, size: int) -> list[int]:
-    """Return the tokens that would repeat a sequence of `size` tokens."""
-    end = list(tokens[len(tokens) - size + 1 :]) if size > 1 else []
-    starts = range(len(tokens) - size + 1)
-    return [tokens[i + size - 1] for i in starts if list(tokens[i : i + size - 1]) == end]
 
 
 def _choose(scores: torch.Tensor, randoms: Sequence[random.Random], decoding: Decoding) -> list[int]:

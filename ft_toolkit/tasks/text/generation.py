@@ -17,6 +17,7 @@ from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, ExportedTexts, Features, Kind, OnText, Pretrained, TaskSettings
 from ft_toolkit.tasks.text.language_tokens import Languages, LanguageToken, find_language_token
 from ft_toolkit.tasks.text.positions import input_positions, target_positions
+from ft_toolkit.tasks.text.prompts import left_padded
 from ft_toolkit.tasks.text.streaming import PieceStreamer
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions
 
@@ -293,7 +294,7 @@ def _left_padded(batch: Batch, schema: Schema) -> dict[str, torch.Tensor]:
     lengths = batch.inputs["attention_mask"].sum(1)
     if batch.targets.numel():
         lengths = (batch.targets != IGNORED).int().argmax(1)  # the start of the target
-    width = int(lengths.max())
-    positions = torch.arange(width, device=ids.device) - (width - lengths)[:, None]
-    prompts = ids.gather(1, positions.clamp(min=0)).masked_fill(positions < 0, schema.pad_token_id)
-    return {"input_ids": prompts, "attention_mask": (positions >= 0).long()}
+    prompts = [row[:length] for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)]
+    arrays = left_padded(prompts, schema.pad_token_id)
+    padded, mask = (torch.from_numpy(array).to(ids.device) for array in arrays)
+    return {"input_ids": padded, "attention_mask": mask}

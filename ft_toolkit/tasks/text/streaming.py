@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,22 +13,37 @@ INCOMPLETE = "\ufffd"
 
 
 class GrowingText:
-    """Passes the new pieces of a text on while it grows.
+    """Passes the new pieces of a text on while it grows, up to the first of `stop_strings`.
 
     The joined pieces are the beginning of the text. Where later tokens change earlier characters, the rest is not passed on.
     `is_stopped` becomes true when `on_text` returns False.
     """
 
-    def __init__(self, on_text: Callable[[str], bool]) -> None:
-        self._on_text, self._passed = on_text, ""
+    def __init__(self, on_text: Callable[[str], bool], stop_strings: Sequence[str] = ()) -> None:
+        self._on_text, self._stop_strings, self._passed = on_text, stop_strings, ""
         self.is_stopped = False
 
     def show(self, text: str) -> bool:
-        """Pass on the new part of the text. Return whether to continue."""
-        if text.startswith(self._passed) and text != self._passed and not text.endswith(INCOMPLETE):
+        """Pass on the new part of the text, without an end that may still change. Return whether to continue."""
+        stopped = before_stop(text, self._stop_strings)
+        text = stopped if stopped != text else _without_open_end(text, self._stop_strings)
+        if text.startswith(self._passed) and text != self._passed:
             piece, self._passed = text[len(self._passed) :], text
             self.is_stopped = self.is_stopped or not self._on_text(piece)
         return not self.is_stopped
+
+
+def before_stop(text: str, stop_strings: Sequence[str]) -> str:
+    """Return the text up to the first stop string."""
+    return text[: min((at for stop in stop_strings if (at := text.find(stop)) >= 0), default=len(text))]
+
+
+def _without_open_end(text: str, stop_strings: Sequence[str]) -> str:
+    """Return the text without an incomplete character and without an end that may become a stop string."""
+    text = text.rstrip(INCOMPLETE)
+    starts = [stop[:size] for stop in stop_strings for size in range(1, len(stop))]
+    longest = max((len(start) for start in starts if text.endswith(start)), default=0)
+    return text[: len(text) - longest]
 
 
 class PieceStreamer:

@@ -3,9 +3,9 @@
 from ft_toolkit.tasks.text.streaming import GrowingText
 
 
-def _pieces(texts: list[str]) -> list[str]:
+def _pieces(texts: list[str], *stop_strings: str) -> list[str]:
     pieces: list[str] = []
-    text = GrowingText(lambda piece: not pieces.append(piece))
+    text = GrowingText(lambda piece: not pieces.append(piece), stop_strings)
     for each in texts:
         text.show(each)
     return pieces
@@ -17,6 +17,11 @@ def test_each_piece_is_the_new_part() -> None:
 
 def test_an_incomplete_character_waits_for_its_last_byte() -> None:
     assert _pieces(["caf", "caf\ufffd", "caf\u00e9"]) == ["caf", "\u00e9"]
+    assert _pieces(["a caf\ufffd", "a caf\u00e9"]) == ["a caf", "\u00e9"]
+
+
+def test_an_end_that_may_become_a_stop_string_waits() -> None:
+    assert _pieces(["a", "a#", "a#b", "a#b##", "a#b##c"], "##", "b#x") == ["a", "#", "b"]
 
 
 def test_a_text_whose_passed_characters_change_is_not_passed_on() -> None:
