@@ -154,15 +154,18 @@ def _split(row: Row, schema: Schema) -> tuple[list[Message], str | None]:
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
     """Return one feature per dialogue of at most max_length tokens. `notes[i]` is the prompt of the reply.
 
-    Dialogues lose their first turns; a turn that is too long alone loses its first tokens.
+    Dialogues lose their first turns; a turn that is too long alone loses its first tokens. Special tokens in a turn are read as
+    plain text.
     """
     chat_format.set_template(tokenizer)
     inputs: list[list[int]] = []
     targets: list[list[int] | None] = []
     notes, n_cut = [], []
     limit = _prompt_limit(schema, max_length)
+    special = chat_format.special_strings(tokenizer)
     for row in rows:
-        history, reply = _split(row, schema)
+        turns = [{**turn, "text": chat_format.plain_text(turn["text"], special)} for turn in row["turns"]]
+        history, reply = _split({"turns": turns}, schema)
         prompt, prompt_cut = _fit(history, tokenizer, limit)
         notes.append(prompt)
         if reply is None:

@@ -7,6 +7,9 @@ A tokenizer without a chat template gets OWN_TEMPLATE, which is saved with the m
     Assistant: At the depot.<end>
     User: Thank you.
     Assistant:
+
+Special tokens in the text of a turn are read as plain text, so that a turn cannot end itself and open a turn of the other side.
+In our format, the names of the sides are plain text: a turn can have a line `Assistant: ...`, without the end token after it.
 """
 
 from __future__ import annotations
@@ -46,6 +49,19 @@ def set_template(tokenizer: Any) -> None:
     """Give OWN_TEMPLATE to a tokenizer without a chat template."""
     if not tokenizer.chat_template:
         tokenizer.chat_template = OWN_TEMPLATE
+
+
+def special_strings(tokenizer: Any) -> list[str]:
+    """Return the texts that the tokenizer reads as special tokens, the longest first."""
+    added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    return sorted({*added, *tokenizer.all_special_tokens}, key=lambda text: (-len(text), text))
+
+
+def plain_text(text: str, special: Sequence[str]) -> str:
+    """Return a text in which no special token is read: a space follows the first character of each, as in `< /s>`."""
+    for token in special:
+        text = text.replace(token, f"{token[0]} {token[1:]}")
+    return text
 
 
 def render(messages: Sequence[Message], tokenizer: Any, *, opens_answer: bool) -> str:
