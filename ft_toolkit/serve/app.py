@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 import ft_toolkit
-from ft_toolkit.core.errors import FtkError, ModelError, UsageError
+from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.serve.batching import Answer, Batcher, QueueFullError
 from ft_toolkit.serve.guard import App, Guard
 from ft_toolkit.serve.logs import describe_error, log
@@ -134,7 +134,7 @@ def _add_predict(app: FastAPI, service: Service, batcher: Batcher, bodies: Bodie
             return _error(504, f"no answer within {service.options.limits.seconds:g} seconds; send fewer rows")
         failure = future.exception()
         if failure is not None:
-            return _failed(request, failure)
+            return _error(*_describe_failure(request, failure))
         answer = future.result()
         request.state.version = answer.version
         return JSONResponse(_body_of(answer, batcher.name))
@@ -177,21 +177,22 @@ def _add_route(
     )
 
 
-async def _events(request: Request, pieces: AsyncIterator[str | Answer], name: str) -> AsyncIterator[str]:
+async def _events(
+    request: Request, pieces: AsyncIterator[str | Answer | BaseException], name: str
+) -> AsyncIterator[str]:
     """Yield the server-sent events of a generated text."""
     try:
         async for piece in pieces:
             if isinstance(piece, Answer):
                 request.state.version = piece.version
                 yield _event("prediction", _body_of(piece, name))
+            elif isinstance(piece, BaseException):
+                yield _event("error", {"error": _describe_failure(request, piece)[1]})
             else:
                 yield _event("text", {"text": piece})
     except TimeoutError:
         request.state.failure = "TimeoutError"
         yield _event("error", {"error": "no text arrived within the time limit"})
-    except FtkError as error:
-        request.state.failure = type(error).__name__
-        yield _event("error", {"error": MODEL_FAILED if isinstance(error, ModelError) else str(error)})
     finally:
         await pieces.aclose()  # type: ignore[attr-defined]
 
@@ -212,13 +213,13 @@ def _queue_full(error: QueueFullError) -> Response:
     return _error(503, "too many rows wait; try again later", {"retry-after": str(error.retry_after)})
 
 
-def _failed(request: Request, error: BaseException) -> Response:
-    """Return the response for an error of the model: 422 for rows that it cannot read, else 500."""
+def _describe_failure(request: Request, error: BaseException) -> tuple[int, str]:
+    """Return status and message for an error of the model: 422 for rows that it cannot read, else 500, and a log line."""
     request.state.failure = type(error).__name__
     if isinstance(error, UsageError) and not isinstance(error, ModelError):
-        return _error(422, str(error))
+        return 422, str(error)
     log("prediction_failed", "error", **describe_error(error))
-    return _error(500, MODEL_FAILED)
+    return 500, MODEL_FAILED
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> Response:

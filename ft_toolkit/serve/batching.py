@@ -118,8 +118,8 @@ class Batcher:
         self._arrived.set()
         return future
 
-    def stream(self, row: Row) -> AsyncIterator[str | Answer]:
-        """Return an iterator over the pieces of the generated text of a row, with the answer at the end.
+    def stream(self, row: Row) -> AsyncIterator[str | Answer | BaseException]:
+        """Return an iterator over the pieces of the generated text of a row, with the answer or the error at the end.
 
         Closing the iterator ends the generation. Raises QueueFullError; the iterator raises TimeoutError if no piece arrives
         within the time limit of a request.
@@ -134,11 +134,11 @@ class Batcher:
         future = self.submit([row], on_text)
         future.add_done_callback(lambda _: pieces.put_nowait(None))
 
-        async def iterate() -> AsyncIterator[str | Answer]:
+        async def iterate() -> AsyncIterator[str | Answer | BaseException]:
             try:
                 while (piece := await asyncio.wait_for(pieces.get(), self._limits.seconds)) is not None:
                     yield piece
-                yield await future
+                yield future.exception() or future.result()
             finally:
                 future.cancel()
 

@@ -111,14 +111,13 @@ class Guard:
                 f"without {TOKEN_VARIABLE}, the server answers requests for localhost only, not for this Host header",
             )
         address = (scope.get("client") or ("", 0))[0]
-        if scope["path"] not in PUBLIC:
-            if self._expected is not None:
-                given = headers.get(b"authorization", b"")
-                if not hmac.compare_digest(given, self._expected):
-                    return Refusal(401, "the header 'Authorization: Bearer TOKEN' is missing or wrong")
-            wait = self._rate.wait_seconds(address)
-            if wait:
-                return Refusal(429, f"more than {self._limits.rate:g} requests per second", int(wait) + 1)
+        if scope["path"] in PUBLIC:
+            return None
+        # requests with a wrong token count, so that nobody can try many tokens
+        if wait := self._rate.wait_seconds(address):
+            return Refusal(429, f"more than {self._limits.rate:g} requests per second", int(wait) + 1)
+        if self._expected is not None and not hmac.compare_digest(headers.get(b"authorization", b""), self._expected):
+            return Refusal(401, "the header 'Authorization: Bearer TOKEN' is missing or wrong")
         return None
 
     async def _read(self, receive: Receive) -> tuple[bytes | None, Refusal | None]:
