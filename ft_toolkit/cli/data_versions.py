@@ -10,6 +10,7 @@ from rich.table import Table
 
 from ft_toolkit.cli.arguments import Columns, parse_columns
 from ft_toolkit.cli.data_sources import read_sources
+from ft_toolkit.core.diff_records import DiffResults
 from ft_toolkit.core.errors import GateError, UsageError
 from ft_toolkit.core.hub_names import language as check_language
 from ft_toolkit.core.hub_names import licence as check_licence
@@ -124,6 +125,13 @@ def diff(
         raise UsageError(f"{first} is read for {old.task.name}, and {second} for {new.task.name}; set --task")
     rows = [AuditedRows(source.data, source.task, source.recipe.task) for source in (old, new)]
     results = compare_versions(rows[0], rows[1], (first, second), old.task.name, _SEED)
+    _print_changes(results)
+    if output is not None:
+        write_record(output, results)
+        print(f"wrote {output}")
+
+
+def _print_changes(results: DiffResults) -> None:
     console = Console()
     table = Table("", "rows", box=None)
     table.columns[1].justify = "right"
@@ -159,6 +167,3 @@ def diff(
             "no test of the added rows: at least 20 added rows and 20 rows in the first version are required",
             highlight=False,
         )
-    if output is not None:
-        write_record(output, results)
-        print(f"wrote {output}")

@@ -6,7 +6,8 @@ FT_TOOLKIT_CACHE_GIB (default 20) GiB: those that were not used for the longest 
 removed at any time.
 
 Several processes can use the cache at once: an entry is written to a folder of its own and renamed when it is complete, and the
-first of two equal entries is kept. An entry whose files do not have their recorded size and checksum is removed.
+first of two equal entries is kept. An entry whose files do not have their recorded size and checksum is removed. An entry is
+renamed before it is removed, so no process sees a part of it. Files that a process has mapped into memory stay readable.
 """
 
 import hashlib
@@ -15,12 +16,14 @@ import os
 import shutil
 import tempfile
 import time
+import uuid
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+T = TypeVar("T")
 PLACE, LIMIT = "FT_TOOLKIT_CACHE", "FT_TOOLKIT_CACHE_GIB"
 _DEFAULT_GIB = 20.0
 # The sizes and checksums of the files of an entry.
@@ -42,13 +45,22 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:32]
 
 
+def read(kind: str, key: str, read_files: Callable[[Path], T]) -> T | None:
+    """Return `read_files(folder)` of an entry; None if there is none, or if another process has removed it in the meantime."""
+    entry = find(kind, key)
+    try:
+        return None if entry is None else read_files(entry)
+    except OSError:
+        return None
+
+
 def find(kind: str, key: str) -> Path | None:
     """Return the folder of an entry; None if there is none. A damaged entry is removed."""
     entry = folder() / kind / key
     if not entry.is_dir():
         return None
     if not _is_complete(entry):
-        shutil.rmtree(entry, ignore_errors=True)
+        _remove(entry)
         return None
     with suppress(OSError):  # of another user, or removed in the meantime
         os.utime(entry)
@@ -58,7 +70,7 @@ def find(kind: str, key: str) -> Path | None:
 def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
     """Return the folder of an entry whose files `write` writes to the folder that it is given.
 
-    Return None if the cache cannot be written, such as on a full disk: the cache only saves time.
+    Return None if the cache cannot be written, such as on a full disk or for the entry of another user: the cache only saves time.
     """
     entry = folder() / kind / key
     try:
@@ -70,14 +82,16 @@ def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
         write(fresh)
         checks = {path.name: [path.stat().st_size, _checksum(path)] for path in fresh.iterdir()}
         (fresh / _FILES).write_text(json.dumps(checks), encoding="utf-8")
-        with suppress(OSError):  # another process has written the same entry
+        try:
             fresh.rename(entry)
+        except OSError:  # another process has written the same entry
+            return entry if _is_complete(entry) else None
         _remove_oldest(keep=entry)
     except OSError:
         return None
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-    return entry if entry.is_dir() else None
+    return entry
 
 
 def _is_complete(entry: Path) -> bool:
@@ -86,6 +100,14 @@ def _is_complete(entry: Path) -> bool:
         return all([(entry / name).stat().st_size, _checksum(entry / name)] == check for name, check in checks.items())
     except (OSError, ValueError, AttributeError):
         return False
+
+
+def _remove(entry: Path) -> None:
+    """Remove an entry. It disappears as a whole: a part of it would prevent that another process writes it again."""
+    removed = entry.with_name(f".{uuid.uuid4().hex}.old")
+    with suppress(OSError):  # of another user, or removed by another process
+        entry.rename(removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 def _checksum(path: Path) -> int:
@@ -111,7 +133,7 @@ def _remove_oldest(keep: Path) -> None:
         if total <= _limit_bytes():
             return
         if path != keep:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
             total -= size
 
 

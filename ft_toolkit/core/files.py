@@ -1,5 +1,6 @@
 """Write files and folders atomically: a reader sees the old content or the new, never a part of it."""
 
+import hashlib
 import io
 import json
 import os
@@ -14,14 +15,19 @@ from typing import Any, BinaryIO, TextIO
 def atomic_folder(target: Path, previous: Path | None = None) -> Iterator[Path]:
     """Yield an empty folder beside `target` that replaces `target` at the end, unless an exception is raised.
 
-    The replaced folder is kept as `previous`, or deleted. A crash leaves the old folder, the new one, or, between two renames,
-    the old one as `previous` or `.NAME.old`. `find_folder` returns the right one. All files and folders are written to the disk
-    before the renames, so that a power failure cannot leave an empty file under its final name.
+    After an exception, the new folder is removed. The replaced folder is kept as `previous`, or deleted. A crash leaves the old
+    folder, the new one, or, between two renames, the old one as `previous` or `.NAME.old`. `find_folder` returns the right one.
+    All files and folders are written to the disk before the renames, so that a power failure cannot leave an empty file under
+    its final name.
     """
     fresh, old = target.with_name(f".{target.name}.new"), previous or target.with_name(f".{target.name}.old")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    yield fresh
+    try:
+        yield fresh
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     for path in (*fresh.rglob("*"), fresh):
         _sync(path)
     if target.exists():
@@ -57,6 +63,12 @@ def is_inner_path(name: str) -> bool:
     """Return whether a name is a relative path without "..", on Unix and on Windows, and no URL. Links are not followed."""
     paths = (PurePosixPath(name), PureWindowsPath(name))
     return ":" not in name and not any(path.root or ".." in path.parts for path in paths)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_folder(target: Path) -> Path | None:

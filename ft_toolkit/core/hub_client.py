@@ -25,7 +25,7 @@ from huggingface_hub import set_client_factory
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import _http as hub_http
 
-from ft_toolkit.core.files import is_inner_path
+from ft_toolkit.core.files import file_sha256, is_inner_path
 
 # httpx or httpx2, depending on the version of huggingface_hub.
 _http = importlib.import_module(HfHubHTTPError.__mro__[1].__module__.partition(".")[0])
@@ -88,8 +88,7 @@ def verify_files(snapshot: Path, since: float) -> None:
 def _content_hash(blob: Path) -> str | None:
     """Return the hash of a file of the kind that its name is; None for a name that is no hash."""
     if re.fullmatch("[0-9a-f]{64}", blob.name):
-        with blob.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_sha256(blob)
     if _COMMIT.fullmatch(blob.name):
         content = blob.read_bytes()
         return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()

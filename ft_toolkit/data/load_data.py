@@ -119,22 +119,16 @@ def _load_data(
         raise no_labels(source.splits.get("train", RawSplit("train", [], "train")), task, "to train on")
     origin = {str(name): raw.origin for name, raw in source.splits.items()}
     selector = Selector(task, settings, groups.get("train"), kept, selection)
-    if times is not None:
-        held_out = _hold_out_newest(section, splits, groups, origin, times, notes)
-    elif section.fold is None:
-        held_out = _hold_out_splits(section, splits, groups, origin, selector, notes)
-    else:
-        held_out = _hold_out_fold(section, read_fold(section.fold), splits, groups, origin, selector, notes)
+    held_out = _hold_out(section, splits, groups, origin, selector, times, notes)
     patch = None
     if section.patch is not None:
         assert settings is not None, "a recipe has task settings"
         patched = apply_patch(Path(section.patch), splits, held_out, task, settings)
         splits, patch = patched.splits, patched.facts
         notes += patched.notes
-    ordered = {name: splits[name] for name in SPLITS if name in splits}
     label_rows = rows_with_labels(splits, held_out, task, settings, notes)
     return LoadedData(
-        ordered,
+        {name: splits[name] for name in SPLITS if name in splits},
         origin,
         source.commit,
         card,
@@ -152,6 +146,23 @@ def _load_data(
 def _kept_columns(keep: Sequence[str], task: Task) -> tuple[str, ...]:
     """Return the extra columns, each once; rows have the columns of the task anyway."""
     return tuple(dict.fromkeys(name for name in keep if name not in task.columns))
+
+
+def _hold_out(
+    section: DataSection,
+    splits: dict[SplitName, Rows],
+    groups: dict[SplitName, Groups],
+    origin: dict[str, str],
+    selector: Selector,
+    times: Times | None,
+    notes: list[str],
+) -> dict[SplitName, str]:
+    """Hold rows out by date, fold or hash, as the recipe says; see `_hold_out_splits`."""
+    if times is not None:
+        return _hold_out_newest(section, splits, groups, origin, times, notes)
+    if section.fold is None:
+        return _hold_out_splits(section, splits, groups, origin, selector, notes)
+    return _hold_out_fold(section, read_fold(section.fold), splits, groups, origin, selector, notes)
 
 
 def _hold_out_splits(

@@ -6,12 +6,15 @@ The key of an entry is a hash of the content of the files and of every setting t
 import functools
 import hashlib
 import json
+import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import ft_toolkit
 from ft_toolkit.core import cache
+from ft_toolkit.core.files import file_sha256
 from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.data.local_files import files_of
@@ -19,6 +22,7 @@ from ft_toolkit.data.source_rows import local_files
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_rows import StoredRows, store_rows
 from ft_toolkit.recipe.sections import DataSection
+from ft_toolkit.tasks import TASKS_FOLDER
 from ft_toolkit.tasks.base import DefinedLabels, Task, TaskSettings
 
 # Files with fewer bytes are read each time: 10,000 rows of 40 tokens have 2.5 MB and are read in 0.3 s.
@@ -26,13 +30,21 @@ MIN_BYTES = 4_000_000
 _KIND, _FACTS = "rows", "facts.json"
 
 
-@functools.cache
 def code_version() -> str:
-    """Return a hash of the modules that read rows and make features, so that another version does not use their results."""
+    """Return a hash of Python's version and of the modules that read rows and make features, so that others read them again.
+
+    The modules of the folder in FT_TOOLKIT_TASKS are among them.
+    """
+    return _code_version(os.environ.get(TASKS_FOLDER))
+
+
+@functools.cache
+def _code_version(tasks_folder: str | None) -> str:
     package = Path(ft_toolkit.__file__).parent
-    digest = hashlib.sha256()
-    for room in ("data", "tasks", "recipe"):
-        for path in sorted((package / room).rglob("*.py")):
+    folders = [package / room for room in ("core", "metrics", "tasks", "recipe", "data")]
+    digest = hashlib.sha256(sys.version.encode())  # it determines the form of `marshal` and the Unicode tables
+    for folder in [*folders, *([Path(tasks_folder)] if tasks_folder else [])]:
+        for path in sorted(folder.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -48,16 +60,18 @@ def rows_key(
         return None
     values = section.model_dump(mode="json", exclude={"train_fraction", "max_length"})
     named = [Path(value) for value in values.values() if isinstance(value, str) and Path(value).is_file()]
-    contents = [content_key(file) for file in dict.fromkeys([*files, *named])]
+    # the suffix of a file says how it is read
+    contents = [[str(file), file_sha256(file)] for file in dict.fromkeys([*files, *named])]
     task_values = None if settings is None else settings.model_dump(mode="json")
     return cache.key_of(code_version(), values, contents, task.name, task_values, keep, selection)
 
 
 def read_rows(key: str) -> LoadedData | None:
     """Return the data of an entry, without its data card; None if there is no such entry."""
-    entry = cache.find(_KIND, key)
-    if entry is None:
-        return None
+    return cache.read(_KIND, key, _read_entry)
+
+
+def _read_entry(entry: Path) -> LoadedData:
     facts = json.loads((entry / _FACTS).read_text(encoding="utf-8"))
     labels, label_rows = facts["labels"], entry / "labels.arrow"
     return LoadedData(
@@ -110,9 +124,3 @@ def _writer(data: LoadedData) -> Callable[[Path], None]:
 
 def _rows_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.arrow"
-
-
-def content_key(path: Path) -> str:
-    """Return the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import Interrupted, UsageError, one_of
-from ft_toolkit.core.files import atomic_binary_file, unfinished_file, write_json
+from ft_toolkit.core.files import atomic_binary_file, file_sha256, unfinished_file, write_json
 from ft_toolkit.core.signals import StopSignal
 from ft_toolkit.core.standard_input import standard_input
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.encoding import decode
 from ft_toolkit.data.inputs import Inputs
-from ft_toolkit.data.local_files import read_table
-from ft_toolkit.data.row_cache import content_key
+from ft_toolkit.data.local_files import files_of, read_table
 from ft_toolkit.data.row_streams import RowStream, open_stream
+from ft_toolkit.data.unpacking import split_member
 from ft_toolkit.inference.prediction_text import CsvTable, jsonl_lines
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.runtime.exported_model import CHUNK, ExportedModel, is_exported_graph
@@ -40,12 +40,13 @@ PredictedRows = list[Row | str] | RowStream
 class Target:
     """Where predictions are written: a file, or standard output (None). `resume` continues an interrupted command.
 
-    `source` is the input file, None for other rows.
+    `source` is the input file, None for other rows, and `reading` how it was read.
     """
 
     output: Path | None
     source: Path | None = None
     resume: bool = False
+    reading: Reading | None = None
 
 
 def read_rows(text: str | None, source: Path | None, reading: Reading | None = None) -> PredictedRows:
@@ -205,15 +206,17 @@ class _Progress:
         self._target, self._model, self._columns = target, model, columns
         self._facts: dict[str, Any] | None = None
         self._path = target.output.with_name(f".{target.output.name}.progress")
+        self._unfinished = unfinished_file(target.output)
         self.rows = self.bytes = 0
         self.names: list[str] = []
-        if not self._path.is_file() or not unfinished_file(target.output).is_file():
+        if not self._path.is_file() or not self._unfinished.is_file():
             if target.resume:
                 sys.stderr.write("note: nothing to resume; starting with row 1\n")
         elif target.resume:
             self._read()
         else:
             sys.stderr.write(f"note: the predictions of an interrupted command are replaced; to continue, {_RESUME}\n")
+            self._path.unlink()  # it would not fit to the new predictions
 
     def _read(self) -> None:
         saved = json.loads(self._path.read_text(encoding="utf-8"))
@@ -223,19 +226,25 @@ class _Progress:
                 f"--resume: {one_of(changed)} changed since {self._target.output} was interrupted; repeat the same command, "
                 "or start again without --resume"
             )
+        if self._unfinished.stat().st_size < saved["bytes"]:
+            raise UsageError(
+                f"--resume: {self._unfinished} is shorter than the predictions that were written to it; start again without "
+                "--resume"
+            )
         self.rows, self.bytes, self.names = saved["rows"], saved["bytes"], saved["names"]
         sys.stderr.write(f"note: {self.rows:,} rows are already predicted; continuing with row {self.rows + 1:,}\n")
 
     def _current_facts(self) -> dict[str, Any]:
-        """Return what must not change: the content of the input and of the model, and the columns."""
+        """Return what must not change: the content of the input and of the model, and how the input is read."""
         if self._facts is None:
-            files = sorted(path for path in self._model.folder.rglob("*") if path.is_file())
-            model = [[path.name, content_key(path)] for path in files]
-            source = self._target.source
+            source, reading = self._target.source, self._target.reading
             self._facts = {
-                "the input": None if source is None else content_key(source) if source.is_file() else str(source),
-                "the model": hashlib.sha256(json.dumps(model).encode()).hexdigest(),
+                "the input": None
+                if source is None
+                else _content_of([split_member(file)[0] for file in files_of(source)]),
+                "the model": _content_of([self._model.folder]),
                 "--column": self._columns,
+                "--reading": None if reading is None else reading.model_dump(mode="json"),
             }
         return self._facts
 
@@ -247,6 +256,13 @@ class _Progress:
     def finish(self) -> None:
         """Remove the file."""
         self._path.unlink(missing_ok=True)
+
+
+def _content_of(paths: Sequence[Path]) -> str:
+    """Return a sha256 of files, and of all files in folders."""
+    found = [path for start in paths for path in ([start] if start.is_file() else sorted(start.rglob("*")))]
+    contents = [[path.name, file_sha256(path)] for path in found if path.is_file()]
+    return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 
 def _write(output: Path, model: FinishedModel, parts: _ListParts | _StreamParts, progress: _Progress) -> int:

@@ -9,12 +9,11 @@ from typing import Any, TypeVar
 import torch
 
 import ft_toolkit
-from ft_toolkit.core.files import atomic_folder
+from ft_toolkit.core.files import atomic_folder, file_sha256
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG
 from ft_toolkit.core.run_records import BaseModelReference, EvaluationDefaults, InferenceContract, write_contract
 from ft_toolkit.data.seen_rows import LIMIT, find_seen_rows, write_seen_rows
 from ft_toolkit.models.adapters import save_model
-from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.models.temperature import folded_temperature
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.prepare import Prepared

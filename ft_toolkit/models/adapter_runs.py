@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import ModelError
-from ft_toolkit.core.files import atomic_folder, write_json
+from ft_toolkit.core.files import atomic_folder, file_sha256, write_json
 from ft_toolkit.core.run_folder import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INFERENCE
 from ft_toolkit.core.run_records import BaseModelReference, read_contract
 from ft_toolkit.models.adapters import carried_modules, load_adapter
@@ -13,11 +13,11 @@ from ft_toolkit.models.pooled_model import save_pretrained
 from ft_toolkit.models.pretrained import (
     NAME_HINT,
     Checkpoint,
-    file_sha256,
     find_checkpoint,
     kind_of,
     load_saved_config,
     load_tokenizer,
+    weights_sha256,
 )
 from ft_toolkit.models.weights import load_weights
 from ft_toolkit.recipe.sections import ModelSection
@@ -80,7 +80,7 @@ def merge_adapter(checkpoint: Checkpoint, target: Path) -> Checkpoint:
     task = find_tasks().get(contract.task)
     if task is None or contract.base_model is None:
         raise ModelError(f"model '{checkpoint.name}': {folder / INFERENCE} does not name a known task and a base model")
-    origin = {"adapter": file_sha256(folder / ADAPTER_WEIGHTS), "base": contract.base_model.model_dump(mode="json")}
+    origin = {"adapter": weights_sha256(folder / ADAPTER_WEIGHTS), "base": contract.base_model.model_dump(mode="json")}
     if not (target / _ORIGIN).is_file() or json.loads((target / _ORIGIN).read_text(encoding="utf-8")) != origin:
         model = load_adapted(folder, contract.base_model, task).merge_and_unload()
         with atomic_folder(target) as new:

@@ -1,6 +1,5 @@
 """Locate a checkpoint, and load its config, tokenizer and model for a task."""
 
-import hashlib
 import importlib.util
 import time
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from ft_toolkit.core.errors import ModelError, one_of
+from ft_toolkit.core.files import file_sha256
 from ft_toolkit.core.hub_client import check_answers, verify_files
 from ft_toolkit.core.hub_errors import FAILURES, explain
 from ft_toolkit.core.model_folders import find_model_folder
@@ -87,7 +87,7 @@ def find_checkpoint(section: ModelSection) -> Checkpoint:
             "use the unquantized checkpoint that it was made from"
         )
     if section.sha256 is not None:
-        sha256 = file_sha256(checkpoint.folder / "model.safetensors")
+        sha256 = weights_sha256(checkpoint.folder / "model.safetensors")
         if sha256 != section.sha256:
             raise ModelError(
                 f"model '{name}': model.safetensors has sha256 {sha256}, but model.sha256 is {section.sha256}; check the "
@@ -103,12 +103,11 @@ def find_tokenizer_folder(name: str) -> Path:
     return Path(name) if Path(name).is_dir() else _from_hub(name, None, patterns=_TOKENIZER_FILES).folder
 
 
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file. Raises ModelError if the file does not exist."""
+def weights_sha256(path: Path) -> str:
+    """Return the sha256 of a file of weights. Raises ModelError if the file does not exist."""
     if not path.is_file():
         raise ModelError(f"{path}: file not found")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _package_folder(name: str) -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from ft_toolkit.core import environment
-from ft_toolkit.core.files import write_file
+from ft_toolkit.core.files import file_sha256, write_file
 from ft_toolkit.core.run_records import (
     BaselineFacts,
     DataFacts,
@@ -28,7 +28,6 @@ from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.compare.reference import is_reached
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup
-from ft_toolkit.models.pretrained import file_sha256
 from ft_toolkit.recipe.saved_task import SavedTask
 from ft_toolkit.report.advice import judge_run
 from ft_toolkit.tasks.base import Task, pipeline_tag, without_answers

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import ResumeError, RunFolderError
-from ft_toolkit.core.files import atomic_folder, write_json
+from ft_toolkit.core.files import atomic_folder, file_sha256, write_json
 from ft_toolkit.core.json_records import REMEDY, read_object
 from ft_toolkit.core.run_folder import (
     BEST_CHECKPOINT,
@@ -39,7 +39,7 @@ def seal(folder: Path, state: Mapping[str, Any]) -> dict[str, Any]:
 
     Takes 1.2 s per GiB (measured on one core of an EPYC).
     """
-    hashes = {path.name: _sha256(path) for path in sorted(folder.iterdir()) if path.name != STATE}
+    hashes = {path.name: file_sha256(path) for path in sorted(folder.iterdir()) if path.name != STATE}
     complete = json.loads(json.dumps({**state, _FILES: hashes}))  # as a reader of the file sees it: all keys are text
     return {**complete, _SEAL: _seal_of(complete)}
 
@@ -89,7 +89,7 @@ def _find_damage(folder: Path, state: dict[str, Any]) -> str | None:
     for name, sha256 in state.get(_FILES, {}).items():
         if not (folder / name).is_file():
             return f"{name} is missing"
-        if _sha256(folder / name) != sha256:
+        if file_sha256(folder / name) != sha256:
             return f"{name} was changed"
     return None
 
@@ -133,11 +133,6 @@ def _make_last(folder: Path, checkpoint: Path, best: _Best) -> None:
 
 def _read(folder: Path) -> dict[str, Any]:
     return read_object(folder / STATE)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _seal_of(state: Mapping[str, Any]) -> str:

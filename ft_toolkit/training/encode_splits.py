@@ -14,11 +14,12 @@ from ft_toolkit.core import cache
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
+from ft_toolkit.data.faults.find_faults import searches_encodings
 from ft_toolkit.data.row_cache import code_version
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_features import encode_in_parts, read_features, store_features
 from ft_toolkit.data.stored_rows import StoredRows
-from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, Rows, Task
+from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, Rows, Task, TaskSettings
 
 # Splits with fewer rows are encoded each time: 10,000 rows of 40 tokens take 1 s and 30 MB.
 MIN_ROWS = 10_000
@@ -61,6 +62,7 @@ def _tokenizer_key(tokenizer: Any) -> str | None:
         return None
     versions = [code_version(), transformers.__version__, tokenizers.__version__]
     settings = {name: str(value) for name, value in tokenizer.init_kwargs.items() if name not in _LOCATIONS}
+    settings["chat_template"] = str(tokenizer.chat_template)
     return cache.key_of(versions, type(tokenizer).__name__, tokenizer.backend_tokenizer.to_str(), settings)
 
 
@@ -86,18 +88,22 @@ def encode_splits(data: LoadedData, encoder: Encoder, report: Report = no_report
     return features
 
 
-def kept_facts(data: LoadedData, encoder: Encoder, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def kept_facts(
+    data: LoadedData, encoder: Encoder, settings: TaskSettings, find: Callable[[], dict[str, Any]]
+) -> dict[str, Any]:
     """Return the result of `find`, from the cache if all rows, notes and settings are the same as at another start."""
     if encoder.key is None or data.groups or max(map(len, data.splits.values())) < MIN_ROWS:
         return find()
-    return _kept("facts", cache.key_of(encoder.key, data.split_fingerprints, data.notes), find)
+    facts = [settings.model_dump(mode="json"), data.held_out, data.notes, searches_encodings()]
+    return _kept("facts", cache.key_of(encoder.key, data.split_fingerprints, facts), find)
 
 
 def _kept(kind: str, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the result of `find`, which JSON can hold, from the cache if it is there."""
-    entry = cache.find(kind, key)
-    if entry is not None:
-        kept: dict[str, Any] = json.loads((entry / _VALUES).read_text(encoding="utf-8"))
+    kept: dict[str, Any] | None = cache.read(
+        kind, key, lambda folder: json.loads((folder / _VALUES).read_text(encoding="utf-8"))
+    )
+    if kept is not None:
         return kept
     values = find()
     cache.add(kind, key, lambda folder: (folder / _VALUES).write_text(json.dumps(values), encoding="utf-8"))
@@ -106,9 +112,11 @@ def _kept(kind: str, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, 
 
 def _stored_features(data: LoadedData, split: SplitName, encoder: Encoder, report: Report) -> Features | None:
     """Return the features of a split in the cache; None if they cannot be stored there. Raises DataError."""
+    rows = data.splits[split]
+    encoder.encode(rows[:1])  # a task may change the tokenizer, which is saved with the model
     if encoder.key is None:
         return None
-    rows, key = data.splits[split], cache.key_of(encoder.key, data.split_fingerprints[split])
+    key = cache.key_of(encoder.key, data.split_fingerprints[split])
 
     def write(folder: Path) -> None:
         if encoder.task.joins_rows(encoder.schema):
@@ -117,11 +125,16 @@ def _stored_features(data: LoadedData, split: SplitName, encoder: Encoder, repor
             step = f"tokenizing {split}"
             encode_in_parts(rows, encoder.encode, _files(folder), lambda done, total: report(step, done, total))
 
+    def read() -> Features | None:
+        return cache.read(_FEATURES, key, lambda folder: read_features(_files(folder)))
+
+    kept = read()
+    if kept is not None:
+        return kept
     try:
-        entry = cache.find(_FEATURES, key) or cache.add(_FEATURES, key, write)
+        return read() if cache.add(_FEATURES, key, write) is not None else None
     except ValueError:  # features with values such as arrays
         return None
-    return None if entry is None else read_features(_files(entry))
 
 
 def _files(folder: Path) -> tuple[Path, Path]:

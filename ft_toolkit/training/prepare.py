@@ -308,7 +308,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         raise UsageError(
             f"evaluation.metric_for_best_model={selection} requires two labels; these rows have {len(task.labels(schema))}"
         )
-    facts = kept_facts(data, encoder, lambda: _find_facts(data, features, encoder, recipe.task))
+    facts = kept_facts(data, encoder, recipe.task, lambda: _find_facts(data, features, encoder, recipe.task))
     resolved, choices = choose_values(
         recipe, _run_size(recipe, data, features["train"], n_processes, pretrained.config)
     )

@@ -134,6 +134,36 @@ def test_another_input_is_not_continued(
     assert len(target.read_text(encoding="utf-8").splitlines()) == N
 
 
+def test_progress_of_replaced_predictions_is_not_continued(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = write_rows(tmp_path, ".csv"), tmp_path / "out.jsonl"
+
+    def command(*, resume: bool = False, reading: Reading | None = None) -> None:
+        predict(str(finished), read_rows(None, source, reading), {}, Target(target, source, resume, reading))
+
+    monkeypatch.setattr(model_folder, "LoadedModel", Stopping)
+    Stopping.stop_at = 1
+    with pytest.raises(Interrupted):
+        command()
+    with pytest.raises(UsageError, match="--reading changed"):
+        command(resume=True, reading=Reading(encoding="utf-8"))
+    unfinished = tmp_path / ".out.jsonl.new"
+    written = unfinished.read_bytes()
+    unfinished.write_bytes(b"{")
+    with pytest.raises(UsageError, match="shorter than the predictions that were written"):
+        command(resume=True)
+    unfinished.write_bytes(written)
+    Stopping.stop_at = 0  # the first command is replaced, and stopped before its first rows
+    with pytest.raises(Interrupted):
+        command()
+    monkeypatch.undo()
+    capsys.readouterr()
+    command(resume=True)
+    assert "nothing to resume" in capsys.readouterr().err
+    assert len([json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]) == N
+
+
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [

@@ -15,8 +15,10 @@ from ft_toolkit.core.errors import DataError
 from ft_toolkit.data import row_cache, stored_features, stored_rows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_rows import StoredRows, store_rows
+from ft_toolkit.models.pretrained import load_tokenizer
 from ft_toolkit.recipe.load_recipe import load_recipe
-from ft_toolkit.tasks import find_tasks
+from ft_toolkit.recipe.sections import DataSection
+from ft_toolkit.tasks import dialogue, find_tasks
 from ft_toolkit.tasks.base import Features
 from ft_toolkit.training import encode_splits as module
 from ft_toolkit.training.prepare import Prepared, prepare
@@ -84,6 +86,55 @@ def test_other_rows_or_settings_are_not_confused(
     after = prepare(load_recipe(path, [], find_tasks()), work_folder=tmp_path)
     assert "lonely" in str([row["text"] for row in after.data.splits["train"]])
     assert list(after.features["train"].inputs["input_ids"]) != list(before.features["train"].inputs["input_ids"])
+
+
+def test_the_tokenizer_is_the_same_as_without_the_cache(
+    tiny_gpt2: str, write_recipe: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = dialogue.sample_rows(dialogue.Settings())
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    files = {split: str(tmp_path / "rows.jsonl") for split in ("train", "validation")}
+    texts = {
+        "task": {"name": "dialogue"},
+        "model": {"name": tiny_gpt2},
+        "data": files,
+        "evaluation": {"bootstrap_samples": 100},
+    }
+    without, first, second = prepare_twice(write_recipe(**texts), tmp_path, monkeypatch)
+    assert isinstance(second.features["validation"].inputs["input_ids"], stored_features.TokenLists)
+    assert without.tokenizer.chat_template is not None
+    assert second.tokenizer.chat_template == first.tokenizer.chat_template == without.tokenizer.chat_template
+    loaded = load_recipe(write_recipe(**texts), [], find_tasks())
+    template = "{% for m in messages %}{{ m['role'] + '! ' + m['content'] + eos_token }}{% endfor %}"
+    template += "{% if add_generation_prompt %}assistant! {% endif %}"
+
+    def load(folder: Path) -> Any:
+        tokenizer = load_tokenizer(folder)
+        tokenizer.chat_template = template
+        return tokenizer
+
+    monkeypatch.setattr("ft_toolkit.training.prepare.load_tokenizer", load)
+    other = prepare(loaded, work_folder=tmp_path)
+    assert "user! " in other.tokenizer.decode(other.features["train"].inputs["input_ids"][0])
+
+
+def test_another_suffix_or_task_file_makes_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = find_tasks()["text_classification"]
+
+    def key() -> str | None:
+        return row_cache.rows_key(DataSection(train=str(tmp_path / "rows.*")), task, None, (), 1)
+
+    (tmp_path / "rows.csv").write_text("text,label\na,b\n")
+    comma = key()
+    assert comma is not None and comma == key()
+    (tmp_path / "rows.csv").rename(tmp_path / "rows.txt")
+    assert key() != comma
+    (tmp_path / "rows.txt").rename(tmp_path / "rows.csv")
+    tasks = tmp_path / "tasks"
+    tasks.mkdir()
+    (tasks / "own.py").write_text("A = 1")
+    monkeypatch.setenv("FT_TOOLKIT_TASKS", str(tasks))
+    assert key() != comma
 
 
 @pytest.mark.parametrize("damage", [b"", b"ARROW1 no more", None])

@@ -66,13 +66,14 @@ def predict(
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
     if stream and (input_file is not None or output is not None):
         raise UsageError("--stream prints the text of one row; remove --input and --output, and pass the text")
-    rows = prediction.read_rows(text, input_file, parse_reading(reading))
+    how = parse_reading(reading)
+    rows = prediction.read_rows(text, input_file, how)
     if not is_exported_graph(model):
         load_libraries()
     if stream:
         prediction.print_stream(model, rows, columns, base)
     else:
-        prediction.predict(model, rows, columns, prediction.Target(output, input_file, resume), base)
+        prediction.predict(model, rows, columns, prediction.Target(output, input_file, resume, how), base)
 
 
 VERB = Verb(order=20, command=predict)

@@ -63,8 +63,13 @@ def find_quick_faults(rows: AuditedRows) -> list[Fault]:
 
     Wrongly decoded texts are searched if ftfy is installed.
     """
-    checks = (*_CHECKS, find_wrong_encoding) if find_spec("ftfy") is not None else _CHECKS
+    checks = (*_CHECKS, find_wrong_encoding) if searches_encodings() else _CHECKS
     return _in_order([fault for find in checks for fault in find(rows)])
+
+
+def searches_encodings() -> bool:
+    """Return whether ftfy is installed, which finds wrongly decoded texts."""
+    return find_spec("ftfy") is not None
 
 
 def _in_order(faults: list[Fault]) -> list[Fault]:
