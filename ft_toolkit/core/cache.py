@@ -70,7 +70,7 @@ def find(kind: str, key: str) -> Path | None:
 def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
     """Return the folder of an entry whose files `write` writes to the folder that it is given.
 
-    Return None if the cache cannot be written, such as on a full disk or for the entry of another user: the cache only saves time.
+    Return None if the cache cannot be written, such as on a full disk or for the entry of another user.
     """
     entry = folder() / kind / key
     try:
