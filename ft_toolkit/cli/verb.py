@@ -8,7 +8,7 @@ import typer
 
 @dataclass(frozen=True)
 class Verb:
-    """A verb: a function with Typer annotations, or a Typer group. The name of its module is the name of the verb."""
+    """A verb: a function with Typer annotations, or a Typer group. Its name is the name of its module, with hyphens."""
 
     # The position in `ftk --help`, ascending.
     order: int

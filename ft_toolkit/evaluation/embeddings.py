@@ -1,6 +1,7 @@
 """Embeddings of rows by the checkpoint of a run before training: the pooled hidden states of its last layer, of length 1."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Processes
 from ft_toolkit.models.pooling import find_pooling, pool
 from ft_toolkit.models.pretrained import load_encoder
-from ft_toolkit.tasks.base import Features
+from ft_toolkit.tasks.base import Batch, Features
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.frozen_vectors import FrozenVectors, reading_order
 from ft_toolkit.training.prepare import Prepared
@@ -21,22 +22,64 @@ from ft_toolkit.training.prepare import Prepared
 DEFAULT_POOLING: Final = "mean"
 
 
-class Embedder:
-    """Computes embeddings with the checkpoint of a run. It loads the weights again, because training changes the model.
+class FrozenModel:
+    """A checkpoint without its head, which computes the pooled vectors of features.
 
     It works in one process, without the wrappers of distributed training.
     """
+
+    def __init__(self, folder: Path, tokenizer: Any, processes: Processes) -> None:
+        """Load the checkpoint onto the device of this process. Raises ModelError."""
+        self._processes = processes
+        self._encoder = load_encoder(folder, tokenizer).to(processes.device).eval()
+        checkpoint_pooling = find_pooling(folder, self._encoder.config)
+        self.pooling = DEFAULT_POOLING if checkpoint_pooling is None else checkpoint_pooling.how
+
+    def pool(
+        self,
+        lengths: Sequence[int],
+        collate: Callable[[Sequence[int]], Batch],
+        tokens_per_batch: int,
+        report: Callable[[int, int], None],
+    ) -> np.ndarray:
+        """Return the pooled vectors of features with these lengths in tokens, shape (features, width).
+
+        `collate` returns the batch of features, given by their positions in `lengths`.
+        """
+        pooled = np.empty((len(lengths), 0), np.float32)
+        done = 0
+        report(done, len(lengths))
+        for batch in evaluation_batches(lengths, tokens_per_batch=tokens_per_batch, world_size=1)[0]:
+            vectors = self._forward(collate(batch))
+            if not done:
+                pooled = np.empty((len(lengths), vectors.shape[1]), np.float32)
+            pooled[list(batch)] = vectors
+            done += len(batch)
+            report(done, len(lengths))
+        return pooled
+
+    def _forward(self, batch: Any) -> np.ndarray:
+        """Return the pooled vectors of a batch."""
+        inputs = {
+            name: values
+            for name, values in to_device(batch, self._processes.device).inputs.items()
+            if not name.startswith("decoder_")
+        }
+        with torch.inference_mode(), self._processes.autocast():
+            hidden = self._encoder(**inputs).last_hidden_state
+        return np.asarray(pool(hidden.float(), inputs.get("attention_mask"), self.pooling).cpu().numpy())
+
+
+class Embedder:
+    """Computes embeddings with the checkpoint of a run. It loads the weights again, because training changes the model."""
 
     def __init__(self, prepared: Prepared, processes: Processes, frozen: FrozenVectors) -> None:
         """Load the checkpoint onto the device of this process. Raises ModelError.
 
         `frozen` vectors of the training features are used, if they have the pooling of the checkpoint.
         """
-        folder = prepared.checkpoint.folder
-        self._prepared, self._processes, self._frozen = prepared, processes, frozen
-        self._encoder = load_encoder(folder, prepared.tokenizer).to(processes.device).eval()
-        checkpoint_pooling = find_pooling(folder, self._encoder.config)
-        self._pooling = DEFAULT_POOLING if checkpoint_pooling is None else checkpoint_pooling.how
+        self._prepared, self._frozen = prepared, frozen
+        self._model = FrozenModel(prepared.checkpoint.folder, prepared.tokenizer, processes)
 
     def embed(self, split: SplitName, rows: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
         """Return the embedding of each of the `rows` of a split, given by their numbers, shape (rows, width).
@@ -50,7 +93,7 @@ class Embedder:
             order = reading_order(len(features.lengths), self._prepared.recipe.training.seed).tolist()
         chosen = set(rows)
         ids = [i for i in order if features.example_ids[i] in chosen]
-        known = frozen.vectors if split == "train" and frozen.pooling == self._pooling else None
+        known = frozen.vectors if split == "train" and frozen.pooling == self._model.pooling else None
         # a part of the features is read in other batches, so its vectors are not bitwise the same
         pooled = known[ids] if known is not None and len(known) == len(ids) else self._pool(features, ids, report)
         return _average_windows(features, ids, rows, pooled)
@@ -58,30 +101,25 @@ class Embedder:
     def _pool(self, features: Features, ids: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
         """Return the pooled vectors of features, shape (features, width), in the order of `ids`."""
         prepared, all_lengths = self._prepared, features.lengths
-        lengths = [all_lengths[i] for i in ids]
         collate = make_collate(features, prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
-        pooled = np.empty((len(ids), 0), np.float32)
-        done = 0
-        report(done, len(ids))
-        for batch in evaluation_batches(lengths, tokens_per_batch=prepared.evaluation_tokens(), world_size=1)[0]:
-            vectors = self._forward(collate([ids[i] for i in batch]))
-            if not done:
-                pooled = np.empty((len(ids), vectors.shape[1]), np.float32)
-            pooled[list(batch)] = vectors
-            done += len(batch)
-            report(done, len(ids))
-        return pooled
+        return self._model.pool(
+            [all_lengths[i] for i in ids],
+            lambda batch: collate([ids[i] for i in batch]),
+            prepared.evaluation_tokens(),
+            report,
+        )
 
-    def _forward(self, batch: Any) -> np.ndarray:
-        """Return the pooled vectors of a batch."""
-        inputs = {
-            name: values
-            for name, values in to_device(batch, self._processes.device).inputs.items()
-            if not name.startswith("decoder_")
-        }
-        with torch.inference_mode(), self._processes.autocast():
-            hidden = self._encoder(**inputs).last_hidden_state
-        return np.asarray(pool(hidden.float(), inputs.get("attention_mask"), self._pooling).cpu().numpy())
+
+def embed_inputs(
+    model: FrozenModel,
+    features: Features,
+    collate: Callable[[Sequence[int]], Batch],
+    tokens_per_batch: int,
+    report: Callable[[int, int], None],
+) -> np.ndarray:
+    """Return the embedding of each row of some features, shape (rows, width), as `Embedder` computes it."""
+    pooled = model.pool(features.lengths, collate, tokens_per_batch, report)
+    return _average_windows(features, range(len(pooled)), range(len(features.n_tokens_cut)), pooled)
 
 
 def _average_windows(features: Features, ids: Sequence[int], rows: Sequence[int], pooled: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ def jsonl_lines(rows: Sequence[Row | str], records: Sequence[dict[str, Any]]) ->
     """Return a line per prediction, with the id of its row, if there is one."""
     lines = []
     for row, record in zip(rows, records, strict=True):
-        row_id = {} if isinstance(row, str) or "id" not in row else {"id": _plain(row["id"])}
+        row_id = {} if isinstance(row, str) or "id" not in row else {"id": plain_value(row["id"])}
         lines.append(json.dumps({**row_id, **record}, ensure_ascii=False) + "\n")
     return "".join(lines)
 
@@ -41,18 +41,18 @@ class CsvTable:
             if not self.names:
                 self.names = list(values)
                 writer.writerow(map(no_formula, self.names))
-            writer.writerow([no_formula(_cell(values.get(name, ""))) for name in self.names])
+            writer.writerow([no_formula(csv_cell(values.get(name, ""))) for name in self.names])
         return text.getvalue()
 
 
-def _cell(value: Any) -> Any:
+def csv_cell(value: Any) -> Any:
     """Return the text of a cell: a list of plain values joined by '|', nested values and values with '|' as JSON."""
-    value = _plain(value)
+    value = plain_value(value)
     if isinstance(value, list) and not any(isinstance(item, (dict, list)) or "|" in str(item) for item in value):
         return "|".join(map(str, value))
     return json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
 
 
-def _plain(value: Any) -> Any:
+def plain_value(value: Any) -> Any:
     """Return a value of a row that JSON can hold: a date as text."""
     return value if isinstance(value, float) else json_value(value, "input", is_kept=True)

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ft_toolkit.core.files import write_file
-from ft_toolkit.core.run_records import CurveFit, LearningCurve
+from ft_toolkit.core.run_records import CurveFit, LearningCurve, ModelCurve
 from ft_toolkit.core.run_scores import says_nothing
-from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS
+from ft_toolkit.evaluation.statistics.power_law import MINIMUM_POINTS, error_drop, rows_until_flat
 from ft_toolkit.report.charts import Band, Line, Plot, Point, axis_range, plot_chart
 from ft_toolkit.report.numbers import MISSING, count, interval, number, seconds
 from ft_toolkit.report.templating import load_template
@@ -82,15 +82,50 @@ def gain_sentence(record: LearningCurve, fit: CurveFit) -> str:
     if least <= 0:
         return sentence + "a gain is not certain, because the interval includes 0."
     # A curve that is already flat still gains a little, so its interval seldom includes 0.
-    if record.greater_is_better:
-        negligible, name = record.best / record.n, f"one of the {count(record.n)} examples"
-    else:
-        negligible, name = abs(twice.value) / 1000, f"a thousandth of the {plain_name(record.metric)}"
+    negligible, name = negligible_gain(record, fit)
     if min(sign * end for end in (change.low, change.high)) < negligible:
         sentence += f"a gain is not certain, because the interval includes a gain of less than {name}."
     else:
         sentence += "a gain is expected."
     return sentence + (" Do not rely on it: the points fit the curve badly." if fit.widened > _BAD_FIT else "")
+
+
+def negligible_gain(record: LearningCurve, fit: CurveFit) -> tuple[float, str]:
+    """Return the size of a gain below which nobody can see it, and its name."""
+    if record.greater_is_better:
+        return record.best / record.n, f"one of the {count(record.n)} examples"
+    return abs(fit.twice.value) / 1000, f"a thousandth of the {plain_name(record.metric)}"
+
+
+def next_gain_sentences(record: LearningCurve, model: ModelCurve, rows: int, more: int) -> list[str]:
+    """Return the predicted gain from `more` rows for a model with `rows` training rows, and when to stop labelling."""
+    fit = model.fit
+    if fit is None:
+        return sentences(record.model_copy(update={"models": [model]}))
+    if rows + more > 2 * fit.rows:
+        return [
+            f"The learning curve has up to {count(fit.rows)} rows, which is too few to predict the gain from "
+            f"{count(rows)} to {count(rows + more)} rows; measure it with all rows."
+        ]
+    sign = 1 if record.greater_is_better else -1
+    gain = _signed(sign * error_drop(fit, rows, more), record)
+    lines = [
+        f"Predicted for {count(more)} more randomly chosen rows: {gain} {_unit(record)}.",
+        gain_sentence(record, fit),
+    ]
+    least, name = negligible_gain(record, fit)
+    stop = rows_until_flat(fit, rows, more, least)
+    little = f"{count(more)} more rows are predicted to gain less than {name}"
+    if stop is None:
+        lines.append(
+            f"When to stop: not before {count(2 * fit.rows)} training rows, the most for which this curve predicts a score. "
+            "Measure it again with the new rows."
+        )
+    elif stop == rows:
+        lines.append(f"When to stop: now, because {little}.")
+    else:
+        lines.append(f"When to stop: at about {count(stop)} training rows. From there, {little}.")
+    return lines
 
 
 def notes(record: LearningCurve, fit: CurveFit) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
+from ft_toolkit.core.run_records import CurveFit
 from ft_toolkit.core.run_scores import says_nothing
 from ft_toolkit.metrics.metric import Metric
 
@@ -255,6 +256,28 @@ def fit_record(
         "twice": {"rows": 2 * largest, **score(2 * largest), "change": _transformed(fit.drop(), 0.0, -sign)},
         "curve": [{"rows": rows, **score(rows)} for rows in steps],
     }
+
+
+def error_drop(fit: CurveFit, rows: float, more: int) -> float:
+    """Return the predicted drop of the error if `more` rows are added to `rows` training rows."""
+    a, b, c = fit.a.value, fit.b.value, fit.c.value
+    return float((a * rows**-b + c) - (a * (rows + more) ** -b + c))
+
+
+def rows_until_flat(fit: CurveFit, rows: int, more: int, least: float) -> int | None:
+    """Return the smallest number of training rows, from `rows`, at which `more` rows lower the error by less than `least`.
+
+    None if there is no such number up to twice the rows of the curve.
+    """
+    low, high = rows, max(2 * fit.rows, rows)
+    if error_drop(fit, low, more) < least:
+        return low
+    if error_drop(fit, high, more) >= least:
+        return None
+    while high - low > 1:  # the drop shrinks as the rows grow
+        middle = (low + high) // 2
+        low, high = (low, middle) if error_drop(fit, middle, more) < least else (middle, high)
+    return high
 
 
 def _transformed(values: Mapping[str, float], base: float, sign: float) -> dict[str, float]:
