@@ -106,7 +106,8 @@ def choose_next_rows(request: LabelRequest, display: Display) -> None:
             "defined; 'ftk label-next' supports classifiers with one label per text"
         )
     table = read_table(request.pool, request.reading)
-    inputs = model.read(table.rows, request.columns)
+    pool = list(table.rows)
+    inputs = model.read(pool, request.columns)
     for note in (*table.notes, *inputs.notes, *inputs.remarks):
         display.warn(f"note: {request.pool}: {note}")
     new = _new_rows(folder, results, model, inputs.rows, display)
@@ -117,11 +118,11 @@ def choose_next_rows(request: LabelRequest, display: Display) -> None:
     rows = [inputs.rows[i] for i in new]
     predicted = _predict(model, rows, display)
     chosen = _choose(request, folder, model, rows, predicted, display)
-    _write(request.output, [table.rows[new[i]] for i in chosen.rows], _fields(chosen, new, predicted, model))
+    _write(request.output, [pool[new[i]] for i in chosen.rows], _fields(chosen, new, predicted, model))
     display.warn(
         f"wrote {request.output} ({count(len(chosen.rows))} of {count(len(inputs.rows))} rows, by {request.by})"
     )
-    for line in _gain_lines(curve, folder, results, len(chosen.rows)):
+    for line in _gain_lines(curve, request.run, results, len(chosen.rows)):
         display.warn(line)
 
 
@@ -255,12 +256,13 @@ def _curve_of(curve: LearningCurve, results: RunResults) -> ModelCurve | None:
     return next((each for each in curve.models if each.model == results.model), None)
 
 
-def _gain_lines(curve: LearningCurve | None, folder: Path, results: RunResults, k: int) -> list[str]:
+def _gain_lines(curve: LearningCurve | None, run: Path, results: RunResults, k: int) -> list[str]:
     """Return the expected gain and when to stop, or the command that measures the learning curve."""
-    target = folder.with_name(f"{folder.name}-scale")
-    command = shlex.join(["ftk", "scale", str(folder / RECIPE), "--output", str(target)])
+    run = run if run.name.strip(".") else run.resolve()
+    target = run.with_name(f"{run.name}-scale")
+    command = shlex.join(["ftk", "scale", str(run / RECIPE), "--output", str(target)])
     if curve is None:
-        beside = (target, folder.with_name(f"{results.name}-scale"))
+        beside = (target, run.with_name(f"{results.name}-scale"))
         path = next((path for path in beside if (path / LEARNING_CURVE).is_file()), None)
         if path is None:
             return [f"Expected gain: unknown, because the run has no learning curve. To measure one: {command}"]

@@ -94,6 +94,21 @@ def test_a_curve_predicts_at_most_twice_its_rows() -> None:
     assert "too few to predict the gain from 1,950 to 2,050 rows" in line
 
 
+def test_wrong_arguments_are_refused(here: Callable[..., Any], tmp_path: Path) -> None:
+    pool, labels = tmp_path / "pool.txt", tmp_path / "labels.csv"
+    for path in (pool, labels):
+        path.write_text("a text\n", encoding="utf-8")
+    for words, message in [
+        ([pool, "--output", tmp_path / "next.xlsx"], "unknown output type '.xlsx'"),
+        ([pool, "--output", labels], "labels.csv exists, and may contain labels"),
+        ([tmp_path / "absent.csv", "--output", tmp_path / "next.csv"], "absent.csv"),
+        ([pool, "--output", tmp_path / "next.csv"], "results.json"),
+    ]:
+        refused = here("label-next", tmp_path, *words, check=False)
+        assert refused.returncode == 2 and message in refused.stderr
+    assert labels.read_text(encoding="utf-8") == "a text\n"
+
+
 def write_pool(path: Path, training: dict[str, Any]) -> None:
     """Write 40 new rows, one of them a formula, two rows that repeat one of them, and two training rows."""
     new = [f"{'=good' if number == 7 else 'the lamp'} broken when {number}" for number in range(40)]
