@@ -218,7 +218,7 @@ def _fields(chosen: NextRows, new: np.ndarray, predicted: _Predicted, model: Loa
         high, low = predicted.probabilities[row].tolist()
         reason = f"{likely} ({high:.2f}) or {other} ({low:.2f})"
         if chosen.similar is not None:
-            reason += f"; stands for {chosen.similar[rank]} similar row{'' if chosen.similar[rank] == 1 else 's'}"
+            reason += f"; from a cluster of {count(int(chosen.similar[rank]))} rows"
         values = (rank + 1, int(new[row]) + 1, round(float(predicted.uncertainty[row]), 4), likely, reason)
         fields.append(dict(zip(_COLUMNS, values, strict=True)))
     return fields

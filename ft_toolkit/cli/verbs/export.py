@@ -41,7 +41,7 @@ def export(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Export a finished run, and certify how close the export is to it.
+    """Export a finished run, and certify how close the two are.
 
     The folder works like the folder of a run: predict, evaluate, compare, gate and push accept it.
 

@@ -20,7 +20,7 @@ def report(
         ),
     ],
 ) -> None:
-    """Write the report page and the model card of a finished run again.
+    """Write the report page and model card of a finished run again.
 
     They are made from the other files of the folder, for example after an update of the toolkit, or if they were deleted. No
     score is computed again.

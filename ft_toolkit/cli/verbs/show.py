@@ -6,7 +6,7 @@ from ft_toolkit.cli.verb import Verb
 
 
 def show(recipe: RecipeArgument, overrides: Overrides = None) -> None:
-    """Print a recipe with every default and the origin of each value.
+    """Print a recipe with all defaults and the origin of each value.
 
     The output is a valid recipe. Origins are comments: a file and line, the command line, or the default.
 
