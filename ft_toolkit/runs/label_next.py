@@ -51,7 +51,7 @@ from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.report.learning_curve import next_gain_sentences
 from ft_toolkit.report.numbers import count
 from ft_toolkit.tasks import find_tasks
-from ft_toolkit.tasks.base import Row, Rows
+from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.tracking import Display
 
@@ -99,12 +99,7 @@ def choose_next_rows(request: LabelRequest, display: Display) -> None:
     folder, results = _read_run(request.run)
     curve = None if request.curve is None else _matching_curve(request.curve, results)
     model = LoadedModel(str(folder))
-    task = model.task
-    if task.classifier(model.settings) is None or task.stratify_by(model.settings) is None:
-        raise UsageError(
-            f"{request.run}: {task.name} with these settings has no single label per text, so the uncertainty of a row is not "
-            "defined; 'ftk label-next' supports classifiers with one label per text"
-        )
+    check_task(model.task, model.settings)
     table = read_table(request.pool, request.reading)
     pool = list(table.rows)
     inputs = model.read(pool, request.columns)
@@ -124,6 +119,15 @@ def choose_next_rows(request: LabelRequest, display: Display) -> None:
     )
     for line in _gain_lines(curve, request.run, results, len(chosen.rows)):
         display.warn(line)
+
+
+def check_task(task: Task, settings: TaskSettings) -> None:
+    """Raise UsageError for a task without one label per text."""
+    if task.classifier(settings) is None or task.stratify_by(settings) is None:
+        raise UsageError(
+            f"the run is of task {task.name} with settings without a single label per text, so the uncertainty of a row is not "
+            "defined; 'ftk label-next' supports classifiers with one label per text"
+        )
 
 
 def _read_run(run: Path) -> tuple[Path, RunResults]:

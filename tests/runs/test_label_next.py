@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from ft_toolkit.core.errors import UsageError
+from ft_toolkit.runs.label_next import check_task
+from ft_toolkit.tasks import find_tasks
+
 
 def test_wrong_arguments_are_refused(here: Callable[..., Any], tmp_path: Path) -> None:
     pool, labels = tmp_path / "pool.txt", tmp_path / "labels.csv"
@@ -22,6 +26,19 @@ def test_wrong_arguments_are_refused(here: Callable[..., Any], tmp_path: Path) -
         refused = here("label-next", tmp_path, *words, check=False)
         assert refused.returncode == 2 and message in refused.stderr
     assert labels.read_text(encoding="utf-8") == "a text\n"
+
+
+def test_tasks_without_one_label_per_text_are_refused() -> None:
+    tasks = find_tasks()
+    check_task(tasks["text_classification"], tasks["text_classification"].settings(name="text_classification"))
+    for name, values in [
+        ("text_classification", {"problem_type": "regression"}),
+        ("text_classification", {"problem_type": "multi_label_classification"}),
+        ("ner", {}),
+        ("question_answering", {}),
+    ]:
+        with pytest.raises(UsageError, match=f"task {name} .* supports classifiers with one label per text"):
+            check_task(tasks[name], tasks[name].settings(name=name, **values))
 
 
 def write_pool(path: Path, training: dict[str, Any]) -> None:
