@@ -4,6 +4,10 @@ uncertainty   the rows with the smallest difference between the probabilities of
 diversity     the row next to the centre of each of k clusters of the vectors (k-means)
 both          the same with the CANDIDATES * k most uncertain rows, weighted by their uncertainty (Zhdanov 2019,
               arXiv:1901.05954)
+
+With 5 rounds of 100 rows, `both` raised the accuracy of a linear model on SST-2, Banking77 and R8 by 0.9, 5.9 and 1.8 points
+over random choice, `uncertainty` by 1.1, 4.5 and 1.7, `diversity` by -0.2, -0.4 and 1.3
+(benchmarks/results/2026-11-30_label_next.md).
 """
 
 import warnings
