@@ -114,8 +114,9 @@ def next_gain_sentences(record: LearningCurve, model: ModelCurve, rows: int, mor
         gain_sentence(record, fit),
     ]
     least, name = negligible_gain(record, fit)
-    stop = rows_until_flat(fit, rows, more, least)
-    little = f"{count(more)} more rows are predicted to gain less than {name}"
+    step = max(more, rows // 10)  # a few rows gain less than one example on any curve
+    stop = rows_until_flat(fit, rows, step, least)
+    little = f"{count(step)} more rows are predicted to gain less than {name}"
     if stop is None:
         lines.append(
             f"When to stop: not before {count(2 * fit.rows)} training rows, the most for which this curve predicts a score. "

@@ -222,7 +222,7 @@ def _fields(chosen: NextRows, new: np.ndarray, predicted: _Predicted, model: Loa
         high, low = predicted.probabilities[row].tolist()
         reason = f"{likely} ({high:.2f}) or {other} ({low:.2f})"
         if chosen.similar is not None:
-            reason += f"; from a cluster of {count(int(chosen.similar[rank]))} rows"
+            reason += f"; rows in its cluster: {count(int(chosen.similar[rank]))}"
         values = (rank + 1, int(new[row]) + 1, round(float(predicted.uncertainty[row]), 4), likely, reason)
         fields.append(dict(zip(_COLUMNS, values, strict=True)))
     return fields

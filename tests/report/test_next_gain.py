@@ -73,7 +73,14 @@ def test_labelling_stops_where_more_rows_gain_less_than_one_example() -> None:
         "examples."
     )
     *_, stop = next_gain_sentences(record, record.models[0], 1000, 50)
-    assert stop.startswith("When to stop: now, because 50 more rows are predicted")
+    assert stop.startswith("When to stop: now, because 100 more rows are predicted")
+
+
+def test_a_few_rows_are_no_reason_to_stop() -> None:
+    record = curve(b=0.5)
+    gain, _, stop = next_gain_sentences(record, record.models[0], 600, 1)
+    assert "+0.0 points" in gain
+    assert stop.startswith("When to stop: at about")
 
 
 @pytest.mark.parametrize("b", [0.0, -0.1])

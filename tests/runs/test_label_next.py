@@ -69,7 +69,7 @@ def test_rows_are_chosen_for_a_finished_run(
         lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
         assert [line["next_rank"] for line in lines] == list(range(1, 9))
         assert all(line["key"] == f"k{line['next_row'] - 1}" and line["next_row"] <= 40 for line in lines)
-        assert all(("; from a cluster of" in line["next_reason"]) == (by != "uncertainty") for line in lines)
+        assert all(("; rows in its cluster: " in line["next_reason"]) == (by != "uncertainty") for line in lines)
         if by != "diversity":
             uncertain = [line["next_uncertainty"] for line in lines]
             assert uncertain == sorted(uncertain, reverse=True)
