@@ -43,9 +43,9 @@ def test_commands_are_valid(words: list[str]) -> None:
 
 def test_every_verb_is_in_the_table_of_commands() -> None:
     table = README.split("## Commands")[1].split("\n## ")[0]
-    verbs = [command.callback.__name__ for command in app.registered_commands if command.callback is not None]
+    verbs = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
     groups = [group.name for group in app.registered_groups]
-    assert set(re.findall(r"^\| `ftk (\w+)", table, re.M)) == {*verbs, *groups}
+    assert set(re.findall(r"^\| `ftk ([\w-]+)", table, re.M)) == {*verbs, *groups}
 
 
 def test_the_recipe_shown_is_the_one_shipped() -> None:
