@@ -22,8 +22,8 @@ from ft_toolkit.training.speedups.predicted_positions import unwrapped
 # Bytes that a trial on a CPU leaves free for the code that oneDNN compiles per shape: a few KiB each.
 _ONEDNN_RESERVE = 2**24
 # Bytes that a trial of a model that will be sharded leaves free besides a second copy of the weights: FSDP gathers blocks and
-# copies the model for evaluations, both libraries have buffers for communication, and each of their threads may reserve 64 MiB of
-# addresses. With 64 MiB, ZeRO ended in the first backward pass of a tiny model on a CPU.
+# copies the model for evaluations, both libraries have buffers for communication, and each of their threads may reserve 64 MiB
+# of addresses. With 64 MiB, ZeRO ended in the first backward pass of a tiny model on a CPU.
 _SHARDING_RESERVE = 2**28
 
 
