@@ -50,10 +50,10 @@ def print_line(kind: str, name: str, task: str, rows: list[Row], plant: "Plant")
         clean = without_faults(rng.sample(rows, min(ROWS, len(rows))), task)
         train, test = clean[: len(clean) * 3 // 4], clean[len(clean) * 3 // 4 :]
         planted = plant(train, test, rng)
-        found = rows_with(kind, train, test, task)
+        named_rows = rows_with(kind, train, test, task)
         n_planted += len(planted)
-        n_found += len(planted & found)
-        n_others += len(found - planted - {row["source"] for row in (*train, *test) if "source" in row})
+        n_found += len(planted & named_rows)
+        n_others += len(named_rows - planted - {row["source"] for row in (*train, *test) if "source" in row})
         n_rows += len(train) + len(test)
     print(
         f"| {kind} | {name} | {n_planted} | {n_found} ({n_found / n_planted:.0%}) | {n_others} of {n_rows:,} |",

@@ -74,16 +74,17 @@ def apply_patch(
     changed: dict[SplitName, dict[int, Row | None]] = {split: {} for split in splits}
     problems = []
     for decision in patch.decisions:
-        place = position.get((decision.split, decision.row))
-        row = None if place is None else splits[place[0]][place[1]]
-        if place is None or row is None:
+        if (decision.split, decision.row) not in position:
             problems.append(f"{_name(decision)}: no such row")
-        elif (problem := _mismatch(decision, row, task, settings, labels)) is not None:
+            continue
+        split, index = position[decision.split, decision.row]
+        decided = splits[split][index]
+        if (problem := _mismatch(decision, decided, task, settings, labels)) is not None:
             problems.append(f"{_name(decision)}: {problem}")
         elif decision.decision == "drop":
-            changed[place[0]][place[1]] = None
+            changed[split][index] = None
         elif decision.decision == "relabel":
-            changed[place[0]][place[1]] = {**row, str(column): decision.label}
+            changed[split][index] = {**decided, str(column): decision.label}
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise DataError(

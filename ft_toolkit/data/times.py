@@ -41,10 +41,10 @@ def find_times(rows: RawRows, mapped: Sequence[Row], column: str, origin: str) -
         )
     dates = [_date(row.get(column)) for row in rows]
     if bad := [number for number, date in enumerate(dates) if date is None]:
-        found = rows[bad[0]].get(column)
+        cell = rows[bad[0]].get(column)
         more = f" ({len(bad):,} of {len(rows):,} rows have no date in this form)" if len(bad) > 1 else ""
         raise DataError(
-            f"{origin}: row {bad[0] + 1}: column '{column}' (data.time) is {found!r}; a date in the form of ISO 8601 is "
+            f"{origin}: row {bad[0] + 1}: column '{column}' (data.time) is {cell!r}; a date in the form of ISO 8601 is "
             f"required, such as {_EXAMPLES}{more}"
         )
     known = [date for date in dates if date is not None]

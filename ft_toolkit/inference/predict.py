@@ -170,8 +170,8 @@ def _print_notes(inputs: Inputs) -> None:
 def print_stream(model: str, rows: PredictedRows, columns: dict[str, str], base: str | None = None) -> None:
     """Print the generated text of the only row as it is written, then a line break. Raises UsageError."""
     if isinstance(rows, RowStream) or len(rows) != 1:
-        found = "a long file" if isinstance(rows, RowStream) else f"{len(rows)} rows"
-        raise UsageError(f"--stream prints the text of one row; found {found}")
+        given = "a long file" if isinstance(rows, RowStream) else f"{len(rows)} rows"
+        raise UsageError(f"--stream prints the text of one row; found {given}")
     loaded = _open(model, base)
     if loaded.task.stream is None:
         raise UsageError(f"{loaded.task.name} generates no text; remove --stream")
@@ -260,8 +260,8 @@ class _Progress:
 
 def _content_of(paths: Sequence[Path]) -> str:
     """Return a sha256 of files, and of all files in folders."""
-    found = [path for start in paths for path in ([start] if start.is_file() else sorted(start.rglob("*")))]
-    contents = [[path.name, file_sha256(path)] for path in found if path.is_file()]
+    inner = [path for start in paths for path in ([start] if start.is_file() else sorted(start.rglob("*")))]
+    contents = [[path.name, file_sha256(path)] for path in inner if path.is_file()]
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -178,7 +178,7 @@ def _add_route(
 
 
 async def _events(
-    request: Request, pieces: AsyncIterator[str | Answer | BaseException], name: str
+    request: Request, pieces: AsyncGenerator[str | Answer | BaseException], name: str
 ) -> AsyncIterator[str]:
     """Yield the server-sent events of a generated text."""
     try:
@@ -194,7 +194,7 @@ async def _events(
         request.state.failure = "TimeoutError"
         yield _event("error", {"error": "no text arrived within the time limit"})
     finally:
-        await pieces.aclose()  # type: ignore[attr-defined]
+        await pieces.aclose()
 
 
 def _event(kind: str, data: Any) -> str:

@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -118,7 +118,7 @@ class Batcher:
         self._arrived.set()
         return future
 
-    def stream(self, row: Row) -> AsyncIterator[str | Answer | BaseException]:
+    def stream(self, row: Row) -> AsyncGenerator[str | Answer | BaseException]:
         """Return an iterator over the pieces of the generated text of a row, with the answer or the error at the end.
 
         Closing the iterator ends the generation. Raises QueueFullError; the iterator raises TimeoutError if no piece arrives
@@ -134,7 +134,7 @@ class Batcher:
         future = self.submit([row], on_text)
         future.add_done_callback(lambda _: pieces.put_nowait(None))
 
-        async def iterate() -> AsyncIterator[str | Answer | BaseException]:
+        async def iterate() -> AsyncGenerator[str | Answer | BaseException]:
             try:
                 while (piece := await asyncio.wait_for(pieces.get(), self._limits.seconds)) is not None:
                     yield piece

@@ -20,14 +20,12 @@ from ft_toolkit.tasks.base import (
     Batch,
     CheckpointBaseline,
     Column,
-    Comparability,
     DefinedLabels,
     Features,
     OnText,
     Pretrained,
     Row,
     Rows,
-    ScoredRun,
     Task,
 )
 from ft_toolkit.tasks.display.prediction_form import PredictionForm, Reply
@@ -43,12 +41,17 @@ from ft_toolkit.tasks.text.decoding import (
     find_decoding,
     generation_config,
     load_decoding,
+    prompt_limit,
 )
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 
 if TYPE_CHECKING:
-    import torch
+    pass
+
+
+# The fewest tokens of a history that leave room for the chat format.
+_MIN_PROMPT = 8
 
 
 class Settings(DecodingSettings):
@@ -161,7 +164,7 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     inputs: list[list[int]] = []
     targets: list[list[int] | None] = []
     notes, n_cut = [], []
-    limit = _prompt_limit(schema, max_length)
+    limit = prompt_limit(schema.decoding, schema.max_positions, max_length, _MIN_PROMPT)
     special = chat_format.special_strings(tokenizer)
     for row in rows:
         turns = [{**turn, "text": chat_format.plain_text(turn["text"], special)} for turn in row["turns"]]
@@ -178,19 +181,6 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
         targets.append(target)
         n_cut.append(cut)
     return Features({"input_ids": inputs}, targets, list(range(len(rows))), n_cut, notes=notes)
-
-
-def _prompt_limit(schema: Schema, max_length: int) -> int:
-    """Return the maximum number of tokens of the history. Raises UsageError if there is no room."""
-    if schema.max_positions is None:
-        return max_length
-    room = schema.max_positions - schema.decoding.max_new_tokens
-    if room < 8:
-        raise UsageError(
-            f"task.max_new_tokens={schema.decoding.max_new_tokens} leaves no room for the dialogue; the model has "
-            f"{schema.max_positions} positions. Reduce it"
-        )
-    return min(max_length, room)
 
 
 def _without_first(messages: Sequence[Message]) -> list[list[Message]]:
@@ -231,21 +221,6 @@ def _scored(
             break
     start = max(len(ids) - limit, 0)
     return ids[start:], target[start:], n_all - len(ids[start:])
-
-
-def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the cross entropy summed over the tokens of the answering side; see `token_scores.loss_sum`."""
-    return token_scores.loss_sum(outputs, batch, is_causal=True)
-
-
-def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor | None:
-    """Return the positions at which a token is predicted; None for dialogues that wait for a reply."""
-    return token_scores.logit_positions(batch, is_causal=True) if batch.targets.numel() else None
-
-
-def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
-    """Return nll and correctness per token; see `token_scores.predict`."""
-    return token_scores.predict(outputs, batch, is_causal=True)
 
 
 def generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any) -> list[list[str]]:
@@ -320,11 +295,6 @@ def nearest_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list
     return [{"reply": known[i][1], **nothing} for i in nearest]
 
 
-def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
-    """Skip scores per token when the dialogues were tokenized differently."""
-    return token_scores.comparability(first, other)
-
-
 def samples_beside_truth(records: Sequence[Mapping[str, Any]], schema: Schema) -> WrongExamples:
     """Return random replies beside the true ones."""
 
@@ -370,10 +340,10 @@ TASK = Task(
     model_kwargs=lambda schema: {},
     configure=configure,
     pad_targets=pad_targets,
-    loss_sum=loss_sum,
-    logit_positions=logit_positions,
+    loss_sum=token_scores.next_token_loss_sum,
+    logit_positions=token_scores.next_token_positions,
     count_targets=count_targets,
-    predict=predict,
+    predict=token_scores.next_token_scores,
     generate=generate,
     stream=stream,
     chat_row=chat_row,
@@ -385,7 +355,7 @@ TASK = Task(
     metrics=metrics,
     details=details,
     titles=sample_scores.TITLES,
-    comparability=comparability,
+    comparability=token_scores.comparability,
     baselines={
         "nearest": Baseline(nearest_baseline, "the reply to the most similar turn of the training rows"),
         "untuned": CheckpointBaseline("the checkpoint before training"),

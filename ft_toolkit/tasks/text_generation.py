@@ -27,7 +27,6 @@ from ft_toolkit.tasks.base import (
     Batch,
     CheckpointBaseline,
     Column,
-    Comparability,
     DefinedLabels,
     Features,
     OnText,
@@ -36,7 +35,6 @@ from ft_toolkit.tasks.base import (
     Pretrained,
     Row,
     Rows,
-    ScoredRun,
     Task,
 )
 from ft_toolkit.tasks.display.pipeline_code import pipeline_code
@@ -54,13 +52,18 @@ from ft_toolkit.tasks.text.decoding import (
     find_decoding,
     generation_config,
     load_decoding,
+    prompt_limit,
 )
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.tasks.text.start_token import add_start_token, find_start_token
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 
 if TYPE_CHECKING:
-    import torch
+    pass
+
+
+# The fewest tokens of a prompt: the start token and another one.
+_MIN_PROMPT = 2
 
 
 class Settings(DecodingSettings):
@@ -171,7 +174,7 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     prompt and generated text. A completion keeps at least half of max_length; further tokens are cut. Texts are never cut.
     """
     add_start_token(tokenizer, schema.start_id)
-    limit = _prompt_limit(schema, max_length)
+    limit = prompt_limit(schema.decoding, schema.max_positions, max_length, _MIN_PROMPT)
     pairs = [split_text(row, schema.prompt_words) for row in rows]
     prompts = _tokenize([prompt for prompt, _ in pairs], tokenizer)
     shortened = [[schema.start_id, *_last(prompt, limit - 1)] for prompt in prompts]
@@ -204,19 +207,6 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     return Features(inputs, targets, [block[0][0] for block in spans], n_cut, cuts, notes)
 
 
-def _prompt_limit(schema: Schema, max_length: int) -> int:
-    """Return the maximum number of tokens of a prompt, with the start token. Raises UsageError if there is no room."""
-    if schema.max_positions is None:
-        return max_length
-    room = schema.max_positions - schema.decoding.max_new_tokens
-    if room < 2:
-        raise UsageError(
-            f"task.max_new_tokens={schema.decoding.max_new_tokens} leaves no room for a prompt; the model has "
-            f"{schema.max_positions} positions. Reduce it"
-        )
-    return min(max_length, room)
-
-
 def _last(tokens: list[int], size: int) -> list[int]:
     return tokens[max(len(tokens) - size, 0) :]
 
@@ -238,21 +228,6 @@ def _targets(ids: Sequence[int], spans: Sequence[Span]) -> list[int]:
     for _, start, end in spans:
         target[start:end] = ids[start:end]
     return target
-
-
-def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
-    """Return the cross entropy summed over the predicted tokens; see `token_scores.loss_sum`."""
-    return token_scores.loss_sum(outputs, batch, is_causal=True)
-
-
-def logit_positions(batch: Batch, schema: Schema) -> torch.Tensor | None:
-    """Return the positions at which a token is predicted; None for prompts alone."""
-    return token_scores.logit_positions(batch, is_causal=True) if batch.targets.numel() else None
-
-
-def predict(outputs: Any, batch: Batch, schema: Schema) -> list[np.ndarray]:
-    """Return nll and correctness per token; see `token_scores.predict`."""
-    return token_scores.predict(outputs, batch, is_causal=True)
 
 
 def generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any) -> list[list[list[str]]]:
@@ -349,11 +324,6 @@ def bytes_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[d
     ]
 
 
-def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
-    """Skip scores per token when the texts were tokenized differently."""
-    return token_scores.comparability(first, other)
-
-
 def samples_beside_truth(records: Sequence[Mapping[str, Any]], schema: Schema) -> WrongExamples:
     """Return random continuations beside the true ones."""
 
@@ -417,10 +387,10 @@ TASK = Task(
     model_kwargs=model_kwargs,
     configure=configure,
     pad_targets=pad_targets,
-    loss_sum=loss_sum,
-    logit_positions=logit_positions,
+    loss_sum=token_scores.next_token_loss_sum,
+    logit_positions=token_scores.next_token_positions,
     count_targets=count_targets,
-    predict=predict,
+    predict=token_scores.next_token_scores,
     generate=generate,
     stream=stream,
     decode=decode,
@@ -431,7 +401,7 @@ TASK = Task(
     metrics=metrics,
     details=details,
     titles=sample_scores.TITLES,
-    comparability=comparability,
+    comparability=token_scores.comparability,
     baselines={
         "bytes": Baseline(bytes_baseline, "counts of the byte that follows four bytes"),
         "untuned": CheckpointBaseline("the checkpoint before training"),

@@ -161,12 +161,12 @@ def test_parts_of_the_rows_give_the_same_scores(multi_label, monkeypatch):
         arrays = (likely, before, c.logits_of(likely, multi_label=multi_label), c.brier_scores(likely, truth))
         return arrays, c.fit_temperature(logits * 9, truth), c.temperature_interval(logits, truth)
 
-    whole = scores()
+    at_once = scores()
     monkeypatch.setattr(c, "_PART", 70)
     parts = scores()
-    assert all(np.array_equal(one, other) for one, other in zip(whole[0], parts[0], strict=True))
-    assert parts[1] == whole[1]
-    assert parts[2] == pytest.approx(whole[2])
-    small = c.at_temperature_1(whole[0][0].astype(np.float32), 1.5, multi_label=multi_label)
+    assert all(np.array_equal(one, other) for one, other in zip(at_once[0], parts[0], strict=True))
+    assert parts[1] == at_once[1]
+    assert parts[2] == pytest.approx(at_once[2])
+    small = c.at_temperature_1(at_once[0][0].astype(np.float32), 1.5, multi_label=multi_label)
     assert small.dtype == np.float32
-    assert small == pytest.approx(whole[0][1], abs=1e-5)
+    assert small == pytest.approx(at_once[0][1], abs=1e-5)

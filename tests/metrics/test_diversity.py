@@ -38,5 +38,5 @@ def test_the_best_sums_have_the_best_scores_and_no_texts_have_none() -> None:
     nothing = diversity.statistics([[], []])
     for metric in (diversity.distinct(1), diversity.repetition, diversity.self_bleu):
         assert np.isnan(metric(nothing, nothing))
-    one = diversity.statistics([["a text"]])
-    assert np.isnan(diversity.self_bleu(one, one))
+    single = diversity.statistics([["a text"]])
+    assert np.isnan(diversity.self_bleu(single, single))

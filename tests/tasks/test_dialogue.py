@@ -86,8 +86,8 @@ def test_the_prompt_is_that_of_plain_transformers(tiny: Any) -> None:
         ]
         tokens = made.tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
         assert features.notes[0] == list(tokens)
-        whole = features.inputs["input_ids"][0]
-        assert whole[: len(tokens)] == list(tokens)  # as the training read it
+        read = features.inputs["input_ids"][0]
+        assert read[: len(tokens)] == list(tokens)  # as the training read it
 
 
 @pytest.mark.parametrize("template", [None, CHATML])
@@ -125,7 +125,7 @@ def test_a_long_dialogue_loses_its_first_turns_but_not_the_system_turn(tiny_gpt2
     assert made.text(short.notes[0]) == f"System: Be brief.\nUser: One\nAssistant: Two{end}\nUser: Three\nAssistant:"
     tiny_limit = made.encode([row], max_length=12)
     assert tiny_limit.lengths == [12] and made.targets(tiny_limit, 0).endswith(f"Four{end}")
-    with pytest.raises(UsageError, match=r"task\.max_new_tokens=\d+ leaves no room for the dialogue"):
+    with pytest.raises(UsageError, match=r"task\.max_new_tokens=\d+ leaves no room for a prompt"):
         Made(tiny_gpt2, max_new_tokens=made.schema.max_positions - 3).encode()
 
 

@@ -130,6 +130,22 @@ def generation_config(decoding: Decoding) -> Any:
     )
 
 
+def prompt_limit(decoding: Decoding, max_positions: int | None, max_length: int, least: int) -> int:
+    """Return the maximum number of tokens of a prompt, beside which the generated text fits into the model.
+
+    `max_positions` is the number of positions of the model, None for no limit. Raises UsageError if less than `least` remains.
+    """
+    if max_positions is None:
+        return max_length
+    room = max_positions - decoding.max_new_tokens
+    if room < least:
+        raise UsageError(
+            f"task.max_new_tokens={decoding.max_new_tokens} leaves no room for a prompt; the model has {max_positions} "
+            "positions. Reduce it"
+        )
+    return min(max_length, room)
+
+
 def continue_prompts(
     model: Any, prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any, on_text: OnText | None = None
 ) -> list[list[str]]:

@@ -110,6 +110,21 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndar
     return predictions, references
 
 
+def next_token_loss_sum(outputs: Any, batch: Batch, schema: Any) -> torch.Tensor:
+    """Return `loss_sum` of a causal model, for `Task.loss_sum`."""
+    return loss_sum(outputs, batch, is_causal=True)
+
+
+def next_token_positions(batch: Batch, schema: Any) -> torch.Tensor | None:
+    """Return `logit_positions` of a causal model, for `Task.logit_positions`; None for a batch without targets."""
+    return logit_positions(batch, is_causal=True) if batch.targets.numel() else None
+
+
+def next_token_scores(outputs: Any, batch: Batch, schema: Any) -> list[np.ndarray]:
+    """Return `predict` of a causal model, for `Task.predict`."""
+    return predict(outputs, batch, is_causal=True)
+
+
 def comparability(first: ScoredRun, other: ScoredRun) -> Comparability:
     """Skip scores per token when the texts were tokenized differently."""
     tokens, other_tokens = (run.predictions[:, language.TOKENS] for run in (first, other))

@@ -46,8 +46,8 @@ def spans_that_cut(text: str, spans: Iterable[Span], words: Callable[[], Sequenc
     ]
     if not touching:
         return []
-    found = words()
-    starts, ends = [start for start, _ in found], [end for _, end in found]
+    all_words = words()
+    starts, ends = [start for start, _ in all_words], [end for _, end in all_words]
     return [
         text[start:end]
         for start, end in touching

@@ -73,15 +73,15 @@ def test_a_batch_has_the_texts_of_transformers(writer: Writer, changes: dict[str
 
 def test_a_finished_row_leaves_the_batch(writer: Writer) -> None:
     """Take a letter of a text as end token: this row ends early, others continue unchanged."""
-    whole = [text for (text,) in writer.texts()]
-    letter = next(letter for letter in whole[0] if letter.isascii() and letter.isprintable())
+    unchanged = [text for (text,) in writer.texts()]
+    letter = next(letter for letter in unchanged[0] if letter.isascii() and letter.isprintable())
     (end,) = writer.tokenizer(letter, add_special_tokens=False)["input_ids"]
     texts = writer.texts(end_id=end)
     assert texts == [writer.texts([prompt], end_id=end)[0] for prompt in writer.prompts]
     assert (
-        texts[0][0] == whole[0][: whole[0].index(letter) + 1]
+        texts[0][0] == unchanged[0][: unchanged[0].index(letter) + 1]
     )  # plain letters are not special tokens, so the text shows it
-    assert any(letter not in text for text in whole)
+    assert any(letter not in text for text in unchanged)
 
 
 def test_sampling_depends_on_seed_and_prompt_alone(writer: Writer) -> None:
