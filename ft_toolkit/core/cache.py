@@ -2,7 +2,7 @@
 
 Place: the folder in FT_TOOLKIT_CACHE, else $XDG_CACHE_HOME/ft_toolkit, else ~/.cache/ft_toolkit. An entry is a folder
 KIND/KEY, and its key is a hash of everything that determines its content. The entries together have at most
-FT_TOOLKIT_CACHE_GIB (default 20) GiB: those that were not used for the longest time are removed. The whole folder can be
+FT_TOOLKIT_CACHE_GIB (default 20) GiB: the entries that were not used for the longest time are removed. The whole folder can be
 removed at any time.
 
 Several processes can use the cache at once: an entry is written to a folder of its own and renamed when it is complete, and the
@@ -12,6 +12,7 @@ renamed before it is removed, so no process sees a part of it. Files that a proc
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -22,6 +23,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+
+from ft_toolkit.core.errors import UsageError
 
 T = TypeVar("T")
 PLACE, LIMIT = "FT_TOOLKIT_CACHE", "FT_TOOLKIT_CACHE_GIB"
@@ -70,9 +73,10 @@ def find(kind: str, key: str) -> Path | None:
 def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
     """Return the folder of an entry whose files `write` writes to the folder that it is given.
 
-    Return None if the cache cannot be written, such as on a full disk or for the entry of another user.
+    Return None if the cache cannot be written, such as on a full disk or for the entry of another user. Raises UsageError for
+    an invalid FT_TOOLKIT_CACHE_GIB.
     """
-    entry = folder() / kind / key
+    entry, limit = folder() / kind / key, _limit_bytes()
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=".", suffix=".new", dir=entry.parent))
@@ -86,7 +90,7 @@ def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
             fresh.rename(entry)
         except OSError:  # another process has written the same entry
             return entry if _is_complete(entry) else None
-        _remove_oldest(keep=entry)
+        _remove_oldest(entry, limit)
     except OSError:
         return None
     finally:
@@ -118,8 +122,8 @@ def _checksum(path: Path) -> int:
     return checksum
 
 
-def _remove_oldest(keep: Path) -> None:
-    """Remove abandoned folders, and the entries that were not used for the longest time until the limit is respected."""
+def _remove_oldest(keep: Path, limit: float) -> None:
+    """Remove abandoned folders, and the entries that were not used for the longest time until `limit` bytes are respected."""
     entries: list[tuple[float, int, Path]] = []
     for path in folder().glob("*/*"):
         with suppress(OSError):  # removed by another process
@@ -130,7 +134,7 @@ def _remove_oldest(keep: Path) -> None:
                 shutil.rmtree(path, ignore_errors=True)
     total = sum(size for _, size, _ in entries)
     for _, size, path in sorted(entries):
-        if total <= _limit_bytes():
+        if total <= limit:
             return
         if path != keep:
             _remove(path)
@@ -138,7 +142,11 @@ def _remove_oldest(keep: Path) -> None:
 
 
 def _limit_bytes() -> float:
+    given = os.environ.get(LIMIT, str(_DEFAULT_GIB))
     try:
-        return float(os.environ.get(LIMIT, _DEFAULT_GIB)) * 2**30
+        gib = float(given)
     except ValueError:
-        return _DEFAULT_GIB * 2**30
+        gib = math.nan
+    if not gib >= 0:
+        raise UsageError(f"{LIMIT} must be the size limit of the cache in GiB, a number of at least 0; found {given!r}")
+    return gib * 2**30

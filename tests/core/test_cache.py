@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ft_toolkit.core import cache
+from ft_toolkit.core.errors import UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +53,13 @@ def test_mapped_files_of_a_removed_entry_stay_readable(place: Path, monkeypatch:
     cache.add("kind", "second", _write)
     assert [path.name for path in (place / "kind").iterdir()] == ["second"]
     assert list(rows) == stored
+
+
+@pytest.mark.parametrize("limit", ["20 GiB", "-1", "nan", ""])
+def test_an_invalid_limit_is_an_error_before_anything_is_written(
+    limit: str, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache.LIMIT, limit)
+    with pytest.raises(UsageError, match="FT_TOOLKIT_CACHE_GIB must be the size limit of the cache in GiB"):
+        cache.add("kind", "key", _write)
+    assert not list(place.iterdir())
