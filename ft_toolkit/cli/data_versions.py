@@ -76,9 +76,9 @@ def card(
 
 
 def check(
-    name: Annotated[str, typer.Argument(metavar="CARD", help="A data card, or the folder of one.")],
+    name: Annotated[str, typer.Argument(metavar="CARD", help="The name of a data card, or its folder or README.md.")],
 ) -> None:
-    """Check whether the rows are still those that a data card describes; the exit code is 3 if they are not."""
+    """Check whether the rows still match a data card; the exit code is 3 if they do not."""
     from ft_toolkit.data.cards import load_card
     from ft_toolkit.data.source_rows import card_differences
 
@@ -88,7 +88,7 @@ def check(
             f"data card '{card.name}': {'; '.join(differences)}. Restore the files, or write a new card with 'ftk data card'"
         )
     without = [split for split, facts in card.block.splits.items() if facts.labelled and facts.fingerprint is None]
-    print(f"{card.name}: the rows of {', '.join(card.block.splits)} are those of the card")
+    print(f"{card.name}: the rows of {', '.join(card.block.splits)} match the card")
     if without:
         print(f"note: the card has no fingerprint of {', '.join(without)}; only the number of rows was compared")
 

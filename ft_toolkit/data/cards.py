@@ -106,9 +106,9 @@ class Card:
 
 
 def is_card(name: str) -> bool:
-    """Return whether a name is that of a shipped data card, or of a folder whose README.md has an `ft_toolkit` block."""
+    """Return whether a name belongs to a shipped data card, or to a folder whose README.md has an `ft_toolkit` block."""
     if Path(name).exists():
-        path = Path(name) / "README.md"
+        path = _local_folder(name) / "README.md"
         return (
             path.is_file()
             and "\nft_toolkit:" in path.read_text(encoding="utf-8", errors="replace").split("\n---", 1)[0]
@@ -116,9 +116,16 @@ def is_card(name: str) -> bool:
     return (shipped("data_cards") / name / "README.md").is_file()
 
 
+def _local_folder(name: str) -> Path:
+    """Return the folder of a card that is named by its folder or by its README.md."""
+    path = Path(name)
+    return path.parent if path.name == "README.md" and path.is_file() else path
+
+
 def load_card(name: str) -> Card:
-    """Return the data card with this name under data_cards/, or in this folder. Raises DataError."""
-    folder = Path(name) if (Path(name) / "README.md").is_file() else shipped("data_cards") / name
+    """Return the data card with this name under data_cards/, in this folder, or in this README.md. Raises DataError."""
+    local = _local_folder(name)
+    folder = local if (local / "README.md").is_file() else shipped("data_cards") / name
     path = folder / "README.md"
     if not path.is_file():
         names = sorted(p.parent.name for p in shipped("data_cards").glob("*/README.md"))

@@ -39,7 +39,8 @@ def test_a_card_is_valid_and_is_read_by_recipes_and_by_the_check(here: Any, fold
     block = load_card(str(folder)).block
     assert block.tasks["text_classification"].labels == ["bad", "good"]
     assert {split: facts.rows for split, facts in block.splits.items()} == {"train": 60, "test": 20}
-    assert "the rows of train, test are those of the card" in here("data", "check", folder).stdout
+    for card in (folder, folder / "README.md"):
+        assert "the rows of train, test match the card" in here("data", "check", card).stdout
     (folder / "test.csv").write_text((folder / "test.csv").read_text().replace("article 3", "article 4"))
     done = here("data", "check", folder, check=False)
     assert done.returncode == 3 and "the rows of test differ" in done.stderr
