@@ -7,7 +7,7 @@
 Each request has one text. Each server gets `--seconds` of saturating load in all: 16 clients, each with one connection, send
 the next request when the answer arrives. The servers take turns (`--rounds`); the others are stopped meanwhile, so that they
 use no processor. Then each gets half of its own measured rate with random gaps; latencies count from the planned time of a
-request. The memory is that of all processes of a server, after the first and after the last round.
+request. The memory is the sum over all processes of a server, after the first and after the last round.
 
     ftk int8      ftk serve with the export
     ftk torch     ftk serve with the run

@@ -24,7 +24,7 @@ class SpecialTokens(Record):
 
 
 class ExportedGeneration(Record):
-    """How an exported model generates texts. The names and meanings are those of transformers' GenerationConfig."""
+    """How an exported model generates texts. Names and meanings are as in transformers' GenerationConfig."""
 
     encoder: str | None = Field(
         description="File of the graph of the encoder; null for a decoder, which reads a prompt"

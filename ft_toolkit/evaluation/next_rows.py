@@ -1,4 +1,4 @@
-"""Choose the unlabelled rows that are labelled next: uncertain rows, different rows, or both.
+"""Choose the unlabelled rows to label next: uncertain rows, different rows, or both.
 
 uncertainty   the rows with the smallest difference between the probabilities of the two most likely labels
 diversity     the row next to the centre of each of k clusters of the vectors (k-means)

@@ -1,4 +1,4 @@
-"""`ftk label-next`: choose the unlabelled rows that are labelled next, for the model of a finished run.
+"""`ftk label-next`: choose the unlabelled rows to label next, for the model of a finished run.
 
 pool --(without training rows and repeated rows)--> predictions --> uncertainty ┐
                                         └──> vectors of the frozen checkpoint ──┴─> chosen rows --> csv or jsonl file

@@ -1,4 +1,4 @@
-"""The rows that are labelled next: uncertain rows, different rows, and both, on vectors made by hand."""
+"""The rows to label next: uncertain rows, different rows, and both, on vectors made by hand."""
 
 import numpy as np
 import pytest

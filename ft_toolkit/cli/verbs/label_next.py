@@ -1,4 +1,4 @@
-"""`ftk label-next`: choose the unlabelled rows that are labelled next."""
+"""`ftk label-next`: choose the unlabelled rows to label next."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,7 +45,7 @@ def label_next(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Choose the unlabelled rows that are labelled next.
+    """Choose the unlabelled rows to label next.
 
     Training rows and repeated rows are left out. The expected gain comes from the learning curve of the run.
 

@@ -156,7 +156,7 @@ class AuditedRows:
         return [group for group in np.split(order, starts) if len(group) > 1]
 
     def n_repeated(self, split: SplitName) -> int:
-        """Return the number of rows of a split whose inputs are those of an earlier row of the split."""
+        """Return the number of rows of a split whose inputs are equal to the inputs of an earlier row."""
         keys = self.keys_of(split)
         return len(keys) - len(np.unique(keys))
 
