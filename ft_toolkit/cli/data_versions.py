@@ -1,6 +1,5 @@
 """`ftk data card`, `ftk data check` and `ftk data diff`: document a data set, and find out whether it changed."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from rich.table import Table
 
 from ft_toolkit.cli.arguments import Columns, parse_columns
 from ft_toolkit.cli.data_sources import read_sources
+from ft_toolkit.cli.questions import ask, can_ask
 from ft_toolkit.core.diff_records import DiffResults
 from ft_toolkit.core.errors import GateError, UsageError
 from ft_toolkit.core.hub_names import language as check_language
@@ -51,28 +51,25 @@ def card(
     check_no_card(first if first.is_dir() else first.parent)
     source = read_sources(files, InitRequest([], task, None, columns=parse_columns(column)))
     name = title or (first if first.is_dir() else first.absolute().parent).resolve().name
-    answers: dict[str, str] = {}
-    if sys.stdin.isatty():
-        licence = licence or typer.prompt(
-            "Licence, such as cc-by-4.0 (empty: not known)", default="", show_default=False
-        )
-        if not language:
-            codes = typer.prompt("Languages, such as en de (empty: not known)", default="", show_default=False)
-            language = codes.split()
-        answers = {
-            key: typer.prompt(f"{question} (empty: not known)", default="", show_default=False)
-            for key, question in QUESTIONS.items()
-        }
     try:
-        checked = CardFacts(
-            name, check_licence(licence) if licence else None, tuple(map(check_language, language or ())), answers
-        )
+        checked_licence = check_licence(licence) if licence else None
+        languages = tuple(map(check_language, language or ()))
     except ValueError as error:
         raise UsageError(f"ftk data card: {error}") from None
+    answers: dict[str, str] = {}
+    if can_ask():
+        checked_licence = checked_licence or ask("Licence, such as cc-by-4.0", check_licence)
+        languages = languages or ask("Languages, such as en de", _check_languages) or ()
+        answers = {key: ask(question, str) or "" for key, question in QUESTIONS.items()}
+    checked = CardFacts(name, checked_licence, languages, answers)
     path = write_data_card(source, checked)
     n_open = path.read_text(encoding="utf-8").count("**Question:**")
     print(f"wrote {path}" + (f", with {n_open} open questions" if n_open else ""))
     print(f"next: ftk data check {path.parent}")
+
+
+def _check_languages(codes: str) -> tuple[str, ...]:
+    return tuple(map(check_language, codes.split()))
 
 
 def check(

@@ -1,7 +1,11 @@
 """`ftk data card`, `ftk data check` and `ftk data diff` on files of a user."""
 
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,22 @@ def test_a_card_is_valid_and_is_read_by_recipes_and_by_the_check(here: Any, fold
     (folder / "test.csv").write_text((folder / "test.csv").read_text().replace("article 3", "article 4"))
     done = here("data", "check", folder, check=False)
     assert done.returncode == 3 and "the rows of test differ" in done.stderr
+
+
+@pytest.mark.processes
+def test_a_person_at_a_terminal_is_asked_and_may_correct_an_answer(folder: Path) -> None:
+    ours, theirs = pty.openpty()
+    os.write(ours, "MIT\nmit\nEnglish\nen de\nWritten by hand in Zürich.\n\n\nLegal texts.\n".encode())
+    command = [sys.executable, "-m", "ft_toolkit", "data", "card", str(folder)]
+    done = subprocess.run(command, stdin=theirs, capture_output=True, text=True, check=True)
+    os.close(ours)
+    os.close(theirs)
+    assert "found 'MIT'" in done.stdout and "Did you mean 'mit'?" in done.stdout
+    assert "found 'English'; an ISO 639 code is required" in done.stdout
+    assert "with 2 open questions" in done.stdout
+    card = DatasetCard.load(folder / "README.md")
+    assert card.data.license == "mit" and card.data.language == ["en", "de"]
+    assert "Written by hand in Zürich." in card.text and "Legal texts." in card.text
 
 
 def test_wrong_cards(here: Any, folder: Path, tmp_path: Path) -> None:
