@@ -9,7 +9,8 @@ A tokenizer without a chat template gets OWN_TEMPLATE, which is saved with the m
     Assistant:
 
 Special tokens in the text of a turn are read as plain text, so that a turn cannot end itself and open a turn of the other side.
-In our format, the names of the sides are plain text: a turn can have a line `Assistant: ...`, without the end token after it.
+In our format, the names of the sides are plain text. The lines of a turn after its first one are therefore indented, except in
+answers, so that a line `Assistant: ...` in a question does not look like an answer.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from typing import Any
 from ft_toolkit.core.errors import ModelError
 
 OWN_TEMPLATE = (
-    "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
-    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% for message in messages %}{{ message['role'] | capitalize }}: "
+    "{% if message['role'] == 'assistant' %}{{ message['content'] }}{{ eos_token }}"
+    "{% else %}{{ message['content'] | replace('\\n', '\\n  ') }}{% endif %}{{ '\\n' }}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 # The roles that chat templates know.
