@@ -46,6 +46,11 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"long_texts": "windows"},
     ],
     "ner": [{}, {"stride": 4}, {"class_weights": "sqrt", "focal_gamma": 2.0, "label_smoothing": 0.1}],
+    "generative_question_answering": [
+        {"max_target_length": 12},
+        {"max_target_length": 12, "num_beams": 2},
+        {"max_target_length": 12, "label_smoothing": 0.1},
+    ],
     "summarization": [
         {"max_target_length": 12},
         {"max_target_length": 12, "num_beams": 2},

@@ -24,7 +24,6 @@ from ft_toolkit.tasks.base import (
     Graph,
     Member,
     Pretrained,
-    Robustness,
     Row,
     Rows,
     Task,
@@ -33,6 +32,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.display.answers import wrong_answers
 from ft_toolkit.tasks.display.prediction_form import AnswerSpans, PredictionForm, Spans
 from ft_toolkit.tasks.guessing.answers import guess_answers
+from ft_toolkit.tasks.text import answer_scores
 from ft_toolkit.tasks.text.answer_windows import (
     Candidates,
     Window,
@@ -42,10 +42,9 @@ from ft_toolkit.tasks.text.answer_windows import (
     find_frame,
     share_room,
 )
-from ft_toolkit.tasks.text.answers import FORMS, Repair, find_answers
+from ft_toolkit.tasks.text.answers import FORMS, Repair, check_is_impossible, find_answers
 from ft_toolkit.tasks.text.averaging import mean_of_windows
 from ft_toolkit.tasks.text.cells import Printed, form_notes
-from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.overlap import overlapping_sentence
 from ft_toolkit.tasks.text.windows import windows
 from ft_toolkit.tasks.text.words import spans_that_cut
@@ -105,12 +104,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
             read.append(row)
             continue
         located = find_answers(row["answers"], row["context"], row_name)
-        is_impossible = _is_impossible(row.get("is_impossible"), row_name)
-        if is_impossible is not None and is_impossible == bool(located.answers):
-            raise DataError(
-                f"{row_name}: is_impossible is {str(is_impossible).lower()}, but the row has {len(located.answers)} answers; "
-                "correct one of them"
-            )
+        check_is_impossible(row.get("is_impossible"), len(located.answers), row_name)
         n_repaired += bool(located.repaired)
         repaired += located.repaired
         cells += [] if located.cell is None else [located.cell]
@@ -128,16 +122,6 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
             f"{repaired[0].text}"
         )
     return read, notes
-
-
-def _is_impossible(value: Any, where: str) -> bool | None:
-    """Return the value of the column, also given as text; None for a missing value."""
-    if value is None or value == "" or value != value:
-        return None
-    values = {"true": True, "false": False, "1": True, "0": False}
-    if (is_impossible := values.get(str(value).lower())) is None:
-        raise DataError(f"{where}: column 'is_impossible' must be true or false; found {value!r}")
-    return is_impossible
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
@@ -323,8 +307,10 @@ def tune(values: Sequence[Any], features: Features, rows: Rows, schema: Schema) 
         row["context"][each.spans[0].start : each.spans[0].end] if each.spans else ""
         for row, each in zip(rows, candidates, strict=True)
     ]
-    f1_answer = np.array([_scores(text, row)[1] for text, row in zip(texts, rows, strict=True)])
-    f1_no_answer = np.array([_scores("", row)[1] for row in rows])
+    f1_answer = np.array(
+        [answer_scores.scores(text, row["answers"]["text"], row)[1] for text, row in zip(texts, rows, strict=True)]
+    )
+    f1_no_answer = np.array([answer_scores.scores("", row["answers"]["text"], row)[1] for row in rows])
     margins = np.array([each.null_margin for each in candidates])
     return replace(schema, threshold=squad.best_threshold(margins, f1_answer, f1_no_answer))
 
@@ -335,45 +321,21 @@ def reference_answer(row: Row, schema: Schema) -> list[str]:
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return two arrays (n, 4): exact match, F1, whether there is an answer, and whether characters are compared."""
-    predictions = [_scores(prediction["answer"], row) for prediction, row in zip(decoded, rows, strict=True)]
-    scored = np.array(predictions, np.float64).reshape(-1, 4)
-    return scored, np.concatenate([np.ones_like(scored[:, :2]), scored[:, 2:]], axis=1)
-
-
-def _scores(answer: str, row: Row) -> tuple[float, float, bool, bool]:
-    """Return exact match, F1, whether there is an answer, and whether characters are compared instead of words."""
-    references, by_character = row["answers"]["text"], squad.is_unspaced(row["context"])
-    return *squad.answer_scores(answer, references, by_character=by_character), bool(references), by_character
+    """Return two arrays (n, 4) with the columns of `answer_scores`."""
+    answers = [prediction["answer"] for prediction in decoded]
+    return answer_scores.to_arrays(answers, [row["answers"]["text"] for row in rows], rows)
 
 
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return SQuAD's two metrics."""
-    return {
-        "f1": Metric(squad.f1, is_mean=True),
-        "exact_match": Metric(squad.exact_match, is_mean=True, short_names=("em",)),
-    }
+    return dict(answer_scores.METRICS)
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
     """Return how answers are compared and, if some questions have no answer, the scores of both kinds of questions."""
-    by_character = int(predictions[:, 3].sum())
-    scoring = "SQuAD: words, ignoring case, punctuation and articles"
-    if by_character:
-        scoring += f"; {by_character} of {len(predictions)} examples by character as in MLQA (scripts without spaces)"
-    tables: dict[str, Any] = {"scoring": scoring}
-    has_answer = references[:, 2] == 1
-    if schema.has_no_answer or not has_answer.all():
-        tables["by_answer"] = [
-            {
-                "rows": name,
-                "exact_match": squad.exact_match(predictions[chosen], references[chosen]),
-                "f1": squad.f1(predictions[chosen], references[chosen]),
-                "support": int(chosen.sum()),
-            }
-            for name, chosen in (("with an answer", has_answer), ("without an answer", ~has_answer))
-            if chosen.any()
-        ]
+    tables: dict[str, Any] = {"scoring": answer_scores.scoring(predictions)}
+    if schema.has_no_answer or not answer_scores.has_answer(references).all():
+        tables["by_answer"] = answer_scores.by_answer(predictions, references, answer_scores.METRICS)
         tables["no_answer_threshold"] = schema.threshold
     return tables
 
@@ -393,14 +355,6 @@ def _baseline_prediction(context: str, span: tuple[int, int] | None) -> dict[str
     if span is None:
         return {"answer": "", "start": None, "end": None}
     return {"answer": context[span[0] : span[1]], "start": span[0], "end": span[1]}
-
-
-def _same_words(before: str, after: str, edits: EditsByColumn) -> bool:
-    return squad.words(before) == squad.words(after)
-
-
-# Only the question is changed, and its names stay: the context does not know other names.
-ROBUSTNESS = Robustness(("question",), ("typos", "lowercase", "uppercase"), same_answer=_same_words)
 
 
 _NOTICE = (
@@ -482,7 +436,7 @@ TASK = Task(
             no_answer_baseline, "no answer to any question", is_default=lambda schema: bool(schema.has_no_answer)
         ),
     },
-    robustness=lambda settings: ROBUSTNESS,
+    robustness=lambda settings: answer_scores.ROBUSTNESS,
     wrong_examples=lambda records, schema: wrong_answers(records),
     pipeline_tag="question-answering",
     sample_rows=sample_rows,

@@ -79,7 +79,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
     """Tokenize each row into one feature of at most max_length source and max_target_length summary tokens."""
     summaries = [str(row["summary"]) for row in rows] if rows and "summary" in rows[0] else None
-    documents = [str(row["document"]) for row in rows]
+    documents = source_target.framed([str(row["document"]) for row in rows], schema)
     return source_target.encode(documents, summaries, tokenizer, schema, max_length, "summary tokens")
 
 

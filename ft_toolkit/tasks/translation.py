@@ -157,7 +157,9 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     """Tokenize each row into one feature of at most max_length source and max_target_length target tokens."""
     targets = [str(row["target"]) for row in rows] if rows and "target" in rows[0] else None
     sources = [str(row["source"]) for row in rows]
-    return source_target.encode(sources, targets, tokenizer, schema, max_length, "target tokens")
+    return source_target.encode(
+        source_target.framed(sources, schema), targets, tokenizer, schema, max_length, "target tokens"
+    )
 
 
 def notes(rows: Rows, features: Features | None, tokenizer: Any, schema: Schema) -> list[str]:

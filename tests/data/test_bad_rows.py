@@ -25,6 +25,11 @@ CASES = {
         {"answers": {"text": ["BO"], "answer_start": [9]}},
         "the answer 'BO' occurs 0 times in the context, not at character 9 as given, where it differs in case",
     ),
+    "generative_question_answering": (
+        {"question": "Who?", "context": "Anna met Bo.", "answers": ["Anna", "Anna did."]},
+        {"answers": 1843},
+        "invalid answers 1843; allowed: ",
+    ),
     "summarization": ({"document": "A text.", "summary": "T."}, {"summary": " "}, "column 'summary' must be a text"),
     "translation": (
         {"source": "A text.", "target": "Ein Text."},

@@ -1,4 +1,4 @@
-"""Wrong answers to questions, marked in their contexts, with counts of the kinds of error."""
+"""Answers to questions, and counts of the kinds of error: passages marked in their contexts, and written answers."""
 
 import heapq
 import re
@@ -8,10 +8,12 @@ from typing import Any
 
 from ft_toolkit.metrics import squad
 from ft_toolkit.tasks.display.wrong_examples import (
+    GENERATED_LIMIT,
     LIMIT,
     Mark,
     WrongExample,
     WrongExamples,
+    draw,
     mark_text,
     plain_texts,
     shorten,
@@ -25,6 +27,7 @@ _KINDS = {
 }
 _MAX_REFERENCES = 3
 NO_ANSWER = "no answer"
+_IGNORED = " (case, punctuation and articles are ignored)"
 
 
 def wrong_answers(records: Sequence[Mapping[str, Any]]) -> WrongExamples:
@@ -38,10 +41,48 @@ def wrong_answers(records: Sequence[Mapping[str, Any]]) -> WrongExamples:
             examples.append(_example(record, kind))
     shown = heapq.nlargest(LIMIT, examples, key=lambda example: example.weight)
     summary = f"{len(examples):,} of {len(records):,} answers match no reference answer"
-    summary += " (case, punctuation and articles are ignored)"
+    summary += _IGNORED
     summary += f"; shown are the {len(shown):,} most confident." if len(shown) < len(examples) else "."
-    kinds = tuple((kind, totals[kind], meaning) for kind, meaning in _KINDS.items())
-    return WrongExamples("Most confident wrong answers", summary, shown, len(examples), kinds if examples else ())
+    return WrongExamples("Most confident wrong answers", summary, shown, len(examples), _counted(totals))
+
+
+def _counted(totals: Counter[str]) -> tuple[tuple[str, int, str], ...]:
+    """Return (kind, count, explanation) of each kind of error; nothing without errors."""
+    return tuple((kind, totals[kind], meaning) for kind, meaning in _KINDS.items()) if totals else ()
+
+
+def random_answers(records: Sequence[Mapping[str, Any]], seed: int) -> WrongExamples:
+    """Return written answers beside their references, drawn at random with a seed, and the count of each kind of error."""
+
+    def error(record: Mapping[str, Any]) -> str | None:
+        text = str(record.get("context") or record.get("question", ""))
+        return answer_error(record["gold"], record["answer"], text)
+
+    totals: Counter[str] = Counter(kind for kind in map(error, records) if kind is not None)
+    examples = [
+        WrongExample(
+            example_id=str(record.get("id", "")),
+            texts=plain_texts(record, ("answer",)),
+            reference=_references(record["gold"]),
+            predicted=shorten(record["answer"], 240) or NO_ANSWER,
+            weight=(),
+            remark=error(record) or "right",
+        )
+        for record in draw(records, GENERATED_LIMIT, seed)
+    ]
+    summary = (
+        f"{len(examples):,} of {len(records):,} answers, drawn at random with the seed {seed}; not selected by quality. "
+        f"{totals.total():,} of {len(records):,} answers match no reference answer{_IGNORED}."
+    )
+    return WrongExamples("Answers", summary, examples, totals.total(), _counted(totals), side_by_side=True)
+
+
+def _references(gold: Sequence[str]) -> str:
+    """Return the first reference answers for a page."""
+    references = list(dict.fromkeys(gold))
+    shown = [shorten(reference, 120) for reference in references[:_MAX_REFERENCES]]
+    more = f" (and {len(references) - _MAX_REFERENCES} more)" if len(references) > _MAX_REFERENCES else ""
+    return " / ".join(shown) + more if references else NO_ANSWER
 
 
 def answer_error(references: Sequence[str], answer: str, context: str = "") -> str | None:
@@ -73,13 +114,11 @@ def _example(record: Mapping[str, Any], kind: str) -> WrongExample:
         _, start, end = min(occurrences)
         marks.append(Mark(start, end, "reference", "true"))
     score = float(record["score"]) if isinstance(record.get("score"), (int, float)) else None
-    shown = [shorten(reference, 120) for reference in references[:_MAX_REFERENCES]]
-    more = f" (and {len(references) - _MAX_REFERENCES} more)" if len(references) > _MAX_REFERENCES else ""
     texts = plain_texts(record, ("answer", "context", "score", "n_best"))
     return WrongExample(
         example_id=str(record.get("id", "")),
         texts=(*texts, ("context", mark_text(context, marks))),
-        reference=" / ".join(shown) + more if references else NO_ANSWER,
+        reference=_references(references),
         predicted=shorten(record["answer"], 240) if record["answer"] else NO_ANSWER,
         weight=(score or 0.0,),
         remark=kind + (f", score {score:.3f}" if score is not None else ""),

@@ -106,6 +106,12 @@ class Reply(_ScoredSamples):
     reply: str | None
 
 
+class WrittenAnswer(PredictionKeys):
+    """A generated answer; an empty text for no answer."""
+
+    answer: str
+
+
 class Summary(PredictionKeys):
     """A generated summary."""
 

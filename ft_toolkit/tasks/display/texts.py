@@ -2,14 +2,20 @@
 
 import heapq
 import math
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ft_toolkit.tasks.display.wrong_examples import LIMIT, Piece, WrongExample, WrongExamples, plain_texts, shorten
+from ft_toolkit.tasks.display.wrong_examples import (
+    GENERATED_LIMIT,
+    LIMIT,
+    Piece,
+    WrongExample,
+    WrongExamples,
+    draw,
+    plain_texts,
+    shorten,
+)
 
-# Generated texts need more space than labels.
-_GENERATED_LIMIT = 10
 _MAX_REFERENCES = 3
 Record = Mapping[str, Any]
 
@@ -21,12 +27,12 @@ def generated_texts(records: Sequence[Record], key: str) -> WrongExamples:
     """
     scored = [record for record in records if _is_number(record.get("score"))]
     if len(scored) == len(records):
-        chosen = heapq.nsmallest(_GENERATED_LIMIT, records, key=lambda record: float(record["score"]))
+        chosen = heapq.nsmallest(GENERATED_LIMIT, records, key=lambda record: float(record["score"]))
         heading = "Lowest-scoring examples"
         summary = f"The {len(chosen):,} examples with the lowest scores, of {len(records):,}."
     else:
-        step = max(len(records) / _GENERATED_LIMIT, 1.0)
-        chosen = [records[int(i * step)] for i in range(min(_GENERATED_LIMIT, len(records)))]
+        step = max(len(records) / GENERATED_LIMIT, 1.0)
+        chosen = [records[int(i * step)] for i in range(min(GENERATED_LIMIT, len(records)))]
         heading = "Examples"
         summary = f"{len(chosen):,} of {len(records):,} examples, spread evenly over the rows; not selected by quality."
     return WrongExamples(heading, summary, [_generated(record, key) for record in chosen], side_by_side=True)
@@ -54,9 +60,7 @@ def random_texts(records: Sequence[Record], key: str, prompt_of: Callable[[Recor
     shown.
     """
     continued = [record for record in records if record.get(key) is not None]
-    drawn = sorted(continued, key=lambda record: zlib.crc32(f"{seed} {record.get('id', '')}".encode()))[
-        :_GENERATED_LIMIT
-    ]
+    drawn = draw(continued, GENERATED_LIMIT, seed)
     examples = [
         WrongExample(
             example_id=str(record.get("id", "")),

@@ -4,6 +4,7 @@ mark_text("Ada met Bob", [Mark(0, 3, "reference"), Mark(8, 11, "predicted", "pre
 -> Piece("Ada", "reference"), Piece(" met "), Piece("Bob", "predicted", "predicted PER 0.80")
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,6 +12,8 @@ from typing import Any, Literal
 
 # Wrong examples shown per split.
 LIMIT = 20
+# Generated texts need more space than labels.
+GENERATED_LIMIT = 10
 # Longer texts are cut to this many characters on the page; predictions.jsonl holds all of them.
 SHOWN_CHARACTERS = 600
 # Characters shown on each side of a mark in a long text.
@@ -84,6 +87,16 @@ def shorten(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """Return the text cut to `limit` characters, followed by the number of characters left out."""
     n_left_out = len(text) - limit
     return text if n_left_out <= 0 else f"{text[:limit]}… ({n_left_out:,} more characters)"
+
+
+def draw(records: Sequence[Mapping[str, Any]], n: int, seed: int) -> list[Mapping[str, Any]]:
+    """Return `n` records drawn at random by seed and id, whatever their order."""
+
+    def key(record: Mapping[str, Any]) -> bytes:
+        # not a checksum such as CRC-32: it is linear, so of numbered rows it drew none whose number is a multiple of 4
+        return hashlib.blake2b(f"{seed} {record.get('id', '')}".encode()).digest()
+
+    return sorted(records, key=key)[:n]
 
 
 def plain_texts(record: Mapping[str, Any], prediction_keys: Sequence[str]) -> tuple[tuple[str, tuple[Piece, ...]], ...]:

@@ -85,6 +85,37 @@ def find_answers(value: Any, context: str, where: str) -> LocatedAnswers:
     return LocatedAnswers(tuple(answers), tuple(repaired), cell)
 
 
+def read_texts(value: Any, where: str, printed: list[Printed]) -> list[str]:
+    """Return the texts of the answers in `value`, in any of FORMS, without positions; an empty list for no answer.
+
+    A cell that prints a list or an object is appended to `printed`. Raises DataError, with `where`, for other values.
+    """
+    cell = _printed_answers(value) if isinstance(value, str) else None
+    if cell is not None:
+        printed.append(cell)
+    pairs = _pairs(value if cell is None else cell.value, where)
+    return list(dict.fromkeys(text.strip() for text, _ in pairs if text.strip()))
+
+
+def check_is_impossible(value: Any, n_answers: int, where: str) -> None:
+    """Check the column is_impossible against the answers of a row. Raises DataError, with `where`, for a contradiction."""
+    is_impossible = _is_impossible(value, where)
+    if is_impossible is not None and is_impossible == bool(n_answers):
+        raise DataError(
+            f"{where}: is_impossible is {str(is_impossible).lower()}, but the row has {n_answers} answers; correct one of them"
+        )
+
+
+def _is_impossible(value: Any, where: str) -> bool | None:
+    """Return the value of the column, also given as text; None for a missing value."""
+    if value is None or value == "" or value != value:
+        return None
+    values = {"true": True, "false": False, "1": True, "0": False}
+    if (is_impossible := values.get(str(value).lower())) is None:
+        raise DataError(f"{where}: column 'is_impossible' must be true or false; found {value!r}")
+    return is_impossible
+
+
 def _occurrences(text: str, context: str) -> tuple[str, Sequence[int]]:
     """Return the Unicode form of a text that occurs in the context, and its positions; the text itself if none occurs."""
     for form in dict.fromkeys((text, *(unicodedata.normalize(name, text) for name in ("NFC", "NFD")))):

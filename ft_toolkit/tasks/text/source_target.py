@@ -8,6 +8,7 @@ decoder            input_ids          prompt with the source, target <end>
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
@@ -49,13 +50,32 @@ def references_of(row: Row, target: str) -> list[str]:
     return list(row.get("references") or [row[target]])
 
 
+# Characters of a text in messages.
+_SHOWN = 80
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source, and the text directly before and after it, which is never cut."""
+
+    text: str
+    before: str
+    after: str
+
+
+def framed(texts: Sequence[str], schema: Schema) -> list[Source]:
+    """Return the sources with the text of the schema around each of them."""
+    return [Source(text, schema.before, schema.after) for text in texts]
+
+
 def encode(
-    sources: Sequence[str], targets: Sequence[str] | None, tokenizer: Any, schema: Schema, max_length: int, unit: str
+    sources: Sequence[Source], targets: Sequence[str] | None, tokenizer: Any, schema: Schema, max_length: int, unit: str
 ) -> Features:
     """Tokenize sources and, if given, targets; one feature per row.
 
-    `max_length` limits the source and the text around it; only the source is cut. `unit` is the name in `answers_cut` of the
-    target tokens beyond max_target_length. Raises UsageError when the model has too few positions.
+    `max_length` limits the source and the text around it; only the source is cut, at its end. `unit` is the name in
+    `answers_cut` of the target tokens beyond max_target_length. Raises UsageError when the model has too few positions, or
+    when the text around a source has more than `max_length` tokens.
     """
     _check_positions(schema, max_length)
     if schema.language_token_id is not None:
@@ -103,39 +123,54 @@ def _tokenize(texts: Sequence[str], tokenizer: Any, **options: Any) -> list[list
     return [list(ids) for ids in encoded["input_ids"]]
 
 
-def _sources(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int) -> tuple[list[list[int]], list[int]]:
-    """Return the tokens of prefix and source, at most `limit`, and the number of tokens cut from each."""
-    texts = [schema.before + source for source in sources]
+def _sources(
+    sources: Sequence[Source], tokenizer: Any, schema: Schema, limit: int
+) -> tuple[list[list[int]], list[int]]:
+    """Return the tokens of the sources for an encoder, at most `limit`, and the number of tokens cut from each.
+
+    An encoder reads no text after a source.
+    """
+    texts = [source.before + source.text for source in sources]
     tokens = _tokenize(texts, tokenizer)
     n_cut = [0] * len(texts)
     too_long = [i for i, ids in enumerate(tokens) if len(ids) > limit]
     truncated = _tokenize([texts[i] for i in too_long], tokenizer, truncation=True, max_length=limit)
-    for i, ids in zip(too_long, truncated, strict=True):
+    n_around = map(len, _tokenize([sources[i].before for i in too_long], tokenizer))
+    for i, ids, n in zip(too_long, truncated, n_around, strict=True):
+        if n > limit:
+            raise _too_small(limit, sources[i], n)
         n_cut[i], tokens[i] = len(tokens[i]) - len(ids), ids
     return [ids or [schema.pad_token_id] for ids in tokens], n_cut
 
 
-def _prompts(sources: Sequence[str], tokenizer: Any, schema: Schema, limit: int) -> tuple[list[list[int]], list[int]]:
+def _too_small(limit: int, source: Source, n_around: int) -> UsageError:
+    around = f"{source.before} {source.after}".strip()
+    return UsageError(
+        f"data.max_length={limit} is too small: the text around the part that can be cut has {n_around} tokens; it begins "
+        f"{around[:_SHOWN]!r}"
+    )
+
+
+def _prompts(
+    sources: Sequence[Source], tokenizer: Any, schema: Schema, limit: int
+) -> tuple[list[list[int]], list[int]]:
     """Return the tokens of the prompts, at most `limit`, and the number of tokens cut from the end of each source."""
     if not tokenizer.is_fast:
         raise ModelError("decoders require a fast tokenizer (tokenizer.json), which gives the characters of each token")
     if not sources:
         return [], []
-    texts = [schema.before + source + schema.after for source in sources]
+    texts = [source.before + source.text + source.after for source in sources]
     encoded = tokenizer(texts, return_offsets_mapping=True, return_attention_mask=False, verbose=False)
     prompts: list[list[int]] = []
     n_cut: list[int] = []
     for source, ids, offsets in zip(sources, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        start, stop = len(schema.before), len(schema.before) + len(source)
+        start, stop = len(source.before), len(source.before) + len(source.text)
         tokens = list(ids[:-1] if ids and ids[-1] == schema.eos_token_id else ids)  # the target follows: no end token
         excess = max(len(tokens) - limit, 0)
         if excess:
             in_source = [i for i, (a, b) in enumerate(offsets[: len(tokens)]) if start <= a < b <= stop]
             if excess > len(in_source):
-                raise UsageError(
-                    f"data.max_length={limit} is too small: the prompt without the text has "
-                    f"{len(tokens) - len(in_source)} tokens"
-                )
+                raise _too_small(limit, source, len(tokens) - len(in_source))
             dropped = set(in_source[len(in_source) - excess :])
             tokens = [token for i, token in enumerate(tokens) if i not in dropped]
         prompts.append(tokens or [schema.eos_token_id])

@@ -28,6 +28,7 @@ RECIPES = {
     "text_classification": "sst2_full",
     "ner": "support_inbox_full",
     "question_answering": "squad_full",
+    "generative_question_answering": "squad_v2_t5",
     "summarization": "xsum_bart",
     "translation": "wmt16_en_ro_t5",
     "language_modelling": "small_gpt2_from_scratch",

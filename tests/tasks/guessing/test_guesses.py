@@ -137,6 +137,18 @@ CASES: dict[str, tuple[Rows, str, dict[str, Any], dict[str, Any]]] = {
         {"question": "query", "context": "passage", "answers": "answer"},
         {},
     ),
+    "written answers beside a context": (
+        [{"query": "Who came?", "passage": f"On day {i} Ada came.", "answer": f"She did, {i}"} for i in range(8)],
+        "generative_question_answering",
+        {"question": "query", "context": "passage", "answers": "answer"},
+        {},
+    ),
+    "questions with lists of answers": (
+        [{"question": f"How many are {i} and 1?", "answers": [str(i + 1), f"it is {i + 1}"]} for i in range(8)],
+        "generative_question_answering",
+        {"question": "question", "answers": "answers"},
+        {},
+    ),
     "language codes": (
         [{"en": f"The lamp {i} is red.", "ro": f"Lampa {i} este roșie."} for i in range(8)],
         "translation",

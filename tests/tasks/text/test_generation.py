@@ -137,7 +137,7 @@ def test_a_decoder_learns_only_the_target(folder_of: Any) -> None:
         assert answer == (row["summary"] + "<|endoftext|>" if len(row["summary"]) < 20 else row["summary"][:20])
     whole = [len(row["summary"]) + 1 - 20 for row in ROWS]
     assert case.features.answers_cut == {"summary tokens": [max(n, 0) for n in whole]}
-    with pytest.raises(UsageError, match=r"the prompt without the text has 14 tokens"):
+    with pytest.raises(UsageError, match=r"text around the part that can be cut has 14 tokens; it begins 'Text: "):
         TASK.encode(ROWS, case.tokenizer, case.schema, 10)
 
 
