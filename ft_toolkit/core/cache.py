@@ -10,6 +10,7 @@ first of two equal entries is kept. An entry whose files do not have their recor
 renamed before it is removed, so no process sees a part of it. Files that a process has mapped into memory stay readable.
 """
 
+import errno
 import hashlib
 import json
 import math
@@ -19,8 +20,8 @@ import tempfile
 import time
 import uuid
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,6 +32,8 @@ PLACE, LIMIT = "FT_TOOLKIT_CACHE", "FT_TOOLKIT_CACHE_GIB"
 _DEFAULT_GIB = 20.0
 # The sizes and checksums of the files of an entry.
 _FILES = "files.json"
+# The kind of the folders that are removed after their use.
+_SCRATCH = "scratch"
 _READ_BYTES = 2**20
 # A folder of an interrupted process is removed after a day.
 _ABANDONED_SECONDS = 86_400
@@ -96,6 +99,30 @@ def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return entry
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Provide a folder for files that are needed until the end of the context; mapped files stay readable.
+
+    It is in the cache or, if the cache cannot be written, in the folder of the system for temporary files. Raises UsageError if
+    the disk is full.
+    """
+    parent = folder() / _SCRATCH
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=".", suffix=".new", dir=parent))
+    except OSError:
+        place = Path(tempfile.mkdtemp(prefix="ft_toolkit-"))
+    try:
+        yield place
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        problem = f"{place.parent}: the disk is full; it holds the rows of long files while they are read"
+        raise UsageError(f"{problem}. Set {PLACE} to a folder with enough space") from None
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _is_complete(entry: Path) -> bool:

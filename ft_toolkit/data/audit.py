@@ -1,5 +1,6 @@
 """Count what can distort a score: empty, repeated, leaked and truncated texts."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +15,7 @@ from ft_toolkit.data.groups import SHARED_SHARE
 from ft_toolkit.data.seen_rows import SeenRows
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.metrics.clusters import FEW_CLUSTERS
-from ft_toolkit.tasks.base import Features, Row, Task, TaskSettings, input_texts
+from ft_toolkit.tasks.base import Features, Task, TaskSettings, input_texts
 
 
 def audit(
@@ -78,7 +79,7 @@ def _dependence_warnings(split: SplitName, data: LoadedData, task: Task) -> list
         if column.is_answer or any(name not in row for row in rows):
             continue
         # Rows with equal inputs are repeated texts, not several rows on one text.
-        distinct = {(str(row[name]), _texts(row, task)) for row in rows}
+        distinct = {(_digest(str(row[name])), _digest("\0".join(input_texts(row, task)))) for row in rows}
         counts = Counter(value for value, _ in distinct)
         n_shared = sum(counts[value] > 1 for value, _ in distinct)
         if n_shared > SHARED_SHARE * len(rows):
@@ -132,5 +133,6 @@ def _warnings(
     return warnings
 
 
-def _texts(row: Row, task: Task) -> tuple[str, ...]:
-    return tuple(input_texts(row, task))
+def _digest(text: str) -> bytes:
+    """Return a hash that stands for a text: the texts of all rows may not fit into memory."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

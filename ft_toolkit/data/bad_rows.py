@@ -16,6 +16,8 @@ from ft_toolkit.tasks.base import Row, Rows
 MAX_SKIPPED_SHARE = 0.2
 # Kinds of problems that a message shows.
 _SHOWN_KINDS = 5
+# Rows that are read together in the search for bad rows.
+_TOGETHER = 4096
 # A file name that does not occur in any message.
 _ONE_ROW = "\0"
 _LOCATION = re.compile(rf"{_ONE_ROW}: row 1(?: \(id .*?\))?:? ")
@@ -76,19 +78,28 @@ def read_good_rows(rows: NumberedRows, read: Read, policy: Policy | None = None)
     try:
         return ReadRows(*read(rows.rows, rows.origin))
     except DataError:
-        bad = _find_bad_rows(rows, read)
+        bad = find_bad_rows(rows, read)
         if not bad:
             raise
-        if policy != "skip" or len(bad) > MAX_SKIPPED_SHARE * len(rows.rows):
-            raise DataError(_describe(bad, rows, policy)) from None
+        check_share(bad, len(rows.rows), rows.origin, policy)
     bad_numbers = {row.number for row in bad}
     good = [row for row, number in zip(rows.rows, rows.numbers, strict=True) if number not in bad_numbers]
     read_rows, notes = read(good, rows.origin)
-    note = (
-        f"{len(bad)} of {len(rows.rows)} rows cannot be read and were left out (data.on_bad_rows=skip); the first: "
+    return ReadRows(read_rows, [skipped_note(bad, len(rows.rows)), *notes], bad)
+
+
+def check_share(bad: Sequence[BadRow], n_rows: int, origin: str, policy: Policy | None) -> None:
+    """Raise DataError that names bad rows, unless the policy is "skip" and they are a small share of all rows."""
+    if policy != "skip" or len(bad) > MAX_SKIPPED_SHARE * n_rows:
+        raise DataError(_describe(bad, n_rows, origin, policy)) from None
+
+
+def skipped_note(bad: Sequence[BadRow], n_rows: int) -> str:
+    """Return the note on rows that were left out."""
+    return (
+        f"{len(bad)} of {n_rows} rows cannot be read and were left out (data.on_bad_rows=skip); the first: "
         f"{bad[0].name}: {bad[0].problem}"
     )
-    return ReadRows(read_rows, [note, *notes], bad)
 
 
 def refuse_rows(
@@ -99,46 +110,49 @@ def refuse_rows(
     `check` raises DataError with a message that begins with "row NAME: ". Rows are named by their ids.
     """
     numbered = NumberedRows(rows, [row.get("id", number) for number, row in enumerate(rows, 1)], origin, split)
-    bad = _find_bad_rows(numbered, lambda part, where: check(part), _ROW_NAME)
-    return DataError(_describe(bad, numbered, None) if len(bad) > 1 else f"{origin}: {error}")
+    bad = find_bad_rows(numbered, lambda part, where: check(part), _ROW_NAME)
+    return DataError(_describe(bad, len(rows), origin, None) if len(bad) > 1 else f"{origin}: {error}")
 
 
-def _find_bad_rows(
+def find_bad_rows(
     rows: NumberedRows, read: Callable[[Rows, str], object], location: re.Pattern[str] = _LOCATION
 ) -> list[BadRow]:
     """Return the rows that cannot be read alone. Other errors are about all rows together.
 
-    Parts of the rows that can be read are not searched: the time grows with the number of bad rows.
+    Parts of the rows that can be read are not searched: the time grows with the number of bad rows. More than `_TOGETHER` rows
+    are not read at once, because they may not fit into memory.
     """
     try:
+        if len(rows.rows) > _TOGETHER:
+            raise DataError
         read(rows.rows, _ONE_ROW)
     except DataError as error:
         if len(rows.rows) > 1:
             middle = len(rows.rows) // 2
             parts = (slice(None, middle), slice(middle, None))
-            return [bad for part in parts for bad in _find_bad_rows(rows.part(part), read, location)]
+            return [bad for part in parts for bad in find_bad_rows(rows.part(part), read, location)]
         problem, n_locations = location.subn("", str(error), count=1)
         if n_locations:
             return [BadRow(rows.split, rows.numbers[0], rows.rows[0], problem)]
     return []
 
 
-def _describe(bad: Sequence[BadRow], rows: NumberedRows, policy: Policy | None) -> str:
+def _describe(bad: Sequence[BadRow], n_rows: int, origin: str, policy: Policy | None) -> str:
     """Return the message for bad rows: for one row its problem, for several a line per kind of problem."""
     if len(bad) == 1 and policy != "skip":
-        return f"{rows.origin}: {bad[0].name}: {bad[0].problem}"
+        return f"{origin}: {bad[0].name}: {bad[0].problem}"
     kinds: dict[str, list[BadRow]] = {}
     for row in bad:
         kinds.setdefault(_kind(row.problem), []).append(row)
     numbers = one_of((str(row.number) for row in bad), limit=3)
-    lines = [f"{rows.origin}: {len(bad)} of {len(rows.rows)} rows cannot be read, rows {numbers}"]
+    lines = [f"{origin}: {len(bad)} of {n_rows} rows cannot be read, rows {numbers}"]
     for same in sorted(kinds.values(), key=len, reverse=True)[:_SHOWN_KINDS]:
         more = f"{len(same)} rows, such as " if len(same) > 1 else ""
         lines.append(f"  {more}{same[0].name}: {same[0].problem}")
     if len(kinds) > _SHOWN_KINDS:
         lines.append(f"  ... and {len(kinds) - _SHOWN_KINDS} other kinds of problems")
     remedy = "Correct them"
-    if policy is not None and len(bad) > MAX_SKIPPED_SHARE * len(rows.rows):
+    if policy is not None and len(bad) > MAX_SKIPPED_SHARE * n_rows:
         remedy += f"; data.on_bad_rows=skip leaves out at most {MAX_SKIPPED_SHARE:.0%} of the rows"
     elif policy == "error":
         remedy += ", or leave them out with data.on_bad_rows=skip"

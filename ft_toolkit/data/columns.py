@@ -1,11 +1,10 @@
 """Map the columns of a data file to the columns of a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
-from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.json_values import is_stored, json_value
 from ft_toolkit.tasks.base import Row, Task, TaskSettings
 
@@ -122,12 +121,35 @@ def set_name(column: str) -> str:
     return f"Set its name: data.columns.{column}=NAME in a recipe, --column {column}=NAME for other commands"
 
 
-def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep: Sequence[str] = ()) -> list[Row]:
-    """Return rows with the task's columns, the columns in `keep` under their own names, and `id`.
+@dataclass(frozen=True)
+class ColumnMap:
+    """The columns of a file that rows get: column of the task -> column of the file, or one column of the file per label.
 
-    `id` is the file's `id` column if its values are all different, else the row number from 1. `where` names the file in
-    errors. Raises DataError.
+    `where` names the file in errors. `kept` columns keep their own names.
     """
+
+    where: str
+    matched: Mapping[str, str]
+    several: Mapping[str, tuple[str, ...]]
+    kept: frozenset[str]
+
+    def row(self, row: Mapping[str, Any], number: int, row_id: str) -> Row:
+        """Return the row with this number in the file. Raises DataError."""
+        values: dict[str, Any] = {"id": row_id}
+        for column, name in self.matched.items():
+            value, is_kept = row.get(name), column in self.kept
+            if not is_stored(value, is_kept=is_kept):
+                value = json_value(value, f"{self.where}: row {number}: column '{name}'", is_kept=is_kept)
+            values[column] = value
+        for column, parts in self.several.items():
+            values[column] = _values(row, parts)
+        return values
+
+
+def find_map(
+    rows: Collection[Mapping[str, Any]], where: str, task: Task, names: ColumnNames, keep: Sequence[str]
+) -> ColumnMap:
+    """Return the columns of a file for a task. Raises DataError; see `map_columns`."""
     present = columns_of(rows)
     try:
         several = label_columns(present, names)
@@ -141,25 +163,22 @@ def map_columns(rows: RawRows, where: str, task: Task, names: ColumnNames, keep:
                 f"{did_you_mean(name, present)}"
             )
         matched[name] = name
+    return ColumnMap(where, matched, several, frozenset(keep))
+
+
+def map_columns(
+    rows: Collection[Mapping[str, Any]], where: str, task: Task, names: ColumnNames, keep: Sequence[str] = ()
+) -> list[Row]:
+    """Return rows with the task's columns, the columns in `keep` under their own names, and `id`.
+
+    `id` is the file's `id` column if its values are all different, else the row number from 1. `where` names the file in
+    errors. Raises DataError.
+    """
+    columns = find_map(rows, where, task, names, keep)
     ids = [str(row.get("id", number)) for number, row in enumerate(rows, 1)]
     if len(set(ids)) < len(rows):
         ids = [str(number) for number in range(1, len(rows) + 1)]
-    kept = set(keep)
-
-    def read(number: int, row: Mapping[str, Any], column: str) -> Any:
-        value, is_kept = row.get(matched[column]), column in kept
-        if is_stored(value, is_kept=is_kept):
-            return value
-        return json_value(value, f"{where}: row {number}: column '{matched[column]}'", is_kept=is_kept)
-
-    return [
-        {
-            "id": row_id,
-            **{column: read(number, row, column) for column in matched},
-            **{column: _values(row, parts) for column, parts in several.items()},
-        }
-        for number, (row_id, row) in enumerate(zip(ids, rows, strict=True), 1)
-    ]
+    return [columns.row(row, number, row_id) for number, (row_id, row) in enumerate(zip(ids, rows, strict=True), 1)]
 
 
 def _values(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any] | None:
@@ -168,7 +187,7 @@ def _values(row: Mapping[str, Any], columns: Sequence[str]) -> dict[str, Any] | 
     return None if all(value is None or value != value or value == "" for value in values.values()) else values
 
 
-def _header_hint(rows: RawRows, present: Sequence[str]) -> str:
+def _header_hint(rows: Collection[Mapping[str, Any]], present: Sequence[str]) -> str:
     """Return advice if the column names look like a row: a number, a sentence, or a value that occurs in the column."""
     if not any(
         name.replace(".", "").isdigit()
@@ -183,6 +202,7 @@ def _header_hint(rows: RawRows, present: Sequence[str]) -> str:
     )
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the columns that any row has, in order of appearance."""
-    return list(dict.fromkeys(name for row in rows for name in row))
+def columns_of(rows: Collection[Mapping[str, Any]]) -> list[str]:
+    """Return the columns that any row has, in order of appearance. Rows that know their columns are not read."""
+    known: list[str] | None = getattr(rows, "columns", None)
+    return known if known is not None else list(dict.fromkeys(name for row in rows for name in row))

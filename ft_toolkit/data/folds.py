@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+import numpy as np
+
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.selection import Selector
 from ft_toolkit.tasks.base import Rows
@@ -42,21 +44,23 @@ def fold_numbers(rows: Rows, n_folds: int, selector: Selector) -> list[int]:
     squared shares over folds and labels. Without groups, and with one label per row, the numbers of rows of a label in two
     folds therefore differ by at most one. Raises DataError if there are fewer groups, or different rows, than folds.
     """
-    units, strata = selector.units(rows, joins_equal_inputs=True), selector.strata(rows)
+    strata = selector.strata(rows)
+    units = selector.units(rows, strata, joins_equal_inputs=True)
     if len(units) < n_folds:
         noun = "different rows" if selector.groups is None else f"groups by '{selector.groups.column}'"
         raise DataError(f"{len(units)} {noun} are too few for {n_folds} folds; use at most {len(units)} folds")
-    total = Counter(strata)
-    by_label = [Counter[str]() for _ in range(n_folds)]
+    total = Counter(strata.numbers.tolist())
+    by_label = [Counter[int]() for _ in range(n_folds)]
     sizes = [0] * n_folds
     numbers = [0] * len(rows)
-    for unit in sorted(units, key=lambda unit: (-len(unit.rows), unit.order, unit.rows[0])):
-        labels = Counter(strata[i] for i in unit.rows)
+    for unit in np.lexsort((units.first, units.orders, -units.sizes)):
+        members = units.rows(unit).tolist()
+        labels = Counter(strata.numbers[members].tolist())
         added = [sum(n * counts[name] / total[name] ** 2 for name, n in labels.items()) for counts in by_label]
         fold = min(range(n_folds), key=lambda i: (added[i], sizes[i]))
         by_label[fold] += labels
-        sizes[fold] += len(unit.rows)
-        for i in unit.rows:
+        sizes[fold] += len(members)
+        for i in members:
             numbers[i] = fold + 1
     if not all(sizes):
         raise DataError(

@@ -5,7 +5,7 @@ Rows of a group are not independent: a hold-out keeps a group on one side, and i
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import numpy as np
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.columns import columns_of
-from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.tasks.base import Row, Rows, Task
 
 # If more than this share of the rows have the same value as another row, the rows are not independent.
@@ -57,7 +56,12 @@ DEFAULT_GROUP = GroupColumn()
 
 
 def find_groups(
-    rows: RawRows, mapped: Sequence[Row], task: Task, column: GroupColumn, origin: str, notes: list[str]
+    rows: Collection[dict[str, Any]],
+    mapped: Collection[Row],
+    task: Task,
+    column: GroupColumn,
+    origin: str,
+    notes: list[str],
 ) -> Groups | None:
     """Return the groups of the rows of a file, None for independent rows; append a note on rows without a group.
 
@@ -87,10 +91,11 @@ def find_groups(
             continue
         if n_missing:
             notes.append(f"{origin}: {n_missing} of {len(rows)} rows have no '{name}'; each is a group of its own")
-        by_id = {
-            row["id"]: f"row {row['id']}" if _is_missing(value) else f"value {value}"
-            for row, value in zip(mapped, values, strict=True)
-        }
+        titles: dict[str, str] = {}  # each title is held once
+        by_id = {}
+        for row, value in zip(mapped, values, strict=True):
+            title = f"row {row['id']}" if _is_missing(value) else f"value {value}"
+            by_id[row["id"]] = titles.setdefault(title, title)
         if len(set(by_id.values())) < len(by_id):
             return Groups(name, by_id)
     likely = _likely_column(rows, present) if column.name is None else None
@@ -102,7 +107,7 @@ def find_groups(
     return None
 
 
-def _likely_column(rows: RawRows, present: Sequence[str]) -> str | None:
+def _likely_column(rows: Collection[dict[str, Any]], present: Sequence[str]) -> str | None:
     """Return a column that is named like a group and has repeated values in more than SHARED_SHARE of the rows, or None."""
     for name in present:
         if _GROUP_NAME.fullmatch(name.lower()):

@@ -1,19 +1,21 @@
 """The labels of a run: the source of their order, the form of their cells, and the rows that define their names."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.columns import ColumnNames, columns_of, label_columns, set_name
-from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.local_files import FileRows
+from ft_toolkit.data.stored_rows import ChainedRows, StoredRows
+from ft_toolkit.data.streamed_rows import StreamedFile
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, TaskSettings, answer_columns
 
 
 def defined_labels(
-    section: DataSection, card: Card | None, task: Task, names: ColumnNames, train: FileRows | None
+    section: DataSection, card: Card | None, task: Task, names: ColumnNames, train: FileRows | StreamedFile | None
 ) -> DefinedLabels | None:
     """Return the label names if the settings, the data card or the training file define their order; None otherwise."""
     if (numbers := names_of_numbers(section.reading)) is not None:
@@ -37,7 +39,9 @@ def names_of_numbers(reading: Reading | None) -> DefinedLabels | None:
     return DefinedLabels(tuple(reading.label_names), "data.reading.label_names")
 
 
-def check_answers(rows: RawRows, split: SplitName, origin: str, task: Task, names: ColumnNames) -> None:
+def check_answers(
+    rows: Collection[dict[str, Any]], split: SplitName, origin: str, task: Task, names: ColumnNames
+) -> None:
     """Raise DataError if a validation or test file has no column for the answers."""
     answers = answer_columns(task)
     present = columns_of(rows)
@@ -90,4 +94,5 @@ def rows_with_labels(
         f"all rows with the labels {one_of(names)} were held out ({' and '.join(held_out.values())}), so "
         "the model cannot learn them; add rows with these labels, or set data.validation=FILE"
     )
-    return [*splits["train"], *others]
+    train = splits["train"]
+    return ChainedRows([train, others]) if isinstance(train, StoredRows) else [*train, *others]

@@ -7,10 +7,10 @@ The formats are in `data/formats/`, the layouts in `data/layouts/`. Errors name 
 
 import difflib
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.cards import SplitName
@@ -54,6 +54,14 @@ class FileRows:
     aliases: Aliases = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+class HasNotes(Protocol):
+    """The rows of a file, with notes on how they were read."""
+
+    @property
+    def notes(self) -> list[str]:
+        """The notes."""
 
 
 def is_file_name(source: str) -> bool:
@@ -101,7 +109,7 @@ def read_table(path: Path, reading: Reading | None = None) -> FileRows:
     return _joined(path, files, tables)
 
 
-def notes_of_splits(files: Mapping[SplitName, FileRows]) -> list[str]:
+def notes_of_splits(files: Mapping[SplitName, "HasNotes"]) -> list[str]:
     """Return the notes on the files of a run, each with the splits that it is about."""
     splits: dict[str, list[str]] = {}
     for split, file in files.items():
@@ -201,17 +209,27 @@ def with_aliases(rows: RawRows, aliases: Aliases, notes: list[str]) -> RawRows:
 
 def _joined(pattern: Path, files: list[Path], tables: list[FileRows]) -> FileRows:
     """Return the rows of several files in the order of their names. Raises DataError if the formats differ."""
-    formats = {table.format: file for file, table in zip(files, tables, strict=True)}
-    if len(formats) > 1:
-        described = "; ".join(f"{file} is {name}" for name, file in formats.items())
+    check_formats(pattern, files, [table.format for table in tables])
+    rows = [row for table in tables for row in table.rows]
+    return replace(tables[0], rows=rows, notes=notes_of_files(files, [table.notes for table in tables]))
+
+
+def check_formats(pattern: Path, files: Sequence[Path], formats: Sequence[str]) -> None:
+    """Raise DataError if the files that a pattern matches have different formats."""
+    by_format = dict(zip(formats, files, strict=True))
+    if len(by_format) > 1:
+        described = "; ".join(f"{file} is {name}" for name, file in by_format.items())
         raise DataError(
             f"{pattern}: the files have different formats ({described}); use a pattern that matches one format"
         )
-    first = tables[0]
-    notes = [f"{len(files)} files: {one_of([file.name for file in files], limit=4)}"]
-    notes += dict.fromkeys(note for table in tables for note in table.notes)
-    rows = [row for table in tables for row in table.rows]
-    return replace(first, rows=rows, notes=notes)
+
+
+def notes_of_files(files: Sequence[Path], notes: Sequence[Sequence[str]]) -> list[str]:
+    """Return the notes on files that a pattern matches, each once; of one file, its notes."""
+    if len(files) == 1:
+        return list(notes[0])
+    title = f"{len(files)} files: {one_of([file.name for file in files], limit=4)}"
+    return [title, *dict.fromkeys(note for each in notes for note in each)]
 
 
 def _is_pattern(path: Path) -> bool:

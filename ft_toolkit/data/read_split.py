@@ -4,15 +4,17 @@ rows of the source --map_columns--> columns of the task --labelled rows--> --tas
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.data.bad_rows import BadRow, NumberedRows, Policy, read_good_rows
-from ft_toolkit.data.columns import ColumnNames, columns_of, map_columns, set_name
+from ft_toolkit.data.columns import ColumnNames, columns_of, find_map, map_columns, set_name
 from ft_toolkit.data.groups import GroupColumn, Groups, find_groups
 from ft_toolkit.data.label_names import name_labels
 from ft_toolkit.data.label_order import names_of_numbers, read_labelled
+from ft_toolkit.data.read_in_parts import MappedRows, RowFunctions, read_in_parts
 from ft_toolkit.data.source_rows import RawSplit
+from ft_toolkit.data.streamed_rows import StreamedRows
 from ft_toolkit.data.times import Times, find_times
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Row, Rows, Task, TaskSettings, answer_columns, is_labelled
@@ -55,23 +57,50 @@ class SplitReader:
 
     def read(self, raw: RawSplit, group: GroupColumn, time: str | None = None) -> SplitRows:
         """Return the rows of a split, with their dates if `time` names a column. Raises DataError."""
+        if isinstance(raw.rows, StreamedRows):
+            return self._read_in_parts(raw, raw.rows, group)
         task, notes = self.task, list[str]()
-        mapped = name_labels(self._mapped(raw), self.reading, task, raw.origin)
-        if self.settings is not None:
-            mapped = list(task.mark_missing(mapped, self.settings))
+        mapped = self._prepare(self._mapped(raw), raw.origin)
         groups = find_groups(raw.rows, mapped, task, group, raw.origin, notes)
         numbered = _labelled(mapped, task, raw, notes)
         if not numbered.rows:
             return SplitRows(None, groups, notes)
-        source = LabelSource(raw.origin, self.labels, self.label_separator, names_of_numbers(self.reading))
-        read = read_good_rows(
-            numbered,
-            lambda rows, where: read_labelled(rows, task, self.settings, replace(source, where=where)),
-            self.on_bad_rows,
-        )
+        read = read_good_rows(numbered, self._read_rows, self.on_bad_rows)
         notes += [f"{raw.name}: {note}" for note in read.notes]
         times = None if time is None else find_times(raw.rows, mapped, time, raw.origin)
         return SplitRows(read.rows, groups, notes, read.skipped, times)
+
+    def _read_in_parts(self, raw: RawSplit, rows: StreamedRows, group: GroupColumn) -> SplitRows:
+        """Return the rows of long files, which are not held in memory; see `read`."""
+        task, notes, form = self.task, list[str](), self.task.answer_form
+        assert form is not None, "other tasks read their files at once"
+        try:
+            columns = find_map(rows, raw.origin, task, self.names, self.kept)
+        except DataError as error:
+            raise DataError(f"{error}{_how_it_was_read(raw)}") from None
+        mapped = MappedRows(rows, columns)
+        functions = RowFunctions(
+            lambda some: self._prepare(some, raw.origin),
+            lambda row: is_labelled(row, task),
+            self._read_rows,
+            lambda row: form(row, self.settings) if self.settings is not None else None,
+        )
+        groups = find_groups(rows, mapped, task, group, raw.origin, notes)
+        read = read_in_parts(mapped, functions, NumberedRows([], [], raw.origin, raw.name), self.on_bad_rows)
+        if read.n_labelled < read.n_rows:
+            notes.append(_unlabelled_note(read.n_rows - read.n_labelled, read.n_rows, raw))
+        notes += [f"{raw.name}: {note}" for note in read.notes]
+        return SplitRows(read.rows, groups, notes, read.skipped)
+
+    def _prepare(self, mapped: Sequence[Row], where: str) -> list[Row]:
+        """Return the rows with names for numbers, and None for missing answers. Raises DataError."""
+        named = name_labels(list(mapped), self.reading, self.task, where)
+        return named if self.settings is None else list(self.task.mark_missing(named, self.settings))
+
+    def _read_rows(self, rows: Rows, where: str) -> tuple[Rows, list[str]]:
+        """Return labelled rows in the form of the task, and notes. Raises DataError."""
+        source = LabelSource(where, self.labels, self.label_separator, names_of_numbers(self.reading))
+        return read_labelled(rows, self.task, self.settings, source)
 
     def _mapped(self, raw: RawSplit) -> list[Row]:
         """Return the rows with the task's columns. Raises DataError, with the notes on how the file was read."""
@@ -85,9 +114,12 @@ def _labelled(mapped: Rows, task: Task, raw: RawSplit, notes: list[str]) -> Numb
     """Return the labelled rows with their numbers, and append a note with the number of rows without a label."""
     numbers = [number for number, row in enumerate(mapped, 1) if is_labelled(row, task)]
     if len(numbers) < len(mapped):
-        n_dropped = len(mapped) - len(numbers)
-        notes.append(f"{raw.name}: {n_dropped} of {len(mapped)} rows have no label and were dropped")
+        notes.append(_unlabelled_note(len(mapped) - len(numbers), len(mapped), raw))
     return NumberedRows([mapped[number - 1] for number in numbers], numbers, raw.origin, raw.name)
+
+
+def _unlabelled_note(n_dropped: int, n_rows: int, raw: RawSplit) -> str:
+    return f"{raw.name}: {n_dropped} of {n_rows} rows have no label and were dropped"
 
 
 def no_labels(raw: RawSplit, task: Task, purpose: str) -> DataError:

@@ -1,4 +1,4 @@
-"""Read the rows of a long file one by one: jsonl, csv, tsv and txt files that are not compressed."""
+"""Read the rows of a long file one by one: parquet files, and jsonl, csv, tsv and txt files that are not compressed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -8,6 +8,7 @@ from typing import Any
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.encoding import REMEDY
+from ft_toolkit.data.formats import find_formats
 from ft_toolkit.data.formats.base import Format, Source
 from ft_toolkit.data.layouts import find_layouts
 from ft_toolkit.data.local_files import choose_format
@@ -32,8 +33,16 @@ class RowStream:
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
-        source = replace(self.source, notes=[])
+        return self.read([])
+
+    def read(self, notes: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows; append the notes on how they are read to `notes`, some of them after the last row."""
+        source = replace(self.source, notes=notes)
         name, number = source.name, 0
+        if self.format.stream_file is not None:
+            yield from self.format.stream_file(source, self.path)
+            self.source.class_names = source.class_names
+            return
         # csv fields keep the line ends in them
         newline = "" if self.format.name == "csv" else None
         try:
@@ -51,15 +60,22 @@ class RowStream:
             raise DataError(f"{name}: cannot read the file: {error.strerror or error}") from None
 
 
-def open_stream(path: Path, reading: Reading | None = None) -> RowStream | None:
-    """Return a stream of the rows of a file; None for a short file, and for one that must be read as a whole."""
-    if split_member(path)[1] is not None or not path.is_file() or path.stat().st_size < MIN_BYTES:
+def open_stream(path: Path, reading: Reading | None = None, min_bytes: int | None = None) -> RowStream | None:
+    """Return a stream of the rows of a file; None for a short file, and for one that must be read as a whole.
+
+    A short file has fewer than `min_bytes` bytes, by default MIN_BYTES.
+    """
+    least = MIN_BYTES if min_bytes is None else min_bytes
+    if split_member(path)[1] is not None or not path.is_file() or path.stat().st_size < least:
         return None
     if path.suffix.lower() in SUFFIXES:
         return None
     reading = reading or Reading()
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
+    binary = Source(str(path), path.suffix.lower(), head, reading)
+    if (chosen := _binary_format(binary)) is not None:
+        return _checked(RowStream(path, chosen, binary, "", binary.notes))
     head = head[: head.rfind(b"\n") + 1]
     encoding = reading.encoding or "utf-8-sig"
     try:
@@ -70,9 +86,21 @@ def open_stream(path: Path, reading: Reading | None = None) -> RowStream | None:
         return None
     source = Source(str(path), path.suffix.lower(), head, reading)
     chosen = choose_format(source)
-    stream = RowStream(path, chosen, source, encoding, source.notes)
     if chosen.stream is None or chosen.stream(replace(source, notes=[]), ()) is None:
         return None
+    return _checked(RowStream(path, chosen, source, encoding, source.notes))
+
+
+def _binary_format(source: Source) -> Format | None:
+    """Return the format of a binary file that can be read row by row; None for any other file. Raises DataError."""
+    chosen = find_formats().get(source.suffix)
+    if source.reading.format is not None or chosen is None or chosen.is_text or chosen.stream_file is None:
+        return None
+    return chosen if chosen.fits is not None and chosen.fits(source) else None
+
+
+def _checked(stream: RowStream) -> RowStream | None:
+    """Return a stream whose first rows are rows of no annotation tool; None for a file that must be read as a whole."""
     first: list[Any] = []
     try:
         first = list(islice(stream, _HEAD_ROWS))

@@ -49,9 +49,9 @@ def input_hash(row: Row, task: Task) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big")
 
 
-def input_hashes(rows: Iterable[Row], task: Task) -> np.ndarray:
-    """Return the hash of the inputs of each row, shape (rows,)."""
-    return np.array([input_hash(row, task) for row in rows], np.uint64)
+def input_hashes(rows: Iterable[Row], task: Task, n_rows: int = -1) -> np.ndarray:
+    """Return the hash of the inputs of each row, shape (rows,). The number of rows saves memory."""
+    return np.fromiter((input_hash(row, task) for row in rows), np.uint64, n_rows)
 
 
 def hash_text(number: int) -> str:

@@ -1,16 +1,17 @@
 """Read the rows of every split of a recipe, as the source has them: local files, a data card, or a data set on the Hub."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.cards import Card, SplitName, load_card
-from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.hub_datasets import read_hub
 from ft_toolkit.data.hub_splits import read_data_set
 from ft_toolkit.data.local_files import FileRows, notes_of_splits, read_file, read_table
 from ft_toolkit.data.splits import SPLITS, fingerprint
+from ft_toolkit.data.streamed_rows import StreamedFile, stream_table
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Task
 
@@ -20,7 +21,7 @@ class RawSplit:
     """The rows of a split as the source has them. `file_notes` say how a file was read."""
 
     name: SplitName
-    rows: RawRows
+    rows: Collection[dict[str, Any]]
     origin: str
     file_notes: Sequence[str] = ()
 
@@ -35,7 +36,7 @@ class SourceRows:
     splits: Mapping[SplitName, RawSplit]
     card: Card | None = None
     commit: str | None = None
-    train_file: FileRows | None = None
+    train_file: FileRows | StreamedFile | None = None
     notes: list[str] = field(default_factory=list)
 
 
@@ -49,15 +50,21 @@ def read_source(section: DataSection, task: Task, tables: Mapping[str, FileRows]
     if section.train is not None:
         paths = local_files(section)
         read_before = tables or {}
-        files = {
-            name: read_before[path] if path in read_before else read_table(Path(path), section.reading)
-            for name, path in paths.items()
-        }
+        streams = is_read_in_parts(section, task)
+        files: dict[SplitName, FileRows | StreamedFile] = {}
+        for name, path in paths.items():
+            streamed = stream_table(Path(path), section.reading) if streams and path not in read_before else None
+            files[name] = streamed or read_before.get(path) or read_table(Path(path), section.reading)
         splits = {name: RawSplit(name, file.rows, paths[name], file.notes) for name, file in files.items()}
         return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files))
     assert card is not None  # DataSection requires a card or training rows
     card.for_task(task.name)
     return read_card(card)
+
+
+def is_read_in_parts(section: DataSection, task: Task) -> bool:
+    """Return whether long files are not held in memory. A date, a fold or a patch needs all rows of a file."""
+    return task.answer_form is not None and section.time is None and section.fold is None and section.patch is None
 
 
 def local_files(section: DataSection) -> dict[SplitName, str]:

@@ -8,6 +8,7 @@ back numbers, lists, tuples and dicts exactly as they were.
 
 import marshal
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, overload
 
@@ -18,7 +19,8 @@ from ft_toolkit.tasks.base import Row, Rows
 # Rows that are read or written together.
 PART = 4096
 _KINDS = b"kinds"
-_TEXT, _PLAIN = "text", "plain"
+# A column of texts, a column of other values, and a column with whole rows.
+_TEXT, _PLAIN, _ROW = "text", "plain", "row"
 
 
 def store_rows(rows: Rows, path: Path) -> None:
@@ -26,9 +28,13 @@ def store_rows(rows: Rows, path: Path) -> None:
     import pyarrow
 
     names = list(rows[0])
-    if any(list(row) != names for row in rows):
-        raise ValueError("the rows have different columns")
-    kinds = {name: _TEXT if all(type(row[name]) is str for row in rows) else _PLAIN for name in names}
+    kinds = dict.fromkeys(names, _TEXT)
+    for row in rows:
+        if list(row) != names:
+            raise ValueError("the rows have different columns")
+        for name, value in row.items():
+            if type(value) is not str:
+                kinds[name] = _PLAIN
     types = {_TEXT: pyarrow.large_string(), _PLAIN: pyarrow.large_binary()}
     fields = [pyarrow.field(name, types[kinds[name]], metadata={_KINDS: kinds[name].encode()}) for name in names]
     schema = pyarrow.schema(fields)
@@ -38,6 +44,41 @@ def store_rows(rows: Rows, path: Path) -> None:
             columns = [[row[name] if kinds[name] == _TEXT else dump(row[name]) for row in part] for name in names]
             arrays = [pyarrow.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
+
+
+class RowFile:
+    """An Arrow file to which rows are written part by part. They may have different columns; each row is one value."""
+
+    def __init__(self, path: Path) -> None:
+        """Create the file when the context is entered."""
+        self._path = path
+        self._waiting: list[Row] = []
+
+    def __enter__(self) -> "RowFile":
+        import pyarrow
+
+        field = pyarrow.field(_ROW, pyarrow.large_binary(), metadata={_KINDS: _ROW.encode()})
+        self._schema = pyarrow.schema([field])
+        self._writer = pyarrow.ipc.new_file(str(self._path), self._schema)
+        return self
+
+    def write(self, rows: Rows) -> None:
+        """Append rows. Raises ValueError for values such as dates."""
+        self._waiting += rows
+        while len(self._waiting) >= PART:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        part, self._waiting = self._waiting[:PART], self._waiting[PART:]
+        column = pyarrow.array([dump(dict(row)) for row in part], pyarrow.large_binary())
+        self._writer.write_batch(pyarrow.record_batch([column], schema=self._schema))
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is None and self._waiting:
+            self._flush()
+        self._writer.close()
 
 
 def dump(value: Any) -> bytes:
@@ -63,7 +104,8 @@ class StoredRows(Sequence[Row]):
             self._batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
             columns = reader.schema
         self._names = list(columns.names)
-        self._is_text = [field.metadata[_KINDS].decode() == _TEXT for field in columns]
+        kinds = [field.metadata[_KINDS].decode() for field in columns]
+        self._is_text, self._has_whole_rows = [kind == _TEXT for kind in kinds], kinds == [_ROW]
         self._positions = np.arange(sum(len(batch) for batch in self._batches), dtype=np.int64)
         self.fingerprint = fingerprint
 
@@ -71,6 +113,7 @@ class StoredRows(Sequence[Row]):
         """Return the rows at some positions, in this order."""
         selected = object.__new__(StoredRows)
         selected._batches, selected._names, selected._is_text = self._batches, self._names, self._is_text
+        selected._has_whole_rows = self._has_whole_rows
         selected._positions = self._positions[np.asarray(positions, np.int64)]
         selected.fingerprint = None
         return selected
@@ -108,11 +151,47 @@ class StoredRows(Sequence[Row]):
         elif len(offsets) < len(batch) or offsets[0] != 0:
             batch = batch.take(offsets)
         columns = [column.to_pylist() for column in batch.columns]
+        if self._has_whole_rows:
+            yield from map(marshal.loads, columns[0])
+            return
         for values in zip(*columns, strict=True):
             yield {
                 name: value if is_text else marshal.loads(value)
                 for name, is_text, value in zip(self._names, self._is_text, values, strict=True)
             }
+
+
+class ChainedRows(Sequence[Row]):
+    """The rows of several sequences, one after the other, without a copy."""
+
+    def __init__(self, parts: Sequence[Rows]) -> None:
+        """Keep the sequences."""
+        self._parts = parts
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return sum(map(len, self._parts))
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Row]: ...
+
+    def __getitem__(self, index: int | slice) -> Row | list[Row]:
+        """Return a row, or a list of rows."""
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        index = range(len(self))[index]
+        for part in self._parts:
+            if index < len(part):
+                return part[index]
+            index -= len(part)
+        raise IndexError(index)
+
+    def __iter__(self) -> Iterator[Row]:
+        """Read the rows in order."""
+        return chain.from_iterable(self._parts)
 
 
 def select_rows(rows: Rows, positions: Sequence[int] | np.ndarray) -> Rows:

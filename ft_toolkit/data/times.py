@@ -2,14 +2,13 @@
 
 import datetime
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, islice
 from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.columns import columns_of
-from ft_toolkit.data.formats.base import RawRows
 from ft_toolkit.data.selection import HeldOut
 from ft_toolkit.data.stored_rows import select_rows
 from ft_toolkit.tasks.base import Row, Rows
@@ -27,7 +26,7 @@ class Times:
     by_id: Mapping[str, datetime.datetime]
 
 
-def find_times(rows: RawRows, mapped: Sequence[Row], column: str, origin: str) -> Times:
+def find_times(rows: Collection[Mapping[str, Any]], mapped: Sequence[Row], column: str, origin: str) -> Times:
     """Return the dates of the rows of a file. `mapped` are the same rows with the columns of the task.
 
     Raises DataError for a missing column, a row without a date in the form of ISO 8601, and for dates with and without a time
@@ -41,7 +40,7 @@ def find_times(rows: RawRows, mapped: Sequence[Row], column: str, origin: str) -
         )
     dates = [_date(row.get(column)) for row in rows]
     if bad := [number for number, date in enumerate(dates) if date is None]:
-        cell = rows[bad[0]].get(column)
+        cell = next(islice(rows, bad[0], None)).get(column)
         more = f" ({len(bad):,} of {len(rows):,} rows have no date in this form)" if len(bad) > 1 else ""
         raise DataError(
             f"{origin}: row {bad[0] + 1}: column '{column}' (data.time) is {cell!r}; a date in the form of ISO 8601 is "

@@ -16,7 +16,7 @@ A task file must not import torch or transformers at module level, so that recip
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -392,6 +392,10 @@ class Task:
     # (labelled rows, settings, source of the cells) -> (rows with labels in the form that `read_rows` expects, notes). Called
     # before `read_rows`; None for a task without labels. Raises DataError for a label that can be read in two ways.
     read_labels: Callable[[Rows, Any, LabelSource], tuple[Rows, list[str]]] | None = None
+    # (labelled row with these columns, settings) -> the form of its answer. Large files are read in parts, and each part is
+    # preceded by one row of each form: `mark_missing`, `read_labels` and `read_rows` must then return the same rows as for the
+    # whole file, and notes on numbers of rows must be instances of `CountedNote`. None: all rows are read together.
+    answer_form: Callable[[Row, Any], Hashable] | None = None
     # settings -> a few rows for `--smoke`, the contract test and the documentation.
     sample_rows: Callable[[Any], Rows]
     # The column that a plain text fills (`ftk predict MODEL "a text"`); None when a text alone is not a row.

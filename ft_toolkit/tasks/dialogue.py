@@ -333,6 +333,7 @@ TASK = Task(
     columns={"turns": Column("the turns of a dialogue, each with a speaker and a text", is_list=True)},
     guess=guess_dialogue,
     read_rows=read_rows,
+    answer_form=lambda row, settings: None,
     find_schema=find_schema,
     load_schema=load_schema,
     encode=encode,

@@ -47,6 +47,7 @@ from ft_toolkit.tasks.display.prediction_form import PredictionForm, TextScores
 from ft_toolkit.tasks.display.texts import hardest_documents
 from ft_toolkit.tasks.guessing.texts import guess_texts
 from ft_toolkit.tasks.text import token_scores
+from ft_toolkit.tasks.text.blank_rows import blank_notes
 from ft_toolkit.tasks.text.blocks import apart, joined
 from ft_toolkit.tasks.text.masking import choose_masked, mask_tokens, measured_share, number_words
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
@@ -118,8 +119,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     kept = [row for row in rows if row["text"] is not None and row["text"].strip()]
     if not kept:
         raise DataError(f"{where}: all rows are blank; rows with text are required")
-    n_blank = len(rows) - len(kept)
-    return kept, [f"{n_blank} of {len(rows)} rows are blank and were skipped"] if n_blank else []
+    return kept, blank_notes(len(rows) - len(kept), len(rows))
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:
@@ -380,6 +380,7 @@ TASK = Task(
     settings=Settings,
     columns={"text": Column("the text, a document per row", example="A text.")},
     read_rows=read_rows,
+    answer_form=lambda row, settings: None,
     guess=guess_texts,
     find_schema=find_schema,
     load_schema=load_schema,

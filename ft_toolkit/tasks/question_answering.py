@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from ft_toolkit.core.counted_notes import CountedNote
 from ft_toolkit.core.errors import DataError, ModelError, one_of
 from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics import squad
@@ -115,13 +116,21 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         read.append({**{key: value for key, value in row.items() if key != "is_impossible"}, "answers": answers})
     notes = form_notes("answers", cells)
     if repaired:
-        causes = Counter(repair.cause for repair in repaired)
+        notes.append(_repair_note(n_repaired, repaired, len(read)))
+    return read, notes
+
+
+def _repair_note(n_repaired: int, repaired: Sequence[Repair], n_rows: int) -> CountedNote:
+    def write(counts: Mapping[str, int], n_rows: int) -> str:
+        causes = Counter({cause: n for cause, n in counts.items() if cause != "rows"})
         counted = one_of(f"{n} {cause}" for cause, n in causes.most_common())
-        notes.append(
-            f"{n_repaired} of {len(read)} rows had a wrong answer_start, which was corrected ({counted}); the first: "
+        return (
+            f"{counts['rows']} of {n_rows} rows had a wrong answer_start, which was corrected ({counted}); the first: "
             f"{repaired[0].text}"
         )
-    return read, notes
+
+    causes = Counter(repair.cause for repair in repaired)
+    return CountedNote("repaired answers", {"rows": n_repaired, **causes}, write, n_rows)
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
@@ -406,6 +415,7 @@ TASK = Task(
     },
     cut_answers=cut_answers,
     read_rows=read_rows,
+    answer_form=lambda row, settings: None,
     guess=guess_answers,
     group_columns=("title", "context"),
     find_schema=find_schema,

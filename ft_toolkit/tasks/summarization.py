@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ft_toolkit.core.counted_notes import CountedNote
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
@@ -60,8 +61,15 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         references = {"references": texts} if len(texts) > 1 else {}
         read.append({**{k: v for k, v in row.items() if k != "references"}, "summary": texts[0], **references})
     n_hidden = rouge.count_hidden([source_target.references_of(row, "summary") for row in read if "summary" in row])
-    note = f"{n_hidden} of {len(rows)} summaries have few or no words that ROUGE counts, so their scores are near 0"
-    return read, [*form_notes("summary", printed), *([note] if n_hidden else [])]
+    return read, [*form_notes("summary", printed), *([_hidden_note(n_hidden, len(rows))] if n_hidden else [])]
+
+
+def _hidden_note(n_hidden: int, n_rows: int) -> CountedNote:
+    def write(counts: Mapping[str, int], n_rows: int) -> str:
+        n_hidden = counts["hidden"]
+        return f"{n_hidden} of {n_rows} summaries have few or no words that ROUGE counts, so their scores are near 0"
+
+    return CountedNote("hidden words", {"hidden": n_hidden}, write, n_rows)
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:
@@ -198,6 +206,7 @@ TASK = Task(
         "references": Column("a list of summaries; the best match counts", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    answer_form=lambda row, settings: None,
     guess=guess_summary,
     find_schema=find_schema,
     load_schema=generation.load_schema,

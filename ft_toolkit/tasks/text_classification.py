@@ -160,6 +160,11 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     return rows, []
 
 
+def answer_form(row: Row, settings: Settings) -> str:
+    """Return the label cell, whose type matters; empty for numbers to predict."""
+    return "" if settings.problem_type == "regression" else repr(row.get("label"))
+
+
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
     """Find the label names (of the recipe, else of the data, else of the rows) and the class weights.
 
@@ -655,6 +660,7 @@ TASK = Task(
     mark_missing=lambda rows, settings: mark_missing_labels(rows, settings.problem_type),
     read_labels=read_labels,
     read_rows=read_rows,
+    answer_form=answer_form,
     guess=guess_labels,
     labels_of=labels_of,
     defined_labels=defined_labels,

@@ -43,6 +43,7 @@ from ft_toolkit.tasks.display.texts import random_texts
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.texts import guess_completions
 from ft_toolkit.tasks.text import sample_scores, token_scores
+from ft_toolkit.tasks.text.blank_rows import blank_notes
 from ft_toolkit.tasks.text.blocks import Span, apart
 from ft_toolkit.tasks.text.byte_model import negative_log_likelihoods
 from ft_toolkit.tasks.text.decoding import (
@@ -126,8 +127,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     kept = [row for row in read if _scored_text(row).strip()]
     if not kept:
         raise DataError(f"{where}: all rows are blank; rows with text are required")
-    n_blank = len(read) - len(kept)
-    return kept, [f"{n_blank} of {len(read)} rows are blank and were skipped"] if n_blank else []
+    return kept, blank_notes(len(read) - len(kept), len(read))
 
 
 def _scored_text(row: Row) -> str:
@@ -378,6 +378,7 @@ TASK = Task(
         "text": Column("a text to learn, without a prompt", required=False),
     },
     read_rows=read_rows,
+    answer_form=lambda row, settings: row.get("text") is not None,
     guess=guess_completions,
     find_schema=find_schema,
     load_schema=load_schema,

@@ -258,6 +258,7 @@ TASK = Task(
         "references": Column("a list of translations; all count as references", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    answer_form=lambda row, settings: None,
     guess=lambda table: guess_translation(table, first_model),
     find_schema=find_schema,
     load_schema=generation.load_schema,

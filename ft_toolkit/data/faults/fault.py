@@ -116,7 +116,7 @@ class AuditedRows:
     @cached_property
     def keys(self) -> np.ndarray:
         """A 64-bit hash of the inputs of each row, without regard to case, white space and Unicode form."""
-        return input_hashes((row for _, row in self.each_row()), self._task)
+        return input_hashes((row for _, row in self.each_row()), self._task, len(self))
 
     def keys_of(self, split: SplitName) -> np.ndarray:
         """Return the hashes of the rows of a split."""
@@ -152,8 +152,10 @@ class AuditedRows:
     def groups(self) -> list[np.ndarray]:
         """Return the rows with equal keys, as arrays of two or more ascending numbers."""
         order = np.argsort(self.keys, kind="stable")
-        starts = np.flatnonzero(np.diff(self.keys[order])) + 1
-        return [group for group in np.split(order, starts) if len(group) > 1]
+        starts = np.flatnonzero(np.diff(self.keys[order], prepend=~self.keys[order[:1]]))
+        ends = np.append(starts[1:], len(order))
+        repeated = np.flatnonzero(ends - starts > 1)
+        return [order[starts[i] : ends[i]] for i in repeated]
 
     def n_repeated(self, split: SplitName) -> int:
         """Return the number of rows of a split whose inputs are equal to the inputs of an earlier row."""

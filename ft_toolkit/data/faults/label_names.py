@@ -1,6 +1,6 @@
 """Label names that probably mean the same label."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from ft_toolkit.data.faults.fault import AuditedRows, Case, Fault
 from ft_toolkit.data.seen_rows import folded_text
@@ -8,17 +8,16 @@ from ft_toolkit.data.seen_rows import folded_text
 
 def find_label_variants(rows: AuditedRows) -> list[Fault]:
     """Find labels that differ only in case, white space or Unicode form. A case has the rows of a less frequent spelling."""
-    by_label: dict[str, list[int]] = defaultdict(list)
-    for row, label in rows.each_label():
-        by_label[label].append(row)
+    counts = Counter(label for _, label in rows.each_label())
     spellings: dict[str, list[str]] = defaultdict(list)
-    for label in sorted(by_label, key=lambda label: -len(by_label[label])):
+    for label, _ in counts.most_common():
         spellings[folded_text(label)].append(label)
-    cases = [
-        Case(tuple(by_label[rare]), f"{rare!r}, but more rows have {names[0]!r}")
-        for names in spellings.values()
-        for rare in names[1:]
-    ]
+    first = {rare: names[0] for names in spellings.values() for rare in names[1:]}
+    by_label: dict[str, list[int]] = {rare: [] for rare in first}
+    for row, label in rows.each_label() if first else ():
+        if label in first:
+            by_label[label].append(row)
+    cases = [Case(tuple(by_label[rare]), f"{rare!r}, but more rows have {first[rare]!r}") for rare in first]
     return [
         Fault(
             "label_variants",

@@ -109,6 +109,8 @@ class Format:
     # (the beginning of a long file, all its lines with their ends) -> the rows one by one; None: this file must be read as a
     # whole. Without this function, every file is.
     stream: Callable[[Source, Iterable[str]], Iterator[Any] | None] | None = None
+    # (the file, its path) -> the rows of a long binary file one by one.
+    stream_file: Callable[[Source, Path], Iterator[dict[str, Any]]] | None = None
     # Whether the content is certainly of this format, regardless of the suffix. None: only the suffix selects the format.
     fits: Callable[[Source], bool] | None = None
     # Whether the content test is weak. It is then used only for files with a suffix of no format.

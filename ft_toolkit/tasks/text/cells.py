@@ -12,9 +12,11 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from ft_toolkit.core.counted_notes import CountedNote
 
 Form = Literal["JSON", "Python", "numpy"]
 
@@ -82,9 +84,13 @@ def looks_printed(text: str) -> bool:
 
 def form_notes(column: str, printed: Iterable[Printed]) -> list[str]:
     """Return a note with the forms in which the cells of a column are written; none without such cells."""
-    counts = Counter(each.form for each in printed)
-    forms = " and ".join(f"{form} ({n:,})" for form, n in sorted(counts.items()))
-    return [f"column '{column}': cells with lists or objects were read as {forms}"] if counts else []
+
+    def write(counts: Mapping[str, int], n_rows: int) -> str:
+        forms = " and ".join(f"{form} ({n:,})" for form, n in sorted(counts.items()))
+        return f"column '{column}': cells with lists or objects were read as {forms}"
+
+    counts = Counter[str](each.form for each in printed)
+    return [CountedNote(f"forms of {column}", counts, write, 0)] if counts else []
 
 
 class _UnreadableError(Exception):

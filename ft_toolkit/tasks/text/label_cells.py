@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ft_toolkit.core.counted_notes import CountedNote
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.tasks.base import DefinedLabels, LabelSource, Rows, row_name
 from ft_toolkit.tasks.text.cells import Printed, form_notes, looks_printed, read_printed
@@ -80,11 +81,9 @@ def _one_name(
         if isinstance(value, float) and math.isinf(value):
             raise DataError(f"{where}: label {value!r} is not a finite number; correct it, or leave the cell empty")
     new = [label_name(value) if isinstance(value, str) else value for value in values]
-    notes = []
+    notes: list[str] = []
     if n := sum(isinstance(value, str) and value != name for value, name in zip(values, new, strict=True)):
-        notes.append(
-            f"column 'label': {n:,} labels had white space around them or another Unicode form than NFC; both ignored"
-        )
+        notes.append(CountedNote("trimmed labels", {"labels": n}, _trimmed_text, len(values)))
     texts = {name: None for name in new if isinstance(name, str)}
     if len(texts) > 2 and (joined := find_separator(texts, defined)):
         text, separator = joined
@@ -103,6 +102,11 @@ def _one_name(
                 number if name != number else value for name, number, value in zip(written, numbers, new, strict=True)
             ]
     return new, notes
+
+
+def _trimmed_text(counts: Mapping[str, int], n_rows: int) -> str:
+    n = counts["labels"]
+    return f"column 'label': {n:,} labels had white space around them or another Unicode form than NFC; both ignored"
 
 
 def _several_names(

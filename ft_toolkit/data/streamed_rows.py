@@ -1,0 +1,96 @@
+"""The rows of long files that are not held in memory: every iteration reads the files again."""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ft_toolkit.core.errors import DataError
+from ft_toolkit.data import row_streams
+from ft_toolkit.data.local_files import check_formats, files_of, notes_of_files
+from ft_toolkit.data.row_streams import RowStream, open_stream
+from ft_toolkit.recipe.reading import Reading
+
+
+class StreamedRows(Collection[dict[str, Any]]):
+    """The rows of one or several files. Opening them reads all rows once, to count them and to find the columns and the ids."""
+
+    def __init__(self, streams: list[RowStream]) -> None:
+        """Read all rows once. Raises DataError for a row that is not valid in its format."""
+        self._streams = streams
+        self.notes = [list(stream.notes) for stream in streams]
+        names: dict[str, None] = {}
+        digests = np.empty(1024, np.int64)
+        numbers = count(1)
+        n = 0
+        for stream, notes in zip(streams, self.notes, strict=True):
+            more: list[str] = []
+            for row, number in zip(stream.read(more), numbers, strict=False):
+                names.update(dict.fromkeys(row))
+                if number > len(digests):
+                    digests = np.concatenate([digests, np.empty_like(digests)])
+                digests[number - 1] = hash(str(row.get("id", number)))
+                n = number
+            notes += [note for note in more if note not in notes]
+            numbers = count(n + 1)
+        self._n = n
+        self.columns = list(names)
+        values, counts = np.unique(digests[:n], return_counts=True)
+        self.has_ids = len(values) == n or not self._repeats_an_id(set(values[counts > 1].tolist()))
+
+    def _repeats_an_id(self, digests: set[int]) -> bool:
+        """Return whether two rows have the same id. Only ids with one of the digests can be equal."""
+        seen: set[str] = set()
+        for number, row in enumerate(self, 1):
+            row_id = str(row.get("id", number))
+            if hash(row_id) in digests:
+                if row_id in seen:
+                    return True
+                seen.add(row_id)
+        return False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Read the rows."""
+        for stream in self._streams:
+            yield from stream
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._n
+
+    def __contains__(self, row: object) -> bool:
+        """Return whether a row is among the rows."""
+        return any(row == other for other in self)
+
+
+@dataclass(frozen=True)
+class StreamedFile:
+    """The rows of a file, or of all files that a pattern matches; see `FileRows`."""
+
+    rows: StreamedRows
+    notes: list[str]
+    class_names: Mapping[str, tuple[str, ...]]
+
+
+def stream_table(path: Path, reading: Reading | None = None) -> StreamedFile | None:
+    """Return the rows of a file, or of all files that a pattern matches, without holding them in memory.
+
+    None for short files and for files that must be read as a whole; see `row_streams`. Raises DataError.
+    """
+    files = files_of(path)
+    if not all(file.is_file() for file in files) or sum(file.stat().st_size for file in files) < row_streams.MIN_BYTES:
+        return None
+    streams: list[RowStream] = []
+    for file in files:
+        stream = open_stream(file, reading, min_bytes=1)
+        if stream is None:
+            return None
+        streams.append(stream)
+    check_formats(path, files, [stream.format.name for stream in streams])
+    rows = StreamedRows(streams)
+    if not len(rows):
+        raise DataError(f"{path}: the file has no rows")
+    return StreamedFile(rows, notes_of_files(files, rows.notes), streams[0].source.class_names)

@@ -1,0 +1,276 @@
+"""Long files are read in parts, and give the same rows, notes and errors as rows in memory."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ft_toolkit.core import cache
+from ft_toolkit.core.counted_notes import CountedNote, NoteSum
+from ft_toolkit.core.errors import DataError, UsageError
+from ft_toolkit.data import row_cache, row_streams, stored_rows
+from ft_toolkit.data.load_data import load_data
+from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.data.stored_rows import StoredRows
+from ft_toolkit.recipe.sections import DataSection
+from ft_toolkit.tasks import find_tasks
+from ft_toolkit.tasks.base import Task
+from ft_toolkit.tasks.question_answering import Settings as QuestionSettings
+from ft_toolkit.tasks.text_classification import Settings as ClassSettings
+
+TASKS = find_tasks()
+CLASSES = TASKS["text_classification"]
+MULTI = ClassSettings(problem_type="multi_label_classification")
+NUMBERS = ClassSettings(problem_type="regression")
+N = 23
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Read files in parts of five rows; the cache is in a folder of the test."""
+    monkeypatch.setenv(cache.PLACE, str(tmp_path / "cache"))
+    monkeypatch.setattr(stored_rows, "PART", 5)
+
+
+def labelled(*labels: Any) -> list[dict[str, Any]]:
+    """Return rows with these labels in turn."""
+    return [{"text": f"text {i}", "label": labels[i % len(labels)]} for i in range(N)]
+
+
+Load = Callable[..., tuple[Any, Any]]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
+    """Load rows in memory and in parts; return both results, or the messages of both errors."""
+
+    def load_from(path: str, task: Task, settings: Any, keep: tuple[str, ...], section: dict[str, Any]) -> Any:
+        values = {"validation_fraction": 0.3, **section}
+        if values.get("validation"):
+            values["validation_fraction"] = None
+        try:
+            return load_data(DataSection(train=path, **values), task, settings, keep)
+        except UsageError as error:
+            return str(error)
+
+    def load(
+        rows: list[dict[str, Any]],
+        task: Task = CLASSES,
+        settings: Any = None,
+        *,
+        name: str = "train.jsonl",
+        keep: tuple[str, ...] = (),
+        **section: Any,
+    ) -> tuple[Any, Any]:
+        settings = task_settings(task) if settings is None else settings
+        path = write(tmp_path / name, rows)
+        with monkeypatch.context() as patch:
+            patch.setattr(row_cache, "MIN_BYTES", 10**9)
+            patch.setattr(row_streams, "MIN_BYTES", 10**9)
+            in_memory = load_from(path, task, settings, keep, section)
+        monkeypatch.setattr(row_cache, "MIN_BYTES", 1)
+        monkeypatch.setattr(row_streams, "MIN_BYTES", 1)
+        in_parts = load_from(path, task, settings, keep, section)
+        if isinstance(in_parts, LoadedData):
+            assert (tmp_path / "cache" / "scratch").exists() == (task.answer_form is not None)
+        return in_memory, in_parts
+
+    return load
+
+
+def task_settings(task: Task) -> Any:
+    """Return the default settings of a task."""
+    import importlib
+
+    return importlib.import_module(f"ft_toolkit.tasks.{task.name}").Settings()
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    if path.suffix == ".parquet":
+        import pyarrow
+        import pyarrow.parquet
+
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=7)
+    elif path.suffix in (".csv", ".tsv"):
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def assert_equal(in_memory: Any, in_parts: Any) -> None:
+    """Compare two results of `load`; the order of notes may differ."""
+    if isinstance(in_memory, str) or isinstance(in_parts, str):
+        assert in_parts == in_memory
+        return
+    assert isinstance(in_parts, LoadedData)
+    assert isinstance(in_parts.splits["train"], StoredRows)
+    assert {name: list(rows) for name, rows in in_parts.splits.items()} == {
+        name: list(rows) for name, rows in in_memory.splits.items()
+    }
+    assert in_parts.fingerprint == in_memory.fingerprint
+    assert sorted(in_parts.notes) == sorted(in_memory.notes)
+    assert in_parts.groups == in_memory.groups
+    assert in_parts.labels == in_memory.labels
+    assert list(in_parts.label_rows or []) == list(in_memory.label_rows or [])
+    assert list(in_parts.skipped) == list(in_memory.skipped)
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels"),
+    [
+        (None, ["a", "b"]),
+        (None, [" a", "b ", "a", "B"]),
+        (None, [*["1"] * 11, "2", "nan"]),  # numbers, so that nan is a missing label
+        (None, [*["x"] * 11, "y", "nan"]),  # names, so that nan is a name
+        (None, [1.0, 2.0, "3"]),
+        (None, [*[1.0] * 13, "x"]),
+        (None, ["a", None, "b", ""]),
+        (None, ["a|b", "b|c", "a"]),
+        (NUMBERS, [1, "2.5", "nan", 0.25]),
+        (MULTI, [[1, 0, 1], [0, 1, 1], [0, 0, 0]]),
+        (MULTI.model_copy(update={"labels": ["x", "y", "z"]}), [[1, 0, 1], [0, 1, 1], "0,0,1"]),
+        (MULTI, ["a|b", "a", "", "['a', 'c']", '["b"]']),
+        (MULTI, [["1", "0"], ["2"]]),
+        (MULTI, ["a,b", "a"]),
+        (MULTI, [[1, 0], *[[0, 1]] * 14, "x"]),
+    ],
+)
+def test_labels_are_read_as_in_memory(settings: Any, labels: list[Any], load: Load) -> None:
+    assert_equal(*load(labelled(*labels), CLASSES, settings))
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "train.csv", "train.tsv", "train.parquet"])
+def test_every_format_and_its_kept_columns(name: str, load: Load) -> None:
+    rows = [{**row, "source": f"s{i % 3}"} for i, row in enumerate(labelled("a", "b", " c"))]
+    assert_equal(*load(rows, name=name, keep=("source",)))
+    assert_equal(*load(rows, name=name, group="source"))
+
+
+def test_ids_are_used_if_they_differ(load: Load) -> None:
+    rows = [{"id": f"r{i}", **row} for i, row in enumerate(labelled("a", "b"))]
+    assert_equal(*load(rows))
+    rows[20]["id"] = "r3"
+    in_memory, in_parts = load(rows)
+    assert in_parts.splits["train"][0]["id"] == "1"
+    assert_equal(in_memory, in_parts)
+
+
+@pytest.mark.parametrize("policy", ["error", "skip"])
+@pytest.mark.parametrize(
+    ("settings", "bad"),
+    [
+        (None, {7: {"text": 3}, 19: {"label": ["x"]}}),
+        (None, {0: {"text": None}, 1: {"text": None}}),
+        (None, {i: {"text": None} for i in range(0, N, 2)}),
+        (MULTI, {9: {"label": "[a"}, 12: {"label": 5}}),
+    ],
+)
+def test_bad_rows_have_the_same_names(settings: Any, bad: dict[int, dict[str, Any]], policy: str, load: Load) -> None:
+    labels = [["a"], ["b", "a"]] if settings else ["a", "b"]
+    rows = [{**row, "id": f"n{i}", **bad.get(i, {})} for i, row in enumerate(labelled(*labels))]
+    assert_equal(*load(rows, CLASSES, settings, on_bad_rows=policy))
+
+
+def test_numbers_without_a_name_and_values_without_a_form(load: Load) -> None:
+    rows = labelled(0, 1)
+    assert_equal(*load(rows, reading={"label_names": ["no", "yes"]}))
+    rows[17]["label"] = 7
+    in_memory, in_parts = load(rows, reading={"label_names": ["no", "yes"]})
+    assert "row 18" in in_parts
+    assert_equal(in_memory, in_parts)
+
+
+def questions() -> list[dict[str, Any]]:
+    rows = [
+        {
+            "question": "who?",
+            "context": f"It was \U0001f600 Ada {i}.",
+            "answers": {"text": ["Ada"], "answer_start": [9 if i % 5 else 10]},
+        }
+        for i in range(N)
+    ]
+    return [{**row, "answers": json.dumps(row["answers"])} if i in (3, 21) else row for i, row in enumerate(rows)]
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("language_modelling", [{"text": " " if i in (0, 4, 5, 6, 7, 8, 9, 22) else f"text {i}"} for i in range(N)]),
+        ("language_modelling", [{"text": " "}] * N),
+        ("text_generation", [{"text": " " if i in (2, 9) else f"text {i}"} for i in range(N)]),
+        ("text_generation", [{"prompt": "a", "completion": f"b {i}"} for i in range(N)]),
+        ("text_generation", [{"text": "a"} if i < 20 else {"prompt": "a", "completion": "b"} for i in range(N)]),
+        ("summarization", [{"document": f"d {i}", "summary": "\u3042" if i % 9 == 0 else "s"} for i in range(N)]),
+        ("summarization", [{"document": f"d {i}", "summary": str([f"s {i}", "t"])} for i in range(N)]),
+        ("translation", [{"source": f"a {i}", "target": f"b {i}"} for i in range(N)]),
+        ("dialogue", [{"turns": [f"hello {i}", "hi"]} for i in range(N)]),
+        ("question_answering", questions()),
+    ],
+)
+def test_every_task_that_reads_parts(name: str, rows: list[dict[str, Any]], load: Load) -> None:
+    task = TASKS[name]
+    assert task.answer_form is not None
+    settings = QuestionSettings() if name == "question_answering" else None
+    in_memory, in_parts = load(rows, task, settings)
+    if isinstance(in_memory, str) and "some rows have a text" in in_memory:
+        assert "some rows have a text, others a prompt" in in_parts  # the row is another one of the other form
+        return
+    assert_equal(in_memory, in_parts)
+
+
+def test_samples_of_tasks_without_parts_are_read_at_once(load: Load) -> None:
+    task = TASKS["ner"]
+    assert task.answer_form is None
+    rows = [{"tokens": ["Ada", "wrote"], "tags": ["B-PER", "O"]} for _ in range(N)]
+    assert_equal(*load(rows, task))
+
+
+def test_several_files_are_one_split(load: Load, tmp_path: Path) -> None:
+    rows = labelled("a", "b", "c")
+    for number in range(3):
+        write(tmp_path / f"part-{number}.jsonl", rows[number * 8 : number * 8 + 8])
+    in_memory, in_parts = load(rows, name="other.jsonl", validation=str(tmp_path / "part-*.jsonl"))
+    assert "3 files: part-0.jsonl" in str(in_parts.notes)
+    assert_equal(in_memory, in_parts)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"text": "a", "label": "x"}\n' * 40 + b"{\n", "a.jsonl:41: not valid JSON"),
+        ("a.csv", b"text,label\n" + b"a,x\n" * 40 + b"a\n", "a.csv:42: 1 fields"),
+        ("a.parquet", b"PAR1 is not the whole file", "not a readable parquet file"),
+    ],
+)
+def test_an_invalid_file_names_its_line(
+    name: str, content: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(row_streams, "MIN_BYTES", 1)
+    monkeypatch.setattr(row_streams, "_HEAD_BYTES", 100)
+    monkeypatch.setattr(row_streams, "_HEAD_ROWS", 2)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        load_data(DataSection(train=str(tmp_path / name), validation_fraction=0.3), CLASSES, ClassSettings())
+
+
+def test_no_file_is_left_behind(load: Load, tmp_path: Path) -> None:
+    load(labelled("a", "b"))
+    assert list((tmp_path / "cache").rglob(".*")) == []
+    assert list((tmp_path / "cache" / "scratch").iterdir()) == []
+
+
+def test_counted_notes_are_added_up() -> None:
+    def note(n: int) -> CountedNote:
+        return CountedNote("blank", {"n": n}, lambda counts, n_rows: f"{counts['n']} of {n_rows}", 10)
+
+    notes = NoteSum(ignored=[note(1)])
+    for part in ([note(3), "same"], [note(1)], ["same", note(5)]):
+        notes.add(part)
+    assert notes.notes(30) == ["6 of 30", "same"]
