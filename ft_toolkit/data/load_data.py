@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import SplitName, load_card
 from ft_toolkit.data.columns import FileColumns, TrainedColumns, column_names
@@ -66,18 +67,19 @@ def load_data(
     selection: int = SELECTION,
     *,
     tables: Mapping[str, FileRows] | None = None,
+    report: Report = no_report,
 ) -> LoadedData:
     """Read, map and check the rows of a recipe. `settings` is the recipe's `task` section.
 
     `keep` names extra columns of the files that the rows keep under their own names. `selection` is the version of the rules
-    that hold rows out. `tables` are files that have been read before, by path. Rows of large files are in the cache of this
-    machine (`row_cache`). Raises DataError when a file, column, label or split is missing, or when the rows differ from the
-    data card.
+    that hold rows out. `tables` are files that have been read before, by path. `report` shows the progress for long files. Rows
+    of large files are in the cache of this machine (`row_cache`). Raises DataError when a file, column, label or split is
+    missing, or when the rows differ from the data card.
     """
     key = rows_key(section, task, settings, keep, selection) if tables is None else None
     if key is None:
-        return _load_data(section, task, settings, keep, selection, tables)
-    return read_rows(key) or keep_rows(key, _load_data(section, task, settings, keep, selection, tables))
+        return _load_data(section, task, settings, keep, selection, tables, report)
+    return read_rows(key) or keep_rows(key, _load_data(section, task, settings, keep, selection, tables, report))
 
 
 def _load_data(
@@ -87,9 +89,10 @@ def _load_data(
     keep: Sequence[str],
     selection: int,
     tables: Mapping[str, FileRows] | None,
+    report: Report,
 ) -> LoadedData:
     """Read the rows of a recipe; see `load_data`."""
-    source = read_source(section, task, tables)
+    source = read_source(section, task, tables, report)
     card, notes = source.card, list(source.notes)
     names = column_names(
         task, settings, section.columns, TrainedColumns(card=card.columns_of(task.name) if card else {})

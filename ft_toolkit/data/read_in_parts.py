@@ -9,7 +9,6 @@ part is read together with one row of each form of answer (`Task.answer_form`).
 import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 from ft_toolkit.core import cache
 from ft_toolkit.core.counted_notes import NoteSum
@@ -94,7 +93,7 @@ def read_in_parts(rows: MappedRows, functions: RowFunctions, source: NumberedRow
     with cache.scratch_folder() as folder:
         path = folder / "rows.arrow"
         with RowFile(path) as file:
-            for part in _parts(rows, size):
+            for part in stored_rows.in_parts(rows, size):
                 labelled = _labelled(part, result.n_rows, context, functions, source)
                 result.n_rows += len(part)
                 result.n_labelled += len(labelled.rows)
@@ -109,12 +108,6 @@ def read_in_parts(rows: MappedRows, functions: RowFunctions, source: NumberedRow
         if result.n_labelled:
             result.rows = StoredRows(path)
     return result
-
-
-def _parts(rows: Collection[Row], size: int) -> Iterator[list[Row]]:
-    iterator = iter(rows)
-    while part := list(islice(iterator, size)):
-        yield part
 
 
 def _find_context(rows: MappedRows, functions: RowFunctions, origin: str) -> _Context:

@@ -30,6 +30,7 @@ class RowStream:
     source: Source
     encoding: str
     notes: list[str] = field(default_factory=list)
+    n_rows_estimated: int = 0
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
@@ -108,4 +109,5 @@ def _checked(stream: RowStream) -> RowStream | None:
         return None  # read as a whole, which reports the error with its line
     if not first or any(layout.matches(first) for layout in find_layouts()):
         return None
-    return stream
+    size = sum(len(str(row)) for row in first) / len(first)
+    return replace(stream, n_rows_estimated=int(stream.path.stat().st_size / size))

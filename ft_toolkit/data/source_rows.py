@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.data.cards import Card, SplitName, load_card
 from ft_toolkit.data.hub_datasets import read_hub
 from ft_toolkit.data.hub_splits import read_data_set
@@ -40,7 +41,12 @@ class SourceRows:
     notes: list[str] = field(default_factory=list)
 
 
-def read_source(section: DataSection, task: Task, tables: Mapping[str, FileRows] | None = None) -> SourceRows:
+def read_source(
+    section: DataSection,
+    task: Task,
+    tables: Mapping[str, FileRows] | None = None,
+    report: Report = no_report,
+) -> SourceRows:
     """Return the rows of every split of a recipe. `tables` are files that have been read before, by path. Raises DataError."""
     card = load_card(section.card) if section.card else None
     if section.hub is not None:
@@ -53,7 +59,9 @@ def read_source(section: DataSection, task: Task, tables: Mapping[str, FileRows]
         streams = is_read_in_parts(section, task)
         files: dict[SplitName, FileRows | StreamedFile] = {}
         for name, path in paths.items():
-            streamed = stream_table(Path(path), section.reading) if streams and path not in read_before else None
+            streamed = (
+                stream_table(Path(path), section.reading, report) if streams and path not in read_before else None
+            )
             files[name] = streamed or read_before.get(path) or read_table(Path(path), section.reading)
         splits = {name: RawSplit(name, file.rows, paths[name], file.notes) for name, file in files.items()}
         return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files))

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ft_toolkit.data.stored_rows import dump
+from ft_toolkit.data.stored_rows import dump, in_parts
 from ft_toolkit.tasks.base import Features, Rows
 
 # Rows that are encoded together: their tokens, offsets and strings need about 5 KiB per row of 40 tokens.
@@ -100,10 +100,11 @@ def encode_in_parts(
     """
     features_file, rows_file = (_Writer(path) for path in target)
     with features_file, rows_file:
-        for start in range(0, len(rows), PART):
+        start = 0
+        for part in in_parts(rows, PART):
             report(start, len(rows))
-            features = encode(rows[start : start + PART])
-            _write(features, start, features_file, rows_file)
+            _write(encode(part), start, features_file, rows_file)
+            start += len(part)
 
 
 def store_features(features: Features, target: tuple[Path, Path]) -> None:

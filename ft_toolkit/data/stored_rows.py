@@ -7,7 +7,7 @@ back numbers, lists, tuples and dicts exactly as they were.
 """
 
 import marshal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, overload
@@ -16,8 +16,8 @@ import numpy as np
 
 from ft_toolkit.tasks.base import Row, Rows
 
-# Rows that are read or written together.
-PART = 4096
+# Rows that are read or written together: at most this number, and about this number of characters.
+PART, CHARACTERS = 4096, 2_000_000
 _KINDS = b"kinds"
 # A column of texts, a column of other values, and a column with whole rows.
 _TEXT, _PLAIN, _ROW = "text", "plain", "row"
@@ -39,11 +39,23 @@ def store_rows(rows: Rows, path: Path) -> None:
     fields = [pyarrow.field(name, types[kinds[name]], metadata={_KINDS: kinds[name].encode()}) for name in names]
     schema = pyarrow.schema(fields)
     with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_file(sink, schema) as writer:
-        for start in range(0, len(rows), PART):
-            part = rows[start : start + PART]
+        for part in in_parts(rows):
             columns = [[row[name] if kinds[name] == _TEXT else dump(row[name]) for row in part] for name in names]
             arrays = [pyarrow.array(column, field.type) for column, field in zip(columns, fields, strict=True)]
             writer.write_batch(pyarrow.record_batch(arrays, schema=schema))
+
+
+def in_parts(rows: Iterable[Row], most_rows: int | None = None) -> Iterator[list[Row]]:
+    """Yield the rows in lists of at most `most_rows` (default: PART) rows and about CHARACTERS characters."""
+    limit, part, n_characters = most_rows or PART, list[Row](), 0
+    for row in rows:
+        part.append(row)
+        n_characters += sum(len(value) for value in row.values() if isinstance(value, (str, list)))
+        if len(part) == limit or n_characters >= CHARACTERS:
+            yield part
+            part, n_characters = [], 0
+    if part:
+        yield part
 
 
 class RowFile:
@@ -52,7 +64,6 @@ class RowFile:
     def __init__(self, path: Path) -> None:
         """Create the file when the context is entered."""
         self._path = path
-        self._waiting: list[Row] = []
 
     def __enter__(self) -> "RowFile":
         import pyarrow
@@ -64,20 +75,13 @@ class RowFile:
 
     def write(self, rows: Rows) -> None:
         """Append rows. Raises ValueError for values such as dates."""
-        self._waiting += rows
-        while len(self._waiting) >= PART:
-            self._flush()
-
-    def _flush(self) -> None:
         import pyarrow
 
-        part, self._waiting = self._waiting[:PART], self._waiting[PART:]
-        column = pyarrow.array([dump(dict(row)) for row in part], pyarrow.large_binary())
-        self._writer.write_batch(pyarrow.record_batch([column], schema=self._schema))
+        if rows:
+            column = pyarrow.array([dump(dict(row)) for row in rows], pyarrow.large_binary())
+            self._writer.write_batch(pyarrow.record_batch([column], schema=self._schema))
 
-    def __exit__(self, kind: object, *error: object) -> None:
-        if kind is None and self._waiting:
-            self._flush()
+    def __exit__(self, *error: object) -> None:
         self._writer.close()
 
 
@@ -106,14 +110,15 @@ class StoredRows(Sequence[Row]):
         self._names = list(columns.names)
         kinds = [field.metadata[_KINDS].decode() for field in columns]
         self._is_text, self._has_whole_rows = [kind == _TEXT for kind in kinds], kinds == [_ROW]
-        self._positions = np.arange(sum(len(batch) for batch in self._batches), dtype=np.int64)
+        self._starts = np.cumsum([0, *(len(batch) for batch in self._batches)])
+        self._positions = np.arange(self._starts[-1], dtype=np.int64)
         self.fingerprint = fingerprint
 
     def select(self, positions: Sequence[int] | np.ndarray) -> "StoredRows":
         """Return the rows at some positions, in this order."""
         selected = object.__new__(StoredRows)
         selected._batches, selected._names, selected._is_text = self._batches, self._names, self._is_text
-        selected._has_whole_rows = self._has_whole_rows
+        selected._has_whole_rows, selected._starts = self._has_whole_rows, self._starts
         selected._positions = self._positions[np.asarray(positions, np.int64)]
         selected.fingerprint = None
         return selected
@@ -133,15 +138,20 @@ class StoredRows(Sequence[Row]):
         if isinstance(index, slice):
             return self.select(np.arange(len(self))[index])
         position = int(self._positions[index])
-        return next(self._read(position // PART, np.array([position % PART])))
+        number = self._batch_of(position)
+        return next(self._read(number, np.array([position - self._starts[number]])))
 
     def __iter__(self) -> Iterator[Row]:
         """Read the rows in order, some thousand at a time."""
         for start in range(0, len(self), PART):
             positions = self._positions[start : start + PART]
-            batches = positions // PART
+            batches = np.searchsorted(self._starts, positions, side="right") - 1
             for part in np.split(positions, np.flatnonzero(np.diff(batches)) + 1):
-                yield from self._read(int(part[0]) // PART, part % PART)
+                number = self._batch_of(part[0])
+                yield from self._read(number, part - self._starts[number])
+
+    def _batch_of(self, position: int) -> int:
+        return int(np.searchsorted(self._starts, position, side="right")) - 1
 
     def _read(self, number: int, offsets: np.ndarray) -> Iterator[dict[str, Any]]:
         """Return the rows at some offsets of a batch."""

@@ -2,25 +2,32 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.data import row_streams
 from ft_toolkit.data.local_files import check_formats, files_of, notes_of_files
 from ft_toolkit.data.row_streams import RowStream, open_stream
 from ft_toolkit.recipe.reading import Reading
 
+# Rows between two reports of the progress.
+_REPORTED = 4096
+
 
 class StreamedRows(Collection[dict[str, Any]]):
     """The rows of one or several files. Opening them reads all rows once, to count them and to find the columns and the ids."""
 
-    def __init__(self, streams: list[RowStream]) -> None:
-        """Read all rows once. Raises DataError for a row that is not valid in its format."""
-        self._streams = streams
+    def __init__(self, streams: list[RowStream], report: Report = no_report) -> None:
+        """Read all rows once. `report` shows the progress. Raises DataError for a row that is not valid in its format."""
+        self._streams, self._report, self._passes = streams, report, 1
+        step = f"reading {streams[0].path.name}, pass 1, rows"
+        # the number of rows is not known yet: an estimate from the first rows
+        n_estimated = sum(stream.n_rows_estimated for stream in streams)
         self.notes = [list(stream.notes) for stream in streams]
         names: dict[str, None] = {}
         digests = np.empty(1024, np.int64)
@@ -30,6 +37,8 @@ class StreamedRows(Collection[dict[str, Any]]):
             more: list[str] = []
             for row, number in zip(stream.read(more), numbers, strict=False):
                 names.update(dict.fromkeys(row))
+                if number % _REPORTED == 1:
+                    report(step, number - 1, max(n_estimated, number))
                 if number > len(digests):
                     digests = np.concatenate([digests, np.empty_like(digests)])
                 digests[number - 1] = hash(str(row.get("id", number)))
@@ -54,8 +63,13 @@ class StreamedRows(Collection[dict[str, Any]]):
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Read the rows."""
-        for stream in self._streams:
-            yield from stream
+        self._passes += 1
+        step = f"reading {self._streams[0].path.name}, pass {self._passes}, rows"
+        rows = chain.from_iterable(self._streams)
+        for number in range(self._n):
+            if number % _REPORTED == 0:
+                self._report(step, number, self._n)
+            yield next(rows)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -75,7 +89,7 @@ class StreamedFile:
     class_names: Mapping[str, tuple[str, ...]]
 
 
-def stream_table(path: Path, reading: Reading | None = None) -> StreamedFile | None:
+def stream_table(path: Path, reading: Reading | None = None, report: Report = no_report) -> StreamedFile | None:
     """Return the rows of a file, or of all files that a pattern matches, without holding them in memory.
 
     None for short files and for files that must be read as a whole; see `row_streams`. Raises DataError.
@@ -90,7 +104,7 @@ def stream_table(path: Path, reading: Reading | None = None) -> StreamedFile | N
             return None
         streams.append(stream)
     check_formats(path, files, [stream.format.name for stream in streams])
-    rows = StreamedRows(streams)
+    rows = StreamedRows(streams, report)
     if not len(rows):
         raise DataError(f"{path}: the file has no rows")
     return StreamedFile(rows, notes_of_files(files, rows.notes), streams[0].source.class_names)

@@ -12,6 +12,7 @@ from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment, files
 from ft_toolkit.core.claim import claim
+from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.core.run_folder import (
     FROM_SCRATCH_FOLDER,
     LAST_CHECKPOINT,
@@ -33,7 +34,6 @@ from ft_toolkit.runs.options import RunOptions
 from ft_toolkit.training import checkpoint
 from ft_toolkit.training.automatic import Choice
 from ft_toolkit.training.distributed import processes
-from ft_toolkit.training.encode_splits import Report, no_report
 from ft_toolkit.training.prepare import Prepared, SavedValues, prepare
 from ft_toolkit.training.smoke import prepare_smoke
 

@@ -12,6 +12,7 @@ import transformers
 
 from ft_toolkit.core import cache
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.faults.find_faults import searches_encodings
@@ -26,14 +27,6 @@ MIN_ROWS = 10_000
 # Entries of `init_kwargs` on the place of the tokenizer, which do not change its tokens.
 _LOCATIONS = {"name_or_path", "is_local", "local_files_only", "vocab_file", "merges_file", "tokenizer_file"}
 _FEATURES, _VALUES = "features", "values.json"
-
-
-# Shows the progress of a step: its name, the number of rows that are done, and their total.
-Report = Callable[[str, int, int], None]
-
-
-def no_report(step: str, done: int, total: int) -> None:
-    """Show no progress."""
 
 
 @dataclass(frozen=True)

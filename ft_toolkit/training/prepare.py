@@ -9,6 +9,7 @@ from typing import Any
 
 from ft_toolkit.core.environment import use_cpu
 from ft_toolkit.core.errors import DataError, UsageError
+from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.core.run_folder import FROM_SCRATCH_FOLDER, MERGED_FOLDER
 from ft_toolkit.data.audit import audit
 from ft_toolkit.data.cards import SplitName
@@ -51,7 +52,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, count_epoch_steps, epoch_batches
-from ft_toolkit.training.encode_splits import Encoder, Report, encode_splits, kept_facts, kept_schema, no_report
+from ft_toolkit.training.encode_splits import Encoder, encode_splits, kept_facts, kept_schema
 from ft_toolkit.training.resampling import draw_features, with_features
 
 # With tokens_per_batch, the number of steps differs between epochs. It is counted for this many epochs; of a longer run, the
@@ -264,17 +265,17 @@ def prepare(
     """Load and check rows and checkpoint, find the labels, tokenize, and choose the values that are `auto`.
 
     A model from scratch is written to `work_folder`. `selection` is the version of the rules that hold rows out,
-    `n_processes` the number of training processes. `report` shows the progress of the tokenization. Raises UsageError for rows
-    or a checkpoint that do not fit the recipe.
+    `n_processes` the number of training processes. `report` shows the progress of reading and tokenization. Raises UsageError
+    for rows or a checkpoint that do not fit the recipe.
     """
     check_packages(loaded.recipe)
-    return prepare_input(read_input(loaded.recipe, loaded.task, selection), work_folder, n_processes, report)
+    return prepare_input(read_input(loaded.recipe, loaded.task, selection, report), work_folder, n_processes, report)
 
 
-def read_input(recipe: Recipe, task: Task, selection: int = SELECTION) -> RunInput:
-    """Return the recipe with its rows. Raises DataError."""
+def read_input(recipe: Recipe, task: Task, selection: int = SELECTION, report: Report = no_report) -> RunInput:
+    """Return the recipe with its rows. `report` shows the progress for long files. Raises DataError."""
     keep = [*recipe.evaluation.slices, *recipe.evaluation.groups]
-    data = load_data(recipe.data, task, recipe.task, keep, selection)
+    data = load_data(recipe.data, task, recipe.task, keep, selection, report=report)
     selector = Selector(task, recipe.task, data.groups.get("train"), data.kept, selection)
     shared = take_train_fraction(data, recipe.data.train_fraction, selector)
     return RunInput(recipe, task, shared, data.label_rows or data.splits["train"], [])
