@@ -14,7 +14,14 @@ request. The memory is the sum over all processes of a server, after the first a
     pipeline      peers/pipeline_server.py, FastAPI with a transformers pipeline, in the precision of the saved weights
     litserve      peers/litserve_server.py, with `pip install --target DIR litserve` and --litserve DIR
 
-The clients run on the same processor. On a machine with other work, only the ratios have a meaning.
+`--no-peers` loads only `ftk serve`. The clients run on the same processor. On a machine with other work, only the ratios have a
+meaning.
+
+    python benchmarks/serve.py --export INT8 --rows train.tsv --memory-minutes 30
+
+loads only `ftk serve` instead, with LIGHT_RATE requests per second from LIGHT_CLIENTS clients at random times. Every 30 s
+it records the memory of all processes of the server. It prints the means of the first and of the last third of the time after
+the first WARM_UP share, in which the model compiles and the allocator fills its pools.
 """
 
 import argparse
@@ -42,6 +49,9 @@ HERE = Path(__file__).resolve().parent
 CLIENTS, ROUNDS = 16, 3
 # A request without an answer for this long is an error.
 GIVE_UP = 60
+# The measurement of the memory: clients, requests per second, seconds between two samples.
+LIGHT_CLIENTS, LIGHT_RATE, SAMPLE_SECONDS = 4, 5.0, 30.0
+WARM_UP = 0.1
 
 
 @dataclass
@@ -60,7 +70,7 @@ class Server:
     errors: int = 0
     saturated: list[float] = field(default_factory=list)
     half: list[float] = field(default_factory=list)
-    memory: list[int] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -91,9 +101,16 @@ class Server:
         os.killpg(self.process.pid, signum)
 
     def measure_memory(self) -> None:
+        """Record the memory of all processes of the server in MiB."""
         assert self.process is not None
         tree = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        self.memory.append(sum(each.memory_info().rss for each in tree) >> 20)
+        self.memory.append(sum(each.memory_info().rss for each in tree) / 2**20)
+
+    def stop(self) -> None:
+        """Kill the processes, also stopped ones."""
+        if self.process is not None and self.process.poll() is None:
+            self.send(signal.SIGCONT)
+            self.send(signal.SIGKILL)
 
 
 class Connection:
@@ -172,6 +189,26 @@ async def half_load(server: Server, texts: Iterator[str], seconds: float, seed: 
         connection.close()
 
 
+async def light_load(server: Server, texts: Iterator[str], minutes: float, seed: int) -> None:
+    """Send requests from a few clients at random times, and record the memory every SAMPLE_SECONDS."""
+    end = time.perf_counter() + 60 * minutes
+    draw = random.Random(seed)
+
+    async def client() -> None:
+        connection = Connection(server)
+        while True:
+            await asyncio.sleep(draw.expovariate(LIGHT_RATE / LIGHT_CLIENTS))
+            if (started := time.perf_counter()) >= end:
+                return connection.close()
+            await _count(server, connection, next(texts), started, server.half)
+
+    clients = asyncio.gather(*(client() for _ in range(LIGHT_CLIENTS)))
+    while time.perf_counter() < end:
+        await asyncio.sleep(min(SAMPLE_SECONDS, max(end - time.perf_counter(), 0)))
+        server.measure_memory()
+    await clients
+
+
 async def _count(server: Server, connection: Connection, text: str, started: float, latencies: list[float]) -> None:
     try:
         status = await connection.post(server.body(text))
@@ -196,27 +233,23 @@ def free_port() -> int:
 
 
 def make_servers(arguments: argparse.Namespace) -> list[Server]:
-    """Return the servers to compare."""
+    """Return the servers to compare; without peers, those of `ftk serve`."""
     ftk = [sys.executable, "-m", "ft_toolkit", "serve"]
     servers = []
     for name, path in (("ftk int8", arguments.export), ("ftk torch", arguments.run)):
         if path is not None:
             port = free_port()
             servers.append(Server(name, [*ftk, f"m={path}", "--port", str(port)], port, "/models/m/predict", True))
-    model, port = str(arguments.run / "model"), free_port()
-    servers.append(
-        Server(
-            "pipeline",
-            [sys.executable, str(HERE / "peers" / "pipeline_server.py"), model, str(port)],
-            port,
-            "/predict",
-            False,
-        )
-    )
+    if arguments.no_peers or arguments.memory_minutes:
+        return servers
+    model, here = str(arguments.run / "model"), HERE / "peers"
+    port = free_port()
+    command = [sys.executable, str(here / "pipeline_server.py"), model, str(port)]
+    servers.append(Server("pipeline", command, port, "/predict", False))
     if arguments.litserve is not None:
         port = free_port()
         paths = os.pathsep.join(filter(None, [str(arguments.litserve), os.environ.get("PYTHONPATH")]))
-        command = [sys.executable, str(HERE / "peers" / "litserve_server.py"), model, str(port)]
+        command = [sys.executable, str(here / "litserve_server.py"), model, str(port)]
         servers.append(Server("litserve", command, port, "/predict", False, {"PYTHONPATH": paths}))
     return servers
 
@@ -248,42 +281,75 @@ def measure(servers: Sequence[Server], texts: Sequence[str], arguments: argparse
             server.send(signal.SIGSTOP)
     finally:
         for server in servers:
-            if server.process is not None and server.process.poll() is None:
-                server.send(signal.SIGCONT)
-                server.send(signal.SIGKILL)
+            server.stop()
+
+
+def measure_memory(servers: Sequence[Server], texts: Sequence[str], minutes: float) -> None:
+    """Load each server lightly, one after the other, and print its memory over the time."""
+    print(f"{LIGHT_CLIENTS} clients, {LIGHT_RATE:g} requests/s in all, {minutes:g} minutes per server\n")
+    print("| server | requests | errors | p50 ms | p99 ms | MiB first third | MiB last third | growth |")
+    print("|---|---|---|---|---|---|---|---|")
+    for number, server in enumerate(servers):
+        try:
+            server.start()
+            asyncio.run(light_load(server, itertools.cycle(texts), minutes, number))
+        finally:
+            server.stop()
+        samples = server.memory[round(WARM_UP * len(server.memory)) :]
+        third = max(1, len(samples) // 3)
+        first, last = statistics.fmean(samples[:third]), statistics.fmean(samples[-third:])
+        cells = [
+            server.name,
+            f"{len(server.half):,}",
+            f"{server.errors}",
+            f"{percentile(server.half, 0.5):.1f}",
+            f"{percentile(server.half, 0.99):.1f}",
+            f"{first:.1f}",
+            f"{last:.1f}",
+            f"{last / first - 1:+.1%}",
+        ]
+        print(f"| {' | '.join(cells)} |\n")
+        print(f"all samples of {server.name}: {', '.join(f'{each:.1f}' for each in server.memory)}\n", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--run", type=Path, help="required for the peers")
     parser.add_argument("--export", type=Path)
     parser.add_argument("--rows", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--half-seconds", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--litserve", type=Path)
+    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--memory-minutes", type=float)
     arguments = parser.parse_args()
-    servers = make_servers(arguments)
-    measure(servers, read_texts(arguments.rows), arguments)
+    if arguments.run is None and not (arguments.no_peers or arguments.memory_minutes):
+        parser.error("the peers require --run")
+    servers, texts = make_servers(arguments), read_texts(arguments.rows)
+    if arguments.memory_minutes:
+        measure_memory(servers, texts, arguments.memory_minutes)
+        return
+    measure(servers, texts, arguments)
     print(f"{machine()}; {versions(('torch', 'transformers', 'onnxruntime', 'fastapi', 'uvicorn', 'litserve'))}")
     print(f"{CLIENTS} clients, {arguments.seconds:g} s per server in {arguments.rounds} rounds\n")
     print(
         "| server | requests/s | of pipeline | p50 ms | p99 ms | half load p50 | p99 | p99/p50 | MiB first, last | errors |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|")
-    pipeline = next(server for server in servers if server.name == "pipeline")
+    pipeline = next((server for server in servers if server.name == "pipeline"), None)
     for server in servers:
         full, half = server.saturated, server.half
         cells = [
             server.name,
             f"{server.rate:.1f}",
-            f"{server.rate / pipeline.rate:.2f}",
+            "-" if pipeline is None else f"{server.rate / pipeline.rate:.2f}",
             f"{percentile(full, 0.5):.1f}",
             f"{percentile(full, 0.99):.1f}",
             f"{percentile(half, 0.5):.1f}",
             f"{percentile(half, 0.99):.1f}",
             f"{percentile(half, 0.99) / percentile(half, 0.5):.1f}",
-            ", ".join(map(str, server.memory)),
+            ", ".join(f"{each:.0f}" for each in server.memory),
             f"{server.errors} of {len(full) + len(half) + server.errors}",
         ]
         print(f"| {' | '.join(cells)} |")
