@@ -45,6 +45,14 @@ class ExportedGeneration(Record):
     clean_up_tokenization_spaces: bool = Field(
         description="Whether spaces before punctuation are removed from generated texts"
     )
+    do_sample: bool = False
+    temperature: float = 1.0
+    top_k: int = Field(default=0, description="0 is all tokens")
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    num_return_sequences: int = 1
+    sampling_seed: int = 0
+    stop_strings: list[str] = Field(default_factory=list, description="A text ends before the first of these strings")
 
 
 class ExportedGraph(Record):
@@ -55,6 +63,7 @@ class ExportedGraph(Record):
     outputs: list[str]
     has_token_types: bool = Field(description="Whether the tokenizer gives token_type_ids")
     special_tokens: SpecialTokens
+    chat_template: str | None = Field(default=None, description="The Jinja template of dialogues; null for none")
     generation: ExportedGeneration | None = Field(default=None, description="null for a model that generates no texts")
 
 

@@ -1,11 +1,35 @@
 """Put features into batches of similar length, and pad them. Numpy only."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.tasks.base import Features, Task
+
+# The epoch number of every evaluation. Its corruption depends on the tokens of the feature alone, not on the seed or the
+# position of the row, so two runs see the same corrupted rows.
+EVALUATION = 2**32 - 1
+
+
+def evaluation_inputs(features: Features, task: Task, schema: Any, i: int) -> tuple[dict[str, list[int]], Any]:
+    """Return the inputs and the target of feature `i` in an evaluation, with the task's corruption (masked words)."""
+    return read_feature(features, task, schema, i, EVALUATION)
+
+
+def read_feature(
+    features: Features, task: Task, schema: Any, i: int, epoch: int, seed: int = 0
+) -> tuple[dict[str, list[int]], Any]:
+    """Return the inputs and the target of feature `i`, with the task's corruption, which depends on seed, epoch and feature."""
+    inputs = {name: values[i] for name, values in features.inputs.items()}
+    if task.corrupt is None:
+        return inputs, features.targets[i]
+    tokens_crc = zlib.crc32(np.array(inputs["input_ids"], np.int64).tobytes())
+    rng = np.random.default_rng((EVALUATION, tokens_crc) if epoch == EVALUATION else (seed, epoch, i))
+    return task.corrupt(inputs, features.notes[i], schema, rng)
 
 
 def evaluation_batches(

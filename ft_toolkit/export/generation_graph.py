@@ -4,9 +4,10 @@ A decoder is one graph. It reads the next tokens and the cache, and returns logi
 a second graph, which computes the keys and values of the source once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,9 @@ from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph
 from ft_toolkit.core.run_folder import ONNX_ENCODER, ONNX_GRAPH
 from ft_toolkit.export.graph import check_difference, export_graph, relative_difference
+from ft_toolkit.runtime.decoder_graph import KEPT, PAST, PRESENT, ROWS, SOURCE
 from ft_toolkit.runtime.session import GraphSession
-from ft_toolkit.runtime.text_generator import PAST, PRESENT, ROWS, SOURCE, encoder_graph
+from ft_toolkit.runtime.text_generator import encoder_graph
 
 # Settings of GenerationConfig that change texts, and that the runtime does not have.
 _NOT_SUPPORTED = (
@@ -28,7 +30,6 @@ _NOT_SUPPORTED = (
     "encoder_repetition_penalty",
     "exponential_decay_length_penalty",
     "sequence_bias",
-    "repetition_penalty",
     "stop_strings",
     "top_h",
     "watermarking_config",
@@ -43,18 +44,28 @@ class _Decoder(nn.Module):
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
-        self.has_positions = "position_ids" in signature(model.forward).parameters
+        accepted = signature(model.forward).parameters
+        self.has_positions, self.has_kept = "position_ids" in accepted, "logits_to_keep" in accepted
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, position_ids: Tensor, rows: Tensor, past: list[Tensor]
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        rows: Tensor,
+        kept: Tensor,
+        past: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Return the logits of the last token of each row, and the cache."""
+        """Return the logits at the positions `kept` of the step, shape (rows, kept, vocabulary), and the cache."""
         cache = _cache([tensor.index_select(0, rows) for tensor in past])
-        positions = {"position_ids": position_ids} if self.has_positions else {}
+        options: dict[str, Any] = {"position_ids": position_ids} if self.has_positions else {}
+        if self.has_kept:
+            options["logits_to_keep"] = kept
         outputs = self.model(
-            input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **positions
+            input_ids=input_ids, attention_mask=attention_mask, past_key_values=cache, use_cache=True, **options
         )
-        return outputs.logits[:, -1].float(), *_tensors(outputs.past_key_values)
+        logits = outputs.logits if self.has_kept else outputs.logits.index_select(1, kept)
+        return logits.float(), *_tensors(outputs.past_key_values)
 
 
 class _Encoder(nn.Module):
@@ -85,9 +96,15 @@ class _SourceDecoder(nn.Module):
         self.model, self.width = model, width
 
     def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, rows: Tensor, past: list[Tensor], source: list[Tensor]
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        rows: Tensor,
+        kept: Tensor,
+        past: list[Tensor],
+        source: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Return the logits of the last token of each row, and the cache."""
+        """Return the logits at the positions `kept` of the step, shape (rows, kept, vocabulary), and the cache."""
         cache = EncoderDecoderCache(_cache([tensor.index_select(0, rows) for tensor in past]), _cache(source))
         cache.is_updated = dict.fromkeys(range(len(source) // 2), True)
         # the keys and values of the source are in the cache, so the outputs of the encoder are not read
@@ -99,7 +116,7 @@ class _SourceDecoder(nn.Module):
             past_key_values=cache,
             use_cache=True,
         )
-        return outputs.logits[:, -1].float(), *_tensors(outputs.past_key_values.self_attention_cache)
+        return outputs.logits.index_select(1, kept).float(), *_tensors(outputs.past_key_values.self_attention_cache)
 
 
 def _cache(tensors: Sequence[Tensor]) -> DynamicCache:
@@ -114,15 +131,20 @@ def _tensors(cache: Any) -> list[Tensor]:
     return [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
 
 
-def generation_facts(model: Any, tokenizer: Any) -> ExportedGeneration:
-    """Return how a model generates texts. Raises ModelError for settings that the runtime does not have."""
+def generation_facts(
+    model: Any, tokenizer: Any, settings: Mapping[str, Any] = MappingProxyType({})
+) -> ExportedGeneration:
+    """Return how a model generates texts, with the `settings` of the task that GenerationConfig does not have.
+
+    Raises ModelError for settings that the runtime does not have.
+    """
     config = model.generation_config
     neutral = (None, 0, 1.0)
     unknown = [name for name in _NOT_SUPPORTED if getattr(config, name, None) not in neutral]
     bad_words = list(getattr(config, "bad_words_ids", None) or [])
     if any(len(words) > 1 for words in bad_words):
         unknown.append("bad_words_ids")
-    if config.do_sample:
+    if config.do_sample and "sampling_seed" not in settings:
         unknown.append("do_sample")
     if unknown:
         raise ModelError(
@@ -132,6 +154,15 @@ def generation_facts(model: Any, tokenizer: Any) -> ExportedGeneration:
     is_decoder = not model.config.is_encoder_decoder
     suppressed = [token for words in bad_words for token in words if token != config.eos_token_id]
     cleans_up = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
+    sampling: dict[str, Any] = {}
+    if config.do_sample:
+        sampling = {
+            "do_sample": True,
+            "temperature": 1.0 if config.temperature is None else config.temperature,
+            "top_k": config.top_k or 0,
+            "top_p": 1.0 if config.top_p is None else config.top_p,
+            "num_return_sequences": config.num_return_sequences or 1,
+        }
     return ExportedGeneration(
         encoder=None if is_decoder else ONNX_ENCODER,
         num_beams=config.num_beams or 1,
@@ -149,6 +180,9 @@ def generation_facts(model: Any, tokenizer: Any) -> ExportedGeneration:
         renormalize_logits=bool(config.renormalize_logits),
         # transformers does not clean up the texts of byte pairs
         clean_up_tokenization_spaces=cleans_up and type(tokenizer.backend_tokenizer.model).__name__ != "BPE",
+        repetition_penalty=1.0 if config.repetition_penalty is None else config.repetition_penalty,
+        **sampling,
+        **settings,
     )
 
 
@@ -157,8 +191,8 @@ def graph_names(model: Any) -> tuple[list[str], list[str]]:
     n_tensors = 2 * len(_example_cache(model))
     past, present, source = ([f"{kind}{i}" for i in range(n_tensors)] for kind in (PAST, PRESENT, SOURCE))
     if model.config.is_encoder_decoder:
-        return ["input_ids", "attention_mask", ROWS, *past, *source], ["logits", *present]
-    return ["input_ids", "attention_mask", "position_ids", ROWS, *past], ["logits", *present]
+        return ["input_ids", "attention_mask", ROWS, KEPT, *past, *source], ["logits", *present]
+    return ["input_ids", "attention_mask", "position_ids", ROWS, KEPT, *past], ["logits", *present]
 
 
 def _example_cache(model: Any) -> list[Any]:
@@ -177,19 +211,19 @@ def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> f
 
     Raises ModelError if torch cannot trace the model, and for graphs with other outputs than the model.
     """
-    assert graph.generation is not None, "a model that generates texts"
     model = model.eval()
     # T5's attention cannot be exported with "sdpa": torch cannot view its transposed result with dynamic shapes
     model.set_attn_implementation("eager")
     layers = _example_cache(model)
-    heads, size = layers[0].keys.shape[1], layers[0].keys.shape[3]
+    heads, size = _cache_shape(model, layers)
     past = [torch.randn(_BATCH, heads, _PAST, size) for _ in range(2 * len(layers))]
-    rows, ids = torch.tensor([1, 0]), torch.ones((_BATCH, _QUERY), dtype=torch.long)
-    if graph.generation.encoder is None:
+    rows, kept = torch.tensor([1, 0]), torch.tensor([0, _QUERY - 1])
+    ids = torch.ones((_BATCH, _QUERY), dtype=torch.long)
+    if graph.generation is None or graph.generation.encoder is None:
         mask = torch.ones((_BATCH, _PAST + _QUERY), dtype=torch.long)
         positions = torch.arange(_PAST, _PAST + _QUERY).repeat(_BATCH, 1)
         decoder = _Decoder(model)
-        export_graph(decoder, (ids, mask, positions, rows, past), folder / ONNX_GRAPH, graph, opset_of=model)
+        export_graph(decoder, (ids, mask, positions, rows, kept, past), folder / ONNX_GRAPH, graph, opset_of=model)
         return check_difference(model, _check_decoder(decoder, folder, graph, (heads, size)))
     assert graph.generation.decoder_start_token_id is not None
     mask = torch.ones((_BATCH, _SOURCE), dtype=torch.long)
@@ -199,8 +233,24 @@ def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> f
     of_encoder = encoder_graph(graph)
     example = torch.ones((_BATCH, _SOURCE), dtype=torch.long)
     export_graph(encoder, (example, mask), folder / ONNX_ENCODER, of_encoder, opset_of=model)
-    export_graph(source_decoder, (ids, mask, rows, past, source), folder / ONNX_GRAPH, graph, opset_of=model)
+    export_graph(source_decoder, (ids, mask, rows, kept, past, source), folder / ONNX_GRAPH, graph, opset_of=model)
     return check_difference(model, _check_encoder_decoder(model, folder, graph, (heads, size)))
+
+
+def _cache_shape(model: Any, layers: Sequence[Any]) -> tuple[int, int]:
+    """Return heads and size of the keys and values, which must be equal in all blocks. Raises ModelError."""
+    shapes = {
+        (tensor.shape[1], tensor.shape[3])
+        for layer in layers
+        for tensor in (getattr(layer, "keys", None), getattr(layer, "values", None))
+        if tensor is not None and tensor.dim() == 4
+    }
+    if len(shapes) != 1:
+        raise ModelError(
+            f"{type(model).__name__} cannot be exported as a graph: its blocks have caches of different shapes, or "
+            "other caches than keys and values. Use --format transformers"
+        )
+    return shapes.pop()
 
 
 def _encoder_width(model: Any) -> int:
@@ -209,7 +259,7 @@ def _encoder_width(model: Any) -> int:
 
 
 def _check_decoder(decoder: _Decoder, folder: Path, graph: ExportedGraph, shape: tuple[int, int]) -> float:
-    """Return the largest difference of the logits over a prompt with padding on the left and a few steps."""
+    """Return the largest difference of the logits over prompts with padding on the left, and a few steps."""
     session = GraphSession(folder, graph)
     generator = torch.Generator().manual_seed(0)
     vocabulary = int(decoder.model.get_input_embeddings().weight.shape[0])
@@ -220,9 +270,10 @@ def _check_decoder(decoder: _Decoder, folder: Path, graph: ExportedGraph, shape:
     for _ in range(_CHECKED_STEPS):
         ids = torch.randint(0, vocabulary, (3, width), generator=generator)
         positions = (mask.cumsum(1) - 1).clamp(min=0)[:, -width:]
+        kept = torch.arange(max(width - 2, 0), width)  # two tokens of every prompt are not padding
         with torch.inference_mode():
-            expected = decoder(ids, mask, positions, rows, past)
-        inputs = dict(zip(graph.inputs, (ids, mask, positions, rows, *past), strict=True))
+            expected = decoder(ids, mask, positions, rows, kept, past)
+        inputs = dict(zip(graph.inputs, (ids, mask, positions, rows, kept, *past), strict=True))
         largest = max(largest, _difference(session, inputs, expected))
         past, rows, width = list(expected[1:]), torch.tensor([1, 1, 2]), 1
         mask = torch.cat([mask[rows], torch.ones(3, 1, dtype=torch.long)], dim=1)
@@ -247,9 +298,10 @@ def _check_encoder_decoder(model: Any, folder: Path, graph: ExportedGraph, shape
         tokens = torch.cat([tokens, following], dim=1)
         with torch.inference_mode():
             outputs = model(input_ids=ids, attention_mask=mask, decoder_input_ids=tokens)
-        inputs = dict(zip(graph.inputs, (following, mask, torch.arange(3), *past, *source.values()), strict=True))
+        given = (following, mask, torch.arange(3), torch.tensor([0]), *past, *source.values())
+        inputs = dict(zip(graph.inputs, given, strict=True))
         computed = session.run({name: tensor.numpy() for name, tensor in inputs.items()})
-        expected = outputs.logits[:, -1].float().numpy()
+        expected = outputs.logits[:, -1:].float().numpy()
         largest = max(largest, float(relative_difference(expected, computed["logits"]).max()))
         past = [torch.from_numpy(computed[name]) for name in graph.outputs if name.startswith(PRESENT)]
     return largest

@@ -79,11 +79,6 @@ def refusal_of(source: Source, export_format: ExportFormat) -> str | None:
 
 def graph_refusal(task: Task) -> str | None:
     """Return the reason why models of a task cannot be exported as a graph; None if they can."""
-    if task.graph is not None or task.exported_texts is not None:
+    if task.graph is not None or task.exported_texts is not None or task.scored_tokens is not None:
         return None
-    reason = (
-        "exported models generate by greedy or beam search, and this task has other ways to choose tokens, such as sampling"
-        if task.generate is not None
-        else "the outputs are logits over the vocabulary, which are too large to leave the graph"
-    )
-    return f"{reason}. Use --format transformers"
+    return "this task has no exported outputs. Use --format transformers"

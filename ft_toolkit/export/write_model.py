@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,7 @@ def _write_onnx(
     tokenizer.backend_tokenizer.save(str(folder / TOKENIZER))
     model.to("cpu")
     if task.graph is None:
-        return _write_generating(folder, model, tokenizer, contract, is_quantized=quantization is not None)
+        return _write_language_model(folder, loaded, model, contract, features, is_quantized=quantization is not None)
     graph = graph_facts(tokenizer, task.graph.outputs, [*features.inputs, "attention_mask"])
     float_layers: list[str] = []
     if quantization is None:
@@ -144,19 +145,35 @@ def _write_onnx(
     )
 
 
-def _write_generating(
-    folder: Path, model: Any, tokenizer: Any, contract: InferenceContract, *, is_quantized: bool
+def _write_language_model(
+    folder: Path,
+    loaded: LoadedModel,
+    model: Any,
+    contract: InferenceContract,
+    features: Features,
+    *,
+    is_quantized: bool,
 ) -> WrittenModel:
-    """Write the graphs of a model that generates texts."""
-    inputs, outputs = graph_names(model)
-    graph = graph_facts(tokenizer, outputs, inputs, generation_facts(model, tokenizer))
+    """Write the graphs of a model that generates texts or scores tokens."""
+    task, tokenizer = loaded.task, loaded.tokenizer
+    write: Callable[[Any, Path, ExportedGraph], float]
+    if task.scored_tokens is not None and task.scored_tokens(loaded.schema) == "masked":
+        graph = graph_facts(tokenizer, ["logits"], [*features.inputs, "attention_mask"])
+        write = partial(write_graph, per_token=True)
+    else:
+        generation = None
+        if task.exported_texts is not None:
+            generation = generation_facts(model, tokenizer, task.exported_texts.settings(loaded.schema))
+        inputs, outputs = graph_names(model)
+        graph = graph_facts(tokenizer, outputs, inputs, generation)
+        write = write_generation_graphs
     if is_quantized:
         with tempfile.TemporaryDirectory() as scratch:
-            difference = write_generation_graphs(model, Path(scratch), graph)
+            difference = write(model, Path(scratch), graph)
             for path in Path(scratch).glob("*.onnx"):
                 quantize(path, folder / path.name, None, None)
     else:
-        difference = write_generation_graphs(model, folder, graph)
+        difference = write(model, folder, graph)
     return WrittenModel(
         contract.model_copy(update={"graph": graph, "mixed_precision": "no"}),
         difference,
@@ -174,6 +191,7 @@ def graph_facts(
         inputs=list(inputs),
         outputs=list(outputs),
         generation=generation,
+        chat_template=tokenizer.get_chat_template() if tokenizer.chat_template else None,
         has_token_types="token_type_ids" in tokenizer.model_input_names,
         special_tokens=SpecialTokens(
             pad=tokenizer.pad_token,

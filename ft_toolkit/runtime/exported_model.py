@@ -10,11 +10,13 @@ from ft_toolkit.core.run_folder import INFERENCE
 from ft_toolkit.core.run_records import read_contract
 from ft_toolkit.data.inputs import Inputs
 from ft_toolkit.recipe.saved_task import load_saved_task
+from ft_toolkit.runtime.decoder_graph import DecoderGraph, is_decoder_graph
 from ft_toolkit.runtime.finished_model import notes_for, predict_data, read_for
 from ft_toolkit.runtime.session import GraphSession, compute_values
-from ft_toolkit.runtime.text_generator import TextGenerator
+from ft_toolkit.runtime.text_generator import OnTokens, TextGenerator
+from ft_toolkit.runtime.token_scorer import score_features
 from ft_toolkit.runtime.tokenizer import RuntimeTokenizer
-from ft_toolkit.tasks.base import Features, Graph, OnText, Row, Rows, without_answers
+from ft_toolkit.tasks.base import ExportedTexts, Features, Graph, OnText, Row, Rows, without_answers
 from ft_toolkit.tasks.text.streaming import GrowingText
 
 # Rows that are encoded and sorted by length together; of generated texts, which are slow, fewer.
@@ -48,14 +50,18 @@ class ExportedModel:
         self.task, self.settings, self.schema = saved.task, saved.settings, saved.schema
         self.max_length = contract.max_length
         self.tokenizer = RuntimeTokenizer(folder, graph)
+        task = self.task
         self._session: GraphSession | None = None
+        self._decoder: DecoderGraph | None = None
         self._generator: TextGenerator | None = None
-        if self.task.graph is not None:
-            self._session = GraphSession(folder, graph)
-        elif self.task.exported_texts is not None and graph.generation is not None:
-            self._generator = TextGenerator(folder, graph)
+        if task.graph is None and task.exported_texts is None and task.scored_tokens is None:
+            raise ModelError(f"{folder / INFERENCE}: models of {task.name} cannot be exported as a graph")
+        if is_decoder_graph(graph):
+            self._decoder = DecoderGraph(folder, graph)
         else:
-            raise ModelError(f"{folder / INFERENCE}: models of {self.task.name} cannot be exported as a graph")
+            self._session = GraphSession(folder, graph)
+        if self._decoder is not None and graph.generation is not None:
+            self._generator = TextGenerator(folder, graph, self._decoder, self.tokenizer)
 
     @overload
     def __call__(
@@ -87,8 +93,7 @@ class ExportedModel:
         """Return one prediction per row, and the model's input. The answers of the rows are checked. Raises DataError."""
         task = self.task
         features = task.encode(rows, self.tokenizer, self.schema, self.max_length)
-        values = self._texts(features) if task.graph is None else self.values_of(features, task.graph)
-        return task.decode(values, features, rows, self.schema), features
+        return task.decode(self._values(features), features, rows, self.schema), features
 
     def predict_row(self, row: Row, on_text: OnText) -> dict[str, Any]:
         """Return the prediction of one row of `read`, and pass a generated text to `on_text` while it is generated.
@@ -99,27 +104,41 @@ class ExportedModel:
         if self._generator is None or exported is None:
             return self.predict_split([row])[0][0]
         features = self.task.encode([row], self.tokenizer, schema, self.max_length)
-        (prompt,) = exported.prompts(features, schema)
-        growing = GrowingText(on_text)
-        tokens = self._generator.stream(
-            prompt, lambda tokens: growing.show(exported.texts([tokens], self.tokenizer, schema)[0])
+        growing = GrowingText(on_text, self._generator.stop_strings)
+        first = next(iter(exported.prompts(features, schema)), ())
+        values = self._values(
+            features, lambda tokens: growing.show(exported.show(first, tokens, self.tokenizer, schema))
         )
-        texts = exported.texts([tokens], self.tokenizer, schema)
-        return self.task.decode(texts, features, [row], schema)[0]
+        return self.task.decode(values, features, [row], schema)[0]
 
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
         """Return one value of `graph` per feature, in order, from a model that does not generate texts."""
         assert self._session is not None, "the model generates texts"
         return compute_values(self._session, features, graph, self.schema, self.tokenizer.pad_token_id or 0)
 
-    def _texts(self, features: Features) -> list[str]:
-        """Return one generated text per feature, in order."""
-        exported = self.task.exported_texts
+    def token_scores_of(self, features: Features) -> list[Any]:
+        """Return the scores of the target tokens of each feature, in order, from a language model; None without targets."""
+        graph = self._decoder or self._session
+        assert graph is not None, "one of them is open"
+        return list(score_features(graph, self.task, features, self.schema, self.tokenizer.pad_token_id or 0))
+
+    def _values(self, features: Features, on_tokens: OnTokens | None = None) -> list[Any]:
+        """Return one value per feature for `Task.decode`, and pass the tokens of the first text to `on_tokens`."""
+        task = self.task
+        if task.graph is not None:
+            return self.values_of(features, task.graph)
+        scores = None if task.scored_tokens is None else self.token_scores_of(features)
+        if task.exported_texts is None:
+            return scores or []
+        texts = self._texts(features, task.exported_texts, on_tokens)
+        return texts if scores is None else list(zip(scores, texts, strict=True))
+
+    def _texts(self, features: Features, exported: ExportedTexts, on_tokens: OnTokens | None) -> list[Any]:
+        """Return the generated value of each feature, in order."""
         assert self._generator is not None, "a model that generates texts"
-        assert exported is not None, "a task that generates texts"
-        return exported.texts(
-            self._generator.generate(exported.prompts(features, self.schema)), self.tokenizer, self.schema
-        )
+        prompts = exported.prompts(features, self.schema)
+        texts = exported.texts(prompts, self._generator.generate(prompts, on_tokens), self.tokenizer, self.schema)
+        return exported.values(texts, features, self.schema)
 
 
 def is_exported_graph(name: str) -> bool:

@@ -1,9 +1,11 @@
-"""Choose the tokens of generated texts from logits: greedy search and beam search. Numpy only.
+"""Choose the tokens of generated texts from logits: greedy search, beam search and sampling. Numpy only.
 
-The results are those of transformers' `generate` without sampling. A search is advanced step by step: it gets the logits of the
-rows of the last step, and returns the rows that continue and their next tokens.
+The results are those of transformers' `generate`, and for sampling those of `tasks/text/decoding.py`, which draws with the same
+random numbers. A search is advanced step by step: it gets the logits of the rows of the last step, and returns the rows that
+continue and their next tokens.
 """
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -11,6 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from ft_toolkit.core.export_records import ExportedGeneration
+from ft_toolkit.tasks.text.continuations import EndTest
 from ft_toolkit.tasks.text.prompts import repeating_tokens
 
 # The score of beams that do not exist yet: all beams of a text are equal before the first step.
@@ -31,34 +34,87 @@ class Search(Protocol):
         """Return the generated tokens of each text."""
 
 
-def new_search(settings: ExportedGeneration, contexts: Sequence[Sequence[int]]) -> Search:
-    """Return a search; `contexts` are the tokens before the generated ones, one list per text."""
-    return _Greedy(settings, contexts) if settings.num_beams == 1 else _Beams(settings, contexts)
+def new_search(
+    settings: ExportedGeneration,
+    contexts: Sequence[Sequence[int]],
+    randoms: Sequence[random.Random] = (),
+    is_finished: EndTest | None = None,
+) -> Search:
+    """Return a search; `contexts` are the tokens before the generated ones, one list per text.
+
+    `randoms` are the random numbers of each text, for sampling. `is_finished` tells whether a text is finished; by default, it
+    is at its end token. Beam search does not use it.
+    """
+    if settings.num_beams > 1:
+        return _Beams(settings, contexts)
+    return _OneByOne(
+        settings, contexts, randoms, is_finished or (lambda _, tokens: tokens[-1] == settings.eos_token_id)
+    )
 
 
-class _Greedy:
-    def __init__(self, settings: ExportedGeneration, contexts: Sequence[Sequence[int]]) -> None:
-        self._settings = settings
-        self._contexts = [list(context) for context in contexts]
-        self._texts: list[list[int]] = [[] for _ in contexts]
+class _OneByOne:
+    """Greedy search and sampling."""
+
+    def __init__(
+        self,
+        settings: ExportedGeneration,
+        contexts: Sequence[Sequence[int]],
+        randoms: Sequence[random.Random],
+        is_finished: EndTest,
+    ) -> None:
+        self._settings, self._randoms, self._is_finished = settings, randoms, is_finished
+        self._sequences = [list(context) for context in contexts]
+        self._starts = [len(context) for context in contexts]
         self._open = list(range(len(contexts)))
         self._n_generated = 0
 
     def advance(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         settings = self._settings
-        sequences = [self._contexts[i] + self._texts[i] for i in self._open]
-        tokens = _restrict(logits, sequences, self._n_generated, settings).argmax(1)
+        scores = _restrict(logits, [self._sequences[i] for i in self._open], self._n_generated, settings)
+        if settings.do_sample:
+            tokens = _draw(scores, [self._randoms[i].random() for i in self._open], settings)
+        else:
+            tokens = scores.argmax(1)
         self._n_generated += 1
         rows = []
         for row, (i, token) in enumerate(zip(self._open, tokens.tolist(), strict=True)):
-            self._texts[i].append(token)
-            if token != settings.eos_token_id and self._n_generated < settings.max_new_tokens:
+            self._sequences[i].append(token)
+            if not self._is_finished(i, self._sequences[i]) and self._n_generated < settings.max_new_tokens:
                 rows.append(row)
         self._open = [self._open[row] for row in rows]
         return np.array(rows, dtype=np.int64), tokens[rows]
 
     def texts(self) -> list[list[int]]:
-        return self._texts
+        return [sequence[start:] for sequence, start in zip(self._sequences, self._starts, strict=True)]
+
+
+def _draw(scores: np.ndarray, numbers: Sequence[float], settings: ExportedGeneration) -> np.ndarray:
+    """Return the token of each row that a random number from [0, 1) draws, in the steps of `decoding.py`."""
+    scores = scores / np.float32(settings.temperature)
+    if settings.top_k:
+        size = min(settings.top_k, scores.shape[1])
+        scores = np.where(scores < np.partition(scores, -size, axis=1)[:, [-size]], -np.inf, scores)
+    if settings.top_p < 1:
+        scores = _most_likely(scores, settings.top_p)
+    shifted = np.exp((scores - scores.max(1, keepdims=True)).astype(np.float64))
+    sums = shifted.cumsum(1)
+    drawn = np.array(numbers) * sums[:, -1]
+    # side="right": a token of probability 0 is never drawn, even by the number 0
+    tokens = [np.searchsorted(row, number, side="right") for row, number in zip(sums, drawn, strict=True)]
+    return np.asarray(np.minimum(tokens, scores.shape[1] - 1))
+
+
+def _most_likely(scores: np.ndarray, top_p: float) -> np.ndarray:
+    """Return the scores with -inf for all tokens except the most likely ones, whose probabilities add up to `top_p`."""
+    order = np.argsort(scores, axis=1, kind="stable")
+    ascending = np.take_along_axis(scores, order, axis=1)
+    probabilities = np.exp(_log_softmax(ascending)).astype(np.float64)
+    removed = probabilities.cumsum(1) <= 1 - top_p
+    removed[:, -1] = False
+    kept = np.where(removed, -np.inf, ascending).astype(scores.dtype)
+    result = np.empty_like(scores)
+    np.put_along_axis(result, order, kept, axis=1)
+    return result
 
 
 @dataclass
@@ -142,6 +198,11 @@ def _restrict(
 ) -> np.ndarray:
     """Return the scores with -inf for the tokens that the settings exclude, in the order of transformers."""
     scores = scores.copy()
+    if settings.repetition_penalty != 1:
+        for row, sequence in enumerate(sequences):
+            seen = sorted(set(sequence))
+            factor, values = np.float32(settings.repetition_penalty), scores[row, seen]
+            scores[row, seen] = np.where(values < 0, values * factor, values / factor)
     size = settings.no_repeat_ngram_size
     if size:
         for row, sequence in enumerate(sequences):

@@ -1,103 +1,112 @@
-"""Generate texts with the graphs of an exported model, without torch.
+"""Generate texts with the graphs of an exported model, without torch. Texts that are finished leave the batch."""
 
-A step computes the next tokens of all texts of a batch. The keys and values of earlier tokens are inputs and outputs of the
-graph, so each token is computed once. Texts that are finished leave the batch.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+import random
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph
+from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.data.batches import evaluation_batches, pad_inputs
-from ft_toolkit.runtime.search import new_search
+from ft_toolkit.runtime.decoder_graph import SOURCE, DecoderGraph, State
+from ft_toolkit.runtime.search import Search, new_search
 from ft_toolkit.runtime.session import GraphSession
+from ft_toolkit.tasks.text.continuations import end_test, random_numbers
 from ft_toolkit.tasks.text.prompts import left_padded
 
-# The names of the inputs and outputs: the cache of the decoder before and after a step, and the keys and values of the source.
-PAST, PRESENT, SOURCE = "past_", "present_", "source_"
-# For each row of a step, the row of the last step that it continues.
-ROWS = "rows"
 # Padded prompt tokens of a batch.
 TOKENS_PER_BATCH = 4096
 # Texts of a batch.
 TEXTS_PER_BATCH = 16
+# Takes the tokens so far of the first text. Returns whether to continue.
+OnTokens = Callable[[list[int]], bool]
 
 
-@dataclass
-class _State:
-    """The inputs of the next step.
+class _Watch:
+    """Shows the tokens of one row of a batch, the row `row`; `is_stopped` becomes true when `on_tokens` returns False."""
 
-    past     the cache by the names of the inputs, values of onnxruntime of shape (rows, heads, tokens, head size)
-    mask     the attention mask: of the source, or of the prompt and all tokens after it
-    texts    the text of each row
-    source   the keys and values of the source by name; empty for a decoder
-    """
+    def __init__(self, on_tokens: OnTokens | None) -> None:
+        self._on_tokens = on_tokens
+        self.row: int | None = None
+        self.is_stopped = False
 
-    past: dict[str, Any]
-    mask: np.ndarray
-    texts: np.ndarray
-    source: dict[str, np.ndarray]
+    def show(self, search: Search) -> bool:
+        """Show the row, and return whether to continue."""
+        if self._on_tokens is not None and self.row is not None:
+            self.is_stopped = not self._on_tokens(search.texts()[self.row])
+        return not self.is_stopped
 
 
 class TextGenerator:
     """The graphs of a model that generates texts."""
 
-    def __init__(self, folder: Path, graph: ExportedGraph) -> None:
-        """Load the graphs of a model folder. Raises ModelError."""
+    def __init__(self, folder: Path, graph: ExportedGraph, decoder: DecoderGraph, tokenizer: Any) -> None:
+        """Load the other graphs of a model folder. `decoder` is its open decoder. Raises ModelError."""
         assert graph.generation is not None, "a model that generates texts"
-        self._settings: ExportedGeneration = graph.generation
-        self._graph = graph
-        self._decoder = GraphSession(folder, graph)
-        self._past_names = [name for name in graph.inputs if name.startswith(PAST)]
+        self._settings, self._decoder, self._tokenizer = graph.generation, decoder, tokenizer
         self._encoder = None
         if self._settings.encoder is not None:
             self._encoder = GraphSession(folder, encoder_graph(graph))
 
-    def generate(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
-        """Return the generated tokens, with the end token, for prompts of a decoder or sources of an encoder-decoder."""
+    @property
+    def stop_strings(self) -> list[str]:
+        """The strings that end a text."""
+        return self._settings.stop_strings
+
+    def generate(self, prompts: Sequence[Sequence[int]], on_tokens: OnTokens | None = None) -> list[list[int]]:
+        """Return the generated tokens, with the end token, for prompts of a decoder or sources of an encoder-decoder.
+
+        Each prompt is there once per sample, the samples of a prompt one after the other. The tokens of the first text are
+        passed to `on_tokens` after each step, and all texts end if it returns False. Beam search passes on nothing: its best
+        text is known only at the end.
+        """
         texts: list[list[int]] = [[] for _ in prompts]
         if not prompts:
             return texts
+        settings = self._settings
+        randoms = random_numbers(prompts, settings.num_return_sequences, settings.sampling_seed)
         lengths = [len(prompt) for prompt in prompts]
-        for batch in evaluation_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]:
-            for start in range(0, len(batch), TEXTS_PER_BATCH):
-                numbers = batch[start : start + TEXTS_PER_BATCH]
-                generated = self._generate([prompts[i] for i in numbers])
-                for i, tokens in zip(numbers, generated, strict=True):
-                    texts[i] = tokens
+        batches = evaluation_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]
+        parts = [batch[i : i + TEXTS_PER_BATCH] for batch in batches for i in range(0, len(batch), TEXTS_PER_BATCH)]
+        watch = _Watch(None if settings.num_beams > 1 else on_tokens)
+        for numbers in sorted(parts, key=lambda part: 0 not in part):  # the text that is shown comes first
+            watch.row = numbers.index(0) if 0 in numbers else None
+            generated = self._generate([prompts[i] for i in numbers], [randoms[i] for i in numbers], watch)
+            for i, tokens in zip(numbers, generated, strict=True):
+                texts[i] = tokens
+            if watch.is_stopped:
+                break
         return texts
 
-    def stream(self, prompt: Sequence[int], on_tokens: Callable[[list[int]], bool]) -> list[int]:
-        """Return the generated tokens of one prompt, and pass all tokens so far to `on_tokens` after each step.
-
-        The generation ends early if it returns False. Beam search passes on nothing: its best text is known only at the end.
-        """
-        return self._generate([prompt], on_tokens if self._settings.num_beams == 1 else None)[0]
-
     def _generate(
-        self, prompts: Sequence[Sequence[int]], on_tokens: Callable[[list[int]], bool] | None = None
+        self,
+        prompts: Sequence[Sequence[int]],
+        randoms: Sequence[random.Random],
+        watch: "_Watch",
     ) -> list[list[int]]:
-        start = self._settings.decoder_start_token_id
-        search = new_search(self._settings, prompts if start is None else [[start]] * len(prompts))
+        settings, start = self._settings, self._settings.decoder_start_token_id
+        is_finished = end_test(prompts, settings.eos_token_id, settings.stop_strings, self._tokenizer)
+        contexts = prompts if start is None else [[start]] * len(prompts)
+        search = new_search(settings, contexts, randoms, is_finished)
         if start is None:
-            ids, mask = left_padded(prompts, self._settings.pad_token_id)
-            source: dict[str, np.ndarray] = {}
+            ids, mask = left_padded(prompts, settings.pad_token_id)
+            state = self._decoder.start(mask)
         else:
             source, mask = self._encode(prompts)
             ids = np.full((len(prompts), 1), start, dtype=np.int64)
-        numbers = np.arange(len(prompts))
-        state = _State(self._no_past(len(prompts)), mask, numbers, source)
-        logits = self._step(state, ids, numbers)
+            state = self._decoder.start(mask, source)
+        logits = self._step(state, ids, state.texts)
         while True:
             rows, tokens = search.advance(logits)
-            if not len(rows) or (on_tokens is not None and not on_tokens(search.texts()[0])):
+            if not watch.show(search) or not len(rows):
                 return search.texts()
             self._select(state, rows)
             logits = self._step(state, tokens[:, None], rows)
+
+    def _step(self, state: State, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return the logits of the next token, shape (rows, vocabulary)."""
+        return self._decoder.step(state, ids, rows, np.array([ids.shape[1] - 1]))[:, 0]
 
     def _encode(self, prompts: Sequence[Sequence[int]]) -> tuple[dict[str, np.ndarray], np.ndarray]:
         """Return the keys and values of the sources, and their attention mask."""
@@ -105,15 +114,7 @@ class TextGenerator:
         inputs = pad_inputs([{"input_ids": prompt} for prompt in prompts], self._settings.pad_token_id).inputs
         return self._encoder.run(inputs), inputs["attention_mask"]
 
-    def _no_past(self, n_rows: int) -> dict[str, Any]:
-        """Return an empty cache."""
-        shapes = self._decoder.input_shapes()
-        return {
-            name: self._decoder.value(np.zeros((n_rows, shapes[name][1], 0, shapes[name][3]), dtype=np.float32))
-            for name in self._past_names
-        }
-
-    def _select(self, state: _State, rows: np.ndarray) -> None:
+    def _select(self, state: State, rows: np.ndarray) -> None:
         """Let the inputs of the next step be the inputs of these rows. The graph selects the rows of the cache."""
         texts = state.texts[rows]
         if not np.array_equal(texts, state.texts):
@@ -122,23 +123,6 @@ class TextGenerator:
         state.mask = state.mask[rows]
         if self._encoder is None:
             state.mask = np.concatenate([state.mask, np.ones((len(rows), 1), dtype=np.int64)], axis=1)
-
-    def _step(self, state: _State, ids: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Compute one step, replace the cache in `state`, and return the logits of the next token, (rows, vocabulary)."""
-        inputs: Mapping[str, np.ndarray] = {
-            "input_ids": ids,
-            "attention_mask": state.mask,
-            "position_ids": np.maximum(state.mask.cumsum(1) - 1, 0)[:, -ids.shape[1] :],
-            ROWS: rows.astype(np.int64),
-            **state.source,
-        }
-        values = {
-            name: state.past[name] if name in state.past else self._decoder.value(inputs[name])
-            for name in self._graph.inputs
-        }
-        outputs = self._decoder.run_values(values)
-        state.past = {name: outputs[PRESENT + name.removeprefix(PAST)] for name in self._past_names}
-        return np.asarray(outputs["logits"].numpy())
 
 
 def encoder_graph(graph: ExportedGraph) -> ExportedGraph:

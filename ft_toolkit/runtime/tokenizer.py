@@ -6,12 +6,13 @@ equal.
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.core.json_records import read_object
+from ft_toolkit.runtime.chat_template import render_template
 
 TOKENIZER = "tokenizer.json"
 _BEFORE_PUNCTUATION = re.compile(r" (?=[.?!,])")
@@ -47,6 +48,8 @@ class RuntimeTokenizer:
         self._has_token_types = graph.has_token_types
         self._cleans_up_spaces = graph.generation is not None and graph.generation.clean_up_tokenization_spaces
         tokens = graph.special_tokens
+        self.chat_template = graph.chat_template
+        self._special = {f"{role}_token": token for role, token in tokens.model_dump().items() if token is not None}
         self.unk_token = tokens.unk
         self.pad_token_id = self._id(tokens.pad)
         self.unk_token_id, self.bos_token_id, self.eos_token_id, self.cls_token_id, self.sep_token_id = (
@@ -99,10 +102,40 @@ class RuntimeTokenizer:
         flat = {name: lists[0] if is_single else lists for name, lists in values.items()}
         return Encodings(flat, [each.sequence_ids for each in encoded])
 
-    def batch_decode(self, sequences: Iterable[Sequence[int]], *, skip_special_tokens: bool = False) -> list[str]:
-        """Return the texts of token ids."""
+    def batch_decode(
+        self,
+        sequences: Iterable[Sequence[int]],
+        *,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+    ) -> list[str]:
+        """Return the texts of token ids. `clean_up_tokenization_spaces` None uses the setting of the checkpoint."""
         texts = [self.backend_tokenizer.decode(ids, skip_special_tokens=skip_special_tokens) for ids in sequences]
-        return [_without_spaces(text) for text in texts] if self._cleans_up_spaces else texts
+        cleans_up = self._cleans_up_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        return [_without_spaces(text) for text in texts] if cleans_up else texts
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids with special tokens."""
+        return self.batch_decode([ids])[0]
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, Any]:
+        """The added tokens by id, each with `content` and `special`."""
+        return dict(self.backend_tokenizer.get_added_tokens_decoder())
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        """The special tokens that have a role."""
+        return list(dict.fromkeys(self._special.values()))
+
+    def apply_chat_template(
+        self, messages: Sequence[Mapping[str, str]], *, tokenize: bool, add_generation_prompt: bool
+    ) -> str:
+        """Return the text of a dialogue. Raises ModelError for a template that refuses it."""
+        assert not tokenize, "the text only"
+        assert self.chat_template is not None, "a tokenizer of a dialogue"
+        turns = [dict(message) for message in messages]
+        return render_template(self.chat_template, turns, self._special, opens_answer=add_generation_prompt)
 
 
 def _without_spaces(text: str) -> str:

@@ -38,6 +38,8 @@ Kind = Literal["encoder", "decoder", "encoder-decoder"]
 # The changes of a text that the robustness check knows (evaluation/breakdown/perturb.py).
 ChangeKind = Literal["typos", "lowercase", "uppercase", "names", "gender"]
 EVERY_CHANGE: tuple[ChangeKind, ...] = get_args(ChangeKind)
+# The tokens that a language model scores: each one from the tokens before it, or the masked ones from both sides.
+ScoredTokens = Literal["next", "masked"]
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 Prediction = Mapping[str, Any]
@@ -221,10 +223,24 @@ class Graph:
 class ExportedTexts:
     """How an exported model, used without torch, generates the texts of `Task.generate`."""
 
-    # (features, schema) -> the token ids that the model reads before it generates, one list per feature, without the answer.
+    # (features, schema) -> the token ids that the model reads before it generates, without the answer: one list per text.
     prompts: Callable[[Features, Any], Sequence[Sequence[int]]]
-    # (token ids, tokenizer, schema) -> the text of the generated tokens of each feature.
-    texts: Callable[[Sequence[Sequence[int]], Any, Any], list[str]]
+    # (prompts, generated token ids, tokenizer, schema) -> the text of the generated tokens of each prompt.
+    texts: Callable[[Sequence[Sequence[int]], Sequence[Sequence[int]], Any, Any], list[str]]
+    # (texts of all prompts, features, schema) -> the values of `Task.generate`; by default, a feature has one prompt.
+    values: Callable[[list[str], Features, Any], list[Any]] = lambda texts, features, schema: list(texts)
+    # (prompt, token ids so far, tokenizer, schema) -> the text to show while it is generated, with the stop string at its end.
+    # None uses `texts`.
+    growing_text: Callable[[Sequence[int], Sequence[int], Any, Any], str] | None = None
+    # schema -> settings of `ExportedGeneration` that GenerationConfig does not have, or not for a model that is loaded without
+    # this toolkit: sampling_seed, stop_strings.
+    settings: Callable[[Any], dict[str, Any]] = lambda schema: {}
+
+    def show(self, prompt: Sequence[int], tokens: Sequence[int], tokenizer: Any, schema: Any) -> str:
+        """Return the text to show of one prompt while it is generated."""
+        if self.growing_text is not None:
+            return self.growing_text(prompt, tokens, tokenizer, schema)
+        return self.texts([prompt], [tokens], tokenizer, schema)[0]
 
 
 @dataclass(frozen=True)
@@ -476,6 +492,9 @@ class Task:
     stream: Callable[[Any, Batch, Any, Any, OnText], list[Any]] | None = None
     # How an exported model does the same; None for a task whose models cannot be exported as graphs.
     exported_texts: ExportedTexts | None = None
+    # schema -> the tokens that `predict` scores, for a task whose `predict` is `token_scores.predict`; an exported model then
+    # gives the same scores. The targets are those of the features or of `corrupt`.
+    scored_tokens: Callable[[Any], ScoredTokens] | None = None
     # (schema, texts of a chat, which the user begins; the sides alternate) -> the row whose answer is the next text. None: no
     # chat (`ftk chat`).
     chat_row: Callable[[Any, Sequence[str]], dict[str, Any]] | None = None

@@ -38,6 +38,7 @@ from ft_toolkit.tasks.text.decoding import (
     Decoding,
     DecodingSettings,
     continue_prompts,
+    exported_texts,
     find_decoding,
     generation_config,
     load_decoding,
@@ -234,7 +235,11 @@ def stream(model: Any, batch: Batch, schema: Schema, tokenizer: Any, on_text: On
 
 
 def _generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any, on_text: OnText | None) -> list[list[str]]:
-    samples = continue_prompts(model, batch.notes, schema.decoding, tokenizer, on_text)
+    return _values(continue_prompts(model, batch.notes, schema.decoding, tokenizer, on_text))
+
+
+def _values(samples: list[list[str]], features: Features | None = None) -> list[list[str]]:
+    """Return the values of `generate` from the samples of each prompt."""
     return [[text.rstrip() for text in texts] for texts in samples]
 
 
@@ -347,6 +352,8 @@ TASK = Task(
     predict=token_scores.next_token_scores,
     generate=generate,
     stream=stream,
+    exported_texts=exported_texts(lambda features: features.notes, _values, lambda schema: schema.decoding),
+    scored_tokens=lambda schema: "next",
     chat_row=chat_row,
     decode=decode,
     reference_answer=reference_answer,

@@ -392,6 +392,7 @@ TASK = Task(
     loss_sum=loss_sum,
     count_targets=count_targets,
     predict=predict,
+    scored_tokens=lambda schema: "next" if _is_causal(schema) else "masked",
     decode=decode,
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["perplexity"],

@@ -50,6 +50,7 @@ from ft_toolkit.tasks.text.decoding import (
     Decoding,
     DecodingSettings,
     continue_prompts,
+    exported_texts,
     find_decoding,
     generation_config,
     load_decoding,
@@ -248,6 +249,17 @@ def _generate(
     return [[next(samples) for _ in continued] for _, continued in batch.notes]
 
 
+def _prompts(features: Features) -> list[list[int]]:
+    """Return the prompts of features in the order of `generate`."""
+    return [prompt for _, continued in features.notes for _, prompt in continued]
+
+
+def _values(samples: list[list[str]], features: Features) -> list[list[list[str]]]:
+    """Return the values of `generate` from the samples of each prompt."""
+    remaining = iter(samples)
+    return [[next(remaining) for _ in continued] for _, continued in features.notes]
+
+
 def configure(model: Any, schema: Schema) -> None:
     """Set the generation settings of the model, so that its saved folder writes the same text without this toolkit."""
     model.generation_config = generation_config(schema.decoding)
@@ -394,6 +406,8 @@ TASK = Task(
     predict=token_scores.next_token_scores,
     generate=generate,
     stream=stream,
+    exported_texts=exported_texts(_prompts, _values, lambda schema: schema.decoding),
+    scored_tokens=lambda schema: "next",
     decode=decode,
     reference_answer=reference_answer,
     answer=lambda prediction, schema: prediction["continuation"],

@@ -1,19 +1,13 @@
 """Turn feature ids into padded tensors. No worker processes. Only the task's corruption is random, per feature and epoch."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from ft_toolkit.data.batches import pad_inputs
+from ft_toolkit.data.batches import EVALUATION, pad_inputs, read_feature
 from ft_toolkit.tasks.base import Batch, Features, Task
-
-# The epoch number of every evaluation. Its corruption depends on the tokens of the feature alone, not on the seed or the
-# position of the row, so two runs see the same corrupted rows.
-EVALUATION = 2**32 - 1
 
 
 class Collate(Protocol):
@@ -33,16 +27,8 @@ def make_collate(features: Features, task: Task, schema: Any, pad_token_id: int,
     """
     with_targets = task.corrupt is not None or (bool(features.targets) and features.targets[0] is not None)
 
-    def read_feature(i: int, epoch: int) -> tuple[dict[str, list[int]], Any]:
-        inputs = {name: values[i] for name, values in features.inputs.items()}
-        if task.corrupt is None:
-            return inputs, features.targets[i]
-        tokens_crc = zlib.crc32(np.array(inputs["input_ids"], np.int64).tobytes())
-        rng = np.random.default_rng((EVALUATION, tokens_crc) if epoch == EVALUATION else (seed, epoch, i))
-        return task.corrupt(inputs, features.notes[i], schema, rng)
-
     def collate(feature_ids: Sequence[int], weight: float = 1.0, epoch: int = EVALUATION) -> Batch:
-        examples = [read_feature(i, epoch) for i in feature_ids]
+        examples = [read_feature(features, task, schema, i, epoch, seed) for i in feature_ids]
         padded = pad_inputs([tokens for tokens, _ in examples], pad_token_id)
         inputs = {name: torch.from_numpy(array) for name, array in padded.inputs.items()}
         if "position_ids" in features.inputs:

@@ -16,9 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from ft_toolkit.core.errors import ModelError, UsageError
+from ft_toolkit.data.batches import EVALUATION
 from ft_toolkit.tasks.base import Batch
 from ft_toolkit.training.batching import EpochBatches, epoch_batches
-from ft_toolkit.training.collate import EVALUATION, make_collate
+from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.head_probe import NoProbeError, last_new_layer, without_layer
 from ft_toolkit.training.loop import TrainingPlan
 from ft_toolkit.training.optimizer import LearningRate

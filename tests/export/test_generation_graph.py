@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from ft_toolkit.core.errors import ModelError
+from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.export.generation_graph import generation_facts, graph_names, write_generation_graphs
 from ft_toolkit.export.write_model import graph_facts
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
+from ft_toolkit.runtime.decoder_graph import DecoderGraph
 from ft_toolkit.runtime.text_generator import TextGenerator
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.text import generation
@@ -42,10 +44,14 @@ def _load(folder: Path, **settings: Any) -> tuple[Any, Any, Any]:
     return model, tokenizer, schema
 
 
+def _generator(folder: Path, graph: ExportedGraph, tokenizer: Any) -> TextGenerator:
+    return TextGenerator(folder, graph, DecoderGraph(folder, graph), tokenizer)
+
+
 def _stream(generator: TextGenerator, prompt: Sequence[int]) -> tuple[list[list[int]], list[int]]:
     """Return the tokens after each step, and the tokens of the text."""
     steps: list[list[int]] = []
-    tokens = generator.stream(prompt, lambda so_far: steps.append(list(so_far)) is None)
+    (tokens,) = generator.generate([prompt], lambda so_far: steps.append(list(so_far)) is None)
     return steps, tokens
 
 
@@ -63,19 +69,21 @@ def test_the_graphs_generate_the_texts_of_the_model(architecture: str, tiny: Any
         changed = replace(schema, **changes)
         generation.configure(model, changed)
         facts = graph.model_copy(update={"generation": generation_facts(model, tokenizer)})
-        tokens = TextGenerator(tmp_path, facts).generate(generation.prompts(features, changed))
+        tokens = _generator(tmp_path, facts, tokenizer).generate(generation.prompts(features, changed))
         texts = generation.texts_of_tokens(tokens, tokenizer, changed)
         with torch.inference_mode():
             assert texts == generation.generate(model, batch, changed, tokenizer)
         assert len(set(texts)) > 1, "the texts differ"
-        steps, streamed = _stream(TextGenerator(tmp_path, facts), generation.prompts(features, changed)[0])
+        steps, streamed = _stream(_generator(tmp_path, facts, tokenizer), generation.prompts(features, changed)[0])
         assert streamed == tokens[0]
-        assert steps == ([streamed[: n + 1] for n in range(len(streamed) - 1)] if changed.num_beams == 1 else [])
+        assert steps == ([streamed[: n + 1] for n in range(len(streamed))] if changed.num_beams == 1 else [])
 
 
 def test_settings_that_the_runtime_does_not_have_are_refused(tiny: Any) -> None:
     model, tokenizer, _ = _load(Path(tiny("gpt2")))
-    model.generation_config.repetition_penalty = 1.2
+    model.generation_config.encoder_repetition_penalty = 1.2
     model.generation_config.do_sample = True
-    with pytest.raises(ModelError, match="generates with do_sample, repetition_penalty, which an exported model does"):
+    with pytest.raises(
+        ModelError, match="generates with do_sample, encoder_repetition_penalty, which an exported model does"
+    ):
         generation_facts(model, tokenizer)

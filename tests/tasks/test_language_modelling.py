@@ -12,11 +12,12 @@ from accelerate import Accelerator
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from ft_toolkit.core.errors import DataError, ModelError, UsageError
+from ft_toolkit.data.batches import EVALUATION
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.tasks import language_modelling as lm
 from ft_toolkit.tasks.text import blocks, token_scores
-from ft_toolkit.training.collate import EVALUATION, make_collate
+from ft_toolkit.training.collate import make_collate
 
 TEXTS = ["The cat sat.", "Rain fell on the tin roof all night long, and nobody slept.", "é", "Snow on the pass."]
 ROWS = [{"id": str(number), "text": text} for number, text in enumerate(TEXTS)]

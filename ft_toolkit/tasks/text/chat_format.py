@@ -71,13 +71,20 @@ def render(messages: Sequence[Message], tokenizer: Any, *, opens_answer: bool) -
 
     Raises ModelError for a template that refuses the messages, such as two turns of the user in a row.
     """
-    from jinja2.exceptions import TemplateError
-
     try:
         text = tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=opens_answer)
-    except TemplateError as error:
+    except _template_errors() as error:
         raise ModelError(f"the chat template of the checkpoint refuses a dialogue: {error}") from None
     return str(text)
+
+
+def _template_errors() -> tuple[type[Exception], ...]:
+    """Return Jinja's errors; none where Jinja is not installed, as beside an exported model."""
+    try:
+        from jinja2.exceptions import TemplateError
+    except ImportError:
+        return ()
+    return (TemplateError,)
 
 
 def find_end_token(tokenizer: Any) -> int:

@@ -16,16 +16,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.tasks.base import OnText, TaskSettings
+from ft_toolkit.tasks.base import ExportedTexts, Features, OnText, TaskSettings
+from ft_toolkit.tasks.text.continuations import (
+    Tokens,
+    end_test,
+    group,
+    new_text,
+    new_texts,
+    random_numbers,
+    repeat,
+)
 from ft_toolkit.tasks.text.prompts import left_padded, repeating_tokens
-from ft_toolkit.tasks.text.streaming import GrowingText, before_stop
+from ft_toolkit.tasks.text.streaming import GrowingText
 
 if TYPE_CHECKING:
     import torch
-
-Tokens = Sequence[int]
-# Tokens of the prompt that are decoded together with the new tokens, because the text of a token may depend on those before it.
-_CONTEXT = 8
 
 
 class DecodingSettings(TaskSettings):
@@ -154,8 +159,7 @@ def continue_prompts(
     The pieces of the first text are passed to `on_text` while it is written; beam search passes on nothing, because its
     best text is known only at the end. If `on_text` returns False, all texts end.
     """
-    n = decoding.num_return_sequences
-    repeated = [prompt for prompt in prompts for _ in range(n)]
+    repeated = repeat(prompts, decoding.num_return_sequences)
     if decoding.num_beams > 1:
         written = _search_beams(_base(model), repeated, decoding)
     else:
@@ -164,21 +168,37 @@ def continue_prompts(
         for step in _steps(model, repeated, decoding, tokenizer):
             for row, token in step:
                 written[row].append(token)
-            if pieces is not None and not pieces.show(_new_text(repeated[0], written[0], tokenizer)):
+            if pieces is not None and not pieces.show(new_text(repeated[0], written[0], tokenizer)):
                 break
-    texts = [
-        before_stop(_new_text(prompt, tokens, tokenizer), decoding.stop_strings)
-        for prompt, tokens in zip(repeated, written, strict=True)
-    ]
-    return [texts[start : start + n] for start in range(0, len(texts), n)]
+    return group(new_texts(repeated, written, tokenizer, decoding.stop_strings), decoding.num_return_sequences)
 
 
-def _new_text(prompt: Tokens, tokens: Tokens, tokenizer: Any) -> str:
-    """Return the text of new tokens after a prompt, without special tokens."""
-    before = list(prompt[-_CONTEXT:])
-    options = {"skip_special_tokens": True, "clean_up_tokenization_spaces": False}
-    context, both = tokenizer.batch_decode([before, [*before, *tokens]], **options)
-    return str(both[len(context) :])
+def exported_texts(
+    prompts_of: Callable[[Features], Sequence[Tokens]],
+    values_of: Callable[[list[list[str]], Features], list[Any]],
+    decoding_of: Callable[[Any], Decoding],
+) -> ExportedTexts:
+    """Return how an exported model continues prompts.
+
+    `prompts_of` returns the prompts of features, `values_of` the values of `Task.generate` from the samples of each prompt, and
+    `decoding_of` the settings in a schema.
+    """
+
+    def settings(schema: Any) -> dict[str, Any]:
+        decoding = decoding_of(schema)
+        return {"sampling_seed": decoding.sampling_seed, "stop_strings": list(decoding.stop_strings)}
+
+    return ExportedTexts(
+        prompts=lambda features, schema: repeat(prompts_of(features), decoding_of(schema).num_return_sequences),
+        texts=lambda prompts, tokens, tokenizer, schema: new_texts(
+            prompts, tokens, tokenizer, decoding_of(schema).stop_strings
+        ),
+        values=lambda texts, features, schema: values_of(
+            group(texts, decoding_of(schema).num_return_sequences), features
+        ),
+        growing_text=lambda prompt, tokens, tokenizer, schema: new_text(prompt, tokens, tokenizer),
+        settings=settings,
+    )
 
 
 def _base(model: Any) -> Any:
@@ -214,8 +234,8 @@ def _steps(
     cache = DynamicCache(config=base.config)
     rows = list(range(len(prompts)))
     texts = [list(prompt) for prompt in prompts]
-    randoms = _random_numbers(prompts, decoding)
-    is_finished = _end_test(prompts, decoding, tokenizer)
+    randoms = random_numbers(prompts, decoding.num_return_sequences, decoding.sampling_seed)
+    is_finished = end_test(prompts, decoding.end_id, decoding.stop_strings, tokenizer)
     for step in range(decoding.max_new_tokens):
         if "position_ids" in accepted:
             options["position_ids"] = positions
@@ -235,29 +255,6 @@ def _steps(
             ids, mask, positions = ids[chosen], mask[chosen], positions[chosen]
             rows = [rows[i] for i in kept]
         mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-
-
-def _random_numbers(prompts: Sequence[Tokens], decoding: Decoding) -> list[random.Random]:
-    """Return the random numbers of each row, from the seed, the prompt and the number of the sample."""
-    samples = range(decoding.num_return_sequences)
-    return [
-        random.Random(f"{decoding.sampling_seed} {samples[i % len(samples)]} {list(prompt)}")
-        for i, prompt in enumerate(prompts)
-    ]
-
-
-def _end_test(prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any) -> Callable[[int, Tokens], bool]:
-    """Return a function of (row, all its tokens) that tells whether the row is finished."""
-
-    def is_finished(row: int, tokens: Tokens) -> bool:
-        if tokens[-1] == decoding.end_id:
-            return True
-        if not decoding.stop_strings:
-            return False
-        text = _new_text(prompts[row], tokens[len(prompts[row]) :], tokenizer)
-        return any(stop in text for stop in decoding.stop_strings)
-
-    return is_finished
 
 
 def _scores(logits: torch.Tensor, texts: Sequence[Tokens], decoding: Decoding) -> torch.Tensor:

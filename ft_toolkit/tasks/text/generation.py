@@ -283,7 +283,9 @@ def prompts(features: Features, schema: Schema) -> Sequence[Sequence[int]]:
     return [ids[:length] for ids, length in zip(inputs, lengths, strict=True)]
 
 
-EXPORTED_TEXTS = ExportedTexts(prompts, texts_of_tokens)
+EXPORTED_TEXTS = ExportedTexts(
+    prompts, lambda prompts, tokens, tokenizer, schema: texts_of_tokens(tokens, tokenizer, schema)
+)
 
 
 def _left_padded(batch: Batch, schema: Schema) -> dict[str, torch.Tensor]:

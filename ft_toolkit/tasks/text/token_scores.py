@@ -86,6 +86,33 @@ def predict(outputs: Any, batch: Batch, *, is_causal: bool) -> list[np.ndarray]:
     return [values[:, :length] for values, length in zip(both.cpu().numpy(), lengths, strict=True)]
 
 
+def no_scores(targets: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Return the values of `predict` without a predicted token: 0 and -1, shape (..., 2, tokens).
+
+    `targets` have shape (tokens,) or (features, tokens). Tokens after the last target of a single feature are left out.
+    """
+    array = np.asarray(targets)
+    if array.ndim == 1:
+        predicted = np.flatnonzero(array != IGNORED)
+        array = array[: predicted[-1] + 1 if len(predicted) else 0]
+    return np.stack([np.zeros(array.shape, np.float32), np.full(array.shape, -1, np.float32)], axis=-2)
+
+
+def score_logits(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return nll and correctness of each label, shape (rows, 2, tokens), as `predict` does with torch.
+
+    `logits` have shape (rows, tokens, vocabulary), `labels` (rows, tokens). At IGNORED labels the values are 0 and -1.
+    """
+    values, where = no_scores(labels), labels != IGNORED
+    scored, wanted = logits[where], labels[where]
+    if len(scored):
+        largest = scored.max(1)
+        sums = np.exp(scored - largest[:, None]).sum(1, dtype=np.float64)
+        values[:, 0][where] = largest + np.log(sums) - scored[np.arange(len(wanted)), wanted]
+        values[:, 1][where] = scored.argmax(1) == wanted
+    return values
+
+
 def prediction(sums: np.ndarray) -> dict[str, Any]:
     """Return a prediction from [nll, tokens, bytes, correct tokens]; undefined scores are None."""
     nll, tokens, n_bytes, correct = sums.tolist()

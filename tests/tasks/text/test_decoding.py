@@ -11,11 +11,11 @@ from transformers import AutoModelForCausalLM
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.models.pretrained import load_tokenizer
+from ft_toolkit.tasks.text.continuations import random_numbers
 from ft_toolkit.tasks.text.decoding import (
     Decoding,
     DecodingSettings,
     _choose,
-    _random_numbers,
     continue_prompts,
     find_decoding,
     generation_config,
@@ -102,7 +102,9 @@ def test_tokens_are_drawn_with_their_probabilities() -> None:
     decoding = Decoding(1, 0, 0, do_sample=True, temperature=2.0, top_k=3)
     scores = 2 * torch.tensor([[0.5, 0.25, 0.125, 0.125 / 2, 0.125 / 2]]).log()
     prompts = [[number] for number in range(4000)]
-    tokens = _choose(scores.repeat(4000, 1), _random_numbers(prompts, decoding), decoding)
+    tokens = _choose(
+        scores.repeat(4000, 1), random_numbers(prompts, decoding.num_return_sequences, decoding.sampling_seed), decoding
+    )
     counts = Counter(tokens)
     assert set(counts) == {0, 1, 2}
     for token, share in enumerate((4 / 7, 2 / 7, 1 / 7)):
