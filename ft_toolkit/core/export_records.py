@@ -150,7 +150,8 @@ class Certificate(FileRecord):
     rows: int
     features: int = Field(description="Inputs of the model: rows, or windows of long rows")
     largest_difference: float | None = Field(
-        description="Of all outputs of the model on these rows; null for logits over a vocabulary"
+        description="Of all outputs of the model on these rows; of a language model, of the negative log-likelihoods of the "
+        "tokens, in nats; null for a model whose only outputs are texts"
     )
     output_scale: float | None = Field(description="Standard deviation of the outputs of the run")
     run_precision: str = Field(description="The precision of the run's model: no (float32) or bf16")

@@ -37,7 +37,7 @@ class Outputs:
     def largest_difference(self) -> float:
         """The largest difference of an output."""
         return max(
-            float(np.abs(ours - theirs).max())
+            float(np.abs(ours - theirs).max(initial=0))
             for pair in zip(self.run, self.export, strict=True)
             for ours, theirs in zip(*pair, strict=True)
         )
@@ -52,7 +52,8 @@ class Outputs:
 class Measured:
     """The parts of a certificate that need the models.
 
-    `features` is the number of inputs, and `outputs` are None for a task whose outputs are logits over a vocabulary.
+    `features` is the number of inputs. `outputs` are those of the model; of a language model, the negative log-likelihoods of
+    the tokens; None for a task whose only outputs are texts.
     `graph_difference` is the largest difference of the float32 graph from the weights, None without a graph.
     """
 

@@ -2,10 +2,12 @@
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ft_toolkit.core import environment
 from ft_toolkit.core.claim import claim
@@ -219,18 +221,31 @@ def _measure(
 
     Both must read the same tokens.
     """
-    features = run.task.encode(rows, run.tokenizer, run.schema, run.max_length)
-    theirs = run.task.encode(rows, export.tokenizer, export.schema, export.max_length)
-    if features.inputs != theirs.inputs:
-        different = _different_features(features.inputs, theirs.inputs)
-        raise ModelError(
-            f"{request.output}: the tokenizer of the export gives other tokens than the tokenizer of the run for "
-            f"{different} of {len(features.lengths)} inputs. Use --format transformers, and report the tokenizer"
+    task = run.task
+    features = task.encode(rows, run.tokenizer, run.schema, run.max_length)
+    theirs = task.encode(rows, export.tokenizer, export.schema, export.max_length)
+    read: list[tuple[Sequence[Sequence[int]], Sequence[Sequence[int]]]] = [
+        (features.inputs["input_ids"], theirs.inputs["input_ids"])
+    ]
+    if task.exported_texts is not None:
+        read.append(
+            (task.exported_texts.prompts(features, run.schema), task.exported_texts.prompts(theirs, run.schema))
         )
+    for ours, others in read:
+        if list(ours) != list(others):
+            different = sum(left != right for left, right in zip(ours, others, strict=False)) + abs(
+                len(ours) - len(others)
+            )
+            raise ModelError(
+                f"{request.output}: the tokenizer of the export gives other tokens than the tokenizer of the run for "
+                f"{different} of {len(ours)} inputs. Use --format transformers, and report the tokenizer"
+            )
     outputs = None
-    if run.task.graph is not None:
-        graph = raw_outputs(run.task.graph)
+    if task.graph is not None:
+        graph = raw_outputs(task.graph)
         outputs = Outputs(run.values_of(features, graph), export.values_of(features, graph))
+    elif task.scored_tokens is not None:
+        outputs = Outputs(_log_likelihoods(run, features), _log_likelihoods(export, features))
     return Measured(
         len(features.lengths),
         outputs,
@@ -248,9 +263,9 @@ def _megabytes(run: LoadedModel) -> float:
     return float(sum(tensor.nbytes for tensor in run.model.state_dict().values()) / 1e6)
 
 
-def _different_features(ours: Mapping[str, Sequence[list[int]]], theirs: Mapping[str, Sequence[list[int]]]) -> int:
-    pairs = zip(ours["input_ids"], theirs["input_ids"], strict=False)
-    return sum(left != right for left, right in pairs) + abs(len(ours["input_ids"]) - len(theirs["input_ids"]))
+def _log_likelihoods(model: FinishedModel, features: Features) -> list[tuple[np.ndarray, ...]]:
+    """Return the negative log-likelihoods of the target tokens of each feature, in nats."""
+    return [() if scores is None else (scores[0],) for scores in model.token_scores_of(features)]
 
 
 def _announce(certificate: Certificate, display: Display) -> None:

@@ -141,6 +141,11 @@ class LoadedModel:
         predictor = replace(self._predictor, task=replace(self.task, predict=graph.predict))
         return predictor.predict(features)[0]
 
+    def token_scores_of(self, features: Features) -> list[Any]:
+        """Return the scores of the target tokens of each feature, in order, from a language model; None without targets."""
+        values, _ = self._predictor.predict(features, loss_only=True)
+        return values if self.task.generate is None else [scores for scores, _ in values]
+
 
 @dataclass(frozen=True)
 class _LoadedMember:

@@ -43,6 +43,9 @@ class FinishedModel(Protocol):
     def values_of(self, features: Features, graph: Graph) -> list[Any]:
         """Return one value of `graph` per feature, in order."""
 
+    def token_scores_of(self, features: Features) -> list[Any]:
+        """Return the scores of the target tokens of each feature, in order, from a language model; None without targets."""
+
 
 def read_for(model: FinishedModel, data: Any, columns: Mapping[str, str] | None, first_row: int = 1) -> Inputs:
     """Return the rows of `data` for a model. Columns have the names of the training run or of the task, or of `columns`."""

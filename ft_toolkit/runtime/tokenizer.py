@@ -71,10 +71,14 @@ class RuntimeTokenizer:
         return_token_type_ids: bool | None = None,
         return_offsets_mapping: bool = False,
         return_special_tokens_mask: bool = False,
+        return_overflowing_tokens: bool = False,
         text_target: str | Sequence[str] | None = None,
         verbose: bool = True,
     ) -> Encodings:
         """Return the token ids of one text or of several texts, and the further lists that were asked for.
+
+        With `return_overflowing_tokens`, the tokens after max_length follow as further windows of the text, and
+        `overflow_to_sample_mapping` has the number of the text of each window.
 
         Targets (`text_target`) are encoded like texts. The export refuses a tokenizer that encodes them in another way.
         """
@@ -90,7 +94,14 @@ class RuntimeTokenizer:
             encoded = self.backend_tokenizer.encode_batch(inputs, add_special_tokens=add_special_tokens)
         finally:
             self.backend_tokenizer.no_truncation()
+        owners = list(range(len(encoded)))
+        if return_overflowing_tokens:
+            assert not is_single, "several texts"
+            owners = [i for i, each in enumerate(encoded) for _ in range(1 + len(each.overflowing))]
+            encoded = [window for each in encoded for window in (each, *each.overflowing)]
         values: dict[str, list[Any]] = {"input_ids": [each.ids for each in encoded]}
+        if return_overflowing_tokens:
+            values["overflow_to_sample_mapping"] = owners
         if self._has_token_types if return_token_type_ids is None else return_token_type_ids:
             values["token_type_ids"] = [each.type_ids for each in encoded]
         if return_attention_mask:

@@ -10,9 +10,11 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.core.run_records import InferenceContract, write_contract
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.export.generation_graph import generation_facts, graph_names, write_generation_graphs
+from ft_toolkit.export.graph import write_graph
 from ft_toolkit.export.write_model import graph_facts
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
@@ -27,7 +29,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "opt": {"ffn_dim": 64, "word_embed_proj_dim": 32, "do_layer_norm_before": True},
     "qwen2": {"num_key_value_heads": 2},
     "gemma": {"num_key_value_heads": 1, "head_dim": 8},
-    "mistral": {"num_key_value_heads": 2, "sliding_window": 4},
+    "mistral": {"num_key_value_heads": 2, "sliding_window": 12},
 }
 ARCHITECTURES = ["gpt2", "llama", *SIZES]
 TEXTS = ["a parcel came late", "the lamp is broken and I want a new one", "hello", "where is it?"]
@@ -114,17 +116,24 @@ class Pair:
         task, folder = self.task, self.folder
         if task.configure is not None:
             task.configure(self.model, self.schema)
+        folder.mkdir(exist_ok=True)
+        if task.scored_tokens is not None and task.scored_tokens(self.schema) == "masked":
+            graph = graph_facts(self.tokenizer, ["logits"], ["input_ids", "attention_mask"])
+            self.difference = write_graph(self.model, folder, graph, per_token=True)
+            return self._open(graph)
         inputs, outputs = graph_names(self.model)
         generation = None
         if task.exported_texts is not None:
             generation = generation_facts(self.model, self.tokenizer, task.exported_texts.settings(self.schema))
         graph = graph_facts(self.tokenizer, outputs, inputs, generation)
         if self.difference is None:
-            folder.mkdir()
             self.difference = write_generation_graphs(self.model, folder, graph)
-        self.tokenizer.backend_tokenizer.save(str(folder / "tokenizer.json"))
-        write_contract(folder, _contract(self, graph))
-        return ExportedModel(str(folder))
+        return self._open(graph)
+
+    def _open(self, graph: ExportedGraph) -> ExportedModel:
+        self.tokenizer.backend_tokenizer.save(str(self.folder / "tokenizer.json"))
+        write_contract(self.folder, _contract(self, graph))
+        return ExportedModel(str(self.folder))
 
 
 def _contract(pair: Pair, graph: Any) -> InferenceContract:
@@ -225,3 +234,29 @@ def test_scores_of_every_family(pairs: dict[str, Pair], name: str) -> None:
     assert pair.task.answer(exported.predict_split(ROWS[name][1:2])[0][0], pair.schema).startswith(
         pair.task.answer(stopped, pair.schema)
     )
+
+
+# The settings of language modelling for each architecture: rows that share a block, one stream, padded rows, masked words.
+MODES: dict[str, list[dict[str, Any]]] = {
+    "gpt2": [{}, {"documents": "joined"}],
+    "opt": [{}],
+    "bert": [{"mask_share": 0.3}],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", MODES)
+def test_perplexities(architecture: str, tiny: Any, tmp_path: Path) -> None:
+    checkpoint, rows = _checkpoint(architecture, tiny, tmp_path / "checkpoint"), ROWS["language_modelling"]
+    difference = None
+    for settings in MODES[architecture]:
+        pair = Pair("language_modelling", checkpoint, tmp_path / "graph", **settings)
+        pair.difference = difference  # the weights are equal, so the graph is written once
+        exported = pair.export()
+        difference = pair.difference
+        assert difference is not None and difference < 1e-4
+        expected = pair.torch_predictions(rows)
+        assert _close(exported.predict_split(rows)[0], expected)
+        if "documents" not in settings:
+            assert _close([exported.predict_split([row])[0][0] for row in rows], expected)
+        assert len({prediction["perplexity"] for prediction in expected}) > 3, "the texts differ"

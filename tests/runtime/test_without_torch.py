@@ -45,10 +45,22 @@ TASKS: dict[str, list[dict[str, Any]]] = {
         {"document": "The lamp came late and it was broken", "summary": "a late lamp"},
         {"document": "Ada met Bob Smith in Paris", "summary": "Ada met Bob"},
     ],
+    "text_generation": [
+        {"prompt": "The lamp came", "completion": " late and it was broken"},
+        {"prompt": "Ada met Bob", "completion": " Smith in Paris"},
+    ],
+    "dialogue": [
+        {"turns": [{"speaker": "user", "text": "Where is it?"}, {"speaker": "assistant", "text": "It was broken"}]},
+        {"turns": [{"speaker": "user", "text": "Ada met Bob"}, {"speaker": "assistant", "text": "in Paris"}]},
+    ],
+    "language_modelling": [{"text": "The lamp came late and it was broken"}, {"text": "Ada met Bob Smith in Paris"}],
 }
+DECODERS = {"text_generation", "dialogue", "language_modelling"}
 SETTINGS: dict[str, dict[str, Any]] = {
     "text_classification": {"long_texts": "windows"},
     "summarization": {"max_target_length": 12, "num_beams": 2},
+    "text_generation": {"max_new_tokens": 8, "do_sample": True, "num_return_sequences": 2, "top_p": 0.9},
+    "dialogue": {"max_new_tokens": 8, "stop_strings": ["the"]},
 }
 LONG = "the lamp is late and how does it work " * 20
 INPUTS: dict[str, list[dict[str, Any]]] = {
@@ -61,6 +73,9 @@ INPUTS: dict[str, list[dict[str, Any]]] = {
     "ner": [{"text": "Ada wrote to Bob Smith"}, {"text": LONG}, {"text": " \u200b"}],
     "question_answering": [{"question": "Who?", "context": LONG}, {"question": LONG, "context": "Ada met Bob"}],
     "summarization": [{"document": "caf\u00e9 lamp, isn't it?"}, {"document": LONG}, {"document": "Ada met Bob"}],
+    "text_generation": [{"prompt": "The lamp"}, {"prompt": LONG}, {"prompt": ""}],
+    "dialogue": [{"turns": ["Where is it?"]}, {"turns": ["Hello", "Ada met Bob", "where? <|endoftext|>"]}],
+    "language_modelling": [{"text": "The lamp came"}, {"text": LONG}, {"text": ""}],
 }
 
 
@@ -72,7 +87,7 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     (folder / "rows.jsonl").write_text(lines, encoding="utf-8")
     recipe = {
         "task": {"name": task, **SETTINGS.get(task, {})},
-        "model": {"name": tiny("bert")},
+        "model": {"name": tiny("gpt2" if task in DECODERS else "bert")},
         "data": {name: str(folder / "rows.jsonl") for name in ("train", "validation")} | {"max_length": 32},
         "training": {
             "learning_rate": 1e-2,
