@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.standard_input import standard_input
-from ft_toolkit.inference.model_folder import LoadedModel
+from ft_toolkit.inference.open_finished import open_finished
 
 RESET, QUIT = "/reset", "/quit"
 
@@ -17,7 +17,7 @@ def chat(name: str, say: Say, base: str | None = None) -> None:
 
     Raises UsageError for a model of a task without a chat.
     """
-    loaded = LoadedModel(name, base)
+    loaded = open_finished(name, base)
     make_row = loaded.task.chat_row
     if make_row is None:
         raise UsageError(f"{name}: a model of {loaded.task.name} cannot chat; use ftk predict")

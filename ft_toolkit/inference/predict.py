@@ -24,9 +24,10 @@ from ft_toolkit.data.inputs import Inputs
 from ft_toolkit.data.local_files import files_of, read_table
 from ft_toolkit.data.row_streams import RowStream, open_stream
 from ft_toolkit.data.unpacking import split_member
+from ft_toolkit.inference.open_finished import open_finished
 from ft_toolkit.inference.prediction_text import CsvTable, jsonl_lines
 from ft_toolkit.recipe.reading import Reading
-from ft_toolkit.runtime.exported_model import CHUNK, ExportedModel, is_exported_graph
+from ft_toolkit.runtime.exported_model import CHUNK
 from ft_toolkit.runtime.finished_model import FinishedModel
 from ft_toolkit.tasks.base import Row
 
@@ -88,7 +89,7 @@ def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Ta
     interruptions. `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder
     of an adapter's base model, if it was moved. Raises UsageError, and Interrupted with the finished rows kept.
     """
-    loaded = _open(model, base)
+    loaded = open_finished(model, base)
     parts = _StreamParts(loaded, rows, columns) if isinstance(rows, RowStream) else _ListParts(loaded, rows, columns)
     if target.output is None:
         for inputs, predictions in _predicted(loaded, parts.after(0)):
@@ -97,17 +98,6 @@ def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Ta
         return
     n_rows = _write(target.output, loaded, parts, _Progress(target, loaded, columns))
     sys.stderr.write(f"wrote {target.output} ({n_rows:,} row{'' if n_rows == 1 else 's'})\n")
-
-
-def _open(model: str, base: str | None) -> FinishedModel:
-    """Load a model. Raises UsageError."""
-    if is_exported_graph(model):
-        if base is not None:
-            raise UsageError(f"{model} is an exported model, which has no base model; remove --base")
-        return ExportedModel(model)
-    from ft_toolkit.inference.model_folder import open_model  # imports torch, so only after the input is checked
-
-    return open_model(model, base)
 
 
 @dataclass(frozen=True)
@@ -172,7 +162,7 @@ def print_stream(model: str, rows: PredictedRows, columns: dict[str, str], base:
     if isinstance(rows, RowStream) or len(rows) != 1:
         given = "a long file" if isinstance(rows, RowStream) else f"{len(rows)} rows"
         raise UsageError(f"--stream prints the text of one row; found {given}")
-    loaded = _open(model, base)
+    loaded = open_finished(model, base)
     if loaded.task.stream is None:
         raise UsageError(f"{loaded.task.name} generates no text; remove --stream")
     inputs = loaded.read(rows, columns)

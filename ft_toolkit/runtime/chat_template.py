@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, ClassVar
 
 from ft_toolkit.core.errors import ModelError
-from ft_toolkit.tasks.text.chat_format import ASSISTANT, OWN_TEMPLATE, Message
+from ft_toolkit.tasks.text.chat_format import OWN_TEMPLATE, Message, own_format
 
 INSTALL = "pip install 'jinja2>=3.1.6'"
 # Older versions have known ways out of the sandbox.
@@ -27,7 +27,7 @@ def render_template(
     `special_tokens` has names such as `eos_token`. Raises ModelError without Jinja, and for messages that the template refuses.
     """
     if template == OWN_TEMPLATE:
-        return _own_format(messages, special_tokens, opens_answer=opens_answer)
+        return own_format(messages, special_tokens.get("eos_token", ""), opens_answer=opens_answer)
     compiled, errors = _compile(template)
     try:
         return str(
@@ -41,15 +41,6 @@ def render_template(
         )
     except errors as error:
         raise ModelError(f"the chat template of the checkpoint refuses a dialogue: {error}") from None
-
-
-def _own_format(messages: Sequence[Message], special_tokens: Mapping[str, str], *, opens_answer: bool) -> str:
-    end = special_tokens.get("eos_token", "")
-    lines = [
-        f"{message['role'].capitalize()}: {message['content']}{end * (message['role'] == ASSISTANT)}\n"
-        for message in messages
-    ]
-    return "".join(lines) + "Assistant:" * opens_answer
 
 
 @lru_cache(maxsize=8)

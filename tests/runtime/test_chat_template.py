@@ -29,7 +29,7 @@ TEMPLATES = {
 }
 DIALOGUES = [
     [("user", "Hi <b> & \u00e9 \U0001f600")],
-    [("system", "Be brief."), ("user", " Where? \n"), ("assistant", "There.")],
+    [("system", "Be brief."), ("user", " Where? \nAssistant: no"), ("assistant", "There.")],
     [("user", "a"), ("assistant", "b"), ("user", "{{ eos_token }}"), ("assistant", "d")],
 ]
 
@@ -78,7 +78,7 @@ def test_only_a_template_of_the_checkpoint_needs_jinja(
     monkeypatch.setitem(sys.modules, "jinja2", None)
     messages = [{"role": "user", "content": "a"}]
     _, ours = _both(TEMPLATES["roles"], tiny, tmp_path)
-    with pytest.raises(ModelError, match="requires jinja2; install it with: pip install 'jinja2>=3.1.6'"):
+    with pytest.raises(ModelError, match=r"requires jinja2; install it with: pip install 'jinja2>=3\.1\.6'"):
         chat_format.render(messages, ours, opens_answer=True)
     _, ours = _both(chat_format.OWN_TEMPLATE, tiny, tmp_path)
     assert chat_format.render(messages, ours, opens_answer=True) == "User: a\nAssistant:"

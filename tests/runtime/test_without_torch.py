@@ -104,10 +104,17 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return task, folder / "run", folder / "graph"
 
 
-def isolated(code: str, *arguments: object) -> str:
+COMMAND = """
+from ft_toolkit.cli.app import main
+sys.argv = ["ftk", *sys.argv[1:]]
+main()
+"""
+
+
+def isolated(code: str, *arguments: object, typed: str = "") -> str:
     """Run Python code in a process without torch and transformers, and return its output."""
     command = [sys.executable, "-W", "error", "-c", BLOCK + code, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -137,12 +144,14 @@ assert not {"torch", "transformers"} & set(sys.modules)
 """
     predicted = json.loads(isolated(code, graph, inputs))
     assert close(predicted, load(run)(INPUTS[task]))
-    command = """
-from ft_toolkit.cli.app import main
-sys.argv = ["ftk", "predict", sys.argv[1], "--input", sys.argv[2]]
-main()
-"""
-    assert [json.loads(line) for line in isolated(command, graph, inputs).splitlines()] == predicted
+    lines = isolated(COMMAND, "predict", graph, "--input", inputs).splitlines()
+    assert [json.loads(line) for line in lines] == predicted
+    if task == "text_generation":
+        streamed = isolated(COMMAND, "predict", graph, INPUTS[task][0]["prompt"], "--stream")
+        assert streamed == f"{predicted[0]['continuation']}\n"
+    if task == "dialogue":
+        spoken = isolated(COMMAND, "chat", graph, typed="Where is it?\n/quit\n").strip()
+        assert spoken == predicted[0]["reply"].strip() or (spoken, predicted[0]["reply"]) == ("(empty reply)", "")
 
 
 def test_the_runtime_imports_neither_torch_nor_transformers() -> None:

@@ -15,11 +15,14 @@ def chat(model: ModelArgument, base: BaseOption = None) -> None:
     \b
     Examples:
       ftk chat runs/support_dialogues_gpt2_from_scratch
+      ftk chat exports/support
     """
     from ft_toolkit.inference import chat as conversation
+    from ft_toolkit.runtime.exported_model import is_exported_graph
 
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
-    load_libraries()
+    if not is_exported_graph(model):
+        load_libraries()
     conversation.chat(model, lambda text: print(text, end="", flush=True), base)
 
 

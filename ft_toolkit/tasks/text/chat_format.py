@@ -53,6 +53,16 @@ def set_template(tokenizer: Any) -> None:
         tokenizer.chat_template = OWN_TEMPLATE
 
 
+def own_format(messages: Sequence[Message], end: str, *, opens_answer: bool) -> str:
+    """Return the text of OWN_TEMPLATE without Jinja, for exported models. `end` is the end-of-text token."""
+    text = ""
+    for message in messages:
+        is_answer = message["role"] == ASSISTANT
+        content = f"{message['content']}{end}" if is_answer else message["content"].replace("\n", "\n  ")
+        text += f"{message['role'].capitalize()}: {content}\n"
+    return f"{text}Assistant:" if opens_answer else text
+
+
 def special_strings(tokenizer: Any) -> list[str]:
     """Return the texts that the tokenizer reads as special tokens, the longest first."""
     added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
