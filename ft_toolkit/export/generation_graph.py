@@ -196,14 +196,19 @@ def graph_names(model: Any) -> tuple[list[str], list[str]]:
 
 
 def _example_cache(model: Any) -> list[Any]:
-    """Return the blocks of the cache of a model; of the decoder's own tokens, for an encoder-decoder."""
+    """Return the blocks of the cache of a model; of the decoder's own tokens, for an encoder-decoder.
+
+    Raises ModelError for another cache than keys and values of one shape.
+    """
     ids = torch.tensor([[1, 1]])
     with torch.inference_mode():
         if model.config.is_encoder_decoder:
             cache = model(input_ids=ids, decoder_input_ids=ids, use_cache=True).past_key_values.self_attention_cache
         else:
-            cache = model(input_ids=ids, use_cache=True).past_key_values
-    return list(cache.layers)
+            cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
+    layers = list(getattr(cache, "layers", ()))
+    _cache_shape(model, layers)
+    return layers
 
 
 def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> float:

@@ -81,4 +81,4 @@ def graph_refusal(task: Task) -> str | None:
     """Return the reason why models of a task cannot be exported as a graph; None if they can."""
     if task.graph is not None or task.exported_texts is not None or task.scored_tokens is not None:
         return None
-    return "this task has no exported outputs. Use --format transformers"
+    return "the task does not say how an exported model predicts. Use --format transformers"

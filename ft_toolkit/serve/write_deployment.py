@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from ft_toolkit.core.files import atomic_folder, write_file
 from ft_toolkit.core.model_folders import find_model_folder
 from ft_toolkit.core.run_records import read_contract, read_members
 from ft_toolkit.serve.options import ModelSource
+from ft_toolkit.tasks.text.chat_format import OWN_TEMPLATE
 
 TEMPLATES = Path(__file__).resolve().parent / "deployment"
 FILES = ("Dockerfile", "ftk-serve.service", "kubernetes.yaml")
@@ -57,7 +58,7 @@ def write_deployment(deployment: Deployment, target: Path) -> list[Path]:
             for key, value in values.items():
                 text = text.replace(f"@{key}@", value)
             write_file(folder / file, text)
-        write_file(folder / "requirements.txt", _requirements(is_exported))
+        write_file(folder / "requirements.txt", _requirements(is_exported, needs_jinja=_needs_jinja(folders.values())))
     return [target / file for file in (*FILES, "requirements.txt", "models")]
 
 
@@ -111,9 +112,17 @@ def _quote_for_systemd(word: str) -> str:
     return f'"{escaped}"' if any(character in word for character in " \t\"'\\;") else escaped
 
 
-def _requirements(is_exported: bool) -> str:
+def _needs_jinja(folders: Iterable[Path]) -> bool:
+    """Return whether an exported model writes dialogues in the chat template of its checkpoint."""
+    graphs = [read_contract(folder).graph for folder in folders]
+    return any(graph is not None and graph.chat_template not in (None, OWN_TEMPLATE) for graph in graphs)
+
+
+def _requirements(is_exported: bool, *, needs_jinja: bool) -> str:
     """Return the packages with the versions of this machine, with which the models were tested."""
-    names = (*_EXPORTED, *_PACKAGES) if is_exported else ("torch", *_TORCH, *_PACKAGES)
+    names: tuple[str, ...] = (*_EXPORTED, *_PACKAGES) if is_exported else ("torch", *_TORCH, *_PACKAGES)
+    if needs_jinja:
+        names = (*names, "jinja2")
     index = "" if is_exported else "--extra-index-url https://download.pytorch.org/whl/cpu\n"
     return index + "".join(
         f"{name}=={version}\n" if version else f"{name}\n" for name, version in versions(names).items()

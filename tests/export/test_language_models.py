@@ -10,6 +10,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.core.run_records import InferenceContract, write_contract
 from ft_toolkit.evaluation.predictor import Predictor
@@ -260,3 +261,9 @@ def test_perplexities(architecture: str, tiny: Any, tmp_path: Path) -> None:
         if "documents" not in settings:
             assert _close([exported.predict_split([row])[0][0] for row in rows], expected)
         assert len({prediction["perplexity"] for prediction in expected}) > 3, "the texts differ"
+
+
+def test_a_decoder_with_another_cache_is_refused() -> None:
+    config = AutoConfig.for_model("mamba", hidden_size=16, num_hidden_layers=1, vocab_size=40, state_size=4)
+    with pytest.raises(ModelError, match="MambaForCausalLM cannot be exported as a graph: its blocks have caches"):
+        graph_names(AutoModelForCausalLM.from_config(config))
