@@ -35,13 +35,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from ft_toolkit.core import environment
+from ft_toolkit.data.batches import evaluation_batches
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.evaluation.predictor import Predictor
 from ft_toolkit.evaluation.statistics.scores import point_scores
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Batch
-from ft_toolkit.training.batching import evaluation_batches
 from ft_toolkit.training.collate import make_collate
 from ft_toolkit.training.head_probe import fit_head_probe
 from ft_toolkit.training.loop import Progress, train
@@ -224,7 +224,7 @@ def _measure_cell(
             prepared = _prepare(files, cell, settings, seed, arguments, Path(scratch))
             started = time.perf_counter()
             if arguments.full:
-                scores = _scores(prepared, _train(prepared))
+                scores = _scores(prepared, train_all_weights(prepared))
             else:
                 frozen = frozen or FrozenFeatures(prepared)
                 scores = _scores(prepared, frozen.train_head(prepared))
@@ -341,7 +341,7 @@ class FrozenFeatures:
         return run
 
 
-def _train(prepared: Prepared) -> dict[SplitName, list[Any]]:
+def train_all_weights(prepared: Prepared) -> dict[SplitName, list[Any]]:
     """Train all weights; return the model's values for validation and test rows."""
     training, task = prepared.recipe.training, prepared.task
     AcceleratorState._reset_state()  # the previous run may have had another precision

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from ft_toolkit.core.audit_records import FaultCount
+from ft_toolkit.core.augmentation_records import AugmentationFacts
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.export_records import ExportedGraph, ExportFacts
 from ft_toolkit.core.json_records import (
@@ -66,6 +67,9 @@ class DataFacts(Record):
         default=None, description="Texts that were searched for faults; null in old folders"
     )
     patch: PatchFacts | None = Field(default=None, description="The rows that data.patch changed")
+    augmentation: AugmentationFacts | None = Field(
+        default=None, description="The changed copies of the training rows; the other facts are about the original rows"
+    )
 
 
 class ValidationRecord(Record):

@@ -4,13 +4,13 @@ They read the values as the user wrote them, so that an invalid value in a secti
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 from ft_toolkit.core.errors import Mistake, did_you_mean, one_of
 from ft_toolkit.recipe.document import Document
 from ft_toolkit.recipe.methods import FreezeMethod, FullMethod, Method
 from ft_toolkit.recipe.sections import ModelSection
-from ft_toolkit.tasks.base import Task, TaskSettings, needs_checkpoint
+from ft_toolkit.tasks.base import AugmentKind, Task, TaskSettings, needs_checkpoint
 
 # Model classes whose last linear layer returns the logits, so that a linear probe can replace it (training.head_start).
 PROBED_CLASSES = {"AutoModelForSequenceClassification", "AutoModelForTokenClassification"}
@@ -112,6 +112,21 @@ def check_resampling(document: Document, task: Task, settings: TaskSettings) -> 
     if document.value("training", "resample_classes") and task.stratify_by(settings) is None:
         problem = f"requires one label per row, which {task.name} with these settings does not have; remove it"
         yield document.mistake(("training", "resample_classes"), problem)
+
+
+def check_augmentation(document: Document, task: Task, settings: TaskSettings) -> Iterator[Mistake]:
+    """Check that the task allows the changes of training rows that the recipe names."""
+    augmentation = task.augmentation(settings)
+    for kind in get_args(AugmentKind):
+        if not document.value("augmentation", kind):
+            continue
+        if isinstance(augmentation, str):
+            yield document.mistake(("augmentation", kind), f"{task.name} {augmentation}; remove it")
+        elif kind not in augmentation.kinds:
+            problem = (
+                f"not allowed for {task.name}, because it may change the answer; allowed: {one_of(augmentation.kinds)}"
+            )
+            yield document.mistake(("augmentation", kind), problem)
 
 
 def check_contrastive(

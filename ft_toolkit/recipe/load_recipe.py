@@ -90,6 +90,7 @@ class _Loader:
             self.mistakes += checks.check_metrics(document, task, settings)
             self.mistakes += checks.check_classifier_settings(document, task, settings)
             self.mistakes += checks.check_resampling(document, task, settings)
+            self.mistakes += checks.check_augmentation(document, task, settings)
             self.mistakes += checks.check_contrastive(document, task, settings, method)
         self.mistakes += checks.check_head_start(document, task, model)
         self.mistakes += checks.check_layer_rates(document, method)

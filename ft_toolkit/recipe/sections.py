@@ -6,15 +6,16 @@
 import hashlib
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from ft_toolkit.core import hub_names
+from ft_toolkit.core.errors import one_of
 from ft_toolkit.recipe.methods import Method
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.schema import Name, PositiveFloat, PositiveInt, Section, Seed, Share
-from ft_toolkit.tasks.base import TaskSettings
+from ft_toolkit.tasks.base import AugmentKind, TaskSettings
 
 # A value that the run chooses from the rows, the method and the model, and prints: ft_toolkit/training/automatic.py.
 Auto = Literal["auto"]
@@ -172,6 +173,42 @@ class DataSection(Section):
         return self.train is not None and self.hub is None
 
 
+class AugmentationSection(Section):
+    """Copies of the training rows with changed texts. Off by default: all shares are 0.
+
+    A copy gets every change whose share is above 0. Held-out rows, baselines and the audit of the data see the original rows.
+    """
+
+    # Copies of each training row, in addition to the row. A row that cannot be changed is repeated unchanged.
+    copies: Annotated[int, Field(ge=1, le=20)] = 1
+    # Share of the entities that another entity of the same type, from another training row, replaces.
+    replace_entities: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # Share of the words that a synonym replaces, if they have one.
+    synonyms: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # Share of the words that are left out.
+    delete_words: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    # Share of the words that change places with the next word.
+    swap_words: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # Share of the words of more than 3 letters that get a typing error.
+    typos: Annotated[float, Field(ge=0, le=1)] = 0.0
+    # Text file with the synonyms: a group of words per line, separated by commas. Default: WordNet (English) through nltk.
+    word_list: Name | None = None
+
+    @property
+    def shares(self) -> dict[AugmentKind, float]:
+        """The shares above 0, in the order in which the changes are made."""
+        return {kind: share for kind in get_args(AugmentKind) if (share := getattr(self, kind)) > 0}
+
+    def conflict(self) -> str | None:
+        kinds = get_args(AugmentKind)
+        problems = []
+        if self.copies != 1 and not any(getattr(self, kind) for kind in kinds):
+            problems.append(f"copies requires a change; set the share of one ({one_of(kinds)}), or remove copies")
+        if self.word_list is not None and not self.synonyms:
+            problems.append("word_list requires synonyms; set the share of words, such as synonyms=0.1, or remove it")
+        return "; ".join(problems) or None
+
+
 def _distinct(seeds: list[int]) -> list[int]:
     if len(seeds) < 2 or len(set(seeds)) < len(seeds):
         raise ValueError(f"found {seeds}; at least two different seeds are required, each once")
@@ -326,6 +363,7 @@ class Recipe(Section):
     task: TaskSettings
     model: ModelSection
     data: DataSection
+    augmentation: AugmentationSection
     method: Method
     training: TrainingSection
     evaluation: EvaluationSection
@@ -349,6 +387,7 @@ class Recipe(Section):
 SECTIONS: dict[str, type[Section]] = {
     "model": ModelSection,
     "data": DataSection,
+    "augmentation": AugmentationSection,
     "training": TrainingSection,
     "evaluation": EvaluationSection,
     "reference": ReferenceSection,

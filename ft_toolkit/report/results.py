@@ -85,7 +85,7 @@ def run_results(
         greater_is_better=prepared.metrics[metric].greater_is_better,
         lower_is_better=[key for key, definition in prepared.metrics.items() if not definition.greater_is_better],
         bootstrap_samples=recipe.evaluation.bootstrap_samples,
-        data=data_facts(prepared.data, card, prepared.facts),
+        data=data_facts(prepared.data, card, prepared.facts).model_copy(update={"augmentation": prepared.augmentation}),
         training=TrainingFacts.model_validate(training),
         scores={split: SplitScores.model_validate(record) for split, record in scores.items()},
         baselines=dict(baselines),

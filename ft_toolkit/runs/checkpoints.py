@@ -81,6 +81,11 @@ class Checkpoints:
                 f"{folder} was trained with the labels {one_of(saved['labels'])}, but the labels are now {one_of(labels)}. Set "
                 "task.labels to the saved order, or start a new run"
             )
+        if saved.get("copies") != self._copies():
+            raise ResumeError(
+                f"{folder} was trained with other changed copies of the training rows. Restore the word list, nltk and the "
+                "version of ft_toolkit, or start a new run"
+            )
         if not saved.get("trained"):
             self._trained.load(folder, self._read)
         return RunState.from_json(saved, started), saved["processes"]
@@ -99,11 +104,17 @@ class Checkpoints:
             "processes": context.world_size,
             "recipe": context.recipe.as_dict(),
             "labels": self._labels(),
+            "copies": self._copies(),
             "total_steps": context.total_steps,
             "evaluation_tokens": context.prepared.evaluation_tokens(),
             "selection": SELECTION if context.prepared.saved is None else context.prepared.saved.selection,
             "sorts_by_both_lengths": context.prepared.sorts_by_both_lengths,
         }
+
+    def _copies(self) -> str | None:
+        """Return the fingerprint of the changed copies of the training rows; None without any."""
+        copies = self._context.prepared.augmentation
+        return None if copies is None else copies.fingerprint
 
     def _labels(self) -> list[str]:
         """Return the labels in the order of the model's outputs."""

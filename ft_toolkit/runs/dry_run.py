@@ -111,7 +111,7 @@ def _describe_labels(labels: tuple[str, ...]) -> str:
 
 def _measure(accelerator: Accelerator, model: torch.nn.Module, prepared: Prepared, trainable: int) -> tuple[float, int]:
     """Return the seconds of an optimizer step of median size and the expected peak memory in MiB."""
-    lengths = prepared.features["train"].lengths
+    lengths = prepared.training_features.lengths
     plan = training_plan(prepared, total_steps=1, world_size=accelerator.num_processes)
     micro_batches = sorted(
         (micro for step in plan.epoch_batches(0) for micro in step[0] if micro.weight),

@@ -14,6 +14,7 @@ from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.run_folder import PREDICTIONS
 from ft_toolkit.core.run_records import EvaluationResults, read_results, write_results
 from ft_toolkit.data.audit import audit
+from ft_toolkit.data.augment.perturb import perturb
 from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.columns import FileColumns, TrainedColumns
@@ -21,7 +22,6 @@ from ft_toolkit.data.groups import GroupColumn
 from ft_toolkit.data.load_data import SplitColumns, load_split
 from ft_toolkit.data.seen_rows import read_seen_rows
 from ft_toolkit.data.splits import LoadedData
-from ft_toolkit.evaluation.breakdown.perturb import perturb
 from ft_toolkit.evaluation.breakdown.robustness import Trial, judge, robustness_of
 from ft_toolkit.evaluation.compare.examples import write_examples
 from ft_toolkit.evaluation.scoring import Decoded, score_split

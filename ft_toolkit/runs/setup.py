@@ -90,12 +90,14 @@ def prepare_on_all_processes(
         ),
         between=copy_new_models,
     )
-    lengths = repr([features.lengths for features in prepared.features.values()]).encode()
+    encoded = [*prepared.features.values(), prepared.training_features]
+    lengths = repr([features.lengths for features in encoded]).encode()
     processes.check_same(
         distributed,
         {
             "recipe": loaded.recipe.sha256()[:12],
             "rows": prepared.data.fingerprint[:12],
+            "augmentation": "none" if prepared.augmentation is None else prepared.augmentation.fingerprint[:12],
             "tokenizer": f"{zlib.crc32(lengths):08x}",
             "training.mixed_precision": prepared.recipe.training.mixed_precision,
             "model.pooling": str(prepared.recipe.model.pooling),

@@ -35,11 +35,14 @@ if TYPE_CHECKING:
     from ft_toolkit.tasks.guessing.table import Table
 
 Kind = Literal["encoder", "decoder", "encoder-decoder"]
-# The changes of a text that the robustness check knows (evaluation/breakdown/perturb.py).
+# The changes of a text that the robustness check knows (data/augment/perturb.py).
 ChangeKind = Literal["typos", "lowercase", "uppercase", "names", "gender"]
 EVERY_CHANGE: tuple[ChangeKind, ...] = get_args(ChangeKind)
 # The tokens that a language model scores: each one from the tokens before it, or the masked ones from both sides.
 ScoredTokens = Literal["next", "masked"]
+# The changes of training rows (data/augment/augmented_rows.py); the keys of the recipe's `augmentation` section.
+AugmentKind = Literal["replace_entities", "synonyms", "delete_words", "swap_words", "typos"]
+WORD_CHANGES: tuple[AugmentKind, ...] = ("synonyms", "delete_words", "swap_words", "typos")
 Row = Mapping[str, Any]
 Rows = Sequence[Row]
 Prediction = Mapping[str, Any]
@@ -321,6 +324,30 @@ class Averaging:
     predict: Callable[[Any, Batch, Any], Sequence[Any]] | None = None
 
 
+# (row, changed texts by column, edits) -> further columns that the changed row needs (moved spans ...); None when the edits
+# destroy an answer.
+MoveAnswers = Callable[[Row, Mapping[str, str], EditsByColumn], dict[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The texts of a training row that a changed copy may change, and what becomes of the answers."""
+
+    # Text columns -> the kinds of change that the answer allows.
+    changes: Mapping[str, tuple[AugmentKind, ...]]
+    # (row, column) -> (start, end) of the parts that only replace_entities changes, such as the answers in a context.
+    protected: Callable[[Row, str], Sequence[tuple[int, int]]] = lambda row, column: ()
+    # (row, column) -> (start, end, type) of the entities that others of the same type can replace.
+    entities: Callable[[Row, str], Sequence[tuple[int, int, str]]] = lambda row, column: ()
+    # None leaves the row unchanged.
+    move_answers: MoveAnswers = lambda row, texts, edits: {}
+
+    @property
+    def kinds(self) -> list[AugmentKind]:
+        """The kinds of change that at least one column allows."""
+        return list(dict.fromkeys(kind for kinds in self.changes.values() for kind in kinds))
+
+
 @dataclass(frozen=True)
 class Robustness:
     """The small changes of the input that keep the reference answer, and the test whether an answer changed."""
@@ -328,9 +355,8 @@ class Robustness:
     # The text columns that are changed, and the kinds of change.
     columns: tuple[str, ...]
     changes: tuple[ChangeKind, ...]
-    # (row, changed texts by column, edits) -> further columns that the changed row needs (moved spans ...); None when the edits
-    # destroy an answer, which skips the row.
-    move_answers: Callable[[Row, Mapping[str, str], EditsByColumn], dict[str, Any] | None] = lambda row, texts, edits: {}
+    # None skips the row.
+    move_answers: MoveAnswers = lambda row, texts, edits: {}
     # (answer before, answer after, edits) -> whether both are the same answer. `Task.answer` gives the answers.
     same_answer: Callable[[Any, Any, EditsByColumn], bool] = lambda before, after, edits: bool(before == after)
 
@@ -422,6 +448,9 @@ class Task:
     labels_of: Callable[[Row, Any], Sequence[str]] = lambda row, settings: ()
     # row of `read_rows` -> the texts of its answers that begin or end inside a word of the input; for the audit of a data set.
     cut_answers: Callable[[Row], Sequence[str]] = lambda row: ()
+    # settings -> the texts that a changed copy of a training row may change (section `augmentation` of the recipe), or the
+    # reason for which the task allows no changes: a clause that follows "NAME ".
+    augmentation: Callable[[Any], Augmentation | str] = lambda settings: "does not say which texts may be changed"
     # settings -> the column whose values keep their proportions in a share of the training rows; None draws without strata.
     stratify_by: Callable[[Any], str | None] = lambda settings: None
     # The columns of a file that say which rows belong together (an article, a document), best first. A column is used if every

@@ -336,6 +336,7 @@ TASK = Task(
     name="dialogue",
     settings=Settings,
     columns={"turns": Column("the turns of a dialogue, each with a speaker and a text", is_list=True)},
+    augmentation=lambda settings: "learns to write the turns themselves, so it would learn the changes",
     guess=guess_dialogue,
     read_rows=read_rows,
     answer_form=lambda row, settings: None,

@@ -381,6 +381,7 @@ TASK = Task(
     columns={"text": Column("the text, a document per row", example="A text.")},
     read_rows=read_rows,
     answer_form=lambda row, settings: None,
+    augmentation=lambda settings: "learns to write the text itself, so it would learn the changes",
     guess=guess_texts,
     find_schema=find_schema,
     load_schema=load_schema,

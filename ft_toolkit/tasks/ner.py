@@ -15,6 +15,8 @@ from ft_toolkit.metrics import spans
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
     EVERY_CHANGE,
+    WORD_CHANGES,
+    Augmentation,
     Averaging,
     Baseline,
     Batch,
@@ -38,7 +40,7 @@ from ft_toolkit.tasks.display.prediction_form import Entities, PredictionForm, S
 from ft_toolkit.tasks.guessing.entities import guess_entities
 from ft_toolkit.tasks.text import class_loss
 from ft_toolkit.tasks.text.averaging import mean_of_words, words_of_rows
-from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
+from ft_toolkit.tasks.text.edits import Edit, EditsByColumn, Moves
 from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words_of
 from ft_toolkit.tasks.text.labels import EARLIER_ORDER, check_lengths, label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
@@ -387,16 +389,41 @@ def move_entities(row: Row, texts: Mapping[str, str], edits: EditsByColumn) -> d
     changed: dict[str, Any] = {}
     moved = Moves(edits["text"])
     if row.get("tokens") is not None:
-        words = [tuple(moved(position) for position in word) for word in words_of(row)]
-        if any(None in word for word in words):
+        tokens = _move_tokens(words_of(row), texts["text"], edits["text"])
+        if not tokens:
             return None
-        changed["tokens"] = [texts["text"][start:end] for start, end in words]
+        changed["tokens"] = tokens
     changed["entities"] = [
         {**entity, **{side: moved(entity[side]) for side in ("start", "end")}} for entity in row["entities"]
     ]
-    if any(entity["start"] is None or entity["end"] is None for entity in changed["entities"]):
-        return None
+    for entity in changed["entities"]:
+        if entity["start"] is None or entity["end"] is None or entity["start"] == entity["end"]:
+            return None
     return changed
+
+
+def _move_tokens(words: Sequence[tuple[int, int]], text: str, edits: Sequence[Edit]) -> list[str] | None:
+    """Return the tokens of the changed text; None when an edit crosses the boundary of a token.
+
+    An edit that covers whole tokens replaces them by the words of its replacement.
+    """
+    moved = Moves(edits)
+    tokens: list[str] = []
+    position = 0  # of the first edit that does not end before the token
+    replaced = -1
+    for start, end in words:
+        while position < len(edits) and edits[position][1] <= start:
+            position += 1
+        if position < len(edits) and edits[position][0] <= start < end <= edits[position][1]:
+            if replaced != position:
+                tokens += edits[position][2].split()
+            replaced = position
+            continue
+        new_start, new_end = moved(start), moved(end)
+        if new_start is None or new_end is None:
+            return None
+        tokens.append(text[new_start:new_end])
+    return tokens
 
 
 def same_entities(before: Any, after: Any, edits: EditsByColumn) -> bool:
@@ -407,6 +434,13 @@ def same_entities(before: Any, after: Any, edits: EditsByColumn) -> bool:
 
 
 ROBUSTNESS = Robustness(("text",), EVERY_CHANGE, move_entities, same_entities)
+# Words of entities change only as a whole, so that every entity stays a name of its type.
+AUGMENTATION = Augmentation(
+    {"text": ("replace_entities", *WORD_CHANGES)},
+    protected=lambda row, column: [span[:2] for span in entity_spans(row["entities"])],
+    entities=lambda row, column: entity_spans(row["entities"]),
+    move_answers=move_entities,
+)
 
 
 def pipeline(schema: Schema, request: PipelineRequest) -> PipelineCode:
@@ -479,6 +513,7 @@ TASK = Task(
     read_rows=read_rows,
     guess=guess_entities,
     labels_of=lambda row, settings: [entity["label"] for entity in row["entities"]],
+    augmentation=lambda settings: AUGMENTATION,
     group_columns=("document",),
     defined_labels=defined_labels,
     find_schema=find_schema,

@@ -16,6 +16,8 @@ from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics import squad
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    WORD_CHANGES,
+    Augmentation,
     Averaging,
     Baseline,
     Batch,
@@ -46,6 +48,7 @@ from ft_toolkit.tasks.text.answer_windows import (
 from ft_toolkit.tasks.text.answers import FORMS, Repair, check_is_impossible, find_answers
 from ft_toolkit.tasks.text.averaging import mean_of_windows
 from ft_toolkit.tasks.text.cells import Printed, form_notes
+from ft_toolkit.tasks.text.edits import EditsByColumn, Moves
 from ft_toolkit.tasks.text.overlap import overlapping_sentence
 from ft_toolkit.tasks.text.windows import windows
 from ft_toolkit.tasks.text.words import spans_that_cut
@@ -389,6 +392,30 @@ _SAMPLES = [
 ]
 
 
+def answer_spans(row: Row) -> list[tuple[int, int]]:
+    """Return the positions of the answers in the context."""
+    answers = row["answers"]
+    return [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
+
+
+def move_answers(row: Row, texts: Mapping[str, str], edits: EditsByColumn) -> dict[str, Any] | None:
+    """Return the answers at their positions in the changed context; None when an edit changes the text of an answer."""
+    moved = Moves(edits["context"])
+    starts = [moved(start) for start, _ in answer_spans(row)]
+    for start, text in zip(starts, row["answers"]["text"], strict=True):
+        if start is None or texts["context"][start : start + len(text)] != text:
+            return None
+    return {"answers": {**row["answers"], "answer_start": starts}}
+
+
+# A question keeps all its words in their order, which carry its meaning.
+AUGMENTATION = Augmentation(
+    {"question": ("synonyms", "typos"), "context": WORD_CHANGES},
+    protected=lambda row, column: answer_spans(row) if column == "context" else (),
+    move_answers=move_answers,
+)
+
+
 def sample_rows(settings: Settings) -> list[dict[str, Any]]:
     """Return twelve questions on three texts, three of them without an answer."""
     return [
@@ -399,9 +426,7 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
 
 def cut_answers(row: Row) -> list[str]:
     """Return the answers that begin or end inside a word of the context."""
-    answers = row["answers"]
-    spans = [(start, start + len(text)) for text, start in zip(answers["text"], answers["answer_start"], strict=True)]
-    return spans_that_cut(row["context"], spans, lambda: find_words(row["context"]))
+    return spans_that_cut(row["context"], answer_spans(row), lambda: find_words(row["context"]))
 
 
 TASK = Task(
@@ -414,6 +439,7 @@ TASK = Task(
         "is_impossible": Column("true for a question without an answer (SQuAD v2)", required=False, is_answer=True),
     },
     cut_answers=cut_answers,
+    augmentation=lambda settings: AUGMENTATION,
     read_rows=read_rows,
     answer_form=lambda row, settings: None,
     guess=guess_answers,

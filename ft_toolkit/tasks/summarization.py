@@ -12,6 +12,8 @@ from ft_toolkit.core.errors import UsageError
 from ft_toolkit.metrics import rouge
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    WORD_CHANGES,
+    Augmentation,
     Baseline,
     Column,
     Comparability,
@@ -207,6 +209,8 @@ TASK = Task(
     },
     read_rows=read_rows,
     answer_form=lambda row, settings: None,
+    # the summary, which the model learns to write, stays
+    augmentation=lambda settings: Augmentation({"document": WORD_CHANGES}),
     guess=guess_summary,
     find_schema=find_schema,
     load_schema=generation.load_schema,

@@ -15,6 +15,8 @@ from ft_toolkit.metrics import calibration
 from ft_toolkit.metrics.thresholds import Tuning, tune_thresholds
 from ft_toolkit.tasks.base import (
     EVERY_CHANGE,
+    WORD_CHANGES,
+    Augmentation,
     Averaging,
     Baseline,
     Batch,
@@ -661,6 +663,7 @@ TASK = Task(
     read_labels=read_labels,
     read_rows=read_rows,
     answer_form=answer_form,
+    augmentation=lambda settings: Augmentation({"text": WORD_CHANGES, "text_pair": WORD_CHANGES}),
     guess=guess_labels,
     labels_of=labels_of,
     defined_labels=defined_labels,

@@ -23,6 +23,8 @@ from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics import language
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    WORD_CHANGES,
+    Augmentation,
     Baseline,
     Batch,
     CheckpointBaseline,
@@ -391,6 +393,8 @@ TASK = Task(
     },
     read_rows=read_rows,
     answer_form=lambda row, settings: row.get("text") is not None,
+    # completions, and texts without a prompt, are what the model learns to write
+    augmentation=lambda settings: Augmentation({"prompt": WORD_CHANGES}),
     guess=guess_completions,
     find_schema=find_schema,
     load_schema=load_schema,

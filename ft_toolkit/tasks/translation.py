@@ -11,6 +11,7 @@ from ft_toolkit.core.errors import DataError, UsageError, did_you_mean, one_of
 from ft_toolkit.metrics import translation as scores
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    Augmentation,
     Baseline,
     Column,
     Comparability,
@@ -259,6 +260,8 @@ TASK = Task(
     },
     read_rows=read_rows,
     answer_form=lambda row, settings: None,
+    # without a word, or in another order, the source has no longer the meaning of its translation
+    augmentation=lambda settings: Augmentation({"source": ("synonyms", "typos")}),
     guess=lambda table: guess_translation(table, first_model),
     find_schema=find_schema,
     load_schema=generation.load_schema,

@@ -12,6 +12,7 @@ from ft_toolkit.core.errors import ResumeError
 from ft_toolkit.core.files import atomic_folder, find_folder, write_json
 from ft_toolkit.core.json_records import damaged, read_object
 from ft_toolkit.core.run_folder import STATE
+from ft_toolkit.recipe.sections import AugmentationSection
 from ft_toolkit.training.checkpoint_files import OPTIMIZER, STATE_KEYS, WEIGHTS, seal
 from ft_toolkit.training.optimizer import trainable_parameters
 from ft_toolkit.training.prepare import SavedValues
@@ -46,6 +47,8 @@ _FREE_DATA_SETTINGS = {
 }
 # A resumed run may split the rows of an optimizer step differently, but not change these rows: see `_step_size`.
 _STEP_SETTINGS = {"training.examples_per_batch", "training.gradient_accumulation_steps"}
+# The values of sections that checkpoints of earlier versions do not have.
+_NEW_SECTIONS = {"augmentation": AugmentationSection().model_dump(mode="json")}
 # Reads a file of a checkpoint: with several processes, on the main process only.
 Read = Callable[[Path], bytes]
 
@@ -155,7 +158,7 @@ def training_changes(saved: dict[str, Any], now: dict[str, Any], processes: tupl
     """
     changes = []
     for section in now:
-        before, after = saved.get(section) or {}, now[section] or {}
+        before, after = saved.get(section, _NEW_SECTIONS.get(section)) or {}, now[section] or {}
         for key in {**before, **after}:
             name = f"{section}.{key}"
             free = (

@@ -20,7 +20,7 @@ def constant_loss(prepared: Prepared) -> float | None:
     It is the entropy of the class shares for one label per row, and the variance for numbers; class weights, focal loss and
     label smoothing are part of the loss. None for a task without a head for classes or numbers.
     """
-    task, schema, features = prepared.task, prepared.schema, prepared.features["train"]
+    task, schema, features = prepared.task, prepared.schema, prepared.training_features
     if not PROBED_CLASSES & set(task.auto_class.values()):
         return None
     rng = np.random.default_rng(prepared.recipe.training.seed)

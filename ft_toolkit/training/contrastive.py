@@ -91,7 +91,7 @@ class ContrastiveTraining:
             )
         self._trained, self._prepared = trained, prepared
         self.drawn = draw_pairs(prepared.classes, training.contrastive_pairs, training.seed)
-        lengths = prepared.features["train"].lengths
+        lengths = prepared.training_features.lengths
         self._lengths = [max(lengths[pair.first], lengths[pair.second]) for pair in self.drawn]
         self._batches: EpochBatches = epoch_batches(
             self._lengths,
@@ -116,7 +116,7 @@ class ContrastiveTraining:
 
     def plan(self) -> TrainingPlan:
         """Return the plan for the loop, in which a feature is a pair."""
-        training, features = self._prepared.recipe.training, self._prepared.features["train"]
+        training, features = self._prepared.recipe.training, self._prepared.training_features
         collate_rows = make_collate(
             features, self._prepared.task, self._prepared.schema, self._prepared.tokenizer.pad_token_id
         )

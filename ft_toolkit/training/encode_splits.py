@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,10 @@ import tokenizers
 import transformers
 
 from ft_toolkit.core import cache
+from ft_toolkit.core.augmentation_records import AugmentationFacts
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.progress import Report, no_report
+from ft_toolkit.data.augment.augmented_rows import AugmentedRows, Augmenter, count_changes
 from ft_toolkit.data.bad_rows import refuse_rows
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.faults.find_faults import searches_encodings
@@ -103,19 +105,48 @@ def _kept(kind: str, key: str, find: Callable[[], dict[str, Any]]) -> dict[str, 
     return values
 
 
+def encode_copies(
+    data: LoadedData, encoder: Encoder, augmenter: Augmenter, report: Report = no_report
+) -> tuple[AugmentationFacts, Features]:
+    """Return the facts about the changed copies of the training rows, and the features of the rows with their copies.
+
+    A feature of a copy has the number of the original row.
+    """
+    originals = data.splits["train"]
+    rows = AugmentedRows(originals, augmenter)
+
+    def count() -> dict[str, Any]:
+        return count_changes(originals, augmenter).as_json()
+
+    is_large = len(rows) >= MIN_ROWS and encoder.key is not None
+    key = cache.key_of(code_version(), encoder.task.name, data.split_fingerprints["train"], augmenter.key)
+    facts = AugmentationFacts.model_validate(_kept("copies", key, count) if is_large else count())
+    stored = None
+    if is_large:
+        stored = _stored(
+            rows, "train with copies", facts.fingerprint + data.split_fingerprints["train"], encoder, report
+        )
+    features = encoder.encode(list(rows)) if stored is None else stored
+    return facts, replace(features, example_ids=[number // rows.per_row for number in features.example_ids])
+
+
 def _stored_features(data: LoadedData, split: SplitName, encoder: Encoder, report: Report) -> Features | None:
     """Return the features of a split in the cache; None if they cannot be stored there. Raises DataError."""
-    rows = data.splits[split]
+    return _stored(data.splits[split], split, data.split_fingerprints[split], encoder, report)
+
+
+def _stored(rows: Rows, name: str, fingerprint: str, encoder: Encoder, report: Report) -> Features | None:
+    """Return the features of rows with a fingerprint in the cache; None if they cannot be stored there. Raises DataError."""
     encoder.encode(rows[:1])  # a task may change the tokenizer, which is saved with the model
     if encoder.key is None:
         return None
-    key = cache.key_of(encoder.key, data.split_fingerprints[split])
+    key = cache.key_of(encoder.key, fingerprint)
 
     def write(folder: Path) -> None:
         if encoder.task.joins_rows(encoder.schema):
             store_features(encoder.encode(rows), _files(folder))
         else:
-            step = f"tokenizing {split}"
+            step = f"tokenizing {name}"
             encode_in_parts(rows, encoder.encode, _files(folder), lambda done, total: report(step, done, total))
 
     def read() -> Features | None:

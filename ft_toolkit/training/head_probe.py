@@ -225,6 +225,7 @@ def _reads_pooled_vectors(model: Any, new_modules: Sequence[str], prepared: Prep
         pooling_of(model.config) is not None
         and len(_new_layers(model, new_modules)) == 1
         and recipe.training.contrastive_pairs is None
+        and prepared.augmented is None  # the baseline reads the original rows
         and recipe.method.name in UNCHANGED_AT_START
     )
 
@@ -258,7 +259,7 @@ def _read_features(
     The third value is these inputs by the number of the feature, if all features were read and have one row each. Examples are
     numbered in a random order. Raises NoProbeError if the layer does not produce the logits.
     """
-    features, task = prepared.features["train"], prepared.task
+    features, task = prepared.training_features, prepared.task
     collate = make_collate(features, task, prepared.schema, prepared.tokenizer.pad_token_id)
     lengths = np.array(features.lengths)
     maximum = min(MAX_FEATURES, _features_trained_on(prepared, accelerator.num_processes))

@@ -7,11 +7,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from ft_toolkit.core.augmentation_records import AugmentationFacts
 from ft_toolkit.core.environment import use_cpu
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.core.run_folder import FROM_SCRATCH_FOLDER, MERGED_FOLDER
 from ft_toolkit.data.audit import audit
+from ft_toolkit.data.augment.augmented_rows import make_augmenter
+from ft_toolkit.data.augment.synonyms import load_word_list
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.selection import SELECTION, Selector
@@ -52,7 +55,7 @@ from ft_toolkit.tasks.base import (
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_steps_warning
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, count_epoch_steps, epoch_batches
-from ft_toolkit.training.encode_splits import Encoder, encode_splits, kept_facts, kept_schema
+from ft_toolkit.training.encode_splits import Encoder, encode_copies, encode_splits, kept_facts, kept_schema
 from ft_toolkit.training.resampling import draw_features, with_features
 
 # With tokens_per_batch, the number of steps differs between epochs. It is counted for this many epochs; of a longer run, the
@@ -97,6 +100,8 @@ class Prepared:
 
     `choices` are the values of the recipe that the run chose. `pooling_reason` is the reason for the pooling in `recipe`;
     it is empty for a task without a head for whole texts. `saved` has the values from the checkpoint of a resumed run.
+    `augmented` are the features of the training rows and of their changed copies, where the recipe makes any; `features` and
+    `data` always have the original rows.
     """
 
     recipe: ResolvedRecipe
@@ -112,6 +117,13 @@ class Prepared:
     choices: list[Choice]
     pooling_reason: str = ""
     saved: SavedValues | None = None
+    augmented: Features | None = None
+    augmentation: AugmentationFacts | None = None
+
+    @property
+    def training_features(self) -> Features:
+        """The features that the model is trained on: the training rows with their changed copies, if there are any."""
+        return self.features["train"] if self.augmented is None else self.augmented
 
     @property
     def selection(self) -> str:
@@ -140,19 +152,25 @@ class Prepared:
     def input_description(self) -> str:
         """A phrase of the task on its training input, after a semicolon; empty for none."""
         text = self.task.describe_features(self.data.splits["train"], self.features["train"], self.schema)
-        return f"; {text}" if text else ""
+        copies = self.augmentation
+        changed = (
+            ""
+            if copies is None
+            else f"; {copies.rows:,} changed copies of the training rows ({describe_changes(copies)})"
+        )
+        return (f"; {text}" if text else "") + changed
 
     def training_ids(self) -> set[int] | None:
         """Return the token ids of the training rows and of padding; None if the task's corruption adds random tokens."""
         if self.task.corrupt is not None:
             return None
-        lists = self.features["train"].inputs["input_ids"]
+        lists = self.training_features.inputs["input_ids"]
         distinct = lists.distinct() if isinstance(lists, TokenLists) else set(chain.from_iterable(lists))
         return distinct | {self.tokenizer.pad_token_id}
 
     def epoch_batches(self, epoch: int, world_size: int) -> EpochBatches:
         """Return batches[step][rank][micro] of an epoch."""
-        training, lengths = self.recipe.training, self.features["train"].lengths
+        training, lengths = self.recipe.training, self.training_features.lengths
         drawn = None
         if training.resample_classes is not None:
             drawn = draw_features(self.classes, training.resample_classes, seed=training.seed, epoch=epoch)
@@ -164,7 +182,7 @@ class Prepared:
             accumulate=training.gradient_accumulation_steps,
             seed=training.seed,
             epoch=epoch,
-            decoder_lengths=self.features["train"].decoder_lengths if self.sorts_by_both_lengths else None,
+            decoder_lengths=self.training_features.decoder_lengths if self.sorts_by_both_lengths else None,
         )
         return batches if drawn is None else with_features(batches, drawn)
 
@@ -174,7 +192,7 @@ class Prepared:
         if training.examples_per_batch is None:
             return len(self.epoch_batches(epoch, world_size))
         return count_epoch_steps(
-            len(self.features["train"].lengths),
+            len(self.training_features.lengths),
             examples_per_batch=training.examples_per_batch,
             world_size=world_size,
             accumulate=training.gradient_accumulation_steps,
@@ -184,7 +202,7 @@ class Prepared:
     def classes(self) -> list[str]:
         """The label of each training feature, for a task with one label per row."""
         rows, settings = self.data.splits["train"], self.recipe.task
-        return [self.task.labels_of(rows[i], settings)[0] for i in self.features["train"].example_ids]
+        return [self.task.labels_of(rows[i], settings)[0] for i in self.training_features.example_ids]
 
     @property
     def sorts_by_both_lengths(self) -> bool:
@@ -216,7 +234,7 @@ class Prepared:
         if use_cpu() and self.task.generate is None:
             return CPU_TOKENS
         training = self.recipe.training
-        longest = max(self.features["train"].lengths)
+        longest = max(self.training_features.lengths)
         return max(training.tokens_per_batch or (training.examples_per_batch or 1) * longest, 4096)
 
 
@@ -301,6 +319,8 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         data = replace(data, notes=[*data.notes, note])
     encoder = Encoder(task, tokenizer, schema, recipe.data.max_length)
     features = encode_splits(data, encoder, report)
+    augmenter = make_augmenter(recipe.augmentation, task, recipe.task, data.splits["train"], recipe.training.seed)
+    copies, augmented = (None, None) if augmenter is None else encode_copies(data, encoder, augmenter, report)
     pooling = _choose_pooling(recipe, task, checkpoint, pretrained)
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"pooling": pooling.how})})
     metrics = applicable_metrics(task, recipe.task, schema)
@@ -311,7 +331,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         )
     facts = kept_facts(data, encoder, recipe.task, lambda: _find_facts(data, features, encoder, recipe.task))
     resolved, choices = choose_values(
-        recipe, _run_size(recipe, data, features["train"], n_processes, pretrained.config)
+        recipe, _run_size(recipe, data, augmented or features["train"], n_processes, pretrained.config)
     )
     prepared = Prepared(
         resolved,
@@ -326,7 +346,11 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         run_input.substitutions,
         choices,
         pooling.reason,
+        augmented=augmented,
+        augmentation=copies,
     )
+    if copies is not None and not copies.changed:
+        facts["warnings"].append("augmentation: no copy of a training row is changed; set larger shares, or remove it")
     if not run_input.substitutions:
         steps, epoch_steps = prepared.total_steps(n_processes), prepared.epoch_steps(0, n_processes)
         if steps and (warning := few_steps_warning(steps, epoch_steps)):
@@ -375,7 +399,7 @@ def _run_size(recipe: Recipe, data: LoadedData, features: Features, n_processes:
 
 
 def check_packages(recipe: Recipe) -> None:
-    """Raise UsageError for a setting whose optional package is not installed."""
+    """Raise UsageError for a setting whose optional package, or word list, is not installed."""
     from importlib.util import find_spec
 
     if recipe.evaluation.attributions and find_spec("captum") is None:
@@ -383,6 +407,14 @@ def check_packages(recipe: Recipe) -> None:
             "evaluation.attributions requires captum, which is not installed; pip install 'ft-toolkit[explain]', or set "
             "evaluation.attributions=0"
         )
+    if recipe.augmentation.synonyms:
+        load_word_list(recipe.augmentation.word_list)
+
+
+def describe_changes(facts: AugmentationFacts) -> str:
+    """Return the share of the copies that differ from their row, and the share of each kind of change."""
+    kinds = ", ".join(f"{kind} {count / facts.rows:.0%}" for kind, count in facts.by_change.items())
+    return f"{facts.share:.1%} differ from their row: {kinds}"
 
 
 def _check_limits(recipe: Recipe, pretrained: Pretrained) -> None:

@@ -36,7 +36,7 @@ MAX_BYTES_ON_CPU = 12 * 2**20
 def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> TrainingPlan:
     """Return the recipe's training as a plan of `total_steps` steps, which is also the length of the schedule."""
     training, task, schema = prepared.recipe.training, prepared.task, prepared.schema
-    features = prepared.features["train"]
+    features = prepared.training_features
     return TrainingPlan(
         epoch_batches=partial(prepared.epoch_batches, world_size=world_size),
         total_steps=total_steps,
@@ -113,7 +113,7 @@ class TrainedModel:
     def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
         """Return the plan for the loop, with micro-batches split into pieces that fit this device."""
         plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
-        features = self._prepared.features["train"]
+        features = self._prepared.training_features
         lengths = widest = features.lengths
         if (
             decoder := features.decoder_lengths
@@ -149,7 +149,7 @@ class TrainedModel:
             return Fit(1, checkpointing=False)
         processes = self._accelerator.num_processes
         plan = training_plan(self._prepared, total_steps=1, world_size=processes)
-        lengths = self._prepared.features["train"].lengths
+        lengths = self._prepared.training_features.lengths
         fit = fit_memory(self._accelerator, model.to(self._accelerator.device), plan, lengths, 0, n_shards=processes)
         self._announce(fit)
         return fit
@@ -183,7 +183,7 @@ class TrainedModel:
         free = environment.free_memory_bytes() // processes
         model: Any = unwrapped(self.strategy.model)
         cache, description = cache_frozen_blocks(
-            model, n_tokens=sum(prepared.features["train"].lengths), free_bytes=free
+            model, n_tokens=sum(prepared.training_features.lengths), free_bytes=free
         )
         if cache is not None and description is not None:
             self.speedups.append(description)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import UsageError, one_of
-from ft_toolkit.evaluation.breakdown.perturb import ChangedRow
+from ft_toolkit.data.augment.perturb import ChangedRow
 from ft_toolkit.evaluation.statistics.scores import ScoringSetup, score_interval
 from ft_toolkit.evaluation.statistics.shares import wilson
 from ft_toolkit.evaluation.statistics.significance import difference_interval, pair_scores

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ft_toolkit.core.audit_records import FaultCount
+from ft_toolkit.core.augmentation_records import AugmentationFacts
 from ft_toolkit.core.patch_records import PatchFacts
 from ft_toolkit.core.run_records import DataFacts
 from ft_toolkit.report.numbers import count
@@ -34,6 +35,7 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
         "Licence": data.licence or ("unknown" if splits else None),
         "Fingerprint": data.fingerprint,
         "Changed by a patch": _patch(data.patch),
+        "Changed copies of the training rows": _augmentation(data.augmentation),
         "Length limit": _length_limit(run, splits),
         **{f"Source of the {split} rows": source for split, source in data.origin.items()},
     }
@@ -109,6 +111,14 @@ def _patch(patch: PatchFacts | None) -> str | None:
         for split, n in counts.items()
     ]
     return f"{', '.join(changes) or 'no rows'} ({patch.file}, sha256 {patch.sha256[:12]}...)"
+
+
+def _augmentation(facts: AugmentationFacts | None) -> str | None:
+    """Return the number of changed copies, and the share that differs from the original row."""
+    if facts is None:
+        return None
+    kinds = ", ".join(f"{plain_name(kind)} in {n / facts.rows:.1%}" for kind, n in facts.by_change.items())
+    return f"{count(facts.rows)} ({facts.copies} per row); {facts.share:.1%} differ from their row: {kinds}"
 
 
 def _length_limit(run: RunFiles, splits: Mapping[str, Mapping[str, Any]]) -> str | None:

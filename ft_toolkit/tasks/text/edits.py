@@ -34,3 +34,8 @@ class Moves:
         if n_before < len(self._starts) and self._starts[n_before] < position:
             return None
         return position + self._shifts[n_before]
+
+
+def touches(start: int, end: int, spans: Sequence[tuple[int, int]]) -> bool:
+    """Return whether a part of the text shares a character with one of the spans."""
+    return any(start < span_end and span_start < end for span_start, span_end in spans)

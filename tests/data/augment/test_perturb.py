@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from ft_toolkit.evaluation.breakdown import perturb as p
-from ft_toolkit.evaluation.breakdown.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES
+from ft_toolkit.data.augment import perturb as p
+from ft_toolkit.data.augment.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES
 from ft_toolkit.tasks import ner, question_answering, text_classification
 from ft_toolkit.tasks.text.edits import Moves, apply_edits
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ft_toolkit.evaluation.breakdown.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES, NOT_A_NOUN
-from ft_toolkit.tasks.base import ChangeKind, Robustness, Row
+from ft_toolkit.data.augment.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES, NOT_A_NOUN
+from ft_toolkit.tasks.base import ChangeKind, MoveAnswers, Robustness, Row
 from ft_toolkit.tasks.text.edits import Edit, EditsByColumn, apply_edits
 
 _WORD = re.compile(r"[^\W\d_]+")
@@ -26,16 +26,19 @@ class ChangedRow:
     edits: EditsByColumn
 
 
-def typos(texts: Sequence[str], rng: random.Random) -> list[list[Edit]]:
-    """Swap two letters, drop a letter or double a letter. The first letter of a word stays."""
+def typos(texts: Sequence[str], rng: random.Random, share: float | None = None) -> list[list[Edit]]:
+    """Swap two letters, drop a letter or double a letter. The first letter of a word stays.
+
+    `share` is the share of the words of more than 3 letters; by default it grows with the length of a word.
+    """
+
+    def is_hit(word: re.Match[str]) -> bool:
+        return rng.random() < (len(word.group()) / LETTERS_PER_TYPO if share is None else share)
+
     return [
-        [_typo(word, rng) for word in _WORD.finditer(text) if len(word.group()) > SHORT_WORD and _is_hit(word, rng)]
+        [_typo(word, rng) for word in _WORD.finditer(text) if len(word.group()) > SHORT_WORD and is_hit(word)]
         for text in texts
     ]
-
-
-def _is_hit(word: re.Match[str], rng: random.Random) -> bool:
-    return rng.random() < len(word.group()) / LETTERS_PER_TYPO
 
 
 def _typo(word: re.Match[str], rng: random.Random) -> Edit:
@@ -83,7 +86,7 @@ def names(texts: Sequence[str], rng: random.Random) -> list[list[Edit]]:
             if name not in replacements:
                 free = [other for other in group if other != name and other not in replacements.values()]
                 replacements[name] = rng.choice(free or [other for other in group if other != name])
-            edits.append((word.start(), word.end(), _with_case_of(old, replacements[name])))
+            edits.append((word.start(), word.end(), with_case_of(old, replacements[name])))
         all_edits.append(edits)
     return all_edits
 
@@ -104,12 +107,13 @@ def gender(texts: Sequence[str], rng: random.Random) -> list[list[Edit]]:
             forms = {"her": "his" if is_possessive else "him", "his": "her" if is_possessive else "hers"}
             new = forms.get(old.lower()) or GENDERED.get(old.lower())
             if new is not None:
-                edits.append((word.start(), word.end(), _with_case_of(old, new)))
+                edits.append((word.start(), word.end(), with_case_of(old, new)))
         all_edits.append(edits)
     return all_edits
 
 
-def _with_case_of(old: str, new: str) -> str:
+def with_case_of(old: str, new: str) -> str:
+    """Return the new word in upper case, or with a capital letter, if the old word is."""
     if old.isupper() and len(old) > 1:
         return new.upper()
     return new[0].upper() + new[1:] if old[0].isupper() else new
@@ -132,8 +136,13 @@ def perturb(kind: ChangeKind, row: Row, robustness: Robustness, seed: int) -> Ch
     rng = random.Random(f"{seed} {kind} {row['id']}")
     columns = [name for name in robustness.columns if isinstance(row.get(name), str)]
     edits = dict(zip(columns, CHANGES[kind]([row[name] for name in columns], rng), strict=True))
-    texts = {name: apply_edits(row[name], edits[name]) for name in columns}
-    if all(texts[name] == row[name] for name in columns):
+    return edit_row(row, edits, robustness.move_answers)
+
+
+def edit_row(row: Row, edits: EditsByColumn, move_answers: MoveAnswers) -> ChangedRow | None:
+    """Return a row after edits of its texts; None when no text changes or the edits destroy an answer."""
+    texts = {name: apply_edits(row[name], edits[name]) for name in edits}
+    if all(texts[name] == row[name] for name in edits):
         return None
-    answers = robustness.move_answers(row, texts, edits)
+    answers = move_answers(row, texts, edits)
     return None if answers is None else ChangedRow({**row, **texts, **answers}, edits)
