@@ -150,6 +150,13 @@ ELSEWHERE = {
     "task.prompt_words": "tests/tasks/test_text_generation.py",
     "task.continued_share": "tests/tasks/test_text_generation.py",
     "data.reading": "tests/data/test_load_data.py",
+    **dict.fromkeys(
+        [f"augmentation.{key}" for key in ("typos", "delete_words", "swap_words", "replace_entities", "copies")],
+        "tests/data/augment/test_augmented_rows.py",
+    ),
+    **dict.fromkeys(
+        [f"augmentation.{key}" for key in ("synonyms", "word_list")], "tests/training/test_augmentation.py"
+    ),
     "data.hub": "tests/hub/test_data_sets.py",
     "data.hub_config": "tests/hub/test_data_sets.py",
     "model.revision": "tests/models/test_pretrained.py",
