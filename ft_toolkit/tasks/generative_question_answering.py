@@ -22,6 +22,7 @@ from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.metrics import rouge, squad
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.tasks.base import (
+    Augmentation,
     Baseline,
     CheckpointBaseline,
     Column,
@@ -323,6 +324,8 @@ TASK = Task(
         "is_impossible": Column("true for a question without an answer (SQuAD v2)", required=False, is_answer=True),
     },
     read_rows=read_rows,
+    # the answer may copy words of the context, which therefore stays
+    augmentation=lambda settings: Augmentation({"question": ("synonyms", "typos")}),
     guess=guess_written_answers,
     group_columns=("title", "context"),
     find_schema=find_schema,

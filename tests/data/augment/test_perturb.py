@@ -6,7 +6,8 @@ import pytest
 
 from ft_toolkit.data.augment import perturb as p
 from ft_toolkit.data.augment.word_lists import FEMALE_NAMES, GENDERED, MALE_NAMES
-from ft_toolkit.tasks import ner, question_answering, text_classification
+from ft_toolkit.tasks import ner, text_classification
+from ft_toolkit.tasks.text import answer_scores
 from ft_toolkit.tasks.text.edits import Moves, apply_edits
 
 CLASSIFICATION = text_classification.robustness(text_classification.Settings())
@@ -92,7 +93,7 @@ def test_a_border_inside_an_edit_has_no_place() -> None:
 
 def test_only_the_question_changes() -> None:
     row = {"id": "1", "question": "When did Maria arrive?", "context": "Maria arrived on Monday."}
-    found = p.perturb("uppercase", row, question_answering.ROBUSTNESS, 1)
+    found = p.perturb("uppercase", row, answer_scores.ROBUSTNESS, 1)
     assert found is not None and found.row["context"] == row["context"]
     assert found.row["question"] == "WHEN DID MARIA ARRIVE?"
-    assert "names" not in question_answering.ROBUSTNESS.changes
+    assert "names" not in answer_scores.ROBUSTNESS.changes
