@@ -5,6 +5,7 @@ a second graph, which computes the keys and values of the source once.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
 from types import MappingProxyType
@@ -23,17 +24,8 @@ from ft_toolkit.export.graph import check_difference, export_graph, relative_dif
 from ft_toolkit.runtime.decoder_graph import KEPT, PAST, PRESENT, ROWS, SOURCE
 from ft_toolkit.runtime.session import GraphSession
 from ft_toolkit.runtime.text_generator import encoder_graph
+from ft_toolkit.tasks.text.search import search_settings
 
-# Settings of GenerationConfig that change texts, and that the runtime does not have.
-_NOT_SUPPORTED = (
-    "encoder_no_repeat_ngram_size",
-    "encoder_repetition_penalty",
-    "exponential_decay_length_penalty",
-    "sequence_bias",
-    "stop_strings",
-    "top_h",
-    "watermarking_config",
-)
 _BATCH, _QUERY, _PAST, _SOURCE = 2, 3, 5, 7
 _CHECKED_STEPS = 3
 
@@ -139,20 +131,15 @@ def generation_facts(
     Raises ModelError for settings that the runtime does not have.
     """
     config = model.generation_config
-    neutral = (None, 0, 1.0)
-    unknown = [name for name in _NOT_SUPPORTED if getattr(config, name, None) not in neutral]
-    bad_words = list(getattr(config, "bad_words_ids", None) or [])
-    if any(len(words) > 1 for words in bad_words):
-        unknown.append("bad_words_ids")
-    if config.do_sample and "sampling_seed" not in settings:
-        unknown.append("do_sample")
+    is_decoder = not model.config.is_encoder_decoder
+    search, unknown = search_settings(config, is_encoder_decoder=not is_decoder)
+    if "sampling_seed" in settings:
+        unknown = [name for name in unknown if name != "do_sample"]
     if unknown:
         raise ModelError(
-            f"the checkpoint generates with {', '.join(sorted(unknown))}, which an exported model does not have. "
+            f"the checkpoint generates with {', '.join(unknown)}, which an exported model does not have. "
             "Use --format transformers"
         )
-    is_decoder = not model.config.is_encoder_decoder
-    suppressed = [token for words in bad_words for token in words if token != config.eos_token_id]
     cleans_up = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
     sampling: dict[str, Any] = {}
     if config.do_sample:
@@ -165,22 +152,11 @@ def generation_facts(
         }
     return ExportedGeneration(
         encoder=None if is_decoder else ONNX_ENCODER,
-        num_beams=config.num_beams or 1,
-        length_penalty=1.0 if config.length_penalty is None else config.length_penalty,
-        max_new_tokens=config.max_new_tokens,
-        min_new_tokens=config.min_new_tokens or 0,
-        no_repeat_ngram_size=config.no_repeat_ngram_size or 0,
-        eos_token_id=config.eos_token_id,
         pad_token_id=config.pad_token_id,
         decoder_start_token_id=None if is_decoder else config.decoder_start_token_id,
-        forced_bos_token_id=None if is_decoder else config.forced_bos_token_id,
-        forced_eos_token_id=config.forced_eos_token_id,
-        suppress_tokens=[*suppressed, *(config.suppress_tokens or [])],
-        begin_suppress_tokens=list(config.begin_suppress_tokens or []),
-        renormalize_logits=bool(config.renormalize_logits),
+        **asdict(search),
         # transformers does not clean up the texts of byte pairs
         clean_up_tokenization_spaces=cleans_up and type(tokenizer.backend_tokenizer.model).__name__ != "BPE",
-        repetition_penalty=1.0 if config.repetition_penalty is None else config.repetition_penalty,
         **sampling,
         **settings,
     )

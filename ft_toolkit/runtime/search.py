@@ -7,17 +7,14 @@ continue and their next tokens.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields
 from typing import Protocol
 
 import numpy as np
 
 from ft_toolkit.core.export_records import ExportedGeneration
 from ft_toolkit.tasks.text.continuations import EndTest
-from ft_toolkit.tasks.text.prompts import repeating_tokens
-
-# The score of beams that do not exist yet: all beams of a text are equal before the first step.
-_ABSENT = -1e9
+from ft_toolkit.tasks.text.search import OpenBeams, OpenTexts, SearchSettings, restrict
 
 
 class Search(Protocol):
@@ -62,30 +59,20 @@ class _OneByOne:
         randoms: Sequence[random.Random],
         is_finished: EndTest,
     ) -> None:
-        self._settings, self._randoms, self._is_finished = settings, randoms, is_finished
-        self._sequences = [list(context) for context in contexts]
-        self._starts = [len(context) for context in contexts]
-        self._open = list(range(len(contexts)))
-        self._n_generated = 0
+        self._settings, self._rules, self._randoms = settings, _rules(settings), randoms
+        self._texts = OpenTexts(contexts, settings.max_new_tokens, is_finished)
 
     def advance(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        settings = self._settings
-        scores = _restrict(logits, [self._sequences[i] for i in self._open], self._n_generated, settings)
+        settings, texts = self._settings, self._texts
+        scores = restrict(logits.copy(), texts.sequences(), texts.n_generated, self._rules, _log_softmax)
         if settings.do_sample:
-            tokens = _draw(scores, [self._randoms[i].random() for i in self._open], settings)
+            tokens = _draw(scores, [self._randoms[i].random() for i in texts.open], settings)
         else:
             tokens = scores.argmax(1)
-        self._n_generated += 1
-        rows = []
-        for row, (i, token) in enumerate(zip(self._open, tokens.tolist(), strict=True)):
-            self._sequences[i].append(token)
-            if not self._is_finished(i, self._sequences[i]) and self._n_generated < settings.max_new_tokens:
-                rows.append(row)
-        self._open = [self._open[row] for row in rows]
-        return np.array(rows, dtype=np.int64), tokens[rows]
+        return _arrays(*texts.take(tokens.tolist()))
 
     def texts(self) -> list[list[int]]:
-        return [sequence[start:] for sequence, start in zip(self._sequences, self._starts, strict=True)]
+        return self._texts.texts()
 
 
 def _draw(scores: np.ndarray, numbers: Sequence[float], settings: ExportedGeneration) -> np.ndarray:
@@ -117,110 +104,40 @@ def _most_likely(scores: np.ndarray, top_p: float) -> np.ndarray:
     return result
 
 
-@dataclass
-class _Text:
-    """The beams of one text: running ones, best first, and finished ones with their scores, best first."""
-
-    context: list[int]
-    running: list[list[int]]
-    scores: np.ndarray
-    finished: list[tuple[float, list[int]]] = field(default_factory=list)
-    is_open: bool = True
-
-
 class _Beams:
     def __init__(self, settings: ExportedGeneration, contexts: Sequence[Sequence[int]]) -> None:
-        self._settings = settings
-        n_beams = settings.num_beams
-        scores = np.full(n_beams, _ABSENT, dtype=np.float32)
-        scores[0] = 0
-        self._texts = [_Text(list(context), [[] for _ in range(n_beams)], scores.copy()) for context in contexts]
-        self._n_generated = 0
+        self._rules = _rules(settings)
+        self._beams = OpenBeams(self._rules, contexts)
 
     def advance(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        settings, n_beams = self._settings, self._settings.num_beams
-        is_first = self._n_generated == 0
-        if is_first:  # one row per text
+        beams, n_beams, vocabulary = self._beams, self._rules.num_beams, logits.shape[1]
+        if beams.n_generated == 0:  # one row per text
             logits = np.repeat(logits, n_beams, axis=0)
-        open_texts = [text for text in self._texts if text.is_open]
-        sequences = [text.context + beam for text in open_texts for beam in text.running]
-        scores = _restrict(_log_softmax(logits), sequences, self._n_generated, settings)
-        scores += np.concatenate([text.scores for text in open_texts])[:, None]
-        self._n_generated += 1
-        rows: list[int] = []
-        tokens: list[int] = []
-        for number, text in enumerate(open_texts):
-            parents = self._advance_text(text, scores[number * n_beams : (number + 1) * n_beams])
-            if text.is_open:
-                rows += [number if is_first else number * n_beams + parent for parent in parents]
-                tokens += [beam[-1] for beam in text.running]
-        return np.array(rows, dtype=np.int64), np.array(tokens, dtype=np.int64)
-
-    def _advance_text(self, text: _Text, scores: np.ndarray) -> list[int]:
-        """Choose the next beams of a text from the scores, shape (beams, vocabulary), and return their parents."""
-        settings, n_beams, vocabulary = self._settings, self._settings.num_beams, scores.shape[1]
-        flat = scores.ravel()
-        best = np.argpartition(-flat, 2 * n_beams - 1)[
-            : 2 * n_beams
-        ]  # each beam can end in one way, so at least half of them continue
-        best = best[np.lexsort((best, -flat[best]))]
-        is_last = self._n_generated == settings.max_new_tokens
-        divisor = self._n_generated**settings.length_penalty
-        parents: list[int] = []
-        beams: list[list[int]] = []
-        for rank, candidate in enumerate(best.tolist()):
-            parent, token = divmod(candidate, vocabulary)
-            beam = [*text.running[parent], token]
-            if is_last or token == settings.eos_token_id:
-                if rank < n_beams:
-                    text.finished.append((float(flat[candidate]) / divisor, beam))
-            elif len(beams) < n_beams:
-                beams.append(beam)
-                parents.append(parent)
-                text.scores[len(beams) - 1] = flat[candidate]
-        text.finished = sorted(text.finished, key=lambda each: -each[0])[:n_beams]
-        text.running = beams
-        can_improve = len(text.finished) < n_beams or text.scores[0] / divisor > text.finished[-1][0]
-        text.is_open = bool(beams) and can_improve
-        return parents
+        scores = restrict(_log_softmax(logits), beams.sequences(), beams.n_generated, self._rules, _log_softmax)
+        flat = (scores + beams.scores()[:, None]).reshape(-1, n_beams * vocabulary)
+        candidates = [_best(row, 2 * n_beams) for row in flat]
+        best_scores = [row[best].tolist() for row, best in zip(flat, candidates, strict=True)]
+        return _arrays(*beams.take(best_scores, [best.tolist() for best in candidates], vocabulary))
 
     def texts(self) -> list[list[int]]:
-        return [text.finished[0][1] for text in self._texts]
+        return self._beams.texts()
+
+
+def _rules(settings: ExportedGeneration) -> SearchSettings:
+    """Return the settings of the search."""
+    return SearchSettings(**{each.name: getattr(settings, each.name) for each in fields(SearchSettings)})
+
+
+def _best(scores: np.ndarray, n: int) -> np.ndarray:
+    """Return the positions of the n largest scores, largest first."""
+    best = np.argpartition(-scores, n - 1)[:n]
+    return np.asarray(best[np.lexsort((best, -scores[best]))])
+
+
+def _arrays(rows: Sequence[int], tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array(rows, dtype=np.int64), np.array(tokens, dtype=np.int64)
 
 
 def _log_softmax(logits: np.ndarray) -> np.ndarray:
     shifted = logits - logits.max(1, keepdims=True)
     return np.asarray(shifted - np.log(np.exp(shifted).sum(1, keepdims=True)))
-
-
-def _restrict(
-    scores: np.ndarray, sequences: Sequence[Sequence[int]], n_generated: int, settings: ExportedGeneration
-) -> np.ndarray:
-    """Return the scores with -inf for the tokens that the settings exclude, in the order of transformers."""
-    scores = scores.copy()
-    if settings.repetition_penalty != 1:
-        for row, sequence in enumerate(sequences):
-            seen = sorted(set(sequence))
-            factor, values = np.float32(settings.repetition_penalty), scores[row, seen]
-            scores[row, seen] = np.where(values < 0, values * factor, values / factor)
-    size = settings.no_repeat_ngram_size
-    if size:
-        for row, sequence in enumerate(sequences):
-            scores[row, repeating_tokens(sequence, size)] = -np.inf
-    if n_generated < settings.min_new_tokens:
-        scores[:, settings.eos_token_id] = -np.inf
-    if n_generated == 0 and settings.forced_bos_token_id is not None:
-        scores = _only(settings.forced_bos_token_id, scores)
-    if n_generated == settings.max_new_tokens - 1 and settings.forced_eos_token_id is not None:
-        scores = _only(settings.forced_eos_token_id, scores)
-    scores[:, settings.suppress_tokens] = -np.inf
-    if n_generated == int(settings.forced_bos_token_id is not None):
-        scores[:, settings.begin_suppress_tokens] = -np.inf
-    return _log_softmax(scores) if settings.renormalize_logits else scores
-
-
-def _only(token: int, scores: np.ndarray) -> np.ndarray:
-    """Return scores that force a token."""
-    forced = np.full_like(scores, -np.inf)
-    forced[:, token] = 0
-    return forced

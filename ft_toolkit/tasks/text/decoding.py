@@ -1,15 +1,12 @@
-"""Continue prompts token by token with a decoder.
+"""Continue prompts token by token with a decoder: greedy search, beam search or sampling.
 
-Prompts are padded on the left, so that all rows of a batch write their next token at the same position. Keys and values of
-earlier tokens are cached. A finished row leaves the batch. Each row has its own random numbers, so a text does not depend on
-the other rows of its batch.
+Each row has its own random numbers, so a sampled text does not depend on the other rows of its batch.
 """
 
 from __future__ import annotations
 
-import inspect
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +23,8 @@ from ft_toolkit.tasks.text.continuations import (
     random_numbers,
     repeat,
 )
-from ft_toolkit.tasks.text.prompts import left_padded, repeating_tokens
+from ft_toolkit.tasks.text.decoding_loop import DecoderSteps, search_beams, write_texts
+from ft_toolkit.tasks.text.search import OpenTexts, SearchSettings
 from ft_toolkit.tasks.text.streaming import GrowingText
 
 if TYPE_CHECKING:
@@ -160,17 +158,36 @@ def continue_prompts(
     best text is known only at the end. If `on_text` returns False, all texts end.
     """
     repeated = repeat(prompts, decoding.num_return_sequences)
-    if decoding.num_beams > 1:
-        written = _search_beams(_base(model), repeated, decoding)
-    else:
-        written = [[] for _ in repeated]
-        pieces = None if on_text is None else GrowingText(on_text, decoding.stop_strings)
-        for step in _steps(model, repeated, decoding, tokenizer):
-            for row, token in step:
-                written[row].append(token)
-            if pieces is not None and not pieces.show(new_text(repeated[0], written[0], tokenizer)):
-                break
+    written = _write(_base(model), repeated, decoding, tokenizer, on_text)
     return group(new_texts(repeated, written, tokenizer, decoding.stop_strings), decoding.num_return_sequences)
+
+
+def _write(
+    model: Any, prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any, on_text: OnText | None
+) -> list[list[int]]:
+    """Return the new tokens after each prompt."""
+    settings = SearchSettings(
+        decoding.max_new_tokens,
+        decoding.end_id,
+        num_beams=decoding.num_beams,
+        no_repeat_ngram_size=decoding.no_repeat_ngram_size,
+        repetition_penalty=decoding.repetition_penalty,
+    )
+    steps = DecoderSteps(model, prompts, decoding.pad_id)
+    if decoding.num_beams > 1:
+        return search_beams(steps, prompts, settings)
+    is_finished = end_test(prompts, decoding.end_id, decoding.stop_strings, tokenizer)
+    randoms = random_numbers(prompts, decoding.num_return_sequences, decoding.sampling_seed)
+
+    def choose(scores: torch.Tensor, rows: Sequence[int]) -> list[int]:
+        return _choose(scores, [randoms[row] for row in rows], decoding)
+
+    on_tokens = None
+    if on_text is not None:
+        pieces = GrowingText(on_text, decoding.stop_strings)
+        on_tokens = lambda tokens: pieces.show(new_text(prompts[0], tokens, tokenizer))  # noqa: E731
+    texts = OpenTexts(prompts, decoding.max_new_tokens, is_finished)
+    return write_texts(steps, texts, settings, choose, on_tokens)
 
 
 def exported_texts(
@@ -204,73 +221,6 @@ def exported_texts(
 def _base(model: Any) -> Any:
     """Return the transformers model inside an adapter, or the model."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _search_beams(model: Any, prompts: Sequence[Tokens], decoding: Decoding) -> list[list[int]]:
-    ids, mask = _left_padded(prompts, decoding.pad_id, model.device)
-    tokens = model.generate(input_ids=ids, attention_mask=mask, generation_config=generation_config(decoding))
-    return [list(row) for row in tokens[:, ids.shape[1] :].tolist()]
-
-
-def _left_padded(prompts: Sequence[Tokens], pad_id: int, device: Any) -> list[torch.Tensor]:
-    """Return token ids and attention mask, shape (prompts, width)."""
-    import torch
-
-    return [torch.from_numpy(array).to(device) for array in left_padded(prompts, pad_id)]
-
-
-def _steps(
-    model: Any, prompts: Sequence[Tokens], decoding: Decoding, tokenizer: Any
-) -> Iterator[list[tuple[int, int]]]:
-    """Yield (row, new token) of the unfinished rows, one list per step."""
-    import torch
-    from transformers import DynamicCache
-
-    base = _base(model)
-    ids, mask = _left_padded(prompts, decoding.pad_id, base.device)
-    positions = (mask.cumsum(1) - 1).clamp(min=0)
-    accepted = inspect.signature(base.forward).parameters
-    options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in accepted else {}
-    cache = DynamicCache(config=base.config)
-    rows = list(range(len(prompts)))
-    texts = [list(prompt) for prompt in prompts]
-    randoms = random_numbers(prompts, decoding.num_return_sequences, decoding.sampling_seed)
-    is_finished = end_test(prompts, decoding.end_id, decoding.stop_strings, tokenizer)
-    for step in range(decoding.max_new_tokens):
-        if "position_ids" in accepted:
-            options["position_ids"] = positions
-        outputs = base(input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **options)
-        scores = _scores(outputs.logits[:, -1].float(), [texts[row] for row in rows], decoding)
-        tokens = _choose(scores, [randoms[row] for row in rows], decoding)
-        yield list(zip(rows, tokens, strict=True))
-        for row, token in zip(rows, tokens, strict=True):
-            texts[row].append(token)
-        kept = [i for i, row in enumerate(rows) if not is_finished(row, texts[row])]
-        if not kept or step + 1 == decoding.max_new_tokens:
-            return
-        ids, positions = torch.tensor(tokens, device=ids.device)[:, None], positions[:, -1:] + 1
-        if len(kept) < len(rows):
-            chosen = torch.tensor(kept, device=ids.device)
-            cache.batch_select_indices(chosen)
-            ids, mask, positions = ids[chosen], mask[chosen], positions[chosen]
-            rows = [rows[i] for i in kept]
-        mask = torch.cat([mask, mask.new_ones(len(rows), 1)], 1)
-
-
-def _scores(logits: torch.Tensor, texts: Sequence[Tokens], decoding: Decoding) -> torch.Tensor:
-    """Return the logits of the next token after the penalties, shape (rows, vocabulary). Padding is never penalized."""
-    import torch
-
-    if decoding.repetition_penalty != 1:
-        for row, tokens in enumerate(texts):
-            seen = torch.tensor(sorted(set(tokens)), device=logits.device)
-            values = logits[row, seen]
-            factor = decoding.repetition_penalty
-            logits[row, seen] = torch.where(values < 0, values * factor, values / factor)
-    if decoding.no_repeat_ngram_size:
-        for row, tokens in enumerate(texts):
-            logits[row, repeating_tokens(tokens, decoding.no_repeat_ngram_size)] = -torch.inf
-    return logits
 
 
 def _choose(scores: torch.Tensor, randoms: Sequence[random.Random], decoding: Decoding) -> list[int]:

@@ -15,10 +15,20 @@ from pydantic import Field
 
 from ft_toolkit.core.errors import ModelError, UsageError
 from ft_toolkit.tasks.base import Batch, ExportedTexts, Features, Kind, OnText, Pretrained, TaskSettings
+from ft_toolkit.tasks.text.continuations import end_test
+from ft_toolkit.tasks.text.decoding_loop import (
+    ENCODER_DECODERS,
+    DecoderSteps,
+    EncoderDecoderSteps,
+    Steps,
+    padded,
+    search_beams,
+    write_texts,
+)
 from ft_toolkit.tasks.text.language_tokens import Languages, LanguageToken, find_language_token
 from ft_toolkit.tasks.text.positions import input_positions, target_positions
-from ft_toolkit.tasks.text.prompts import left_padded
-from ft_toolkit.tasks.text.streaming import PieceStreamer
+from ft_toolkit.tasks.text.search import OpenTexts, search_settings
+from ft_toolkit.tasks.text.streaming import GrowingText, PieceStreamer
 from ft_toolkit.tasks.text.token_targets import IGNORED, at_positions
 
 if TYPE_CHECKING:
@@ -243,7 +253,7 @@ def generation_config(model: Any, schema: Schema) -> Any:
 
 def generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any) -> list[str]:
     """Return the generated text of each feature, without special tokens and surrounding white space."""
-    return _generate(model, batch, schema, tokenizer, {})
+    return _generate(model, batch, schema, tokenizer, None)
 
 
 def stream(model: Any, batch: Batch, schema: Schema, tokenizer: Any, on_text: OnText) -> list[str]:
@@ -251,20 +261,54 @@ def stream(model: Any, batch: Batch, schema: Schema, tokenizer: Any, on_text: On
 
     Beam search passes on nothing, because its best text is known only at the end.
     """
-    if schema.num_beams > 1:
-        return generate(model, batch, schema, tokenizer)
-    streamer = PieceStreamer(tokenizer, on_text, schema.language_token_id)
-    return _generate(model, batch, schema, tokenizer, {"streamer": streamer, "stopping_criteria": [streamer.criterion]})
+    return _generate(model, batch, schema, tokenizer, None if schema.num_beams > 1 else on_text)
 
 
-def _generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any, options: dict[str, Any]) -> list[str]:
-    names = ("input_ids", "attention_mask")
-    inputs = _left_padded(batch, schema) if schema.kind == "decoder" else {name: batch.inputs[name] for name in names}
+def _generate(model: Any, batch: Batch, schema: Schema, tokenizer: Any, on_text: OnText | None) -> list[str]:
     base = model.get_base_model() if hasattr(model, "get_base_model") else model  # the model inside an adapter
-    tokens = base.generate(**inputs, generation_config=generation_config(base, schema), **options)
+    config = generation_config(base, schema)
+    settings, unknown = search_settings(config, is_encoder_decoder=schema.kind != "decoder")
+    is_tested = schema.kind == "decoder" or base.config.model_type in ENCODER_DECODERS
+    if unknown or not is_tested:
+        return _by_transformers(base, batch, schema, tokenizer, config, on_text)
+    if schema.kind == "decoder":
+        contexts = _prompts(batch)
+        steps: Steps = DecoderSteps(base, contexts, schema.pad_token_id)
+    else:
+        assert schema.decoder_start_token_id is not None
+        contexts = [[schema.decoder_start_token_id]] * len(batch.feature_ids)
+        steps = EncoderDecoderSteps(base, _sources(batch), schema.decoder_start_token_id)
+    if settings.num_beams > 1:
+        return texts_of_tokens(search_beams(steps, contexts, settings), tokenizer, schema)
+    on_tokens = None
+    if on_text is not None:
+        growing = GrowingText(on_text)
+        on_tokens = lambda tokens: growing.show(texts_of_tokens([tokens], tokenizer, schema)[0])  # noqa: E731
+    texts = OpenTexts(contexts, settings.max_new_tokens, end_test(contexts, schema.eos_token_id, (), tokenizer))
+    tokens = write_texts(steps, texts, settings, on_tokens=on_tokens)
+    return texts_of_tokens(tokens, tokenizer, schema)
+
+
+def _by_transformers(
+    model: Any, batch: Batch, schema: Schema, tokenizer: Any, config: Any, on_text: OnText | None
+) -> list[str]:
+    """Generate with transformers' `generate`, which has more models and settings than our loop."""
+    options: dict[str, Any] = {}
+    if on_text is not None:
+        streamer = PieceStreamer(tokenizer, on_text, schema.language_token_id)
+        options = {"streamer": streamer, "stopping_criteria": [streamer.criterion]}
+    inputs = _sources(batch)
+    if schema.kind == "decoder":
+        ids, mask = padded(_prompts(batch), schema.pad_token_id, model.device)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+    tokens = model.generate(**inputs, generation_config=config, **options)
     if schema.kind == "decoder":
         tokens = tokens[:, inputs["input_ids"].shape[1] :]
     return texts_of_tokens(tokens.tolist(), tokenizer, schema)
+
+
+def _sources(batch: Batch) -> dict[str, torch.Tensor]:
+    return {name: batch.inputs[name] for name in ("input_ids", "attention_mask")}
 
 
 def texts_of_tokens(tokens: Sequence[Sequence[int]], tokenizer: Any, schema: Schema) -> list[str]:
@@ -288,15 +332,10 @@ EXPORTED_TEXTS = ExportedTexts(
 )
 
 
-def _left_padded(batch: Batch, schema: Schema) -> dict[str, torch.Tensor]:
-    """Return the prompts without targets, padded on the left so that all end at the same position."""
-    import torch
-
+def _prompts(batch: Batch) -> list[list[int]]:
+    """Return the prompts of a decoder, without targets and padding."""
     ids = batch.inputs["input_ids"]
     lengths = batch.inputs["attention_mask"].sum(1)
     if batch.targets.numel():
         lengths = (batch.targets != IGNORED).int().argmax(1)  # the start of the target
-    prompts = [row[:length] for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)]
-    arrays = left_padded(prompts, schema.pad_token_id)
-    padded, mask = (torch.from_numpy(array).to(ids.device) for array in arrays)
-    return {"input_ids": padded, "attention_mask": mask}
+    return [row[:length] for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)]
