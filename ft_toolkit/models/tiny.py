@@ -131,7 +131,7 @@ _NAMES = {
     "albert": "albert",
     "electra": "electra",
     "opus-mt|marian": "marian",
-    "bart|pegasus": "bart",
+    "bart|pegasus|m2m100|nllb": "bart",
     "t5": "t5",
     "gpt": "gpt2",
     "llama|smollm|mistral|qwen": "llama",

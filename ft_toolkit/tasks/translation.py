@@ -30,6 +30,7 @@ from ft_toolkit.tasks.guessing.pairs import guess_translation
 from ft_toolkit.tasks.text import generation, source_target
 from ft_toolkit.tasks.text.cells import Printed, form_notes, texts_of
 from ft_toolkit.tasks.text.generation import Schema
+from ft_toolkit.tasks.text.language_codes import same_language, short_code
 from ft_toolkit.tasks.text.language_tokens import target_code
 from ft_toolkit.tasks.text.text_notes import source_notes, target_notes
 from ft_toolkit.tasks.text.token_targets import count_targets, pad_targets
@@ -67,7 +68,8 @@ class Settings(generation.GenerationSettings):
 
     name: Literal["translation"] = "translation"
     # Language codes (en, de), also the column names for rows without the columns source and target. Checkpoints with language
-    # tokens need the names of their tokenizer: en (M2M-100), en_XX (mBART), eng_Latn (NLLB).
+    # tokens need the names of their tokenizer: en (M2M-100), en_XX (mBART), eng_Latn (NLLB). Rows with a text for each language
+    # may have another spelling (en).
     source_language: str | None = None
     target_language: str | None = None
 
@@ -99,12 +101,13 @@ def _side(value: Any, side: str, language: str | None, where: str, number: int) 
         raise DataError(
             f"{where}: row {number}: the column has several languages ({one_of(by_language)}); set task.{side}_language"
         )
-    if language not in by_language:
+    name = same_language(language, by_language)  # a checkpoint may spell the language in another way than the data
+    if name is None:
         raise DataError(
             f"{where}: row {number}: no text for task.{side}_language={language}; languages: {one_of(by_language)}."
             f"{did_you_mean(language, list(by_language))}"
         )
-    return by_language[language]
+    return by_language[name]
 
 
 def first_model(source: str | None, target: str | None) -> FirstModel:
@@ -150,7 +153,7 @@ def _with_names(text: str, languages: tuple[str | None, str | None]) -> str:
     """Return a text with the names of the languages in place of their placeholders."""
     for placeholder, code in zip(("{source_language}", "{target_language}"), languages, strict=True):
         if code is not None:
-            text = text.replace(placeholder, LANGUAGES.get(code, code))
+            text = text.replace(placeholder, LANGUAGES.get(short_code(code), code))
     return text
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ft_toolkit.core.errors import ModelError, UsageError, did_you_mean, one_of
+from ft_toolkit.tasks.text.language_codes import short_code
 
 Languages = tuple[str | None, str | None]
 
@@ -108,17 +109,13 @@ def _is_language(tokenizer: Any, language: str) -> bool:
 def _unknown_language(setting: str, language: str, tokenizer: Any) -> UsageError:
     """Return the error for a language that the tokenizer does not have, with similar names."""
     names = language_names(tokenizer)
-    stem = _stem(language)
-    similar = [name for name in names if _stem(name) == stem] or [name for name in names if _stem(name)[:2] == stem[:2]]
+    code = short_code(language)
+    similar = [name for name in names if short_code(name) == code]
+    similar = similar or [name for name in names if short_code(name)[:2] == code[:2]]
     hint = f" Similar: {one_of(similar)}." if similar else did_you_mean(language, names)
     return UsageError(
         f"{setting} is not a language of this checkpoint's tokenizer.{hint} All {len(names)}: {one_of(names)}"
     )
-
-
-def _stem(name: str) -> str:
-    """Return a code without region and script: en for en_XX, __en__ and en-GB."""
-    return name.lower().strip("_").replace("-", "_").partition("_")[0]
 
 
 def target_code(tokenizer: Any, target: str | None) -> str:
