@@ -141,6 +141,16 @@ class Timing(Record):
     export: Speed
 
 
+class LayerChoice(Record):
+    """Which layers of a graph in 8 bits stay in float32, and the shares of the training rows whose answers changed."""
+
+    float_layers: list[str] = Field(description="Layers in float32; `*` is the number of a block")
+    rows: int = Field(description="Training rows that were predicted with each graph")
+    allowed: float = Field(description="The largest share with which the validation rows can exclude the drop")
+    all_in_8_bits: float = Field(description="The share with all layers in 8 bits")
+    chosen: float = Field(description="The share with the layers of the export")
+
+
 class Certificate(FileRecord):
     """certificate.json of an export: the comparison with its run on the same rows."""
 
@@ -162,6 +172,9 @@ class Certificate(FileRecord):
     changed_answers: ChangedAnswers
     metrics: dict[str, MetricDifference]
     max_drop: DropCheck | None = None
+    layers: LayerChoice | None = Field(
+        default=None, description="null where no bound chose the layers: all of a graph in 8 bits have 8 bits"
+    )
     run_megabytes: float
     export_megabytes: float
     timing: Timing | None = None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ft_toolkit.core import environment
-from ft_toolkit.core.export_records import Certificate, ChangedAnswers, DropCheck, MetricDifference, Timing
+from ft_toolkit.core.export_records import Certificate, ChangedAnswers, DropCheck, LayerChoice, MetricDifference, Timing
 from ft_toolkit.core.run_records import EvaluationResults
 from ft_toolkit.evaluation.compare.differences import compare_metrics
 from ft_toolkit.evaluation.compare.examples import read_examples
@@ -53,14 +53,15 @@ class Measured:
     """The parts of a certificate that need the models.
 
     `features` is the number of inputs. `outputs` are those of the model; of a language model, the negative log-likelihoods of
-    the tokens; None for a task whose only outputs are texts.
-    `graph_difference` is the largest difference of the float32 graph from the weights, None without a graph.
+    the tokens; None for a task whose only outputs are texts. `graph_difference` is the largest difference of the float32 graph
+    from the weights, None without a graph, and `layers` the choice of layers in float32.
     """
 
     features: int
     outputs: Outputs | None
     run_precision: str
     graph_difference: float | None
+    layers: LayerChoice | None
     run_megabytes: float
     timing: Timing | None
 
@@ -134,6 +135,7 @@ def certify(
         changed_answers=_changed_answers(run, export),
         metrics=metrics,
         max_drop=None if drop is None else _check_drop(run, export, drop),
+        layers=measured.layers,
         run_megabytes=round(measured.run_megabytes, 3),
         export_megabytes=round(folder_megabytes(folder), 3),
         timing=measured.timing,

@@ -40,6 +40,7 @@ from ft_toolkit.recipe.sections import Recipe
 from ft_toolkit.report import results as results_file
 from ft_toolkit.report.export_card import write_export_card
 from ft_toolkit.report.page import write_page
+from ft_toolkit.report.sections.certificate import describe_layers
 from ft_toolkit.runtime.finished_model import FinishedModel
 from ft_toolkit.tasks.base import Features, Rows, applicable_metrics
 from ft_toolkit.training.tracking import Display
@@ -105,7 +106,7 @@ def _fill_folder(
         command=source.results.command,
         merged=source.is_adapter,
         temperature=written.temperature,
-        float_layers=written.float_layers,
+        float_layers=[] if written.layers is None else written.layers.float_layers,
         seconds=round(seconds, 2),
     )
     results = _write_predictions(folder, request, facts, scored, data, recipe)
@@ -251,6 +252,7 @@ def _measure(
         outputs,
         run.contract.mixed_precision,
         written.graph_difference,
+        written.layers,
         _megabytes(run),
         measure(run, export, rows) if request.measure else None,
     )
@@ -283,5 +285,7 @@ def _announce(certificate: Certificate, display: Display) -> None:
             f"{timing.run.p95_ms:.1f} -> {timing.export.p95_ms:.1f} ms (p95); batches of 32: "
             f"{timing.run.rows_per_second:,.0f} -> {timing.export.rows_per_second:,.0f} rows per second"
         )
+    if certificate.layers is not None:
+        display.say(f"layers     {describe_layers(certificate.layers)}")
     if certificate.max_drop is not None:
         display.say(f"max drop   {certificate.max_drop.metric}: {certificate.max_drop.text}")

@@ -32,10 +32,19 @@ class Change:
     error: float
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The layers that stay in float32, and the shares of changed answers with all layers in 8 bits and with this choice."""
+
+    float_layers: list[str]
+    all_in_8_bits: float
+    chosen: float
+
+
 def quantize(
     source: Path, target: Path, change_of: Callable[[Path], Change] | None, allowed: float | None
-) -> list[str]:
-    """Write the quantized graph of `source` to `target`, and return the layers that stay in float32.
+) -> Choice | None:
+    """Write the quantized graph of `source` to `target`, and return the choice of layers; None without a bound.
 
     All layers are quantized without `change_of` or `allowed`, or if this changes at most the share `allowed` of the answers.
     Otherwise each layer, with its copies in all blocks, is quantized alone. The layers with the largest errors stay in float32,
@@ -43,8 +52,11 @@ def quantize(
     standard deviation of the outputs for the queries and 5% for the second layer of the feed-forward blocks.
     """
     _quantize(source, target, [])
-    if change_of is None or allowed is None or change_of(target).share <= allowed:
-        return []
+    if change_of is None or allowed is None:
+        return None
+    chosen = all_in_8_bits = change_of(target).share
+    if chosen <= allowed:
+        return Choice([], all_in_8_bits, chosen)
     layers = _layers(source)
     every_node = [node for nodes in layers.values() for node in nodes]
     errors = {}
@@ -56,9 +68,10 @@ def quantize(
     for layer in ranked:
         kept.append(layer)
         _quantize(source, target, [node for each in kept for node in layers[each]])
-        if change_of(target).share <= allowed:
+        chosen = change_of(target).share
+        if chosen <= allowed:
             break
-    return sorted(kept)
+    return Choice(sorted(kept), all_in_8_bits, chosen)
 
 
 def _quantize(source: Path, target: Path, float_nodes: Sequence[str]) -> None:

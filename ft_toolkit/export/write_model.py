@@ -13,7 +13,7 @@ import torch
 
 import ft_toolkit
 from ft_toolkit.core.errors import ModelError
-from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph, ExportFormat, SpecialTokens
+from ft_toolkit.core.export_records import ExportedGeneration, ExportedGraph, ExportFormat, LayerChoice, SpecialTokens
 from ft_toolkit.core.files import atomic_folder
 from ft_toolkit.core.run_folder import ONNX_GRAPH, TRAINING_ROWS
 from ft_toolkit.core.run_records import InferenceContract, write_contract
@@ -41,7 +41,7 @@ class WrittenModel:
 
     contract: InferenceContract
     graph_difference: float | None
-    float_layers: list[str]
+    layers: LayerChoice | None
     temperature: float | None
 
 
@@ -86,7 +86,7 @@ def _write_transformers(
             f"{loaded.folder}: the logits are not outputs of a linear layer, so the calibration temperature {temperature:.3g} "
             "cannot be folded into the weights, and transformers would give other probabilities. Use --format onnx"
         )
-    return WrittenModel(contract, None, [], contract.folded_temperature)
+    return WrittenModel(contract, None, None, contract.folded_temperature)
 
 
 def _logits(loaded: LoadedModel, model: Any, rows: Rows) -> torch.Tensor:
@@ -123,7 +123,7 @@ def _write_onnx(
     if task.graph is None:
         return _write_language_model(folder, loaded, model, contract, features, is_quantized=quantization is not None)
     graph = graph_facts(tokenizer, task.graph.outputs, [*features.inputs, "attention_mask"])
-    float_layers: list[str] = []
+    layers = None
     if quantization is None:
         difference = write_graph(model, folder, graph, per_token=task.graph.per_token)
     else:
@@ -131,16 +131,18 @@ def _write_onnx(
             difference = write_graph(model, Path(scratch), graph, per_token=task.graph.per_token)
             answers = _Answers(loaded, graph, features, quantization.rows)
             expected = answers.of(Path(scratch) / ONNX_GRAPH)
-            float_layers = quantize(
+            choice = quantize(
                 Path(scratch) / ONNX_GRAPH,
                 folder / ONNX_GRAPH,
                 lambda path: answers.change(expected, answers.of(path)),
                 quantization.allowed,
             )
+            if choice is not None and quantization.allowed is not None:
+                layers = LayerChoice(**asdict(choice), rows=len(quantization.rows), allowed=quantization.allowed)
     return WrittenModel(
         contract.model_copy(update={"graph": graph, "mixed_precision": "no"}),
         difference,
-        float_layers,
+        layers,
         contract.folded_temperature,
     )
 
@@ -177,7 +179,7 @@ def _write_language_model(
     return WrittenModel(
         contract.model_copy(update={"graph": graph, "mixed_precision": "no"}),
         difference,
-        [],
+        None,
         contract.folded_temperature,
     )
 

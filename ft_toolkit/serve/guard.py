@@ -89,6 +89,8 @@ class Guard:
                 message["headers"] = [*message.get("headers", ()), *extra]
             await send(message)
 
+        # HEAD is GET without the body, which uvicorn leaves out
+        handled = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
         refusal = self._refuse(scope, headers)
         body: bytes | None = b""
         if refusal is None:
@@ -99,8 +101,9 @@ class Guard:
             if refusal is not None:
                 await refuse(send_marked, refusal)
             elif body is not None:
-                await self._app(scope, _replay(body, receive), send_marked)
+                await self._app(handled, _replay(body, receive), send_marked)
         finally:
+            scope["route"] = handled.get("route")
             self._record(scope, status, time.perf_counter() - started, request_id, len(body or b""))
 
     def _refuse(self, scope: Scope, headers: dict[bytes, bytes]) -> Refusal | None:
@@ -147,7 +150,7 @@ class Guard:
 
     def _record(self, scope: Scope, status: int, seconds: float, request_id: str, n_bytes: int) -> None:
         """Write the log line of a request, and count it. Health checks are only counted."""
-        route = getattr(scope.get("route"), "path", "other")
+        route = getattr(scope["route"], "path", "other")
         state = scope["state"]
         labels = {"route": route, "status": str(status)}
         self._metrics.count("ftk_requests_total", "Requests by route and status.", labels)

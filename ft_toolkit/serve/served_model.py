@@ -5,7 +5,7 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,15 @@ class ServedModel:
 
     @property
     def input_columns(self) -> dict[str, Any]:
-        """The columns of a row to predict, by name."""
-        return {name: column for name, column in self.model.task.columns.items() if not column.is_answer}
+        """The columns of a row to predict, by name. A single column is required."""
+        columns = {
+            name: column
+            for name, column in self.model.task.columns.items()
+            if not column.is_answer and not column.only_scores
+        }
+        return (
+            columns if len(columns) > 1 else {name: replace(column, required=True) for name, column in columns.items()}
+        )
 
 
 def find_version(path: str) -> str | None:

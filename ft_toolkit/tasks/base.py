@@ -69,6 +69,8 @@ class Column:
     meaning: str
     required: bool = True
     is_answer: bool = False
+    # Whether the column only adds scores to a prediction, such as the true completion of a prompt. `ftk serve` refuses it.
+    only_scores: bool = False
     # The setting whose value is another name of the column (translation: source_language names the column en).
     named_by: str | None = None
     # Whether a file may have one column per label instead: data.columns.NAME is then a list, and a value a dict by column.

@@ -388,8 +388,8 @@ TASK = Task(
     settings=Settings,
     columns={
         "prompt": Column("the text to continue", required=False, example="A text that begins"),
-        "completion": Column("the continuation of the prompt", required=False),
-        "text": Column("a text to learn, without a prompt", required=False),
+        "completion": Column("the continuation of the prompt", required=False, only_scores=True),
+        "text": Column("a text to learn, without a prompt", required=False, only_scores=True),
     },
     read_rows=read_rows,
     answer_form=lambda row, settings: row.get("text") is not None,

@@ -203,9 +203,11 @@ def test_the_layers_with_the_largest_errors_stay_in_float(
         graphs.append(path.read_bytes())
         return Change(0.0 if len(graphs) > 10 else 1.0, float(len(graphs[-1])))
 
-    kept = quantize(source, target, change, 0.5)
-    assert kept
+    choice = quantize(source, target, change, 0.5)
+    assert choice is not None and choice.float_layers
+    assert (choice.all_in_8_bits, choice.chosen) == (1.0, 0.0)
+    kept = choice.float_layers
     assert all("*" in name or "classifier" in name or "embeddings" in name for name in kept), kept
     assert target.read_bytes() == graphs[-1] != graphs[0]
-    assert quantize(source, target, change, None) == []
+    assert quantize(source, target, change, None) is None
     assert target.read_bytes() == graphs[0]

@@ -109,6 +109,16 @@ def test_the_token_is_required_and_never_shown(server: Running) -> None:
     assert not any(TOKEN in line for line in server.lines)
 
 
+def test_head_is_get_without_a_body(server: Running) -> None:
+    for path in ("/", "/page.js", "/health", "/ready", "/metrics", "/models", "/openapi.json"):
+        status, headers, body = server.send("HEAD", path)
+        assert (status, body) == (200, ""), path
+        assert headers["content-type"] == server.send("GET", path)[1]["content-type"]
+    assert server.send("HEAD", "/metrics", authorization="")[0] == 401
+    assert server.send("HEAD", PREDICT)[0] == 405
+    assert server.send("HEAD", "/nowhere")[0] == 404
+
+
 def test_slow_and_silent_clients_are_closed(server: Running) -> None:
     head = f"POST {PREDICT} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n".encode()
     unfinished = [b"", b"GET / HT", head, head + b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{"]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from ft_toolkit.core.export_records import Certificate, read_certificate
+from ft_toolkit.core.export_records import Certificate, LayerChoice, read_certificate
 from ft_toolkit.core.run_folder import CERTIFICATE
 from ft_toolkit.metrics.metric import Metric
 from ft_toolkit.report.numbers import MISSING, count, difference, number
@@ -27,11 +27,24 @@ def _parity(certificate: Certificate) -> Table:
     ]
     if certificate.graph_difference is not None:
         rows.insert(1, ["largest difference of the float32 graph", f"{certificate.graph_difference:.2g}"])
+    if certificate.layers is not None:
+        rows.append(["layers", describe_layers(certificate.layers)])
     if certificate.max_drop is not None:
         rows.append([f"drop of {plain_name(certificate.max_drop.metric)}", certificate.max_drop.text])
     precision = "bfloat16" if certificate.run_precision == "bf16" else "float32"
     note = f"On {count(certificate.rows)} {certificate.split} rows; the run predicted in {precision}."
     return Table("Outputs and answers", header(["", "export against run"], range(0)), _cells(rows, 0), note)
+
+
+def describe_layers(layers: LayerChoice) -> str:
+    """Return which layers stay in float32, and why."""
+    changed = f"{layers.all_in_8_bits:.1%} of {count(layers.rows)} training answers change"
+    if not layers.float_layers:
+        return f"all have 8 bits: {changed}, and the bound allows {layers.allowed:.1%}"
+    return (
+        f"{', '.join(layers.float_layers)} stay in float32: with all layers in 8 bits, {changed}, and the bound allows "
+        f"{layers.allowed:.1%}; with these in float32, {layers.chosen:.1%} change"
+    )
 
 
 def _figure(value: float | None) -> str:
