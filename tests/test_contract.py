@@ -56,6 +56,10 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
         {"max_target_length": 12, "num_beams": 2},
         {"max_target_length": 12, "label_smoothing": 0.1},
     ],
+    "code_generation": [
+        {"max_new_tokens": 8},
+        {"max_new_tokens": 6, "do_sample": True, "num_return_sequences": 2},
+    ],
     "dialogue": [{"max_new_tokens": 8}],
     "text_generation": [
         {"max_new_tokens": 12},

@@ -146,6 +146,7 @@ ELSEWHERE = {
         ],
         "tests/tasks/text/test_decoding.py",
     ),
+    "task.run_tests": "tests/tasks/test_code_generation.py",
     "task.answering_speaker": "tests/tasks/test_dialogue.py",
     "task.prompt_words": "tests/tasks/test_text_generation.py",
     "task.continued_share": "tests/tasks/test_text_generation.py",

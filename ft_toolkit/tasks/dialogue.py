@@ -44,6 +44,7 @@ from ft_toolkit.tasks.text.decoding import (
     load_decoding,
     prompt_limit,
 )
+from ft_toolkit.tasks.text.nearest import nearest_rows
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
 
@@ -289,13 +290,9 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
 
 def nearest_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Return the reply of the training dialogue whose last turn before the reply is most similar (TF-IDF of words)."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     known = [(history[-1]["content"], reply) for history, reply in (_split(row, schema) for row in train) if reply]
     asked = [_split(row, schema)[0][-1]["content"] for row in rows]
-    vectorizer = TfidfVectorizer(token_pattern=r"\w+")
-    vectors = vectorizer.fit_transform([question for question, _ in known])
-    nearest = np.asarray((vectorizer.transform(asked) @ vectors.T).argmax(axis=1)).ravel()
+    nearest = nearest_rows([question for question, _ in known], asked)
     nothing = token_scores.prediction(np.array([np.nan, 0, 0, 0]))
     return [{"reply": known[i][1], **nothing} for i in nearest]
 

@@ -37,6 +37,11 @@ CASES = {
         "column 'source' must be text; found 7",
     ),
     "language_modelling": ({"text": "A text."}, {"text": 7}, "column 'text' must be text; found 7"),
+    "code_generation": (
+        {"prompt": "def f():", "body": "    pass"},
+        {"body": "return 1"},
+        "column 'body' must be indented as in the file, below its signature",
+    ),
     "dialogue": (
         {"turns": ["A question?", "An answer."]},
         {"turns": "A question?"},

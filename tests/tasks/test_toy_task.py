@@ -123,6 +123,8 @@ COMMON_WORDS = {
         "tokens",
         "bytes",
         "correct",
+        "tests",
+        "body",
         "name",
         "id",
     ),

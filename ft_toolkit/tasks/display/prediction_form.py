@@ -106,6 +106,12 @@ class Reply(_ScoredSamples):
     reply: str | None
 
 
+class FunctionBody(_ScoredSamples):
+    """A generated body of a function; None in an evaluation without generated texts."""
+
+    code: str | None
+
+
 class WrittenAnswer(PredictionKeys):
     """A generated answer; an empty text for no answer."""
 

@@ -32,6 +32,7 @@ RECIPES = {
     "summarization": "xsum_bart",
     "translation": "wmt16_en_ro_t5",
     "language_modelling": "small_gpt2_from_scratch",
+    "code_generation": "small_functions_gpt2_from_scratch",
     "dialogue": "support_dialogues_gpt2_from_scratch",
     "text_generation": "support_inbox_gpt2_from_scratch",
 }

@@ -149,6 +149,12 @@ CASES: dict[str, tuple[Rows, str, dict[str, Any], dict[str, Any]]] = {
         {"question": "question", "answers": "answers"},
         {},
     ),
+    "beginnings and bodies of functions": (
+        [{"prompt": f"def f{i}(x):", "completion": f"    return x + {i}"} for i in range(8)],
+        "code_generation",
+        {"prompt": "prompt", "body": "completion"},
+        {},
+    ),
     "language codes": (
         [{"en": f"The lamp {i} is red.", "ro": f"Lampa {i} este roșie."} for i in range(8)],
         "translation",
