@@ -46,6 +46,7 @@ from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.code import guess_functions
 from ft_toolkit.tasks.text import sample_scores, token_scores
 from ft_toolkit.tasks.text.decoding import DecodingSettings, find_decoding, load_decoding
+from ft_toolkit.tasks.text.missing_labels import drop_partial
 from ft_toolkit.tasks.text.nearest import nearest_rows
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.tasks.text.start_token import find_start_token
@@ -97,11 +98,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     """
     read = [_read_row(row, f"{where}: {row_name(row, number)}") for number, row in enumerate(rows, 1)]
     if settings is None:
-        n_without = sum("body" not in row for row in read)
-        if 0 < n_without < len(read):
-            note = f"{n_without} of {len(read)} rows have no body, so the bodies of the other rows are not scored"
-            return [{name: value for name, value in row.items() if name != "body"} for row in read], [note]
-        return read, []
+        return drop_partial(read, "body")
     for number, row in enumerate(read, 1):
         if "body" not in row:
             raise DataError(f"{where}: {row_name(row, number)}: column 'body' is missing")

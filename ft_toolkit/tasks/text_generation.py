@@ -58,6 +58,7 @@ from ft_toolkit.tasks.text.decoding import (
     load_decoding,
     prompt_limit,
 )
+from ft_toolkit.tasks.text.missing_labels import drop_partial
 from ft_toolkit.tasks.text.positions import input_positions
 from ft_toolkit.tasks.text.start_token import add_start_token, find_start_token
 from ft_toolkit.tasks.text.token_targets import IGNORED, count_targets, pad_targets
@@ -117,7 +118,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
                 f"{where}: row {number}: a row needs a column 'text', or columns 'prompt' and 'completion'; found "
                 f"{' and '.join(values) or 'neither'}"
             )
-        if not has_text and is_training and values.keys() != {"prompt", "completion"}:
+        if not has_text and ("prompt" not in values or (is_training and "completion" not in values)):
             raise DataError(
                 f"{where}: row {number}: column '{'completion' if 'prompt' in values else 'prompt'}' is missing"
             )
@@ -126,7 +127,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         others = {name: value for name, value in row.items() if name not in ("text", "prompt", "completion")}
         read.append({**others, **values})
     if settings is None:
-        return read, []
+        return drop_partial(read, "completion")
     kept = [row for row in read if _scored_text(row).strip()]
     if not kept:
         raise DataError(f"{where}: all rows are blank; rows with text are required")

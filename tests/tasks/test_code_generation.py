@@ -81,7 +81,7 @@ def test_notes_on_bodies_that_cannot_be_written_or_tested() -> None:
 
 def test_rows_to_predict_need_no_body() -> None:
     rows, notes = task.read_rows([{"prompt": PROMPT}, ROW], None, "x")
-    assert all("body" not in row for row in rows) and "1 of 2 rows have no body" in notes[0]
+    assert all("body" not in row for row in rows) and "1 of 2 rows have no 'body'" in notes[0]
     assert task.read_rows([{"prompt": PROMPT, "body": None}], None, "x") == ([{"prompt": PROMPT}], [])
 
 

@@ -224,3 +224,10 @@ def test_a_stream_of_another_task_or_of_several_rows_is_refused(run_folder: Path
     (tmp_path / "rows.txt").write_text("a\nb\n")
     refused = here("predict", run_folder, "--input", tmp_path / "rows.txt", "--stream", check=False)
     assert refused.returncode == 2 and "--stream prints the text of one row; remove --input" in refused.stderr
+
+
+def test_completions_of_some_rows_to_predict_are_not_used() -> None:
+    rows, notes = tg.read_rows([{"prompt": "a", "completion": "b"}, {"prompt": "c"}], None, "x")
+    assert rows == [{"prompt": "a"}, {"prompt": "c"}] and "1 of 2 rows have no 'completion'" in notes[0]
+    with pytest.raises(DataError, match="x: row 1: column 'prompt' is missing"):
+        tg.read_rows([{"completion": "b"}], None, "x")

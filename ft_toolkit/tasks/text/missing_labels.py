@@ -49,6 +49,15 @@ def mark_missing_answers(rows: Rows, columns: Sequence[str]) -> Rows:
     return rows
 
 
+def drop_partial(rows: Rows, column: str) -> tuple[Rows, list[str]]:
+    """Return the rows without a column that only some of them have, and a note; unchanged if all or none have it."""
+    n_without = sum(column not in row for row in rows)
+    if n_without in (0, len(rows)):
+        return rows, []
+    note = f"{n_without} of {len(rows)} rows have no '{column}', so that of the other rows is not used"
+    return [{name: value for name, value in row.items() if name != column} for row in rows], [note]
+
+
 def nan_note(names: set[str]) -> str | None:
     """Return a note on a label that is named nan; None without such a label."""
     spelling = next((name for name in sorted(names) if name.lower() == "nan"), None)
