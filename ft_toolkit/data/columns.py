@@ -1,7 +1,7 @@
 """Map the columns of a data file to the columns of a task."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
@@ -23,6 +23,16 @@ class ColumnNames:
     explicit: Mapping[str, str]
     candidates: Mapping[str, Sequence[str]]
     several: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def without_training_columns(self, task: Task, present: Sequence[str]) -> "ColumnNames":
+        """Return the names for held-out rows, which may lack the columns that only training uses."""
+        absent = {
+            column
+            for column, name in self.explicit.items()
+            if task.columns[column].only_training and name not in present
+        }
+        explicit = {column: name for column, name in self.explicit.items() if column not in absent}
+        return replace(self, explicit=explicit, candidates={**self.candidates, **dict.fromkeys(absent, ())})
 
     def of(self, column: str) -> Sequence[str]:
         """Return the names to try for a column of the task, in order."""
@@ -99,7 +109,10 @@ def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[
     for column in columns:
         tried = names.of(column)
         match = next((name for name in tried if name in present), None)
-        if match is None and (task.columns[column].required or column in names.explicit):
+        other = task.columns[column].alternative
+        has_other = other is not None and any(name in present for name in names.of(other))
+        is_required = task.columns[column].required and not has_other
+        if match is None and (is_required or column in names.explicit):
             quoted = "' or '".join(tried)
             remedy = set_name(column)
             if task.columns[column].several:
@@ -108,9 +121,9 @@ def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[
                 f"no column '{quoted}' for {task.name}'s '{column}' ({task.columns[column].meaning}); columns found: "
                 f"{one_of(present)}.{did_you_mean(tried[-1], present)} {remedy}"
             )
-        other = next((other for other, name in matched.items() if name == match), None)
-        if match is not None and other is not None and not {column, other} <= set(names.explicit):
-            raise DataError(f"column '{match}' would be read both as '{other}' and as '{column}'. {set_name(column)}")
+        twin = next((twin for twin, name in matched.items() if name == match), None)
+        if match is not None and twin is not None and not {column, twin} <= set(names.explicit):
+            raise DataError(f"column '{match}' would be read both as '{twin}' and as '{column}'. {set_name(column)}")
         if match is not None:
             matched[column] = match
     return matched

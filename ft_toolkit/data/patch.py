@@ -13,7 +13,7 @@ from ft_toolkit.core.json_records import REMEDY, read_record
 from ft_toolkit.core.patch_records import Patch, PatchFacts, RowDecision
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.seen_rows import hash_text, input_hash
-from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings, answer_columns
 
 # Mismatches that an error shows.
 _SHOWN = 3
@@ -65,6 +65,7 @@ def apply_patch(
     """
     patch = read_patch(path)
     column = task.stratify_by(settings)
+    answers = answer_columns(task)
     position = {
         ("train" if split in held_out else split, str(row["id"])): (split, number)
         for split, rows in splits.items()
@@ -84,7 +85,9 @@ def apply_patch(
         elif decision.decision == "drop":
             changed[split][index] = None
         elif decision.decision == "relabel":
-            changed[split][index] = {**decided, str(column): decision.label}
+            # other answers, such as soft targets, belong to the old label
+            kept = {name: None if name in answers else value for name, value in decided.items()}
+            changed[split][index] = {**kept, str(column): decision.label}
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
         raise DataError(

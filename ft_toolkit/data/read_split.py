@@ -75,7 +75,7 @@ class SplitReader:
         task, notes, form = self.task, list[str](), self.task.answer_form
         assert form is not None, "other tasks read their files at once"
         try:
-            columns = find_map(rows, raw.origin, task, self.names, self.kept)
+            columns = find_map(rows, raw.origin, task, self._names(raw), self.kept)
         except DataError as error:
             raise DataError(f"{error}{_how_it_was_read(raw)}") from None
         mapped = MappedRows(rows, columns)
@@ -102,10 +102,16 @@ class SplitReader:
         source = LabelSource(where, self.labels, self.label_separator, names_of_numbers(self.reading))
         return read_labelled(rows, self.task, self.settings, source)
 
+    def _names(self, raw: RawSplit) -> ColumnNames:
+        """Return the names to try; held-out rows may lack the columns that only training uses."""
+        if raw.name == "train":
+            return self.names
+        return self.names.without_training_columns(self.task, columns_of(raw.rows))
+
     def _mapped(self, raw: RawSplit) -> list[Row]:
         """Return the rows with the task's columns. Raises DataError, with the notes on how the file was read."""
         try:
-            return map_columns(raw.rows, raw.origin, self.task, self.names, self.kept)
+            return map_columns(raw.rows, raw.origin, self.task, self._names(raw), self.kept)
         except DataError as error:
             raise DataError(f"{error}{_how_it_was_read(raw)}") from None
 

@@ -41,13 +41,15 @@ PredictedRows = list[Row | str] | RowStream
 class Target:
     """Where predictions are written: a file, or standard output (None). `resume` continues an interrupted command.
 
-    `source` is the input file, None for other rows, and `reading` how it was read.
+    `source` is the input file, None for other rows, and `reading` how it was read. `with_inputs` writes the columns of the rows
+    beside all keys of the predictions, so that the file can be training data.
     """
 
     output: Path | None
     source: Path | None = None
     resume: bool = False
     reading: Reading | None = None
+    with_inputs: bool = False
 
 
 def read_rows(text: str | None, source: Path | None, reading: Reading | None = None) -> PredictedRows:
@@ -93,11 +95,16 @@ def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Ta
     parts = _StreamParts(loaded, rows, columns) if isinstance(rows, RowStream) else _ListParts(loaded, rows, columns)
     if target.output is None:
         for inputs, predictions in _predicted(loaded, parts.after(0)):
-            sys.stdout.write(jsonl_lines(inputs, predictions))
+            sys.stdout.write(jsonl_lines(inputs, predictions, _text_column(loaded, target)))
             sys.stdout.flush()
         return
-    n_rows = _write(target.output, loaded, parts, _Progress(target, loaded, columns))
+    n_rows = _write(target, loaded, parts, _Progress(target, loaded, columns))
     sys.stderr.write(f"wrote {target.output} ({n_rows:,} row{'' if n_rows == 1 else 's'})\n")
+
+
+def _text_column(model: FinishedModel, target: Target) -> str | None:
+    """Return the name of the column of a text, if lines have the columns of the rows."""
+    return model.task.text_column or "" if target.with_inputs else None
 
 
 @dataclass(frozen=True)
@@ -211,7 +218,8 @@ class _Progress:
     def _read(self) -> None:
         saved = json.loads(self._path.read_text(encoding="utf-8"))
         facts = self._current_facts()
-        if changed := [name for name, value in facts.items() if saved["facts"].get(name) != value]:
+        names = [*facts, *(name for name in saved["facts"] if name not in facts)]
+        if changed := [name for name in names if saved["facts"].get(name) != facts.get(name)]:
             raise UsageError(
                 f"--resume: {one_of(changed)} changed since {self._target.output} was interrupted; repeat the same command, "
                 "or start again without --resume"
@@ -235,6 +243,7 @@ class _Progress:
                 "the model": _content_of([self._model.folder]),
                 "--column": self._columns,
                 "--reading": None if reading is None else reading.model_dump(mode="json"),
+                **({"--with-inputs": True} if self._target.with_inputs else {}),
             }
         return self._facts
 
@@ -255,14 +264,17 @@ def _content_of(paths: Sequence[Path]) -> str:
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 
-def _write(output: Path, model: FinishedModel, parts: _ListParts | _StreamParts, progress: _Progress) -> int:
+def _write(target: Target, model: FinishedModel, parts: _ListParts | _StreamParts, progress: _Progress) -> int:
     """Write the predictions that are missing, and return the number of rows. Raises Interrupted with the rows kept."""
-    table = CsvTable(model.task, progress.names) if output.suffix == ".csv" else None
+    output, text_column = target.output, _text_column(model, target)
+    assert output is not None, "predictions without a file go to standard output"
+    is_csv = output.suffix == ".csv"
+    table = CsvTable(model.task, progress.names, with_all_keys=target.with_inputs) if is_csv else None
     n_rows = progress.rows
     try:
         with atomic_binary_file(output, progress.bytes) as file:
             for rows, predictions in _predicted(model, parts.after(n_rows)):
-                lines = jsonl_lines(rows, predictions) if table is None else table.lines(rows, predictions)
+                lines = jsonl_lines(rows, predictions, text_column) if table is None else table.lines(rows, predictions)
                 file.write(lines.encode())
                 n_rows += len(rows)
                 if n_rows < parts.n_rows:

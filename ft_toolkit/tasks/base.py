@@ -75,6 +75,10 @@ class Column:
     named_by: str | None = None
     # Whether a file may have one column per label instead: data.columns.NAME is then a list, and a value a dict by column.
     several: bool = False
+    # Another column that can take the place of a required one.
+    alternative: str | None = None
+    # Whether validation and test files may lack the column even if `data.columns` names it.
+    only_training: bool = False
     # Whether `ftk serve` takes a list of texts (words, turns) for the column rather than a text.
     is_list: bool = False
     # A short value for the usage examples of the model card; None leaves an optional column out of them.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -45,7 +44,7 @@ from ft_toolkit.tasks.display.pipeline_code import pipeline_code
 from ft_toolkit.tasks.display.prediction_form import ChosenLabels, Number, PredictionForm, ScoredLabel
 from ft_toolkit.tasks.display.wrong_examples import WrongExamples
 from ft_toolkit.tasks.guessing.labels import guess_labels
-from ft_toolkit.tasks.text import baselines, class_loss, decisions
+from ft_toolkit.tasks.text import baselines, class_loss, decisions, soft_labels
 from ft_toolkit.tasks.text.averaging import mean_logits
 from ft_toolkit.tasks.text.edits import EditsByColumn
 from ft_toolkit.tasks.text.label_cells import read_label_column
@@ -55,7 +54,6 @@ from ft_toolkit.tasks.text.labels import (
     ProblemType,
     check_labels,
     distinct_names,
-    index_of,
     label_name,
     names_of,
     target_of,
@@ -112,6 +110,8 @@ class Schema:
     tune_thresholds: decisions.TunedMetric | None = None
     thresholds: tuple[float, ...] | None = None
     tuning: Tuning | None = None
+    # Whether training rows have label_probabilities: targets are then a probability per label.
+    soft_targets: bool = False
 
 
 def load_schema(values: Mapping[str, Any]) -> Schema:
@@ -130,13 +130,19 @@ def load_schema(values: Mapping[str, Any]) -> Schema:
         values.get("label_smoothing", 0.0),
         values.get("tune_thresholds"),
         *decisions.load_tuning(values),
+        soft_targets=values.get("soft_targets", False),
     )
 
 
 def read_labels(rows: Rows, settings: Settings, source: LabelSource) -> tuple[Rows, list[str]]:
-    """Convert the label column to names, lists of names or numbers; see `read_label_column`."""
+    """Convert the label column to names, lists of names or numbers, and the probabilities of labels to objects.
+
+    See `read_label_column` and `soft_labels`. Every row gets a label.
+    """
     defined = source.numbers or chosen_labels(settings, source.defined)
-    return read_label_column(rows, settings.problem_type, replace(source, defined=defined))
+    rows, notes = soft_labels.read_probabilities(rows, settings.problem_type, source.where, defined, settings.threshold)
+    rows, more = read_label_column(rows, settings.problem_type, replace(source, defined=defined))
+    return rows, [*notes, *more]
 
 
 def chosen_labels(settings: Settings, defined: DefinedLabels | None) -> DefinedLabels | None:
@@ -163,8 +169,8 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
 
 
 def answer_form(row: Row, settings: Settings) -> str:
-    """Return the label cell, whose type matters; empty for numbers to predict."""
-    return "" if settings.problem_type == "regression" else repr(row.get("label"))
+    """Return the label cell, whose type matters, and the most probable label; empty for numbers to predict."""
+    return "" if settings.problem_type == "regression" else f"{row.get('label')!r} {soft_labels.answer_form(row)}"
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained | None) -> Schema:
@@ -184,7 +190,7 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
     if problem_type == "single_label_classification" and any(isinstance(row["label"], (list, tuple)) for row in rows):
         raise DataError("the training rows have lists of labels; set task.problem_type=multi_label_classification")
     chosen = chosen_labels(settings, defined)
-    names = [name for row in rows for name in names_of(row["label"], problem_type)]
+    names = [name for row in rows for name in names_of(row["label"], problem_type)] + soft_labels.names_in(rows)
     labels = distinct_names(names) if chosen is None else chosen.names
     check_labels(labels, len(rows), problem_type, is_chosen=chosen is not None)
     order = chosen.by if chosen is not None else _order_of_head(labels, pretrained)
@@ -192,26 +198,39 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
         target_of(row["label"], problem_type, labels, where, order=order)
     decisions.check_tuning(settings.tune_thresholds, settings.threshold, problem_type, labels)
     weights = absent_weights = None
+    has_soft_targets = any(row.get(soft_labels.COLUMN) is not None for row in rows)
+    schema = Schema(
+        problem_type,
+        labels,
+        None,
+        settings.threshold,
+        settings.long_texts,
+        label_order=order,
+        focal_gamma=settings.focal_gamma,
+        label_smoothing=settings.label_smoothing,
+        tune_thresholds=settings.tune_thresholds,
+        soft_targets=has_soft_targets,
+    )
+    if has_soft_targets:
+        _training_targets(rows, schema)  # raises DataError
     if settings.class_weights is not None:
-        of_rows = [{index_of(name, labels, order, "") for name in names_of(row["label"], problem_type)} for row in rows]
-        counted = Counter(index for indices in of_rows for index in indices)
-        counts = [counted[index] for index in range(len(labels))]
+        counts = _label_counts(rows, schema)
         if problem_type == "multi_label_classification":
             weights, absent_weights = class_loss.presence_weights(settings.class_weights, counts, len(rows), labels)
         else:
             weights = class_loss.weights_of(settings.class_weights, counts, labels, "the label")
-    return Schema(
-        problem_type,
-        labels,
-        weights,
-        settings.threshold,
-        settings.long_texts,
-        label_order=order,
-        absent_weights=absent_weights,
-        focal_gamma=settings.focal_gamma,
-        label_smoothing=settings.label_smoothing,
-        tune_thresholds=settings.tune_thresholds,
-    )
+    return replace(schema, class_weights=weights, absent_weights=absent_weights)
+
+
+def _label_counts(rows: Rows, schema: Schema) -> list[float]:
+    """Return the number of rows with each label; of soft targets, the sum of the probabilities."""
+    counts = [0.0] * len(schema.labels)
+    for target in _training_targets(rows, schema):
+        if isinstance(target, list):
+            counts = [count + value for count, value in zip(counts, target, strict=True)]
+        else:
+            counts[target] += 1
+    return counts
 
 
 def _order_of_head(labels: tuple[str, ...], pretrained: Pretrained | None) -> str | None:
@@ -253,7 +272,22 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     for i, ids in enumerate(inputs["input_ids"]):
         if not ids:  # without special tokens (GPT-2), an empty text has no token
             inputs["input_ids"][i] = [tokenizer.pad_token_id]
-    return Features(inputs, _targets(rows, schema), list(range(len(rows))), n_cut)
+    return Features(inputs, _training_targets(rows, schema), list(range(len(rows))), n_cut)
+
+
+def _training_targets(rows: Rows, schema: Schema) -> list[Any]:
+    """Return the targets of the loss: those of `_targets` or, with soft targets, a probability per label."""
+    if not schema.soft_targets:
+        return _targets(rows, schema)
+    return [_soft_target(row, schema, where) if "label" in row else None for where, row in _numbered(rows)]
+
+
+def _soft_target(row: Row, schema: Schema, where: str) -> list[float]:
+    """Return the probabilities of a row; 1 for the labels of a row without probabilities, and 0 for the others."""
+    if row.get(soft_labels.COLUMN) is not None:
+        return soft_labels.soft_target(row, schema.labels, schema.label_order, schema.problem_type, where)
+    target = _target(row, schema, where)
+    return [float(value) for value in (target if isinstance(target, list) else np.arange(len(schema.labels)) == target)]
 
 
 def _targets(rows: Rows, schema: Schema) -> list[Any]:
@@ -276,7 +310,7 @@ def _encode_windows(rows: Rows, tokenizer: Any, schema: Schema, max_length: int)
     inputs: dict[str, list[list[int]]] = {name: [] for name in encoded}
     targets: list[Any] = []
     example_ids: list[int] = []
-    for i, target in enumerate(_targets(rows, schema)):
+    for i, target in enumerate(_training_targets(rows, schema)):
         content = start, stop = content_span(special[i])
         size = max_length - (len(special[i]) - (stop - start))
         for window in windows(stop - start, size, size // 4):
@@ -299,12 +333,11 @@ def model_kwargs(schema: Schema) -> dict[str, Any]:
 
 
 def pad_targets(targets: Sequence[Any], width: int, schema: Schema) -> torch.Tensor:
-    """Return indices (features,), a 0/1 matrix (features, labels), or numbers (features,)."""
+    """Return indices (features,), a matrix of 0/1 or of probabilities (features, labels), or numbers (features,)."""
     import torch
 
-    return torch.tensor(
-        targets, dtype=torch.long if schema.problem_type == "single_label_classification" else torch.float
-    )
+    are_indices = schema.problem_type == "single_label_classification" and not schema.soft_targets
+    return torch.tensor(targets, dtype=torch.long if are_indices else torch.float)
 
 
 def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
@@ -315,7 +348,11 @@ def loss_sum(outputs: Any, batch: Batch, schema: Schema) -> torch.Tensor:
     if schema.problem_type == "regression":
         return functional.mse_loss(logits.squeeze(-1), batch.targets, reduction="sum")
     if schema.problem_type == "multi_label_classification":
+        if schema.soft_targets:
+            return class_loss.soft_multi_label_loss_sum(logits, batch.targets, schema)
         return class_loss.multi_label_loss_sum(logits, batch.targets, schema)
+    if schema.soft_targets:
+        return class_loss.soft_label_loss_sum(logits, batch.targets, schema)
     return class_loss.single_label_loss_sum(logits, batch.targets, schema)
 
 
@@ -325,6 +362,8 @@ def count_targets(batch: Batch, schema: Schema) -> float:
         return float(batch.targets.numel())
     if schema.problem_type == "multi_label_classification":
         return class_loss.count_multi_label(batch.targets, schema)
+    if schema.soft_targets:
+        return class_loss.count_soft_label(batch.targets, schema)
     return class_loss.count_single_label(batch.targets, schema)
 
 
@@ -657,9 +696,18 @@ TASK = Task(
             "the label, a list of labels (in text files separated by data.label_separator), or a number",
             is_answer=True,
             several=True,
+            alternative=soft_labels.COLUMN,
+        ),
+        soft_labels.COLUMN: Column(
+            "soft targets: an object {label: probability}, or a list in the order of the labels (JSON in text files)",
+            required=False,
+            is_answer=True,
+            only_training=True,
         ),
     },
-    mark_missing=lambda rows, settings: mark_missing_labels(rows, settings.problem_type),
+    mark_missing=lambda rows, settings: mark_missing_labels(
+        soft_labels.mark_missing_probabilities(rows), settings.problem_type
+    ),
     read_labels=read_labels,
     read_rows=read_rows,
     answer_form=answer_form,

@@ -38,6 +38,14 @@ def predict(
             help="Continue an interrupted command with the same --input and --output; finished rows are kept.",
         ),
     ] = False,
+    with_inputs: Annotated[
+        bool,
+        typer.Option(
+            "--with-inputs",
+            help="Write the columns of the rows and predicted_* columns with all values, such as all probabilities: a file to "
+            "train on.",
+        ),
+    ] = False,
     column: Columns = None,
     reading: ReadingOption = None,
     base: BaseOption = None,
@@ -52,6 +60,7 @@ def predict(
       ftk predict runs/demo "Where is my order?"
       ftk predict runs/demo --input new.csv --column text=review --output predictions.csv
       ftk predict runs/demo --input huge.jsonl --output predictions.jsonl --resume
+      ftk predict runs/teacher --input new.jsonl --with-inputs --output soft.jsonl
       cat texts.txt | ftk predict owner/model > predictions.jsonl
       ftk predict runs/writer "Once upon a time" --stream
     """
@@ -64,16 +73,19 @@ def predict(
     prediction.check_output(output)
     check_output_folders(output)
     is_local(model)  # raises UsageError for a name that is neither a folder nor a Hub id
-    if stream and (input_file is not None or output is not None):
-        raise UsageError("--stream prints the text of one row; remove --input and --output, and pass the text")
+    if stream and (input_file is not None or output is not None or with_inputs):
+        raise UsageError(
+            "--stream prints the text of one row; remove --input, --output and --with-inputs, and pass the text"
+        )
     how = parse_reading(reading)
     rows = prediction.read_rows(text, input_file, how)
     if not is_exported_graph(model):
         load_libraries()
+    target = prediction.Target(output, input_file, resume, how, with_inputs)
     if stream:
         prediction.print_stream(model, rows, columns, base)
     else:
-        prediction.predict(model, rows, columns, prediction.Target(output, input_file, resume, how), base)
+        prediction.predict(model, rows, columns, target, base)
 
 
 VERB = Verb(order=20, command=predict)

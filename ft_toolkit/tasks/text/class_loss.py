@@ -61,7 +61,7 @@ class ClassLoss(Protocol):
     def label_smoothing(self) -> float: ...
 
 
-def weights_of(rule: WeightRule, counts: Sequence[int], classes: Sequence[str], rows_with: str) -> tuple[float, ...]:
+def weights_of(rule: WeightRule, counts: Sequence[float], classes: Sequence[str], rows_with: str) -> tuple[float, ...]:
     """Return a weight per class from the number of its targets; the mean over all targets is 1.
 
     Raises DataError for a class without targets; `rows_with` describes a class in this message, such as "the label".
@@ -77,7 +77,7 @@ def weights_of(rule: WeightRule, counts: Sequence[int], classes: Sequence[str], 
 
 
 def presence_weights(
-    rule: WeightRule, counts: Sequence[int], n_rows: int, labels: Sequence[str]
+    rule: WeightRule, counts: Sequence[float], n_rows: int, labels: Sequence[str]
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return the weights of the presence and of the absence of each label; both are 1 for a label that all rows have.
 
@@ -112,19 +112,67 @@ def single_label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, options: 
     return (smoothed if weights is None else smoothed * weights[targets]).sum()
 
 
+def soft_label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, options: ClassLoss) -> torch.Tensor:
+    """Return the summed loss of logits and probabilities, both (n, classes), float32.
+
+    The loss of a row is the expected loss of a label that is drawn with these probabilities: sum_y q[y] * loss(y). Without
+    focal loss and label smoothing it is that of `torch.nn.functional.cross_entropy` with probabilities and weights.
+    """
+    import torch
+    from torch.nn import functional
+
+    log_p = functional.log_softmax(logits, -1)
+    losses = -log_p
+    if options.focal_gamma:
+        losses = losses * (-torch.expm1(log_p)).clamp_min(_TINY) ** options.focal_gamma
+    if options.label_smoothing:
+        losses = (1 - options.label_smoothing) * losses + options.label_smoothing * losses.mean(-1, keepdim=True)
+    return (_weighted(targets, options) * losses).sum()
+
+
+def count_soft_label(targets: torch.Tensor, options: ClassLoss) -> float:
+    """Return the number of rows; with class weights, the expected sum of the weights of their labels."""
+    return float(len(targets) if options.class_weights is None else _weighted(targets.double(), options).sum())
+
+
+def _weighted(targets: torch.Tensor, options: ClassLoss) -> torch.Tensor:
+    import torch
+
+    if options.class_weights is None:
+        return targets
+    return targets * torch.tensor(options.class_weights, dtype=targets.dtype, device=targets.device)
+
+
+def soft_multi_label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, options: ClassLoss) -> torch.Tensor:
+    """Return the summed loss of logits and independent probabilities, (rows, labels): the expected loss of drawn labels."""
+    import torch
+
+    present = multi_label_losses(logits, torch.ones_like(targets), options)
+    absent = multi_label_losses(logits, torch.zeros_like(targets), options)
+    return (targets * present + (1 - targets) * absent).sum()
+
+
 def multi_label_loss_sum(logits: torch.Tensor, targets: torch.Tensor, options: ClassLoss) -> torch.Tensor:
     """Return the summed loss of logits and 0/1 targets, shape (rows, labels), float32."""
+    return multi_label_losses(logits, targets, options, reduction="sum")
+
+
+def multi_label_losses(
+    logits: torch.Tensor, targets: torch.Tensor, options: ClassLoss, reduction: Literal["none", "sum"] = "none"
+) -> torch.Tensor:
+    """Return the loss of each cell of logits and 0/1 targets, shape (rows, labels), or their sum."""
     from torch.nn import functional
 
     weights = _cell_weights(targets, options)
     expected = targets * (1 - options.label_smoothing) + options.label_smoothing / 2
     if not options.focal_gamma:
-        return functional.binary_cross_entropy_with_logits(logits, expected, weight=weights, reduction="sum")
+        return functional.binary_cross_entropy_with_logits(logits, expected, weight=weights, reduction=reduction)
     log_present, log_absent = functional.logsigmoid(logits), functional.logsigmoid(-logits)
     present = -log_present * log_absent.exp().clamp_min(_TINY) ** options.focal_gamma
     absent = -log_absent * log_present.exp().clamp_min(_TINY) ** options.focal_gamma
     losses = expected * present + (1 - expected) * absent
-    return (losses if weights is None else losses * weights).sum()
+    losses = losses if weights is None else losses * weights
+    return losses.sum() if reduction == "sum" else losses
 
 
 def count_single_label(targets: torch.Tensor, options: ClassLoss) -> float:
@@ -155,4 +203,4 @@ def _cell_weights(targets: torch.Tensor, options: ClassLoss) -> torch.Tensor | N
         torch.tensor(weights, dtype=targets.dtype, device=targets.device)
         for weights in (options.class_weights, options.absent_weights)
     )
-    return torch.where(targets == 1, present, absent)
+    return targets * present + (1 - targets) * absent
