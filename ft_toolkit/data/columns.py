@@ -110,7 +110,7 @@ def match_columns(present: Sequence[str], names: ColumnNames, columns: Sequence[
         tried = names.of(column)
         match = next((name for name in tried if name in present), None)
         other = task.columns[column].alternative
-        has_other = other is not None and any(name in present for name in names.of(other))
+        has_other = other is not None and (other in names.explicit or any(name in present for name in names.of(other)))
         is_required = task.columns[column].required and not has_other
         if match is None and (is_required or column in names.explicit):
             quoted = "' or '".join(tried)
