@@ -121,7 +121,7 @@ def _checked(rows: list[dict[str, Any]], matched: Mapping[str, str], task: Task,
             for column, name in matched.items()
         }
         for column, value in values.items():
-            if value is None:
+            if value is None and not task.columns[column].may_be_empty:
                 facts = task.columns[column]
                 rule = (
                     "every row needs it" if facts.required else "a column that some rows have is required in all rows"

@@ -81,6 +81,8 @@ class Column:
     only_training: bool = False
     # Whether `ftk serve` takes a list of texts (words, turns) for the column rather than a text.
     is_list: bool = False
+    # Whether some rows may lack the column although others have it; `read_rows` then gets None.
+    may_be_empty: bool = False
     # A short value for the usage examples of the model card; None leaves an optional column out of them.
     example: str | None = None
 
