@@ -316,7 +316,10 @@ TASK = Task(
     columns={
         "question": Column("the question", example="Who wrote the notes?"),
         "context": Column(
-            "a text that helps to answer", required=False, example="The notes were written by Ada in 1843."
+            "a text that helps to answer",
+            required=False,
+            may_be_empty=True,
+            example="The notes were written by Ada in 1843.",
         ),
         "answers": Column(
             "the reference answer, or a list of them; an empty text or list means no answer", is_answer=True
