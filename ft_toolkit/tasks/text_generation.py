@@ -389,7 +389,7 @@ TASK = Task(
     settings=Settings,
     columns={
         "prompt": Column("the text to continue", required=False, example="A text that begins"),
-        "completion": Column("the continuation of the prompt", required=False, only_scores=True),
+        "completion": Column("the continuation of the prompt", required=False, may_be_empty=True, only_scores=True),
         "text": Column("a text to learn, without a prompt", required=False, only_scores=True),
     },
     read_rows=read_rows,

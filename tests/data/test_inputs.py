@@ -114,6 +114,13 @@ def test_other_objects_and_missing_values_are_refused(data: Any, message: str) -
         inputs(data)
 
 
+def test_a_column_that_may_be_empty_is_none_in_some_rows() -> None:
+    frame = pd.DataFrame({"question": ["Who?", "Why?"], "context": ["Ada came.", float("nan")]})
+    for data in (frame, [{"question": "Who?", "context": "Ada came."}, {"question": "Why?"}]):
+        read = inputs(data, "generative_question_answering").rows
+        assert [row["context"] for row in read] == ["Ada came.", ""]
+
+
 def test_a_text_is_refused_where_a_row_has_several_columns() -> None:
     with pytest.raises(
         UsageError, match="a text alone is not enough for question_answering; pass dicts with the columns"
