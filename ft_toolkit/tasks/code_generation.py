@@ -359,8 +359,12 @@ TASK = Task(
         "prompt": Column(
             "the signature and the docstring of a function", example='def double(x):\n    """Return 2 x."""'
         ),
-        "body": Column("the body of the function, indented as in a file", required=False, may_be_empty=True),
-        "tests": Column("Python code that fails if the function is wrong", required=False, may_be_empty=True),
+        "body": Column(
+            "the body of the function, indented as in a file", required=False, may_be_empty=True, only_scores=True
+        ),
+        "tests": Column(
+            "Python code that fails if the function is wrong", required=False, may_be_empty=True, only_scores=True
+        ),
     },
     read_rows=read_rows,
     guess=guess_functions,
