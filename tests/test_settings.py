@@ -118,6 +118,7 @@ ELSEWHERE = {
     "data.on_bad_rows": "tests/data/test_bad_rows.py",
     "data.patch": "tests/data/test_patch.py",
     "data.time": "tests/data/test_times.py",
+    "data.stream_rows": "tests/training/test_streamed_rows.py",
     "task.name": "tests/recipe/test_load_recipe.py",
     "task.stride": "tests/tasks/test_ner.py",
     **dict.fromkeys(

@@ -110,6 +110,15 @@ class ContrastiveFacts(Record):
     seconds: float
 
 
+class StreamFacts(Record):
+    """Training rows that were read as a stream (data.stream_rows): rows and tokens until the last step."""
+
+    rows_per_buffer: int
+    buffers: int
+    rows: int
+    tokens: int
+
+
 class TrainingFacts(Record):
     """Training: steps, evaluations, parameters, time and memory."""
 
@@ -131,6 +140,7 @@ class TrainingFacts(Record):
     new_modules: list[str] = Field(default_factory=list)
     head_start: LinearProbe | None = None
     contrastive: ContrastiveFacts | None = None
+    stream: StreamFacts | None = None
     seconds: float
     startup_seconds: float | None = None
     step_seconds: float | None = None

@@ -1,7 +1,7 @@
 """Read data sets from the Hugging Face Hub or its local cache."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,10 +27,13 @@ def read_hub(repo: str, config: str | None, revision: str | None, split: str) ->
     return HubRows(dataset_rows(table), commit)
 
 
-def load_from_hub(repo: str, config: str | None, revision: str | None, split: str | None) -> tuple[Any, str | None]:
+def load_from_hub(
+    repo: str, config: str | None, revision: str | None, split: str | None, *, streaming: bool = False
+) -> tuple[Any, str | None]:
     """Return one split as a `datasets.Dataset`, or all splits as a DatasetDict, and the commit (None if unknown).
 
-    Raises DataError when the data set or the split cannot be loaded.
+    With `streaming`, they are iterable data sets, which read their rows when they are needed. Raises DataError when the data
+    set or the split cannot be loaded.
     """
     import datasets
     from huggingface_hub import HfApi
@@ -48,7 +51,7 @@ def load_from_hub(repo: str, config: str | None, revision: str | None, split: st
     except FAILURES:
         commit = None  # the cache may still have the data set
     try:
-        loaded = datasets.load_dataset(repo, config, split=split, revision=commit or revision)
+        loaded = datasets.load_dataset(repo, config, split=split, revision=commit or revision, streaming=streaming)
     except FAILURES as error:
         which = f"split {split}, " if split is not None else ""
         if configs := re.search(r"available configs: \[(.*?)\]", str(error)):
@@ -59,8 +62,26 @@ def load_from_hub(repo: str, config: str | None, revision: str | None, split: st
             f"data set '{repo}' ({which}revision {revision or 'main'}) cannot be loaded from the Hub or the cache: "
             f"{explain(error)}. To work offline, use local files: data.train=FILE data.validation=FILE"
         ) from None
+    if streaming:
+        return loaded, commit
     first = loaded if split is not None else next(iter(loaded.values()))
     return loaded, commit or _cached_commit(first.info.download_checksums or {})
+
+
+def stream_from_hub(repo: str, config: str | None, revision: str | None) -> tuple[dict[str, Any], str | None]:
+    """Return the splits of a data set as `datasets.IterableDataset`s, and the commit (None if unknown).
+
+    `repo` may also be a folder with data files. Nothing is downloaded before a split is read. Raises DataError.
+    """
+    loaded, commit = load_from_hub(repo, config, revision, None, streaming=True)
+    return dict(loaded), commit
+
+
+def stream_rows(split: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of an IterableDataset, with class labels as names."""
+    features = split.features.to_dict() if split.features else {}
+    for row in split:
+        yield {name: label_names(value, features.get(name)) for name, value in row.items()}
 
 
 def dataset_rows(table: Any) -> RawRows:

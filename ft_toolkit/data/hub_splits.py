@@ -1,12 +1,15 @@
 """The rows of `data.hub`: any data set on the Hub, by its name."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
 from ft_toolkit.data.cards import Card, CardBlock, Source, SplitName
 from ft_toolkit.data.formats.base import RawRows
-from ft_toolkit.data.hub_datasets import dataset_rows, load_from_hub
+from ft_toolkit.data.hub_datasets import dataset_rows, load_from_hub, stream_from_hub, stream_rows
 from ft_toolkit.data.layouts import read_layout
 from ft_toolkit.data.local_files import with_aliases
 from ft_toolkit.data.splits import SPLITS
@@ -22,13 +25,33 @@ _NAMES: dict[SplitName, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class HubDataSet:
-    """The rows of each split, their origins, the commit (None if unknown), notes, and a card that only names the data set."""
+    """The rows of each split, their origins, the commit (None if unknown), notes, and a card that only names the data set.
+
+    `stream` are all training rows, if `rows` has only the first ones (data.stream_rows).
+    """
 
     rows: dict[SplitName, RawRows]
     origin: dict[str, str]
     commit: str | None
     notes: list[str]
     card: Card
+    stream: Iterable[dict[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
+class HubStream:
+    """The rows of a split that is read from the Hub while they are used. Every iteration starts at the first row."""
+
+    split: Any
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows. Raises DataError if the Hub does not answer."""
+        from ft_toolkit.core.hub_errors import FAILURES, explain
+
+        try:
+            yield from stream_rows(self.split)
+        except FAILURES as error:
+            raise DataError(f"the training rows cannot be read from the Hub any more: {explain(error)}") from None
 
 
 def read_data_set(section: DataSection) -> HubDataSet:
@@ -37,19 +60,30 @@ def read_data_set(section: DataSection) -> HubDataSet:
     Raises DataError when the data set or a split cannot be loaded.
     """
     repo, _, revision = (section.hub or "").partition("@")
-    tables, commit = load_from_hub(repo, section.hub_config, revision or None, None)
+    stream: Iterable[dict[str, Any]] | None = None
+    if section.stream_rows is None:
+        tables, commit = load_from_hub(repo, section.hub_config, revision or None, None)
+    else:
+        tables, commit = stream_from_hub(repo, section.hub_config, revision or None)
     rows: dict[SplitName, RawRows] = {}
     origin: dict[str, str] = {}
     notes: list[str] = []
     for split, name in _choose_splits(section, repo, list(tables)).items():
         origin[split] = f"{repo} ({name})"
         remarks: list[str] = []
-        table = read_layout(dataset_rows(tables[name]), origin[split], remarks)
+        if section.stream_rows is None:
+            read = dataset_rows(tables[name])
+        elif split == "train":
+            stream = HubStream(tables[name])
+            read = list(islice(stream, section.stream_rows))
+        else:
+            read = list(HubStream(tables[name]))
+        table = read_layout(read, origin[split], remarks)
         rows[split] = with_aliases(table.rows, table.aliases, remarks)
         notes += [f"{split}: {remark}" for remark in remarks]
     source = Source(hub=repo, config=section.hub_config, revision=commit or revision or None)
     card = Card(repo, Path(), {}, CardBlock(source=source, splits={}, tasks={}))
-    return HubDataSet(rows, origin, commit, notes, card)
+    return HubDataSet(rows, origin, commit, notes, card, stream)
 
 
 def _choose_splits(section: DataSection, repo: str, names: list[str]) -> dict[SplitName, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.progress import Report, no_report
@@ -12,14 +13,16 @@ from ft_toolkit.data.columns import FileColumns, TrainedColumns, column_names
 from ft_toolkit.data.folds import Fold, divide_rows, read_fold
 from ft_toolkit.data.groups import DEFAULT_GROUP, GroupColumn, Groups
 from ft_toolkit.data.label_order import check_answers, defined_labels, rows_with_labels
-from ft_toolkit.data.local_files import FileRows, check_file, is_file_name, notes_of_splits, read_table
+from ft_toolkit.data.local_files import FileRows, check_file, check_path, is_file_name, notes_of_splits, read_table
 from ft_toolkit.data.patch import apply_patch, read_patch
 from ft_toolkit.data.read_split import SplitReader, no_labels
 from ft_toolkit.data.row_cache import keep_rows, read_rows, rows_key
+from ft_toolkit.data.seen_rows import input_hash
 from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
 from ft_toolkit.data.source_rows import RawSplit, SourceRows, check_split, local_files, read_card, read_source
 from ft_toolkit.data.splits import SPLITS, LoadedData
 from ft_toolkit.data.times import Times, hold_out_newest
+from ft_toolkit.data.training_stream import TrainingStream
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import DefinedLabels, Rows, Task, TaskSettings
@@ -54,7 +57,10 @@ def check_sources(section: DataSection, task: Task) -> None:
         if not section.has_local_files:
             card.for_task(task.name)
     for path in local_files(section).values():
-        check_file(Path(path), section.reading)
+        if section.stream_rows is None:
+            check_file(Path(path), section.reading)
+        else:
+            check_path(Path(path))
     if section.patch is not None:
         read_patch(Path(section.patch))
 
@@ -130,6 +136,13 @@ def _load_data(
         splits, patch = patched.splits, patched.facts
         notes += patched.notes
     label_rows = rows_with_labels(splits, held_out, task, settings, notes)
+    stream = None
+    if source.stream is not None:
+        stream = _training_stream(section, source, reader, splits)
+        notes.append(
+            f"train: the rows are read as a stream, {stream.size:,} at a time (data.stream_rows); counts and checks are about "
+            "the first of them"
+        )
     return LoadedData(
         {name: splits[name] for name in SPLITS if name in splits},
         origin,
@@ -143,7 +156,29 @@ def _load_data(
         labels,
         held_out=tuple(held_out),
         patch=patch,
+        stream=stream,
     )
+
+
+def _training_stream(
+    section: DataSection, source: SourceRows, reader: SplitReader, splits: Mapping[SplitName, Rows]
+) -> TrainingStream:
+    """Return the training rows that are read during the training, without rows that are also in another split."""
+    assert source.stream is not None and section.stream_rows is not None
+    origin, task = source.splits["train"].origin, reader.task
+    others = {input_hash(row, task) for name, rows in splits.items() if name != "train" for row in rows}
+
+    def read(rows: list[dict[str, Any]], first: int) -> Rows:
+        where = f"{origin} (rows {first:,} to {first + len(rows) - 1:,})"
+        split = reader.read(RawSplit("train", rows, where), DEFAULT_GROUP)
+        kept = [row for row in split.rows or () if input_hash(row, task) not in others]
+        if not kept:
+            raise DataError(
+                f"{where}: no rows to train on that are not in another split; set a larger data.stream_rows"
+            )
+        return kept
+
+    return TrainingStream(source.stream, section.stream_rows, read, len(source.splits["train"].rows))
 
 
 def _kept_columns(keep: Sequence[str], task: Task) -> tuple[str, ...]:

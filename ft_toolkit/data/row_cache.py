@@ -54,7 +54,12 @@ def rows_key(
 ) -> str | None:
     """Return the key of the rows of local files; None for other sources, small files, and folders."""
     files = [file for path in local_files(section).values() for file in files_of(Path(path))]
-    if section.card is not None or not files or not all(file.is_file() for file in files):
+    if (
+        section.stream_rows is not None
+        or section.card is not None
+        or not files
+        or not all(file.is_file() for file in files)
+    ):
         return None
     if sum(file.stat().st_size for file in files) < MIN_BYTES:
         return None

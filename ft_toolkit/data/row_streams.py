@@ -1,6 +1,6 @@
 """Read the rows of a long file one by one: parquet files, and jsonl, csv, tsv and txt files that are not compressed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from ft_toolkit.recipe.reading import Reading
 # Shorter files are read as a whole, which finds the encoding and the dialect in more cases.
 MIN_BYTES = 64_000_000
 # The beginning of a file, which determines its format, and the rows that determine its layout.
-_HEAD_BYTES, _HEAD_ROWS = 4_000_000, 1000
+HEAD_BYTES, _HEAD_ROWS = 4_000_000, 1000
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,8 @@ class RowStream:
 
     def read(self, notes: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows; append the notes on how they are read to `notes`, some of them after the last row."""
-        source = replace(self.source, notes=notes)
-        name, number = source.name, 0
         if self.format.stream_file is not None:
+            source = replace(self.source, notes=notes)
             yield from self.format.stream_file(source, self.path)
             self.source.class_names = source.class_names
             return
@@ -48,23 +47,32 @@ class RowStream:
         newline = "" if self.format.name == "csv" else None
         try:
             with self.path.open(encoding=self.encoding, newline=newline) as file:
-                assert self.format.stream is not None  # open_stream has tested it
-                rows = self.format.stream(source, file)
-                for number, row in enumerate(rows or (), 1):
-                    if not isinstance(row, dict):
-                        raise DataError(f"{name}: record {number} is not a JSON object, unlike the first records")
-                    yield row
+                yield from self.read_lines(file, notes)
+        except OSError as error:
+            raise DataError(f"{self.source.name}: cannot read the file: {error.strerror or error}") from None
+
+    def read_lines(self, lines: Iterable[str], notes: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of the lines of a text file, which have their line ends; see `read`."""
+        assert self.format.stream is not None  # open_stream has tested it
+        name, number = self.source.name, 0
+        try:
+            rows = self.format.stream(replace(self.source, notes=notes), lines)
+            for number, row in enumerate(rows or (), 1):
+                if not isinstance(row, dict):
+                    raise DataError(f"{name}: record {number} is not a JSON object, unlike the first records")
+                yield row
         except UnicodeDecodeError:
             title = self.encoding.removesuffix("-sig").upper()
             raise DataError(f"{name}: not valid {title} after row {number}; {REMEDY}") from None
-        except OSError as error:
-            raise DataError(f"{name}: cannot read the file: {error.strerror or error}") from None
 
 
-def open_stream(path: Path, reading: Reading | None = None, min_bytes: int | None = None) -> RowStream | None:
+def open_stream(
+    path: Path, reading: Reading | None = None, min_bytes: int | None = None, *, is_strict: bool = False
+) -> RowStream | None:
     """Return a stream of the rows of a file; None for a short file, and for one that must be read as a whole.
 
-    A short file has fewer than `min_bytes` bytes, by default MIN_BYTES.
+    A short file has fewer than `min_bytes` bytes, by default MIN_BYTES. With `is_strict`, an invalid row among the first ones
+    raises DataError; otherwise the result is None, because a file that is read as a whole gives a better error.
     """
     least = MIN_BYTES if min_bytes is None else min_bytes
     if split_member(path)[1] is not None or not path.is_file() or path.stat().st_size < least:
@@ -73,10 +81,10 @@ def open_stream(path: Path, reading: Reading | None = None, min_bytes: int | Non
         return None
     reading = reading or Reading()
     with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+        head = file.read(HEAD_BYTES)
     binary = Source(str(path), path.suffix.lower(), head, reading)
     if (chosen := _binary_format(binary)) is not None:
-        return _checked(RowStream(path, chosen, binary, "", binary.notes))
+        return _checked(RowStream(path, chosen, binary, "", binary.notes), is_strict=is_strict)
     head = head[: head.rfind(b"\n") + 1]
     encoding = reading.encoding or "utf-8-sig"
     try:
@@ -89,7 +97,7 @@ def open_stream(path: Path, reading: Reading | None = None, min_bytes: int | Non
     chosen = choose_format(source)
     if chosen.stream is None or chosen.stream(replace(source, notes=[]), ()) is None:
         return None
-    return _checked(RowStream(path, chosen, source, encoding, source.notes))
+    return _checked(RowStream(path, chosen, source, encoding, source.notes), is_strict=is_strict)
 
 
 def _binary_format(source: Source) -> Format | None:
@@ -100,12 +108,14 @@ def _binary_format(source: Source) -> Format | None:
     return chosen if chosen.fits is not None and chosen.fits(source) else None
 
 
-def _checked(stream: RowStream) -> RowStream | None:
+def _checked(stream: RowStream, *, is_strict: bool) -> RowStream | None:
     """Return a stream whose first rows are rows of no annotation tool; None for a file that must be read as a whole."""
     first: list[Any] = []
     try:
         first = list(islice(stream, _HEAD_ROWS))
     except DataError:
+        if is_strict:
+            raise
         return None  # read as a whole, which reports the error with its line
     if not first or any(layout.matches(first) for layout in find_layouts()):
         return None

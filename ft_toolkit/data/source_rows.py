@@ -1,7 +1,8 @@
 """Read the rows of every split of a recipe, as the source has them: local files, a data card, or a data set on the Hub."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ft_toolkit.data.hub_splits import read_data_set
 from ft_toolkit.data.local_files import FileRows, notes_of_splits, read_file, read_table
 from ft_toolkit.data.splits import SPLITS, fingerprint
 from ft_toolkit.data.streamed_rows import StreamedFile, stream_table
+from ft_toolkit.data.training_stream import open_files
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks.base import Task
 
@@ -31,7 +33,8 @@ class RawSplit:
 class SourceRows:
     """The splits of a source, and notes on how they were read.
 
-    `commit` is the commit on the Hub, and `train_file` the file of the training rows, where there is one.
+    `commit` is the commit on the Hub, and `train_file` the file of the training rows, where there is one. `stream` are all
+    training rows, if `splits` has only the first ones (data.stream_rows).
     """
 
     splits: Mapping[SplitName, RawSplit]
@@ -39,6 +42,7 @@ class SourceRows:
     commit: str | None = None
     train_file: FileRows | StreamedFile | None = None
     notes: list[str] = field(default_factory=list)
+    stream: Iterable[dict[str, Any]] | None = None
 
 
 def read_source(
@@ -52,19 +56,28 @@ def read_source(
     if section.hub is not None:
         data_set = read_data_set(section)
         splits = {name: RawSplit(name, rows, data_set.origin[name]) for name, rows in data_set.rows.items()}
-        return SourceRows(splits, data_set.card, data_set.commit, notes=data_set.notes)
+        return SourceRows(splits, data_set.card, data_set.commit, notes=data_set.notes, stream=data_set.stream)
     if section.train is not None:
         paths = local_files(section)
         read_before = tables or {}
-        streams = is_read_in_parts(section, task)
+        streams, stream = is_read_in_parts(section, task), None
         files: dict[SplitName, FileRows | StreamedFile] = {}
+        if section.stream_rows is not None:
+            stream = open_files(Path(section.train), section.reading)
+            first = list(islice(stream, section.stream_rows))
+            if not first:
+                raise DataError(f"{section.train}: the file has no rows")
+            files["train"] = FileRows(first, "stream")
+            del paths["train"]
         for name, path in paths.items():
             streamed = (
                 stream_table(Path(path), section.reading, report) if streams and path not in read_before else None
             )
             files[name] = streamed or read_before.get(path) or read_table(Path(path), section.reading)
-        splits = {name: RawSplit(name, file.rows, paths[name], file.notes) for name, file in files.items()}
-        return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files))
+        splits = {
+            name: RawSplit(name, file.rows, str(getattr(section, name)), file.notes) for name, file in files.items()
+        }
+        return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files), stream=stream)
     assert card is not None  # DataSection requires a card or training rows
     card.for_task(task.name)
     return read_card(card)

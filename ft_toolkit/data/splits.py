@@ -12,6 +12,7 @@ from ft_toolkit.data.bad_rows import BadRow
 from ft_toolkit.data.cards import Card, SplitName
 from ft_toolkit.data.groups import Groups
 from ft_toolkit.data.stored_rows import StoredRows
+from ft_toolkit.data.training_stream import TrainingStream
 from ft_toolkit.metrics.clusters import Clusters, find_clusters
 from ft_toolkit.tasks.base import DefinedLabels, Row, Rows
 
@@ -30,7 +31,8 @@ class LoadedData:
     columns, for scores per value; they are not part of a fingerprint. `groups` has the groups of the splits whose rows are not
     independent. `label_rows` define the label names; None means the training rows. `labels` are the label
     names, if the data defines their order. `skipped` are the rows that cannot be read. `held_out` names the splits that consist
-    of rows of the training file. `patch` says which rows `data.patch` changed.
+    of rows of the training file. `patch` says which rows `data.patch` changed. `stream` are all training
+    rows, if `splits` has only the first ones.
     """
 
     splits: dict[SplitName, Rows]
@@ -45,6 +47,7 @@ class LoadedData:
     labels: DefinedLabels | None = None
     held_out: Sequence[SplitName] = ()
     patch: PatchFacts | None = None
+    stream: TrainingStream | None = None
 
     @cached_property
     def split_fingerprints(self) -> dict[SplitName, str]:

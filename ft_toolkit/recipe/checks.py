@@ -129,6 +129,26 @@ def check_augmentation(document: Document, task: Task, settings: TaskSettings) -
             yield document.mistake(("augmentation", kind), problem)
 
 
+def check_stream(document: Document, task: Task) -> Iterator[Mistake]:
+    """Check that training rows are a stream only for tasks that allow it, and that the number of steps is set."""
+    path = ("data", "stream_rows")
+    if document.value(*path) is None:
+        return
+    if not task.streams_rows:
+        problem = (
+            f"{task.name} needs all training rows before the first step, for example to find the labels; remove it"
+        )
+        yield document.mistake(path, problem)
+    if document.value("training", "max_steps") is None:
+        yield document.mistake(
+            path, "requires the number of steps, because the rows are not counted; set training.max_steps"
+        )
+    if any(document.value("augmentation", kind) for kind in get_args(AugmentKind)):
+        yield document.mistake(path, "excludes augmentation, whose copies are made before the first step; remove one")
+    if isinstance(document.value("training", "num_train_epochs"), int):
+        yield document.mistake(path, "excludes training.num_train_epochs, because the rows are not counted; remove one")
+
+
 def check_contrastive(
     document: Document, task: Task, settings: TaskSettings, method: Method | None
 ) -> Iterator[Mistake]:

@@ -96,6 +96,7 @@ class _Loader:
         self.mistakes += checks.check_layer_rates(document, method)
         if task is not None:
             self.mistakes += checks.check_columns(document, task)
+            self.mistakes += checks.check_stream(document, task)
             self.mistakes += checks.check_pooling(document, task)
             self.mistakes += checks.check_baselines(document, task, model)
         if self.mistakes:

@@ -89,6 +89,10 @@ def _fold(text: str) -> str:
     return text
 
 
+# Settings that cannot be used with data.stream_rows.
+_NEED_ALL_ROWS = ("card", "train_fraction", "fold", "group", "time", "patch")
+
+
 class DataSection(Section):
     """The training, validation and test rows: a data card, local files, both, or a data set on the Hub."""
 
@@ -125,6 +129,11 @@ class DataSection(Section):
     # and test_fraction then hold out the newest rows: validation rows are newer than training rows, and test rows are the
     # newest. Rows with the same date are in one split. Default: rows are held out by a hash.
     time: Name | None = None
+    # Read the training rows as a stream, this many at a time, and train on them in random order before the next ones are read:
+    # for data that is too large to be read before the first step. Requires training.max_steps, and a task whose model does not
+    # depend on all rows. validation_fraction and test_fraction then hold rows out of the first ones. Default: all rows are
+    # read before the first step.
+    stream_rows: PositiveInt | None = None
     # Rows that cannot be read: error, or skip, which leaves out at most 20% of the rows and lists them in skipped_rows.jsonl.
     on_bad_rows: Literal["error", "skip"] = "error"
     # A file with decisions on rows (keep, relabel, drop), saved by the page of `ftk data audit --output FOLDER`. They are
@@ -162,6 +171,11 @@ class DataSection(Section):
         for name in ("group", "fold"):
             if self.time is not None and getattr(self, name) is not None:
                 problems.append(f"time and {name} exclude each other; remove one, or set it to null")
+        if self.stream_rows is not None:
+            whole = [name for name in _NEED_ALL_ROWS if getattr(self, name) is not None]
+            problems += [f"stream_rows excludes {name}, which needs all training rows; remove one" for name in whole]
+            if self.on_bad_rows == "skip":
+                problems.append("stream_rows excludes on_bad_rows=skip, which needs all training rows; remove one")
         fractions = (self.validation_fraction, self.test_fraction)  # invalid values have a message of their own
         if sum(share for share in fractions if isinstance(share, float) and 0 < share < 1) >= 1:
             problems.append("validation_fraction and test_fraction leave no training rows; their sum must be below 1")

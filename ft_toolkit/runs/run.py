@@ -286,10 +286,25 @@ def _training_facts(context: RunContext, trained: TrainedModel, state: RunState,
         "new_modules": list(trained.new_modules),
         "head_start": state.to_json()["history"]["head_start"],
         "contrastive": _contrastive_facts(state),
+        "stream": _stream_facts(context, state),
         "seconds": round(state.seconds, 2),
         "step_seconds": round(meter.seconds, 2),
         "tokens_per_second": meter.tokens_per_second,
         "padding_share": meter.padding_share,
+    }
+
+
+def _stream_facts(context: RunContext, state: RunState) -> dict[str, Any] | None:
+    """Return the number of rows and tokens of a stream that the run has read; None for a run that read all rows before."""
+    stream, progress = context.prepared.stream, state.progress
+    if stream is None:
+        return None
+    epoch = progress.epoch if progress.step_in_epoch else progress.epoch - 1
+    return {
+        "rows_per_buffer": context.recipe.data.stream_rows,
+        "buffers": epoch + 1,
+        "rows": stream.n_rows(epoch),
+        "tokens": progress.n_tokens,
     }
 
 

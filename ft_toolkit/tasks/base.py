@@ -471,6 +471,9 @@ class Task:
     find_schema: Callable[[Any, Rows, DefinedLabels | None, Pretrained], Any]
     # The inverse of dataclasses.asdict for the schema, after a round trip through JSON.
     load_schema: Callable[[Mapping[str, Any]], Any]
+    # Whether `find_schema` gives the same schema for the first training rows as for all, so that the others can be read while
+    # the run trains (data.stream_rows).
+    streams_rows: bool = False
     # schema -> label names; empty for a task without labels.
     labels: Callable[[Any], tuple[str, ...]] = lambda schema: ()
     # schema -> the label names, if their order was defined; None for sorted names.

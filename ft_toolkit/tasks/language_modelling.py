@@ -380,6 +380,7 @@ TASK = Task(
     settings=Settings,
     columns={"text": Column("the text, a document per row", example="A text.")},
     read_rows=read_rows,
+    streams_rows=True,
     answer_form=lambda row, settings: None,
     augmentation=lambda settings: "learns to write the text itself, so it would learn the changes",
     guess=guess_texts,

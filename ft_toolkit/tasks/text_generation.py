@@ -393,6 +393,7 @@ TASK = Task(
         "text": Column("a text to learn, without a prompt", required=False, only_scores=True),
     },
     read_rows=read_rows,
+    streams_rows=True,
     answer_form=lambda row, settings: row.get("text") is not None,
     # completions, and texts without a prompt, are what the model learns to write
     augmentation=lambda settings: Augmentation({"prompt": WORD_CHANGES}),

@@ -53,13 +53,15 @@ class Trainable(Protocol):
 class Progress:
     """The position of a run: `step` counts all optimizer steps so far, `step_in_epoch` those of the current epoch.
 
-    `skipped_steps` counts the steps without an update, because their loss or gradient was not finite.
+    `skipped_steps` counts the steps without an update, because their loss or gradient was not finite, and `n_tokens` the tokens
+    of all steps without padding (of a run that an earlier version began, those since then).
     """
 
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
     skipped_steps: int = 0
+    n_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def train(accelerator: Accelerator, trained: Trainable, plan: TrainingPlan, prog
             report = _step(accelerator, trained, plan, progress, micros, ends_epoch=index + 1 == len(batches))
             progress.step += 1
             progress.skipped_steps += report.skipped is not None
+            progress.n_tokens += report.n_tokens
             progress.step_in_epoch = index + 1
             if report.ends_epoch:
                 progress.epoch, progress.step_in_epoch = progress.epoch + 1, 0

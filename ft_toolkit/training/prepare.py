@@ -57,6 +57,7 @@ from ft_toolkit.training.automatic import Choice, RunSize, choose_values, few_st
 from ft_toolkit.training.batching import CPU_TOKENS, EpochBatches, count_epoch_steps, epoch_batches
 from ft_toolkit.training.encode_splits import Encoder, encode_copies, encode_splits, kept_facts, kept_schema
 from ft_toolkit.training.resampling import draw_features, with_features
+from ft_toolkit.training.streamed_features import StreamedFeatures
 
 # With tokens_per_batch, the number of steps differs between epochs. It is counted for this many epochs; of a longer run, the
 # mean per epoch determines the last step.
@@ -102,6 +103,7 @@ class Prepared:
     it is empty for a task without a head for whole texts. `saved` has the values from the checkpoint of a resumed run.
     `augmented` are the features of the training rows and of their changed copies, where the recipe makes any; `features` and
     `data` always have the original rows.
+    `stream` has the features of each epoch if the training rows are a stream; `data` and `features` then have the first rows.
     """
 
     recipe: ResolvedRecipe
@@ -119,11 +121,16 @@ class Prepared:
     saved: SavedValues | None = None
     augmented: Features | None = None
     augmentation: AugmentationFacts | None = None
+    stream: StreamedFeatures | None = None
 
     @property
     def training_features(self) -> Features:
         """The features that the model is trained on: the training rows with their changed copies, if there are any."""
         return self.features["train"] if self.augmented is None else self.augmented
+
+    def features_of_epoch(self, epoch: int) -> Features:
+        """Return the features of the training rows of an epoch, which differ between epochs only for a stream of rows."""
+        return self.training_features if self.stream is None else self.stream.of(epoch)
 
     @property
     def selection(self) -> str:
@@ -161,8 +168,8 @@ class Prepared:
         return (f"; {text}" if text else "") + changed
 
     def training_ids(self) -> set[int] | None:
-        """Return the token ids of the training rows and of padding; None if the task's corruption adds random tokens."""
-        if self.task.corrupt is not None:
+        """Return the token ids of the training rows and of padding; None if other tokens may occur."""
+        if self.task.corrupt is not None or self.stream is not None:
             return None
         lists = self.training_features.inputs["input_ids"]
         distinct = lists.distinct() if isinstance(lists, TokenLists) else set(chain.from_iterable(lists))
@@ -170,7 +177,8 @@ class Prepared:
 
     def epoch_batches(self, epoch: int, world_size: int) -> EpochBatches:
         """Return batches[step][rank][micro] of an epoch."""
-        training, lengths = self.recipe.training, self.training_features.lengths
+        training, features = self.recipe.training, self.features_of_epoch(epoch)
+        lengths = features.lengths
         drawn = None
         if training.resample_classes is not None:
             drawn = draw_features(self.classes, training.resample_classes, seed=training.seed, epoch=epoch)
@@ -182,7 +190,7 @@ class Prepared:
             accumulate=training.gradient_accumulation_steps,
             seed=training.seed,
             epoch=epoch,
-            decoder_lengths=self.training_features.decoder_lengths if self.sorts_by_both_lengths else None,
+            decoder_lengths=features.decoder_lengths if self.sorts_by_both_lengths else None,
         )
         return batches if drawn is None else with_features(batches, drawn)
 
@@ -192,7 +200,7 @@ class Prepared:
         if training.examples_per_batch is None:
             return len(self.epoch_batches(epoch, world_size))
         return count_epoch_steps(
-            len(self.training_features.lengths),
+            len(self.features_of_epoch(epoch).lengths),
             examples_per_batch=training.examples_per_batch,
             world_size=world_size,
             accumulate=training.gradient_accumulation_steps,
@@ -348,6 +356,7 @@ def prepare_input(run_input: RunInput, work_folder: Path, n_processes: int = 1, 
         pooling.reason,
         augmented=augmented,
         augmentation=copies,
+        stream=None if data.stream is None else StreamedFeatures(features["train"], data.stream, encoder.encode),
     )
     if copies is not None and not copies.changed:
         facts["warnings"].append("augmentation: no copy of a training row is changed; set larger shares, or remove it")

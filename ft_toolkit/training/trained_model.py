@@ -12,9 +12,10 @@ from accelerate import Accelerator
 
 from ft_toolkit.core import environment
 from ft_toolkit.models.pretrained import hidden_size
+from ft_toolkit.tasks.base import Features
 from ft_toolkit.training import checkpoint
-from ft_toolkit.training.batching import MicroBatch
-from ft_toolkit.training.collate import make_collate
+from ft_toolkit.training.batching import EpochBatches, MicroBatch
+from ft_toolkit.training.collate import Collate, make_collate
 from ft_toolkit.training.distributed.fsdp import Sharding
 from ft_toolkit.training.distributed.zero import Zero
 from ft_toolkit.training.fit_memory import Fit, can_run_out, fit_memory
@@ -36,15 +37,24 @@ MAX_BYTES_ON_CPU = 12 * 2**20
 def training_plan(prepared: Prepared, *, total_steps: int, world_size: int) -> TrainingPlan:
     """Return the recipe's training as a plan of `total_steps` steps, which is also the length of the schedule."""
     training, task, schema = prepared.recipe.training, prepared.task, prepared.schema
-    features = prepared.training_features
+    features, stream = prepared.training_features, prepared.stream
+
+    def collate_for(features: Features) -> Collate:
+        return make_collate(features, task, schema, prepared.tokenizer.pad_token_id, training.seed)
+
+    def epoch_batches(epoch: int) -> EpochBatches:
+        if stream is not None:
+            stream.start(epoch)
+        return prepared.epoch_batches(epoch, world_size)
+
     return TrainingPlan(
-        epoch_batches=partial(prepared.epoch_batches, world_size=world_size),
+        epoch_batches=epoch_batches,
         total_steps=total_steps,
         learning_rate=LearningRate(
             training.learning_rate, total_steps, training.warmup_ratio, training.lr_scheduler_type
         ),
-        collate=make_collate(features, task, schema, prepared.tokenizer.pad_token_id, training.seed),
-        example_ids=features.example_ids,
+        collate=collate_for(features) if stream is None else stream.collate(collate_for),
+        example_ids=(features if stream is None else stream).example_ids,
         loss_sum=lambda outputs, batch: task.loss_sum(outputs, batch, schema),
         count_targets=lambda batch: task.count_targets(batch, schema),
         read_positions=lambda batch: read_positions(task, batch, schema),
@@ -113,7 +123,10 @@ class TrainedModel:
     def plan(self, total_steps: int, epoch: int) -> TrainingPlan:
         """Return the plan for the loop, with micro-batches split into pieces that fit this device."""
         plan = training_plan(self._prepared, total_steps=total_steps, world_size=self._accelerator.num_processes)
-        features = self._prepared.training_features
+        features, stream = self._prepared.training_features, self._prepared.stream
+        if stream is not None:
+            stream.start(epoch)
+            return self.split_micro_batches(plan, stream.lengths, epoch)
         lengths = widest = features.lengths
         if (
             decoder := features.decoder_lengths
@@ -178,7 +191,7 @@ class TrainedModel:
         """Return a cache for the outputs of frozen blocks, None if no later epoch reads the same features again."""
         prepared, processes = self._prepared, self._accelerator.num_processes
         several_epochs = prepared.total_steps(processes) > prepared.epoch_steps(0, processes)
-        if prepared.task.corrupt is not None or not several_epochs:
+        if prepared.task.corrupt is not None or prepared.stream is not None or not several_epochs:
             return None
         free = environment.free_memory_bytes() // processes
         model: Any = unwrapped(self.strategy.model)

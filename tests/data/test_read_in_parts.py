@@ -253,7 +253,7 @@ def test_an_invalid_file_names_its_line(
     name: str, content: bytes, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_streams, "MIN_BYTES", 1)
-    monkeypatch.setattr(row_streams, "_HEAD_BYTES", 100)
+    monkeypatch.setattr(row_streams, "HEAD_BYTES", 100)
     monkeypatch.setattr(row_streams, "_HEAD_ROWS", 2)
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):

@@ -178,7 +178,7 @@ def test_an_error_names_its_row_before_anything_is_predicted(
     name: str, lines: list[str], message: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(row_streams, "_HEAD_ROWS", 4)
-    monkeypatch.setattr(row_streams, "_HEAD_BYTES", 100)
+    monkeypatch.setattr(row_streams, "HEAD_BYTES", 100)
     source = tmp_path / name
     source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     rows = read_rows(None, source)
@@ -206,7 +206,7 @@ def test_other_files_are_read_as_a_whole(name: str, content: bytes, tmp_path: Pa
 
 
 def test_an_invalid_byte_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_streams, "_HEAD_BYTES", 20)
+    monkeypatch.setattr(row_streams, "HEAD_BYTES", 20)
     (tmp_path / "a.txt").write_bytes(b"text\n" * 5000 + b"\xff\n")
     stream = open_stream(tmp_path / "a.txt")
     assert stream is not None

@@ -44,6 +44,7 @@ def _build(run: RunFiles) -> dict[str, Any] | None:
         "best_step": best,
         "verdict": curve_verdict(run),
         "contrastive": training.contrastive,
+        "stream": training.stream,
         "planned_steps": planned if training.steps < planned else None,
         "skipped_steps": training.skipped_steps,
     }
