@@ -6,7 +6,9 @@ Each data set is a jsonl file of random texts with 3 labels, of which a tenth is
 steps on it, twice: the second start finds the results of the first one in the cache. The output is a line per start: the peak
 anonymous memory of the training process (RssAnon in /proc/PID/status, so that pages of memory-mapped files do not count), its
 peak before the first step, the seconds until the first step, the seconds of the whole command, and the size of the cache. With
---gib, one file of this size and 200 steps replace the list of rows.
+--gib, one file of this size and 200 steps replace the list of rows; 5 GB of longer texts:
+
+    python benchmarks/data_size.py --output FOLDER --gib 5 --tokens 400 data.validation_fraction=0.005
 """
 
 import argparse

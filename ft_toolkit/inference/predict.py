@@ -83,7 +83,13 @@ def check_output(output: Path | None) -> None:
         raise UsageError(f"{output}: unknown output type '{output.suffix}'; allowed: {one_of(OUTPUT_TYPES)}")
 
 
-def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Target, base: str | None = None) -> None:
+def predict(
+    model: str | FinishedModel,
+    rows: PredictedRows,
+    columns: dict[str, str],
+    target: Target,
+    base: str | None = None,
+) -> None:
     """Predict and write one record per row, in order.
 
     Records are written as they are computed; until the last one they are in the file `.NAME.new` beside the output, and
@@ -91,7 +97,7 @@ def predict(model: str, rows: PredictedRows, columns: dict[str, str], target: Ta
     interruptions. `columns` maps columns of the task to columns of the rows; see `LoadedModel.__call__`. `base` is the folder
     of an adapter's base model, if it was moved. Raises UsageError, and Interrupted with the finished rows kept.
     """
-    loaded = open_finished(model, base)
+    loaded = open_finished(model, base) if isinstance(model, str) else model
     parts = _StreamParts(loaded, rows, columns) if isinstance(rows, RowStream) else _ListParts(loaded, rows, columns)
     if target.output is None:
         for inputs, predictions in _predicted(loaded, parts.after(0)):
