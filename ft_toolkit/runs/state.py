@@ -69,7 +69,8 @@ class RunState:
     def to_json(self) -> dict[str, Any]:
         """Return the state under the keys of a checkpoint's state.json."""
         return {
-            "progress": asdict(self.progress),
+            # checkpoints of earlier versions have no number of tokens
+            "progress": {key: value for key, value in asdict(self.progress).items() if key != "n_tokens" or value},
             "history": {
                 "best": None if self.best is None else asdict(self.best),
                 "bad_evaluations": self.bad_evaluations,

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
+from ft_toolkit.core.counted_notes import CountedNote
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.metrics import rouge, squad
 from ft_toolkit.metrics.metric import Metric
@@ -106,8 +107,12 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         read.append({**{key: value for key, value in row.items() if key != "is_impossible"}, **changed})
     notes = form_notes("answers", printed)
     if n_without := sum("answers" in row and not row["answers"] for row in read):
-        notes.append(f"{n_without} of {len(read)} questions have no answer; the right answer to them is an empty text")
+        notes.append(CountedNote("no answer", {"without": n_without}, _unanswered_text, len(read)))
     return read, notes
+
+
+def _unanswered_text(counts: Mapping[str, int], n_rows: int) -> str:
+    return f"{counts['without']} of {n_rows} questions have no answer; the right answer to them is an empty text"
 
 
 def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, pretrained: Pretrained) -> Schema:
@@ -329,6 +334,7 @@ TASK = Task(
     read_rows=read_rows,
     # the answer may copy words of the context, which therefore stays
     augmentation=lambda settings: Augmentation({"question": ("synonyms", "typos")}),
+    answer_form=lambda row, settings: None,
     guess=guess_written_answers,
     group_columns=("title", "context"),
     find_schema=find_schema,

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import overload
 
+from ft_toolkit.data.batches import EVALUATION
 from ft_toolkit.data.training_stream import TrainingStream
 from ft_toolkit.tasks.base import Batch, Features, Rows
-from ft_toolkit.training.collate import EVALUATION, Collate
+from ft_toolkit.training.collate import Collate
 
 
 class StreamedFeatures:

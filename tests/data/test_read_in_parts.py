@@ -212,6 +212,7 @@ def questions() -> list[dict[str, Any]]:
         ("translation", [{"source": f"a {i}", "target": f"b {i}"} for i in range(N)]),
         ("dialogue", [{"turns": [f"hello {i}", "hi"]} for i in range(N)]),
         ("question_answering", questions()),
+        ("generative_question_answering", [{"question": f"q {i}", "answers": ["a"] * (i % 4)} for i in range(N)]),
     ],
 )
 def test_every_task_that_reads_parts(name: str, rows: list[dict[str, Any]], load: Load) -> None:
