@@ -32,8 +32,8 @@ COMMAND = ".command.json"
 class ShardRequest:
     """The files of `source` are predicted into files of `output`.
 
-    `columns`, `base`, `reading` and `with_inputs` are those of `predict`. `resume` leaves out the shards that are finished, and `resume_with`
-    is the command that does so.
+    `columns`, `base`, `reading` and `with_inputs` are those of `predict`. `resume` leaves out the shards that are finished, and
+    `resume_with` is the command that does so.
     """
 
     model: str
