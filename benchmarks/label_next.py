@@ -23,7 +23,7 @@ from ft_toolkit.data.load_data import load_data
 from ft_toolkit.evaluation.next_rows import choose_both, choose_diverse, choose_uncertain, uncertainties
 from ft_toolkit.metrics.student_t import t_quantile
 from ft_toolkit.recipe.load_recipe import load_values
-from ft_toolkit.runs.label_errors import embed_rows
+from ft_toolkit.runs.label_errors import read_labelled_vectors
 from ft_toolkit.tasks import find_tasks
 
 # name -> section data of the recipe
@@ -87,7 +87,8 @@ def read_vectors(name: str, folder: Path, cache: Path, model: str) -> Replayed:
         loaded = load_values(name, values, find_tasks(), "benchmark")
         data = load_data(loaded.recipe.data, loaded.task, loaded.recipe.task)
         rows = AuditedRows(data, loaded.task, loaded.recipe.task)
-        vectors, labels, _ = embed_rows(loaded.recipe, loaded.task, data, rows, lambda done, total: None)
+        labelled = read_labelled_vectors(loaded.recipe, loaded.task, data, rows, lambda done, total: None)
+        vectors, labels = labelled.vectors, labelled.table.labels
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, vectors=vectors, labels=labels, splits=np.array([rows.splits[row] for row in rows]))
     with np.load(path) as stored:

@@ -20,11 +20,17 @@ def describe_normalization(tokenizer: Any) -> str:
     return _CHANGES.get(unicodedata.normalize("NFC", normalizer.normalize_str("É").strip("\u2581 ")), "")
 
 
+def unknown_token_id(tokenizer: Any) -> int | None:
+    """Return the id of the unknown token; None for a tokenizer without one, or with one that has another meaning, too."""
+    unknown: int | None = tokenizer.unk_token_id
+    others = {getattr(tokenizer, f"{role}_token_id", None) for role in ("bos", "eos", "pad", "cls", "sep")}
+    return None if unknown in others else unknown  # GPT-2: the end token
+
+
 def unknown_token_notes(token_ids: Sequence[Sequence[int]], tokenizer: Any) -> list[str]:
     """Return a note if at least 1% of the tokens are unknown to the tokenizer, as for a script that it was not trained on."""
-    unknown = tokenizer.unk_token_id
-    others = {getattr(tokenizer, f"{role}_token_id", None) for role in ("bos", "eos", "pad", "cls", "sep")}
-    if unknown is None or unknown in others:  # GPT-2: the end token
+    unknown = unknown_token_id(tokenizer)
+    if unknown is None:
         return []
     n_unknown, n_tokens = sum(list(ids).count(unknown) for ids in token_ids), sum(map(len, token_ids))
     if n_unknown < _REPORTED_SHARE * n_tokens or not n_unknown:

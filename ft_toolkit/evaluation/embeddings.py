@@ -1,6 +1,6 @@
 """Embeddings of rows by the checkpoint of a run before training: the pooled hidden states of its last layer, of length 1."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,19 +47,45 @@ class FrozenModel:
         `collate` returns the batch of features, given by their positions in `lengths`.
         """
         pooled = np.empty((len(lengths), 0), np.float32)
+        for batch, hidden, mask in self._batches(lengths, collate, tokens_per_batch, report):
+            vectors = np.asarray(pool(hidden, mask, self.pooling).cpu().numpy())
+            if not pooled.size:
+                pooled = np.empty((len(lengths), vectors.shape[1]), np.float32)
+            pooled[list(batch)] = vectors
+        return pooled
+
+    def token_vectors(
+        self,
+        lengths: Sequence[int],
+        collate: Callable[[Sequence[int]], Batch],
+        tokens: Sequence[Sequence[int]],
+        tokens_per_batch: int,
+        report: Callable[[int, int], None],
+    ) -> list[np.ndarray]:
+        """Return the vectors of chosen tokens of each feature, given by their positions: arrays of shape (tokens, width)."""
+        vectors: dict[int, np.ndarray] = {}
+        for batch, hidden, _ in self._batches(lengths, collate, tokens_per_batch, report):
+            for feature, states in zip(batch, hidden, strict=True):
+                vectors[feature] = np.array(states[list(tokens[feature])].cpu().numpy())
+        return [vectors[feature] for feature in range(len(lengths))]
+
+    def _batches(
+        self,
+        lengths: Sequence[int],
+        collate: Callable[[Sequence[int]], Batch],
+        tokens_per_batch: int,
+        report: Callable[[int, int], None],
+    ) -> Iterator[tuple[Sequence[int], torch.Tensor, torch.Tensor | None]]:
+        """Yield the positions of the features of a batch, their hidden states, and the attention mask."""
         done = 0
         report(done, len(lengths))
         for batch in evaluation_batches(lengths, tokens_per_batch=tokens_per_batch, world_size=1)[0]:
-            vectors = self._forward(collate(batch))
-            if not done:
-                pooled = np.empty((len(lengths), vectors.shape[1]), np.float32)
-            pooled[list(batch)] = vectors
+            yield batch, *self._forward(collate(batch))
             done += len(batch)
             report(done, len(lengths))
-        return pooled
 
-    def _forward(self, batch: Any) -> np.ndarray:
-        """Return the pooled vectors of a batch."""
+    def _forward(self, batch: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Return the hidden states of a batch, shape (features, tokens, width), float32, and the attention mask."""
         inputs = {
             name: values
             for name, values in to_device(batch, self._processes.device).inputs.items()
@@ -67,7 +93,7 @@ class FrozenModel:
         }
         with torch.inference_mode(), self._processes.autocast():
             hidden = self._encoder(**inputs).last_hidden_state
-        return np.asarray(pool(hidden.float(), inputs.get("attention_mask"), self.pooling).cpu().numpy())
+        return hidden.float(), inputs.get("attention_mask")
 
 
 class Embedder:
@@ -80,6 +106,15 @@ class Embedder:
         """
         self._prepared, self._frozen = prepared, frozen
         self._model = FrozenModel(prepared.checkpoint.folder, prepared.tokenizer, processes)
+
+    def embed_tokens(
+        self, split: SplitName, tokens: Sequence[Sequence[int]], report: Callable[[int, int], None]
+    ) -> list[np.ndarray]:
+        """Return the vectors of chosen tokens of each feature of a split, of length 1: arrays of shape (tokens, width)."""
+        prepared, features = self._prepared, self._prepared.features[split]
+        collate = make_collate(features, prepared.task, prepared.schema, prepared.tokenizer.pad_token_id)
+        vectors = self._model.token_vectors(features.lengths, collate, tokens, prepared.evaluation_tokens(), report)
+        return [of_length_1(each) for each in vectors]
 
     def embed(self, split: SplitName, rows: Sequence[int], report: Callable[[int, int], None]) -> np.ndarray:
         """Return the embedding of each of the `rows` of a split, given by their numbers, shape (rows, width).
@@ -127,9 +162,10 @@ def _average_windows(features: Features, ids: Sequence[int], rows: Sequence[int]
     position, lengths = {row: i for i, row in enumerate(rows)}, features.lengths
     sums = np.zeros((len(rows), pooled.shape[1]), np.float32)
     weights = np.array([[lengths[i]] for i in ids], np.float32)
-    np.add.at(sums, [position[features.example_ids[i]] for i in ids], _of_length_1(pooled) * weights)
-    return _of_length_1(sums)
+    np.add.at(sums, [position[features.example_ids[i]] for i in ids], of_length_1(pooled) * weights)
+    return of_length_1(sums)
 
 
-def _of_length_1(vectors: np.ndarray) -> np.ndarray:
+def of_length_1(vectors: np.ndarray) -> np.ndarray:
+    """Return vectors, shape (n, width), scaled to length 1."""
     return np.asarray(torch.nn.functional.normalize(torch.from_numpy(vectors), dim=-1).numpy())

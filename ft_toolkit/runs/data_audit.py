@@ -78,14 +78,21 @@ def data_files(source: AuditSource) -> list[str]:
     raise UsageError(f"{source.name}: the rows come from the Hub; download the files first")
 
 
-def audit_rows(source: AuditSource, command: str, report: Steps, suspects: int | None = None) -> DataAudit:
+def audit_rows(
+    source: AuditSource, command: str, report: Steps, suspects: int | None = None, *, unknown_tokens: bool = False
+) -> DataAudit:
     """Find the faults of the rows; with `suspects`, also at most this many labels that are probably wrong.
 
-    Raises UsageError if a package of the extra "audit" is missing, and for suspects in a task without one label per text.
+    `unknown_tokens` also finds characters that the tokenizer of the model does not have. Raises UsageError if a package of the
+    extra "audit" is missing, and for suspects in a task without labels; ModelError for a model that cannot be loaded.
     """
     data, task, settings = source.data, source.task, source.recipe.task
     rows = AuditedRows(data, task, settings)
     faults = find_faults(rows, partial(report, "comparing texts"))
+    if unknown_tokens:
+        from ft_toolkit.runs.unknown_tokens import find_unknown_tokens  # imports torch
+
+        faults += find_unknown_tokens(source.recipe.model, rows, partial(report, "tokenizing texts"))
     if suspects is not None:
         from ft_toolkit.runs.label_errors import find_label_errors  # imports torch
 

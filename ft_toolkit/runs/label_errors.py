@@ -1,65 +1,127 @@
-"""`ftk data audit --label-errors`: labels that are probably wrong, by embeddings of the texts."""
+"""`ftk data audit --label-errors`: labels that are probably wrong, by the vectors of the texts or of their words."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.data.faults.fault import AuditedRows, Case, Fault
-from ft_toolkit.data.faults.suspects import PLANTED, find_suspects
+from ft_toolkit.data.faults.label_tables import PLANTED, LabelSets, LabelTable, SingleLabels, SpanLabels
+from ft_toolkit.data.faults.suspects import find_suspects
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.embeddings import Embedder
 from ft_toolkit.inference.device import inference_device
 from ft_toolkit.recipe.sections import Recipe
-from ft_toolkit.tasks.base import Task
+from ft_toolkit.tasks.base import TaggedSpans, Task
 from ft_toolkit.training.frozen_vectors import FrozenVectors
-from ft_toolkit.training.prepare import RunInput, prepare_input
+from ft_toolkit.training.prepare import Prepared, RunInput, prepare_input
+
+Report = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class LabelledVectors:
+    """The vectors of the units (texts or words), shape (units, width), their labels, and a group per unit."""
+
+    vectors: np.ndarray
+    table: LabelTable
+    groups: np.ndarray
 
 
 def find_label_errors(
-    recipe: Recipe, task: Task, data: LoadedData, rows: AuditedRows, most: int, report: Callable[[int, int], None]
+    recipe: Recipe, task: Task, data: LoadedData, rows: AuditedRows, most: int, report: Report
 ) -> list[Fault]:
     """Return at most `most` rows whose labels are probably wrong, most suspicious first; nothing if there are none.
 
-    The embeddings are those of the recipe's checkpoint. `report` is called with the number of embedded rows and their total.
-    Raises UsageError for a task without one label per text, and ModelError for a checkpoint that cannot be loaded.
+    The vectors are those of the recipe's checkpoint. `report` is called with the number of read texts and their total.
+    Raises UsageError for a task without labels, and ModelError for a checkpoint that cannot be loaded.
     """
-    if task.stratify_by(recipe.task) is None:
-        raise UsageError(f"--label-errors: {task.name} with these settings has no single label per text; leave it out")
-    vectors, labels, names = embed_rows(recipe, task, data, rows, report)
-    suspects = find_suspects(vectors, labels, rows.keys, most, recipe.training.seed)
+    labelled = read_labelled_vectors(recipe, task, data, rows, report)
+    suspects = find_suspects(labelled.vectors, labelled.table, labelled.groups, most, recipe.training.seed)
     n = len(suspects.rows)
+    among = " with entities" if isinstance(labelled.table, SpanLabels) else ""
     fault = Fault(
         "label_errors",
         "labels that are probably wrong",
         "look at each; many are right, but hard to classify. In a trial, the labels of "
-        f"{PLANTED:.0%} random rows were changed: at least {suspects.bound} (on average {suspects.mean:.0f}) of the first {n} "
-        "suspects were changed rows. Real errors are harder to find, because they confuse similar labels",
+        f"{PLANTED:.0%} random rows{among} were {labelled.table.planting}: at least {suspects.bound} (on average "
+        f"{suspects.mean:.0f}) of the first {n} suspects were changed rows. Real errors are harder to find, because they "
+        "confuse similar labels",
         [
-            Case((row,), f"the other rows suggest {names[label]!r}", names[label])
-            for row, label in zip(suspects.rows.tolist(), suspects.suggested.tolist(), strict=True)
+            Case((row,), detail, label)
+            for row, detail, label in zip(suspects.rows.tolist(), suspects.details, suspects.labels, strict=True)
         ],
     )
     return [fault] if n else []
 
 
-def embed_rows(
-    recipe: Recipe, task: Task, data: LoadedData, rows: AuditedRows, report: Callable[[int, int], None]
-) -> tuple[np.ndarray, np.ndarray, Sequence[str]]:
-    """Return the embedding of each row, shape (rows, width), the number of its label, shape (rows,), and the label names."""
+def read_labelled_vectors(
+    recipe: Recipe, task: Task, data: LoadedData, rows: AuditedRows, report: Report
+) -> LabelledVectors:
+    """Return the vectors of all rows, or of their words, with their labels. Raises UsageError for a task without labels."""
+    has_one_label, has_sets = task.stratify_by(recipe.task) is not None, task.has_label_sets(recipe.task)
+    if not has_one_label and not has_sets and task.tagged_spans is None:
+        raise UsageError(f"--label-errors: {task.name} with these settings has no labels; leave it out")
     with tempfile.TemporaryDirectory() as scratch:
         run_input = RunInput(recipe, task, data, data.label_rows or data.splits["train"], [])
         prepared = prepare_input(run_input, Path(scratch))
         embedder = Embedder(prepared, inference_device(prepared.recipe.training.mixed_precision), FrozenVectors())
+        if task.tagged_spans is not None:
+            return _read_words(prepared, task.tagged_spans, embedder, rows, report)
         vectors, done = [], 0
         for split, part in prepared.data.splits.items():
             vectors.append(embedder.embed(split, range(len(part)), _from(done, len(rows), report)))
             done += len(part)
     names = task.labels(prepared.schema)
-    return np.concatenate(vectors), np.array([names.index(rows.labels(row)[0]) for row in rows]), names
+    position = {name: number for number, name in enumerate(names)}
+    table: LabelTable
+    if has_one_label:
+        table = SingleLabels(np.array([position[rows.labels(row)[0]] for row in rows]), names)
+    else:
+        present = np.zeros((len(rows), len(names)), np.int8)
+        for row, name in rows.each_label():
+            present[row, position[name]] = 1
+        table = LabelSets(present, names)
+    return LabelledVectors(np.concatenate(vectors), table, rows.keys)
 
 
-def _from(start: int, total: int, report: Callable[[int, int], None]) -> Callable[[int, int], None]:
+def _read_words(
+    prepared: Prepared, tagged: TaggedSpans, embedder: Embedder, rows: AuditedRows, report: Report
+) -> LabelledVectors:
+    """Return the vectors of the words that have a token, with their labels. A span without such words is left out."""
+    names = ["outside", *prepared.task.labels(prepared.schema)]
+    position = {name: number for number, name in enumerate(names)}
+    vectors: list[np.ndarray] = []
+    row_of_word: list[int] = []
+    texts: list[str] = []
+    spans: list[tuple[int, int, int]] = []
+    done = 0
+    for split, part in prepared.data.splits.items():
+        features = prepared.features[split]
+        words = [[word for word in each if word[2] is not None] for each in tagged.words(features)]
+        tokens = [[token for _, _, token in each if token is not None] for each in words]
+        read = embedder.embed_tokens(split, tokens, _from(done, len(rows), report))
+        by_row: list[list[int]] = [[] for _ in part]
+        for feature, number in enumerate(features.example_ids):
+            by_row[number].append(feature)
+        for number, row in enumerate(part):
+            first = len(row_of_word)
+            places = [word[:2] for feature in by_row[number] for word in words[feature]]
+            vectors += [read[feature] for feature in by_row[number]]
+            row_of_word += [done + number] * len(places)
+            texts += [row["text"][start:end] for start, end in places]
+            for start, end, name in tagged.spans(row):
+                inside = [i for i, (a, b) in enumerate(places) if start <= a and b <= end]
+                if inside:
+                    spans.append((first + inside[0], first + inside[-1] + 1, position[name]))
+        done += len(part)
+    numbers = np.array(row_of_word)
+    table = SpanLabels(len(rows), numbers, np.array(spans, int).reshape(-1, 3), names, texts)
+    return LabelledVectors(np.concatenate(vectors), table, rows.keys[numbers])
+
+
+def _from(start: int, total: int, report: Report) -> Report:
     return lambda done, _: report(start + done, total)

@@ -357,6 +357,16 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
+class TaggedSpans:
+    """The labels of words, for the search for wrong ones (`ftk data audit --label-errors`)."""
+
+    # row -> (start, end, type) of its spans, in order.
+    spans: Callable[[Row], Sequence[tuple[int, int, str]]]
+    # features -> the words that get a label in each feature, as (start, end, position of the token or None).
+    words: Callable[[Features], Sequence[Sequence[tuple[int, int, int | None]]]]
+
+
+@dataclass(frozen=True)
 class Robustness:
     """The small changes of the input that keep the reference answer, and the test whether an answer changed."""
 
@@ -454,6 +464,10 @@ class Task:
     guess: Callable[[Table], Guess] = lambda table: Guess(0, ("it cannot be recognized; write its recipe by hand",))
     # (row of `read_rows`, settings) -> the names of its labels, for tables that count them; empty for a task without labels.
     labels_of: Callable[[Row, Any], Sequence[str]] = lambda row, settings: ()
+    # settings -> whether each row has a set of labels, which `labels_of` returns.
+    has_label_sets: Callable[[Any], bool] = lambda settings: False
+    # How words are labelled; None for a task without spans.
+    tagged_spans: TaggedSpans | None = None
     # row of `read_rows` -> the texts of its answers that begin or end inside a word of the input; for the audit of a data set.
     cut_answers: Callable[[Row], Sequence[str]] = lambda row: ()
     # settings -> the texts that a changed copy of a training row may change (section `augmentation` of the recipe), or the

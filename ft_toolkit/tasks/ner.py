@@ -32,6 +32,7 @@ from ft_toolkit.tasks.base import (
     Robustness,
     Row,
     Rows,
+    TaggedSpans,
     Task,
 )
 from ft_toolkit.tasks.display.entities import wrong_entities
@@ -514,6 +515,7 @@ TASK = Task(
     guess=guess_entities,
     labels_of=lambda row, settings: [entity["label"] for entity in row["entities"]],
     augmentation=lambda settings: AUGMENTATION,
+    tagged_spans=TaggedSpans(lambda row: entity_spans(row["entities"]), lambda features: features.notes),
     group_columns=("document",),
     defined_labels=defined_labels,
     find_schema=find_schema,

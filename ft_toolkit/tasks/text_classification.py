@@ -759,6 +759,7 @@ TASK = Task(
     tuning_text=decisions.tuning_text,
     averaging=Averaging(average, ("problem_type", "labels"), lambda schema: replace(schema, temperature=1.0)),
     stratify_by=lambda settings: "label" if settings.problem_type == "single_label_classification" else None,
+    has_label_sets=lambda settings: settings.problem_type == "multi_label_classification",
     labels=label_names,
     pipeline=pipeline,
     prediction_text=prediction_text,

@@ -56,9 +56,18 @@ def audit(
     suspects: Annotated[
         int, typer.Option(min=1, max=100_000, help="The number of rows that --label-errors lists at most.")
     ] = 50,
+    unknown_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--unknown-tokens",
+            help="Also find characters that the tokenizer of the model does not have. Loads torch.",
+        ),
+    ] = False,
     model: Annotated[
         str | None,
-        typer.Option(help="The model of --label-errors for files or a data card. Default: as in 'ftk init'."),
+        typer.Option(
+            help="The model of --label-errors and --unknown-tokens for files or a data card. Default: as in 'ftk init'."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -77,7 +86,7 @@ def audit(
 
     Finds texts that two splits share, also nearly equal ones, equal texts with different labels, spellings of a label, empty
     and wrongly decoded texts, texts in another script or language, answers that cut words, and possible personal
-    data. Loads no model without --label-errors.
+    data. Loads no model without --label-errors or --unknown-tokens.
 
     \b
     Examples:
@@ -95,14 +104,17 @@ def audit(
     check_folder(output, resume=False)
     if redact is not None and redact.exists():
         raise UsageError(f"--redact {redact} exists; choose another name")
-    if label_errors:
+    needs_model = label_errors or unknown_tokens
+    if needs_model:
         load_libraries()
     rows = read_sources(source, InitRequest([], task, model, columns=parse_columns(column)))
-    if label_errors and rows.recipe.model.name == NO_MODEL:
+    if needs_model and rows.recipe.model.name == NO_MODEL:
         raise UsageError(f"{rows.name} is a data card, which names no model; add --model")
     console = Console()
     with _progress() as report:
-        audited = audit_rows(rows, shlex.join(["ftk", *sys.argv[1:]]), report, suspects if label_errors else None)
+        most = suspects if label_errors else None
+        command = shlex.join(["ftk", *sys.argv[1:]])
+        audited = audit_rows(rows, command, report, most, unknown_tokens=unknown_tokens)
     print_audit(audited, console)
     if output is not None:
         write_audit_files(output, audited)

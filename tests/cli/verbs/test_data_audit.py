@@ -77,8 +77,30 @@ def test_label_errors_of_a_card(here: Any, tiny_bert: str, tmp_path: Path) -> No
 def test_label_errors_require_a_model_and_one_label_per_text(here: Any, tiny_bert: str) -> None:
     for words, message in (
         (["support_inbox", "--label-errors"], "names no model; add --model"),
-        (["support_inbox", "--label-errors", "--task", "ner", "--model", tiny_bert], "has no single label per text"),
+        (["support_dialogues", "--label-errors", "--model", tiny_bert], "has no labels; leave it out"),
     ):
         done = here("data", "audit", *words, check=False)
         assert done.returncode == 2, words
         assert message in done.stderr
+
+
+def test_label_errors_of_entities(here: Any, tiny_bert: str) -> None:
+    words = ["support_inbox", "--label-errors", "--task", "ner", "--model", tiny_bert, "--suspects", "5"]
+    done = here("data", "audit", *words)
+    assert "random rows with entities were changed at one entity" in " ".join(done.stdout.split())
+    assert "for the word" in done.stdout
+
+
+def test_characters_without_a_token_are_found(here: Any, tiny_bert: str, tmp_path: Path) -> None:
+    rows = [{"text": f"the lamp is good {n}", "label": "ab"[n % 2]} for n in range(40)]
+    rows[7]["text"], rows[21]["text"] = "the lamp is \u4e2d\u6587", "good \U0001f600 lamp"
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    words = ["data", "audit", path, "--unknown-tokens", "--model", tiny_bert, "--output", tmp_path / "audit"]
+    here(*words)
+    with (tmp_path / "audit" / "review.csv").open(encoding="utf-8", newline="") as file:
+        found = {row["id"]: row["detail"] for row in csv.DictReader(file) if row["fault"] == "unknown_tokens"}
+    assert found.keys() == {"8", "22"}
+    assert "\u4e2d" in found["8"] and "\U0001f600" in found["22"]
+    plain = here("data", "audit", path)
+    assert "tokenizer does not have" not in plain.stdout
