@@ -3,7 +3,7 @@
     ftk run sst2.yaml --output RUN
     ftk export RUN ONNX --format onnx
     ftk export RUN INT8 --format onnx-int8
-    python benchmarks/export.py --run RUN --onnx ONNX --int8 INT8 --rows ROWS.tsv [ROWS.tsv ...]
+    python benchmarks/export.py --run RUN --onnx ONNX --int8 INT8 --rows ROWS.tsv [ROWS.tsv ...] [--setfit-onnx FILE]
 
 All contenders predict the same 2,000 rows from text to label, in turns of 200 rows, with OMP_NUM_THREADS threads
 each. On a machine with other work only the ratios have a meaning: other work slows all contenders of a turn.
@@ -12,6 +12,11 @@ each. On a machine with other work only the ratios have a meaning: other work sl
     torch             ft_toolkit.load, in the precision of the run
     pipeline          transformers.pipeline with the same model object, batches of 32, float32 and bfloat16
     plain onnx        onnxruntime.InferenceSession on the float32 graph, batches of 32 in the order of the rows
+    setfit onnx       the same on the graph of setfit's exporter (peers/setfit_onnx.py writes the file)
+
+sentence-transformers has an ONNX backend of its own, which needs optimum-onnx. It does not work with transformers 5:
+"cannot import name 'get_parameter_dtype' from 'transformers.modeling_utils'" (sentence-transformers 6.2.0, optimum 2.1.0,
+optimum-onnx 0.1.0, installed with --no-deps; the last one requires transformers below 4.58).
 
 Start-up is the time of a new process from its start to the first answer.
 """
@@ -55,7 +60,7 @@ def read_rows(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
     return [row["text"] for row in rows[:ROWS]], [row["label"] for row in rows[:ROWS]]
 
 
-def contenders(run: Path, onnx: Path, int8: Path) -> dict[str, Contender]:
+def contenders(run: Path, onnx: Path, int8: Path, setfit: Path | None) -> dict[str, Contender]:
     """Return the contenders: texts -> labels."""
     loaded = ft_toolkit.load(run)
     exported, quantized = runtime.load(onnx), runtime.load(int8)
@@ -66,24 +71,32 @@ def contenders(run: Path, onnx: Path, int8: Path) -> dict[str, Contender]:
         name: pipeline("text-classification", model=model, tokenizer=tokenizer, batch_size=BATCH, device="cpu")
         for name, model in (("pipeline float32", plain), ("pipeline bfloat16", half))
     }
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(onnx / "model" / "model.onnx"), options, ["CPUExecutionProvider"])
     labels = list(loaded.schema.labels)
-    names = [each.name for each in session.get_inputs()]
 
     def by(model: Any) -> Contender:
         return lambda texts: [each["label"] for each in model(list(texts))]
 
-    def in_session(texts: Texts) -> list[str]:
-        predicted = []
-        for start in range(0, len(texts), BATCH):
-            batch = tokenizer(
-                list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=128, return_tensors="np"
-            )
-            logits = session.run(["logits"], {name: batch[name].astype(np.int64) for name in names})[0]
-            predicted += [labels[i] for i in logits.argmax(-1)]
-        return predicted
+    def in_session(path: Path) -> Contender:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+        names = [each.name for each in session.get_inputs()]
+
+        def predict(texts: Texts) -> list[str]:
+            predicted = []
+            for start in range(0, len(texts), BATCH):
+                batch = tokenizer(
+                    list(texts[start : start + BATCH]),
+                    padding=True,
+                    truncation=True,
+                    max_length=128,
+                    return_tensors="np",
+                )
+                logits = session.run(["logits"], {name: batch[name].astype(np.int64) for name in names})[0]
+                predicted += [labels[i] for i in logits.argmax(-1)]
+            return predicted
+
+        return predict
 
     def in_pipe(pipe: Any) -> Contender:
         return lambda texts: [each["label"] for each in pipe(list(texts), truncation=True, max_length=128)]
@@ -93,7 +106,8 @@ def contenders(run: Path, onnx: Path, int8: Path) -> dict[str, Contender]:
         "onnx": by(exported),
         f"torch ({loaded.contract.mixed_precision})": by(loaded),
         **{name: in_pipe(pipe) for name, pipe in pipes.items()},
-        "plain onnx": in_session,
+        "plain onnx": in_session(onnx / "model" / "model.onnx"),
+        **({} if setfit is None else {"setfit onnx": in_session(setfit)}),
     }
 
 
@@ -135,6 +149,7 @@ def main() -> None:
     for name in ("run", "onnx", "int8"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--rows", type=Path, nargs="+", required=True)
+    parser.add_argument("--setfit-onnx", type=Path)
     arguments = parser.parse_args()
     texts, gold = read_rows(arguments.rows)
     predict = [sys.executable, "-m", "ft_toolkit", "predict"]
@@ -153,7 +168,7 @@ def main() -> None:
     print("\n| start-up | seconds | int8 is faster by |\n|---|---:|---:|")
     for name, value in starts.items():
         print(f"| {name} | {value:.2f} | {value / starts['int8']:.1f} |")
-    models = contenders(arguments.run, arguments.onnx, arguments.int8)
+    models = contenders(arguments.run, arguments.onnx, arguments.int8, arguments.setfit_onnx)
     correct = dict.fromkeys(models, 0)
     seconds: dict[str, list[float]] = {name: [] for name in models}
     latency: dict[str, list[float]] = {name: [] for name in models}
