@@ -62,6 +62,8 @@ def writer(request: pytest.FixtureRequest, tiny: Any) -> Writer:
         {"no_repeat_ngram_size": 1},
         {"no_repeat_ngram_size": 2, "repetition_penalty": 0.8},
         {"num_beams": 3},
+        {"num_beams": 3, "repetition_penalty": 0.5},
+        {"num_beams": 3, "no_repeat_ngram_size": 1},
     ],
     ids=str,
 )
