@@ -133,7 +133,7 @@ def generation_facts(
     config = model.generation_config
     is_decoder = not model.config.is_encoder_decoder
     search, unknown = search_settings(config, is_encoder_decoder=not is_decoder)
-    if "sampling_seed" in settings:
+    if settings:  # the task draws tokens in its own way
         unknown = [name for name in unknown if name != "do_sample"]
     if unknown:
         raise ModelError(
@@ -141,15 +141,6 @@ def generation_facts(
             "Use --format transformers"
         )
     cleans_up = bool(getattr(tokenizer, "clean_up_tokenization_spaces", False))
-    sampling: dict[str, Any] = {}
-    if config.do_sample:
-        sampling = {
-            "do_sample": True,
-            "temperature": 1.0 if config.temperature is None else config.temperature,
-            "top_k": config.top_k or 0,
-            "top_p": 1.0 if config.top_p is None else config.top_p,
-            "num_return_sequences": config.num_return_sequences or 1,
-        }
     return ExportedGeneration(
         encoder=None if is_decoder else ONNX_ENCODER,
         pad_token_id=config.pad_token_id,
@@ -157,7 +148,6 @@ def generation_facts(
         **asdict(search),
         # transformers does not clean up the texts of byte pairs
         clean_up_tokenization_spaces=cleans_up and type(tokenizer.backend_tokenizer.model).__name__ != "BPE",
-        **sampling,
         **settings,
     )
 

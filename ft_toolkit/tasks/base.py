@@ -243,8 +243,7 @@ class ExportedTexts:
     # (prompt, token ids so far, tokenizer, schema) -> the text to show while it is generated, with the stop string at its end.
     # None uses `texts`.
     growing_text: Callable[[Sequence[int], Sequence[int], Any, Any], str] | None = None
-    # schema -> settings of `ExportedGeneration` that GenerationConfig does not have, or not for a model that is loaded without
-    # this toolkit: sampling_seed, stop_strings.
+    # schema -> the fields of `ExportedGeneration` for sampling and for stop strings; empty for a task that never samples.
     settings: Callable[[Any], dict[str, Any]] = lambda schema: {}
 
     def show(self, prompt: Sequence[int], tokens: Sequence[int], tokenizer: Any, schema: Any) -> str:

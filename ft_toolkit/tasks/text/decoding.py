@@ -203,7 +203,8 @@ def exported_texts(
 
     def settings(schema: Any) -> dict[str, Any]:
         decoding = decoding_of(schema)
-        return {"sampling_seed": decoding.sampling_seed, "stop_strings": list(decoding.stop_strings)}
+        names = ("do_sample", "temperature", "top_k", "top_p", "num_return_sequences", "sampling_seed")
+        return {name: getattr(decoding, name) for name in names} | {"stop_strings": list(decoding.stop_strings)}
 
     return ExportedTexts(
         prompts=lambda features, schema: repeat(prompts_of(features), decoding_of(schema).num_return_sequences),
