@@ -1,7 +1,8 @@
 """Quantize the matrix products of a graph to 8 bits, and keep the sensitive ones in float32.
 
 Weights are quantized once, per output channel; the inputs of each product are quantized when the graph runs (dynamic
-quantization), so no statistics of the inputs are needed. Embeddings are quantized too.
+quantization), so no statistics of the inputs are needed. Embeddings are quantized too. Language models are quantized by
+`quantize_weights` instead.
 """
 
 import logging

@@ -21,6 +21,7 @@ from ft_toolkit.export.certificate import raw_outputs, same_answer
 from ft_toolkit.export.generation_graph import generation_facts, graph_names, write_generation_graphs
 from ft_toolkit.export.graph import write_graph
 from ft_toolkit.export.quantize import Change, quantize
+from ft_toolkit.export.quantize_weights import quantize_weights
 from ft_toolkit.export.source import Source
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.models.pooled_model import save_pretrained
@@ -173,7 +174,7 @@ def _write_language_model(
         with tempfile.TemporaryDirectory() as scratch:
             difference = write(model, Path(scratch), graph)
             for path in Path(scratch).glob("*.onnx"):
-                quantize(path, folder / path.name, None, None)
+                quantize_weights(path, folder / path.name)
     else:
         difference = write(model, folder, graph)
     return WrittenModel(

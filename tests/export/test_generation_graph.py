@@ -5,12 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto
 
 from ft_toolkit.core.errors import ModelError
 from ft_toolkit.core.export_records import ExportedGraph
 from ft_toolkit.export.generation_graph import generation_facts, graph_names, write_generation_graphs
+from ft_toolkit.export.quantize_weights import quantize_weights
 from ft_toolkit.export.write_model import graph_facts
 from ft_toolkit.models.pretrained import load_model, load_tokenizer, read_pretrained
 from ft_toolkit.runtime.decoder_graph import DecoderGraph
@@ -22,6 +26,8 @@ from ft_toolkit.training.collate import make_collate
 TASK = find_tasks()["summarization"]
 # bert becomes an encoder-decoder of two copies
 ARCHITECTURES = ["bert", "gpt2", "llama", "t5", "bart", "marian"]
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("llama", "t5", "bart", "bert")]
+DOCUMENTS = ["a parcel came late", "the lamp is broken and I want a new one, please", "hello", "where is it?"]
 
 
 def _sharpen(model: Any) -> None:
@@ -62,9 +68,8 @@ def test_the_graphs_generate_the_texts_of_the_model(architecture: str, tiny: Any
     inputs, outputs = graph_names(model)
     graph = graph_facts(tokenizer, outputs, inputs, generation_facts(model, tokenizer))
     assert write_generation_graphs(model, tmp_path, graph) < 1e-4
-    documents = ["a parcel came late", "the lamp is broken and I want a new one, please", "hello", "where is it?"]
-    features = TASK.encode([{"document": text} for text in documents], tokenizer, schema, 40)
-    batch = make_collate(features, TASK, schema, tokenizer.pad_token_id)(range(len(documents)))
+    features = TASK.encode([{"document": text} for text in DOCUMENTS], tokenizer, schema, 40)
+    batch = make_collate(features, TASK, schema, tokenizer.pad_token_id)(range(len(DOCUMENTS)))
     for changes in ({}, {"num_beams": 3, "length_penalty": 1.5}, {"no_repeat_ngram_size": 2, "min_new_tokens": 5}):
         changed = replace(schema, **changes)
         generation.configure(model, changed)
@@ -87,3 +92,45 @@ def test_settings_that_the_runtime_does_not_have_are_refused(tiny: Any) -> None:
         ModelError, match="generates with do_sample, encoder_repetition_penalty, which an exported model does"
     ):
         generation_facts(model, tokenizer)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", *SLOW])
+def test_weights_in_8_bits(architecture: str, tiny: Any, tmp_path: Path) -> None:
+    """All matrices have 8 bits, the scores are nearly those of float32, and a text does not depend on its batch."""
+    model, tokenizer, schema = _load(Path(tiny(architecture)))
+    inputs, outputs = graph_names(model)
+    graph = graph_facts(tokenizer, outputs, inputs, generation_facts(model, tokenizer))
+    exact, small = tmp_path / "exact", tmp_path / "small"
+    for folder in (exact, small):
+        folder.mkdir()
+    write_generation_graphs(model, exact, graph)
+    for path in exact.glob("*.onnx"):
+        quantize_weights(path, small / path.name)
+        left = [
+            weight.name
+            for weight in onnx.load(str(small / path.name)).graph.initializer
+            if weight.data_type == TensorProto.FLOAT
+            and len(weight.dims) > 1
+            and min(weight.dims) > 1
+            and "_scale" not in weight.name
+        ]
+        assert not left
+        assert (small / path.name).stat().st_size < path.stat().st_size
+    if generation_facts(model, tokenizer).encoder is None:
+        ids = np.array([[5, 9, 7, 11], [8, 8, 6, 5]])
+        of = {folder: _logits(DecoderGraph(folder, graph), ids) for folder in (exact, small)}
+        error = np.sqrt(np.mean((of[small] - of[exact]) ** 2)) / of[exact].std()
+        assert 0 < error < 0.05
+        np.testing.assert_allclose(_logits(DecoderGraph(small, graph), ids[1:]), of[small][1:], atol=1e-4)
+    features = TASK.encode([{"document": text} for text in DOCUMENTS], tokenizer, schema, 40)
+    prompts = generation.prompts(features, schema)
+    generator = _generator(small, graph, tokenizer)
+    together = generator.generate(prompts)
+    assert [generator.generate([prompt])[0] for prompt in prompts] == together
+    assert len({tuple(tokens) for tokens in together}) > 1, "the texts differ"
+
+
+def _logits(decoder: DecoderGraph, ids: np.ndarray) -> np.ndarray:
+    """Return the logits of all positions."""
+    state = decoder.start(np.ones_like(ids))
+    return decoder.step(state, ids, np.arange(len(ids)), np.arange(ids.shape[1]))
