@@ -30,6 +30,9 @@ from ft_toolkit.tasks.base import Kind
 # ModernBERT's names of the two poolings that it supports.
 _CLASSIFIER_POOLING: dict[Pooling, str] = {"first": "cls", "mean": "mean"}
 _PEFT_PREFIX = "base_model.model."
+# Two computations of the same logits may differ by this share, because some processors compute the products of 2 and 3 tokens
+# in another order.
+_ROUNDING = 0.01
 
 
 def pooling_of(config: Any) -> Pooling | None:
@@ -127,7 +130,8 @@ def check_pooling(model: Any) -> None:
 
     try:
         first, same, other = logits([5, 6, 7], vectors[0]), logits([6, 8], vectors[0]), logits([5, 6, 7], vectors[1])
-        is_supported = torch.equal(first, same) and not torch.equal(first, other)
+        largest = (first - other).abs().max()
+        is_supported = bool(largest > 0) and bool((first - same).abs().max() <= _ROUNDING * largest)
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError):  # another form of inputs or outputs
         is_supported = False
     finally:
