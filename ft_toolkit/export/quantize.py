@@ -77,7 +77,7 @@ def quantize(
 
 def _quantize(source: Path, target: Path, float_nodes: Sequence[str]) -> None:
     quantization = import_module("onnxruntime.quantization")
-    with _quiet_quantizer():
+    with quiet_quantizer():
         quantization.quantize_dynamic(
             source,
             target,
@@ -107,12 +107,14 @@ def _layer(node: Any) -> str:
 
 
 @contextmanager
-def _quiet_quantizer() -> Iterator[None]:
-    """Hide the advice of the quantizer, which it gives on every graph."""
+def quiet_quantizer() -> Iterator[None]:
+    """Hide the messages of the quantizers. The import of one of them sets up logging, if nothing else has."""
     logger = logging.getLogger()
-    level = logger.level
+    level, handler = logger.level, logging.NullHandler()
     logger.setLevel(logging.ERROR)
+    logger.addHandler(handler)
     try:
         yield
     finally:
+        logger.removeHandler(handler)
         logger.setLevel(level)

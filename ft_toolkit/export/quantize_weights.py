@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ft_toolkit.export.quantize import quiet_quantizer
+
 # Weights that share a scale. With 128 the perplexity above was 41.0, with 64 it was 40.2.
 BLOCK = 32
 # The operator computes blocks of 8-bit weights with activations that it rounds to 8 bits per block.
@@ -21,14 +23,15 @@ _LARGEST = 127
 def quantize_weights(source: Path, target: Path) -> None:
     """Write the graph `source` to `target` with matrices in 8 bits: products per block of inputs, embeddings per row."""
     onnx = import_module("onnx")
-    quantizers = import_module("onnxruntime.quantization.matmul_nbits_quantizer")
     model = onnx.load(str(source))
     _make_plain_products(model.graph)
     _quantize_embeddings(model.graph)
-    quantizer = quantizers.MatMulNBitsQuantizer(
-        model, bits=8, block_size=BLOCK, is_symmetric=True, accuracy_level=_ACCURACY_LEVEL
-    )
-    quantizer.process()
+    with quiet_quantizer():
+        quantizers = import_module("onnxruntime.quantization.matmul_nbits_quantizer")
+        quantizer = quantizers.MatMulNBitsQuantizer(
+            model, bits=8, block_size=BLOCK, is_symmetric=True, accuracy_level=_ACCURACY_LEVEL
+        )
+        quantizer.process()
     _remove_unused_weights(quantizer.model.model.graph)
     onnx.save(quantizer.model.model, str(target))
 
