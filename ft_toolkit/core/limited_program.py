@@ -1,15 +1,16 @@
-"""Run Python code that nobody has checked, in a process with limits. Linux on x86-64 with Landlock only.
+"""Run untrusted Python code in a process with limits, on Linux on x86-64 with Landlock only.
 
 The process
 - has a time limit, a memory limit, and limits on the size of a file and the number of open files (setrlimit);
 - cannot start another process or program, send a signal, open a socket, trace a process, or change a limit (seccomp);
-- reads only the files of Python and of the system's libraries, and writes only in a fresh folder, which is removed (Landlock);
-- cannot change the owner, permissions or times of a file (seccomp), and has no capabilities, also as root;
-- gets an empty environment and no input; its output is thrown away.
+- reads only the files of Python and of the system's libraries, and writes only in a temporary folder, which is
+  removed afterwards (Landlock);
+- cannot change the owner, permissions or times of a file (seccomp), and has no capabilities, even as root;
+- gets an empty environment and no input; its output is discarded.
 
-A system without these means is refused: no code runs with half of the limits. They reduce the damage of a mistake. They are no
-protection against code that attacks the kernel: it runs with the kernel of this machine. The fresh folder has no limit for the
-sum of its files, except the time to write them. A program that is written to deceive can claim that it succeeded.
+No code runs on a system that lacks one of these means. The limits reduce the damage of a mistake. They do not protect from code
+that attacks the kernel, because it runs on the kernel of this machine. The total size of the files in the temporary folder is
+limited only by the time to write them. A program that is written to deceive can report a success.
 """
 
 from __future__ import annotations
@@ -42,26 +43,26 @@ class Limits:
 
 
 def run_limited(source: str, limits: Limits | None = None) -> Outcome:
-    """Run a program and return whether it came to its end without an exception. `refusal` must be None.
+    """Run a program and return whether it ran to its end without an exception. `refusal` must return None.
 
     Raises OSError if the process cannot be started.
     """
     limits = limits or Limits()
     token = secrets.token_hex(16)
-    numbers = (limits.cpu_seconds, limits.memory_mib, limits.file_mib, limits.open_files)
-    words = [sys.executable, "-s", "-S", "-B", "-c", _LAUNCHER, ":".join(_read_only()), *map(str, numbers)]
+    values = (limits.cpu_seconds, limits.memory_mib, limits.file_mib, limits.open_files)
+    command = [sys.executable, "-s", "-S", "-B", "-c", _LAUNCHER, ":".join(_readable_paths()), *map(str, values)]
     folder = Path(tempfile.mkdtemp(prefix="limited-")).resolve()
     try:
-        # files rather than pipes: they are never full, and the limit of a file's size holds for them too
-        with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as written:
-            given.write(f"{token}\n{source}".encode("utf-8", "replace"))
-            given.seek(0)
+        # files instead of pipes: a full pipe blocks its writer, and the limit of a file's size does not apply to it
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
+            stdin.write(f"{token}\n{source}".encode("utf-8", "replace"))
+            stdin.seek(0)
             process = subprocess.Popen(
-                words,
+                command,
                 cwd=folder,
                 env={"PYTHONHASHSEED": "0"},
-                stdin=given,
-                stdout=written,
+                stdin=stdin,
+                stdout=stdout,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
@@ -72,8 +73,8 @@ def run_limited(source: str, limits: Limits | None = None) -> Outcome:
             finally:
                 process.kill()
                 process.wait()
-            written.seek(0)
-            if written.read(len(token) + 1) == token.encode():
+            stdout.seek(0)
+            if stdout.read(len(token) + 1) == token.encode():
                 return "passed"
             return "timed out" if code == -signal.SIGXCPU else "failed"
     finally:
@@ -81,7 +82,7 @@ def run_limited(source: str, limits: Limits | None = None) -> Outcome:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a folder whose contents may be closed to reading, or nested deeper than Python's recursion."""
+    """Remove a folder that may contain unreadable folders, or folders nested deeper than Python's recursion limit."""
     try:
         shutil.rmtree(folder)
     except (OSError, RecursionError):
@@ -101,7 +102,7 @@ def refusal() -> str | None:
     return None
 
 
-def _read_only() -> list[str]:
+def _readable_paths() -> list[str]:
     """Return the folders and files that a program can read."""
     python = {sys.prefix, sys.base_prefix, *(path for path in sys.path if path.endswith(("lib-dynload", ".zip")))}
     python |= {str(Path(os.__file__).parent), os.path.realpath(sys.executable)}
@@ -118,8 +119,9 @@ def _read_only() -> list[str]:
     return sorted({os.path.realpath(path) for path in (*python, *system) if Path(path).exists()})
 
 
-# The program that limits itself, and then runs the code. Numbers of system calls: arch/x86/entry/syscalls/syscall_64.tbl of
-# Linux; of Landlock: include/uapi/linux/landlock.h; of seccomp: include/uapi/linux/{seccomp,filter,audit}.h.
+# The program that limits its process, and then runs the code. Sources of the numbers, in Linux: of the system calls
+# arch/x86/entry/syscalls/syscall_64.tbl, of Landlock include/uapi/linux/landlock.h, of seccomp
+# include/uapi/linux/{seccomp,filter,audit}.h.
 _LAUNCHER = r"""
 import ctypes, os, resource, struct, sys
 

@@ -1,4 +1,4 @@
-"""A program that nobody has checked: what it can do, and what it cannot."""
+"""Untrusted programs: what they can do, and what they cannot."""
 
 from pathlib import Path
 
