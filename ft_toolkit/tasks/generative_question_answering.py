@@ -132,19 +132,19 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
         raise UsageError(
             "task.min_new_tokens excludes the empty answer, but some training questions have no answer; remove it"
         )
-    prompt = PROMPT if reads_context else PROMPT_WITHOUT_CONTEXT
-    given = settings.prompt
-    if given is not None and given.count(_CONTEXT) != int(reads_context):
+    default_prompt = PROMPT if reads_context else PROMPT_WITHOUT_CONTEXT
+    prompt = settings.prompt
+    if prompt is not None and prompt.count(_CONTEXT) != int(reads_context):
         rule = (
             "contain {context} once"
             if reads_context
             else "not contain {context}, because no training row has a context"
         )
-        raise UsageError(f"task.prompt must {rule}; found {given!r}")
-    if given is not None and _QUESTION not in given:
-        raise UsageError(f"task.prompt must contain {{question}}; found {given!r}")
+        raise UsageError(f"task.prompt must {rule}; found {prompt!r}")
+    if prompt is not None and _QUESTION not in prompt:
+        raise UsageError(f"task.prompt must contain {{question}}; found {prompt!r}")
     placeholder = _CONTEXT if reads_context else _QUESTION
-    base = generation.find_schema(settings, pretrained, prefix="", prompt=prompt, placeholder=placeholder)
+    base = generation.find_schema(settings, pretrained, prefix="", prompt=default_prompt, placeholder=placeholder)
     before, after = base.before, base.after
     if pretrained.kind != "decoder":
         before += _BEFORE[reads_context]
@@ -205,8 +205,15 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
     references = [row["answers"] for row in rows]
     scored, best = answer_scores.to_arrays(answers, references, rows)
     overlap, best_overlap = rouge.statistics(answers, [texts or [""] for texts in references])
-    abstained = np.array([_has_no_words(text, row) for text, row in zip(answers, rows, strict=True)], bool)
-    should_abstain = np.array([all(_has_no_words(text, row) for text in row["answers"]) for row in rows], bool)
+    by_character = answer_scores.compares_characters(scored).tolist()
+    abstained = np.array(list(map(_has_no_words, answers, by_character)), bool)
+    should_abstain = np.array(
+        [
+            all(_has_no_words(text, each) for text in texts)
+            for texts, each in zip(references, by_character, strict=True)
+        ],
+        bool,
+    )
     n_scores = len(rouge.NAMES)
     overlap[should_abstain, :n_scores] = 100.0 * abstained[should_abstain, None]
     best_overlap[should_abstain, :n_scores] = 100.0
@@ -217,8 +224,8 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
     )
 
 
-def _has_no_words(text: str, row: Row) -> bool:
-    return not squad.words(text, by_character=answer_scores.is_by_character(row))
+def _has_no_words(text: str, by_character: bool) -> bool:
+    return not squad.words(text, by_character=by_character)
 
 
 def _mean_rouge(predictions: np.ndarray, references: np.ndarray) -> float:
@@ -377,4 +384,5 @@ TASK = Task(
     pipeline_tag="question-answering",
     prediction_text=lambda schema: "A prediction has a written answer, which is empty if the model abstains.",
     sample_rows=sample_rows,
+    text_column="question",
 )

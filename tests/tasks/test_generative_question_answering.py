@@ -9,7 +9,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from ft_toolkit.api import load
 from ft_toolkit.core.errors import DataError, UsageError
+from ft_toolkit.data.columns import TrainedColumns
+from ft_toolkit.data.inputs import InputColumns, read_inputs
 from ft_toolkit.models.pretrained import load_tokenizer, read_pretrained
 from ft_toolkit.tasks import generative_question_answering as gqa
 from ft_toolkit.tasks.base import ScoredRun, is_labelled
@@ -93,6 +96,13 @@ def test_a_model_without_contexts_says_that_it_ignores_one(tiny_gpt2: str) -> No
         "1 of 1 rows have a context, which this model does not read"
         in gqa.notes(rows, None, made.tokenizer, made.schema)[0]
     )
+
+
+def test_a_text_alone_is_a_question() -> None:
+    columns = InputColumns(gqa.TASK, gqa.Settings(), TrainedColumns())
+    assert list(read_inputs("Who?", columns).rows) == [{"question": "Who?"}]
+    mixed = read_inputs(["Who?", {"question": "Why?", "context": CONTEXT}], columns).rows
+    assert list(mixed) == [{"question": "Who?", "context": ""}, {"question": "Why?", "context": CONTEXT}]
 
 
 def test_settings_that_contradict_the_rows_are_refused(tiny: Any) -> None:
@@ -264,6 +274,9 @@ def test_plain_transformers_writes_the_same_answers(tmp_path: Path, here: Any, t
             tokens = model.generate(**inputs)
         answer = tokenizer.decode(tokens[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         assert answer.strip() == record["answer"]
+    predict = load(tmp_path / "run")
+    assert predict("Q0?") == predict({"question": "Q0?", "context": ""})
+    assert json.loads(here("predict", tmp_path / "run", "Q0?").stdout) == predict("Q0?")
     scores = json.loads((tmp_path / "run" / "results.json").read_text())["scores"]["test"]
     assert scores["metrics"]["abstention"]["value"] == scores["metrics"]["exact_match"]["value"] == 1
     assert set(scores["baselines"]) == {"overlap", "frequent_answer", "no_answer", "untuned"}

@@ -24,14 +24,14 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
-def is_by_character(row: Row) -> bool:
+def _is_by_character(row: Row) -> bool:
     """Return whether the answers of a row are compared by character: its context, or else its question, has no spaces."""
     return squad.is_unspaced(str(row.get("context") or row["question"]))
 
 
 def scores(answer: str, references: Sequence[str], row: Row) -> tuple[float, float, bool, bool]:
     """Return exact match, F1, whether there is an answer, and whether characters are compared instead of words."""
-    by_character = is_by_character(row)
+    by_character = _is_by_character(row)
     return *squad.answer_scores(answer, references, by_character=by_character), bool(references), by_character
 
 
@@ -48,10 +48,16 @@ def has_answer(references: np.ndarray) -> np.ndarray:
     return chosen
 
 
+def compares_characters(scores: np.ndarray) -> np.ndarray:
+    """Return for each example of an array whether its answers are compared by character, shape (n,)."""
+    chosen: np.ndarray = scores[:, _BY_CHARACTER] == 1
+    return chosen
+
+
 def scoring(predictions: np.ndarray) -> str:
     """Return a sentence on how the answers of an array are compared."""
     text = "SQuAD: words, ignoring case, punctuation and articles"
-    if by_character := int(predictions[:, _BY_CHARACTER].sum()):
+    if by_character := int(compares_characters(predictions).sum()):
         text += f"; {by_character} of {len(predictions)} examples by character as in MLQA (scripts without spaces)"
     return text
 
