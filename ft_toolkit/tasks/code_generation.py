@@ -64,7 +64,7 @@ _PARSED_ROWS = 1000
 _PROCESSES = 4
 # The columns of the arrays after the four of `token_scores`: scores of the first sample, then the numbers of samples that were
 # tested, that passed, and that took too long. NaN for a row without a sample, or without a test that ran.
-_EXACT, _SIMILARITY, _PARSES, _SAMPLES, _PASSED, _TIMED_OUT = range(4, 10)
+_EXACT, _SIMILARITY, _PARSES, _TESTED, _PASSED, _TIMED_OUT = range(4, 10)
 
 
 class Settings(DecodingSettings):
@@ -176,8 +176,8 @@ def find_schema(settings: Settings, rows: Rows, defined: DefinedLabels | None, p
 def _check_consent() -> None:
     if os.environ.get(RUN_GENERATED_CODE) != "1":
         raise UsageError(
-            f"task.run_tests=true runs code that the model wrote on this machine. If you accept that, set "
-            f"{RUN_GENERATED_CODE}=1; docs/guides/code_generation.md says what the limits do not protect from"
+            "task.run_tests=true runs, on this machine, code that the model wrote. If you accept that, set "
+            f"{RUN_GENERATED_CODE}=1; docs/guides/code_generation.md says what the limits do not prevent"
         )
     if (reason := limited_program.refusal()) is not None:
         raise UsageError(f"task.run_tests cannot be used here: {reason}")
@@ -207,10 +207,10 @@ def decode(values: Sequence[Any], features: Features, rows: Rows, schema: Schema
     for prediction in text_generation.decode(values, features, _completions(rows), schema):
         written = prediction.pop("continuation")
         samples = prediction.pop("samples", None)
-        own: dict[str, Any] = {"code": None if written is None else _body_of(written)}
+        bodies: dict[str, Any] = {"code": None if written is None else _body_of(written)}
         if schema.decoding.num_return_sequences > 1:
-            own["samples"] = None if samples is None else [_body_of(text) for text in samples]
-        decoded.append({**own, **prediction})
+            bodies["samples"] = None if samples is None else [_body_of(text) for text in samples]
+        decoded.append({**bodies, **prediction})
     return decoded
 
 
@@ -226,18 +226,18 @@ def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) 
     """
     scores, best_scores = token_scores.to_arrays(decoded)
     samples = [sample_scores.samples_of(prediction, "code") for prediction in decoded]
-    own = np.full((len(rows), 6), np.nan)
-    for row, texts, values in zip(rows, samples, own, strict=True):
+    body_scores = np.full((len(rows), 6), np.nan)
+    for row, texts, values in zip(rows, samples, body_scores, strict=True):
         if texts:
             written, true = code.plain_lines(texts[0]), code.plain_lines(row["body"])
             parses = bool(written.strip()) and code.parses(_program(row, texts[0]))
             values[:3] = written == true, code.edit_similarity(written, true), parses
     if schema.run_tests and os.environ.get(RUN_GENERATED_CODE) == "1":
-        own[:, 3:] = _test_counts(samples, rows)
-    best = own.copy()
-    best[:, :3] = np.where(np.isnan(own[:, :3]), np.nan, 1)
-    best[:, 4], best[:, 5] = own[:, 3], np.where(np.isnan(own[:, 3]), np.nan, 0)
-    return np.hstack([scores, own]), np.hstack([best_scores, best])
+        body_scores[:, 3:] = _test_counts(samples, rows)
+    best_body_scores = body_scores.copy()
+    best_body_scores[:, :3] = np.where(np.isnan(body_scores[:, :3]), np.nan, 1)
+    best_body_scores[:, 4], best_body_scores[:, 5] = body_scores[:, 3], np.where(np.isnan(body_scores[:, 3]), np.nan, 0)
+    return np.hstack([scores, body_scores]), np.hstack([best_scores, best_body_scores])
 
 
 def _test_counts(samples: Sequence[Sequence[str]], rows: Rows) -> np.ndarray:
@@ -258,19 +258,10 @@ def _test_counts(samples: Sequence[Sequence[str]], rows: Rows) -> np.ndarray:
     return counts
 
 
-def _mean_of(column: int) -> Any:
-    def mean(predictions: np.ndarray, references: np.ndarray) -> float:
-        values = predictions[:, column]
-        values = values[~np.isnan(values)]
-        return float(values.mean()) if len(values) else float("nan")
-
-    return mean
-
-
 def _pass_at(k: int) -> Any:
     def passes(predictions: np.ndarray, references: np.ndarray) -> float:
-        tested = predictions[~np.isnan(predictions[:, _SAMPLES])]
-        return code.pass_at_k(tested[:, _SAMPLES], tested[:, _PASSED], k)
+        tested = predictions[~np.isnan(predictions[:, _TESTED])]
+        return code.pass_at_k(tested[:, _TESTED], tested[:, _PASSED], k)
 
     return passes
 
@@ -278,17 +269,17 @@ def _pass_at(k: int) -> Any:
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return the scores of the true bodies' tokens, then those of the first sample, then pass@k if tests run."""
     tokens = {name: sample_scores.METRICS[name] for name in token_scores.METRICS}
-    own = {
-        "exact_match": Metric(_mean_of(_EXACT), is_share=True, short_names=("em",)),
-        "edit_similarity": Metric(_mean_of(_SIMILARITY), is_share=True),
-        "parses": Metric(_mean_of(_PARSES), is_share=True),
+    bodies = {
+        "exact_match": Metric(sample_scores.mean_of(_EXACT), is_share=True, short_names=("em",)),
+        "edit_similarity": Metric(sample_scores.mean_of(_SIMILARITY), is_share=True),
+        "parses": Metric(sample_scores.mean_of(_PARSES), is_share=True),
     }
     if settings.run_tests:
-        own |= {
+        bodies |= {
             f"pass_at_{k}": Metric(_pass_at(k), is_share=True)
             for k in code.sample_counts(settings.num_return_sequences)
         }
-    return {**tokens, **own}
+    return {**tokens, **bodies}
 
 
 def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> dict[str, Any]:
@@ -297,9 +288,9 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
     tables: dict[str, Any] = {
         "code": {"bodies": written, "not valid Python": written - int(np.nansum(predictions[:, _PARSES]))}
     }
-    tested = predictions[~np.isnan(predictions[:, _SAMPLES])]
+    tested = predictions[~np.isnan(predictions[:, _TESTED])]
     if len(tested):
-        n, passed, late = (int(tested[:, column].sum()) for column in (_SAMPLES, _PASSED, _TIMED_OUT))
+        n, passed, late = (int(tested[:, column].sum()) for column in (_TESTED, _PASSED, _TIMED_OUT))
         counts = {"rows with tests": len(tested), "programs": n, "passed": passed, "timed out": late}
         tables["tests"] = {**counts, "failed": n - passed - late}
     elif schema.run_tests:
@@ -307,20 +298,17 @@ def details(predictions: np.ndarray, references: np.ndarray, schema: Schema) -> 
     return tables
 
 
-_NOT_SCORED = token_scores.prediction(np.array([np.nan, 0, 0, 0]))
-
-
 def nearest_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Return the body of the training row with the most similar prompt (TF-IDF of words and parts of names)."""
     nearest = nearest_rows([row["prompt"] for row in train], [row["prompt"] for row in rows], pattern=r"[A-Za-z]+|\d+")
-    return [{"code": train[i]["body"], **_NOT_SCORED} for i in nearest]
+    return [{"code": train[i]["body"], **token_scores.NOT_SCORED} for i in nearest]
 
 
 def frequent_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list[dict[str, Any]]:
     """Return the most frequent body of the training rows; of equal ones, the shortest, then the first."""
     counts = Counter(str(row["body"]) for row in train)
     body = min(counts, key=lambda text: (-counts[text], len(text)))
-    return [{"code": body, **_NOT_SCORED} for _ in rows]
+    return [{"code": body, **token_scores.NOT_SCORED} for _ in rows]
 
 
 def samples_beside_truth(records: Sequence[Mapping[str, Any]], schema: Schema) -> WrongExamples:
@@ -328,7 +316,7 @@ def samples_beside_truth(records: Sequence[Mapping[str, Any]], schema: Schema) -
     return random_texts(records, "code", lambda record: str(record["prompt"]), schema.decoding.sampling_seed)
 
 
-_SAMPLES_ = (
+_SAMPLES = (
     ("def double(x):\n    \"\"\"Return 2 x.\"\"\"", "    return 2 * x", "assert double(3) == 6"),
     ("def first(items):\n    \"\"\"Return the first.\"\"\"", "    return items[0]", "assert first([4, 5]) == 4"),
     ("def last(items):\n    \"\"\"Return the last.\"\"\"", "    return items[-1]", "assert last([4, 5]) == 5"),
@@ -348,7 +336,7 @@ def sample_rows(settings: Settings) -> list[dict[str, Any]]:
     """Return twelve small functions; all but one have tests."""
     return [
         {"id": str(number), "prompt": prompt, "body": body, "tests": tests}
-        for number, (prompt, body, tests) in enumerate(_SAMPLES_, 1)
+        for number, (prompt, body, tests) in enumerate(_SAMPLES, 1)
     ]
 
 

@@ -293,8 +293,7 @@ def nearest_baseline(train: Rows, rows: Rows, schema: Schema, seed: int) -> list
     known = [(history[-1]["content"], reply) for history, reply in (_split(row, schema) for row in train) if reply]
     asked = [_split(row, schema)[0][-1]["content"] for row in rows]
     nearest = nearest_rows([question for question, _ in known], asked)
-    nothing = token_scores.prediction(np.array([np.nan, 0, 0, 0]))
-    return [{"reply": known[i][1], **nothing} for i in nearest]
+    return [{"reply": known[i][1], **token_scores.NOT_SCORED} for i in nearest]
 
 
 def samples_beside_truth(records: Sequence[Mapping[str, Any]], schema: Schema) -> WrongExamples:

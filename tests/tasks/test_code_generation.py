@@ -120,7 +120,7 @@ def test_tests_need_the_recipe_and_the_environment(
     tiny_gpt2: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv(task.RUN_GENERATED_CODE, raising=False)
-    with pytest.raises(UsageError, match=r"task.run_tests=true runs code that the model wrote on this machine"):
+    with pytest.raises(UsageError, match=r"task.run_tests=true runs, on this machine, code that the model wrote"):
         schema_for(tiny_gpt2, run_tests=True)
     rows, _ = read(ROW)
     decoded = [{"code": "    return 2 * x", **NO_SCORES}]

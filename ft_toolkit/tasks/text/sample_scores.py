@@ -73,10 +73,15 @@ def _overlap(texts: list[str], references: list[list[str]]) -> tuple[np.ndarray,
     return np.column_stack([scored[:, column], sums[0]]), np.column_stack([best[:, column], sums[1]])
 
 
-def _mean_rouge(predictions: np.ndarray, references: np.ndarray) -> float:
-    values = predictions[:, _ROUGE]
-    values = values[~np.isnan(values)]
-    return float(values.mean()) if len(values) else float("nan")
+def mean_of(column: int) -> diversity.MetricFn:
+    """Return the function that computes the mean of a column over the rows with a value; NaN if no row has one."""
+
+    def mean(predictions: np.ndarray, references: np.ndarray) -> float:
+        values = predictions[:, column]
+        values = values[~np.isnan(values)]
+        return float(values.mean()) if len(values) else float("nan")
+
+    return mean
 
 
 def _corpus_bleu(predictions: np.ndarray, references: np.ndarray) -> float:
@@ -96,7 +101,7 @@ METRICS: Mapping[str, Metric] = {
     "repetition": Metric(_of_variety(diversity.repetition), best=0.0, greater_is_better=False),
     "self_bleu": Metric(_of_variety(diversity.self_bleu), best=0.0, greater_is_better=False),
     "bleu": Metric(_corpus_bleu, best=100.0, is_share=True, hub_name="sacrebleu"),
-    "rougeL": Metric(_mean_rouge, best=100.0, is_share=True, hub_name="rouge", short_names=("rouge",)),
+    "rougeL": Metric(mean_of(_ROUGE), best=100.0, is_share=True, hub_name="rouge", short_names=("rouge",)),
 }
 
 

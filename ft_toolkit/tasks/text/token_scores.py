@@ -127,6 +127,10 @@ def prediction(sums: np.ndarray) -> dict[str, Any]:
     }
 
 
+# The scores of a generated text whose true text was not scored, such as the text of a baseline.
+NOT_SCORED: Mapping[str, Any] = prediction(np.array([np.nan, 0, 0, 0]))
+
+
 def to_arrays(decoded: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
     """Return two arrays (n, 4) of nll, tokens, bytes and correct tokens: of the model, and of a perfect model."""
     names = ("nll", "tokens", "bytes", "correct")
