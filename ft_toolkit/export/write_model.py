@@ -33,7 +33,6 @@ from ft_toolkit.training.collate import make_collate
 
 # Training rows whose answers decide which layers of a quantized graph stay in float32.
 CALIBRATION_ROWS = 256
-_CALIBRATION_BATCH = 16
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import ast
 import textwrap
 import warnings
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -26,7 +25,7 @@ def edit_similarity(first: str, second: str) -> float:
 
 
 def edit_distance(first: str, second: str) -> int:
-    """Return the edit distance of two texts by Myers' bit vectors (1999, in Hyyroe's form of 2003), one step per character.
+    """Return the edit distance of two texts by Myers' bit vectors (1999, in Hyyrö's form of 2003), one step per character.
 
     A bit vector is an integer with a bit per character of the first text.
     """
@@ -48,19 +47,15 @@ def edit_distance(first: str, second: str) -> int:
 
 
 def parses(code: str) -> bool:
-    """Return whether a text is valid Python of this interpreter's version, also if all of it is indented. Nothing is run."""
+    """Return whether a text is valid Python of this interpreter's version, even if all of it is indented. Nothing is run."""
     if len(code) > _MAX_CHARACTERS:
         return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as an invalid escape sequence
             ast.parse(textwrap.dedent(code))
-    except (
-        SyntaxError,
-        ValueError,
-        RecursionError,
-        MemoryError,
-    ):  # ValueError: a null byte; MemoryError: too deeply nested
+    # ValueError: a null byte; RecursionError and MemoryError: nested too deeply
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
 
@@ -87,14 +82,15 @@ def sample_counts(n_samples: int) -> list[int]:
 def before_dedent(code: str) -> str:
     """Return the body at the beginning of a text: the lines before the first one that is indented less than the first line.
 
-    Blank lines do not count. A body without indentation has no end.
+    Blank lines do not count. A body without indentation is the whole text.
     """
-    lines: Sequence[str] = code.split("\n")
+    lines = code.split("\n")
     depth: int | None = None
     for number, line in enumerate(lines):
         if not line.strip():
             continue
-        indent = len(line.expandtabs(8)) - len(line.expandtabs(8).lstrip())
+        expanded = line.expandtabs(8)
+        indent = len(expanded) - len(expanded.lstrip())
         depth = indent if depth is None else depth
         if indent < depth:
             return "".join(f"{line}\n" for line in lines[:number])

@@ -75,7 +75,7 @@ class Column:
     named_by: str | None = None
     # Whether a file may have one column per label instead: data.columns.NAME is then a list, and a value a dict by column.
     several: bool = False
-    # Another column that can take the place of a required one.
+    # Another column that can replace a required one.
     alternative: str | None = None
     # Whether validation and test files may lack the column even if `data.columns` names it.
     only_training: bool = False
@@ -338,7 +338,7 @@ MoveAnswers = Callable[[Row, Mapping[str, str], EditsByColumn], dict[str, Any] |
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The texts of a training row that a changed copy may change, and what becomes of the answers."""
+    """The texts of a training row that a changed copy may change, and how its answers change."""
 
     # Text columns -> the kinds of change that the answer allows.
     changes: Mapping[str, tuple[AugmentKind, ...]]

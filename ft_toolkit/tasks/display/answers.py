@@ -22,8 +22,8 @@ from ft_toolkit.tasks.display.wrong_examples import (
 _KINDS = {
     "other words": "shares no word with a reference answer",
     "partly right": "shares words with a reference answer",
-    "unnecessary answer": "the context holds no answer",
-    "not answered": "the context holds an answer",
+    "unnecessary answer": "the question has no answer",
+    "not answered": "the question has an answer",
 }
 _MAX_REFERENCES = 3
 NO_ANSWER = "no answer"

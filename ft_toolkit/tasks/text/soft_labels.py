@@ -45,10 +45,10 @@ def read_probabilities(
     read, n_without_label = list(rows), 0
     for i in given:
         row = rows[i]
-        place = f"{where}: {row_name(row, i + 1)}: column '{COLUMN}'"
-        likely = _by_name(row[COLUMN], place, defined)
+        cell_name = f"{where}: {row_name(row, i + 1)}: column '{COLUMN}'"
+        likely = _by_name(row[COLUMN], cell_name, defined)
         if problem_type != _MULTI:
-            likely = _normalized(likely, place)
+            likely = _normalized(likely, cell_name)
         label = row.get("label")
         if label is None:
             n_without_label += 1
