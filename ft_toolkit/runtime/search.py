@@ -1,8 +1,8 @@
 """Choose the tokens of generated texts from logits: greedy search, beam search and sampling. Numpy only.
 
-The results are those of transformers' `generate`, and for sampling those of `tasks/text/decoding.py`, which draws with the same
-random numbers. A search is advanced step by step: it gets the logits of the rows of the last step, and returns the rows that
-continue and their next tokens.
+The results are equal to the results of transformers' `generate` and, for sampling, of `tasks/text/decoding.py`, which draws
+with the same random numbers. A search is advanced step by step: it gets the logits of the rows of the last step, and returns
+the rows that continue and their next tokens.
 """
 
 import random
@@ -64,7 +64,7 @@ class _OneByOne:
 
     def advance(self, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         settings, texts = self._settings, self._texts
-        scores = restrict(logits.copy(), texts.sequences(), texts.n_generated, self._rules, _log_softmax)
+        scores = restrict(logits.copy(), texts, self._rules, _log_softmax)
         if settings.do_sample:
             tokens = _draw(scores, [self._randoms[i].random() for i in texts.open], settings)
         else:
@@ -113,7 +113,7 @@ class _Beams:
         beams, n_beams, vocabulary = self._beams, self._rules.num_beams, logits.shape[1]
         if beams.n_generated == 0:  # one row per text
             logits = np.repeat(logits, n_beams, axis=0)
-        scores = restrict(_log_softmax(logits), beams.sequences(), beams.n_generated, self._rules, _log_softmax)
+        scores = restrict(_log_softmax(logits), beams, self._rules, _log_softmax)
         flat = (scores + beams.scores()[:, None]).reshape(-1, n_beams * vocabulary)
         candidates = [_best(row, 2 * n_beams) for row in flat]
         best_scores = [row[best].tolist() for row, best in zip(flat, candidates, strict=True)]

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ft_toolkit.tasks.text.continuations import Tokens
 from ft_toolkit.tasks.text.prompts import left_padded
-from ft_toolkit.tasks.text.search import OpenBeams, OpenTexts, SearchSettings, reads_sequences, restrict
+from ft_toolkit.tasks.text.search import OpenBeams, OpenTexts, SearchSettings, restrict
 
 if TYPE_CHECKING:
     import torch
 
-# Encoder-decoders whose texts are tested to be those of transformers' `generate`; others use `generate` itself.
+# Encoder-decoders that are tested to give the same texts as transformers' `generate`; others use `generate` itself.
 ENCODER_DECODERS = (
     "bart",
     "blenderbot",
@@ -32,7 +32,7 @@ ENCODER_DECODERS = (
     "t5",
     "umt5",
 )
-# Decoders that build their attention from the mask alone, tested; others may number positions by the mask or limit its window.
+# Decoders, tested, whose attention depends only on the mask; others may number positions by the mask or limit its window.
 _PLAIN_DECODERS = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3")
 # Returns the next token of each row from its scores, shape (rows, vocabulary), for the texts of the rows.
 Choose = Callable[["torch.Tensor", Sequence[int]], list[int]]
@@ -179,11 +179,9 @@ def write_texts(
 
     The tokens of the first text are passed to `on_tokens` after each step. If it returns False, all texts end.
     """
-    needs_sequences = reads_sequences(settings)
     logits = steps.first()
     while True:
-        sequences = texts.sequences() if needs_sequences else ()
-        scores = restrict(logits, sequences, texts.n_generated, settings, _log_softmax)
+        scores = restrict(logits, texts, settings, _log_softmax)
         rows, tokens = texts.take(choose(scores, texts.open))
         if (on_tokens is not None and not on_tokens(texts.text(0))) or not rows:
             return texts.texts()
@@ -193,11 +191,9 @@ def write_texts(
 def search_beams(steps: Steps, contexts: Sequence[Tokens], settings: SearchSettings) -> list[list[int]]:
     """Return the tokens of the best beam of each text. `contexts` are the tokens before them."""
     n_beams, beams = settings.num_beams, OpenBeams(settings, contexts)
-    needs_sequences = reads_sequences(settings)
     logits = steps.first().repeat_interleave(n_beams, 0)
     while True:
-        sequences = beams.sequences() if needs_sequences else ()
-        scores = restrict(_log_softmax(logits), sequences, beams.n_generated, settings, _log_softmax)
+        scores = restrict(_log_softmax(logits), beams, settings, _log_softmax)
         vocabulary = scores.shape[1]
         sums = scores + scores.new_tensor(beams.scores())[:, None]
         best = sums.view(-1, n_beams * vocabulary).topk(2 * n_beams)

@@ -197,23 +197,17 @@ class OpenBeams:
         return [text.finished[0][1] for text in self._texts]
 
 
-def reads_sequences(settings: SearchSettings) -> bool:
-    """Return whether earlier tokens change the scores of the next token."""
-    return settings.no_repeat_ngram_size > 0 or settings.repetition_penalty != 1
-
-
 def restrict(
-    scores: Any,
-    sequences: Sequence[Sequence[int]],
-    n_generated: int,
-    settings: SearchSettings,
-    log_softmax: Callable[[Any], Any],
+    scores: Any, texts: OpenTexts | OpenBeams, settings: SearchSettings, log_softmax: Callable[[Any], Any]
 ) -> Any:
     """Return the scores after the repetition penalty, with -inf for excluded tokens, in the order of transformers.
 
-    `scores`, an array or a tensor of shape (rows, vocabulary), is changed. `sequences` are the tokens of each row, those of its
-    context first; they may be empty if `reads_sequences` is false for the settings.
+    `scores`, an array or a tensor of shape (rows, vocabulary), is changed. `texts` are the texts of the rows.
     """
+    n_generated = texts.n_generated
+    # beams join their tokens for each call, so only settings that depend on earlier tokens read them
+    reads_sequences = settings.no_repeat_ngram_size > 0 or settings.repetition_penalty != 1
+    sequences = texts.sequences() if reads_sequences else []
     if settings.repetition_penalty != 1:
         for row, sequence in enumerate(sequences):
             seen = sorted(set(sequence))
