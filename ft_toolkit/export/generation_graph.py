@@ -154,15 +154,15 @@ def generation_facts(
 
 def graph_names(model: Any) -> tuple[list[str], list[str]]:
     """Return the names of the inputs and of the outputs of the graph of a decoder."""
-    n_tensors = 2 * len(_example_cache(model))
+    n_tensors = 2 * _cache_sizes(model)[0]
     past, present, source = ([f"{kind}{i}" for i in range(n_tensors)] for kind in (PAST, PRESENT, SOURCE))
     if model.config.is_encoder_decoder:
         return ["input_ids", "attention_mask", ROWS, KEPT, *past, *source], ["logits", *present]
     return ["input_ids", "attention_mask", "position_ids", ROWS, KEPT, *past], ["logits", *present]
 
 
-def _example_cache(model: Any) -> list[Any]:
-    """Return the blocks of the cache of a model; of the decoder's own tokens, for an encoder-decoder.
+def _cache_sizes(model: Any) -> tuple[int, int, int]:
+    """Return the number of blocks, heads and head size of the cache; of the target's tokens, for an encoder-decoder.
 
     Raises ModelError for another cache than keys and values of one shape.
     """
@@ -173,8 +173,7 @@ def _example_cache(model: Any) -> list[Any]:
         else:
             cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
     layers = list(getattr(cache, "layers", ()))
-    _cache_shape(model, layers)
-    return layers
+    return len(layers), *_cache_shape(model, layers)
 
 
 def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> float:
@@ -185,9 +184,8 @@ def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> f
     model = model.eval()
     # T5's attention cannot be exported with "sdpa": torch cannot view its transposed result with dynamic shapes
     model.set_attn_implementation("eager")
-    layers = _example_cache(model)
-    heads, size = _cache_shape(model, layers)
-    past = [torch.randn(_BATCH, heads, _PAST, size) for _ in range(2 * len(layers))]
+    n_blocks, heads, size = _cache_sizes(model)
+    past = [torch.randn(_BATCH, heads, _PAST, size) for _ in range(2 * n_blocks)]
     rows, kept = torch.tensor([1, 0]), torch.tensor([0, _QUERY - 1])
     ids = torch.ones((_BATCH, _QUERY), dtype=torch.long)
     if graph.generation is None or graph.generation.encoder is None:
@@ -199,11 +197,10 @@ def write_generation_graphs(model: Any, folder: Path, graph: ExportedGraph) -> f
     assert graph.generation.decoder_start_token_id is not None
     mask = torch.ones((_BATCH, _SOURCE), dtype=torch.long)
     encoder = _Encoder(model, graph.generation.decoder_start_token_id)
-    source = [torch.randn(_BATCH, heads, _SOURCE, size) for _ in range(2 * len(layers))]
+    source = [torch.randn(_BATCH, heads, _SOURCE, size) for _ in range(2 * n_blocks)]
     source_decoder = _SourceDecoder(model, _encoder_width(model))
-    of_encoder = encoder_graph(graph)
     example = torch.ones((_BATCH, _SOURCE), dtype=torch.long)
-    export_graph(encoder, (example, mask), folder / ONNX_ENCODER, of_encoder, opset_of=model)
+    export_graph(encoder, (example, mask), folder / ONNX_ENCODER, encoder_graph(graph), opset_of=model)
     export_graph(source_decoder, (ids, mask, rows, kept, past, source), folder / ONNX_GRAPH, graph, opset_of=model)
     return check_difference(model, _check_encoder_decoder(model, folder, graph, (heads, size)))
 
