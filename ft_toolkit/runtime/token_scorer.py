@@ -1,7 +1,7 @@
 """Score the tokens of texts with an exported language model, without torch.
 
-The values are those of `token_scores.predict`. A step never returns more logits than those of TOKENS_PER_BATCH tokens: longer
-texts are read in parts, with the cache of the earlier parts.
+The values are the same as in `token_scores.predict`. A step returns the logits of at most TOKENS_PER_BATCH tokens: longer texts
+are read in parts, with the cache of the earlier parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,7 +54,7 @@ def score_features(
 
 
 def _texts_of(inputs: Mapping[str, Sequence[int]]) -> list[tuple[int, int]]:
-    """Return start and end of the texts of a feature: those of a packed block begin where the position ids restart."""
+    """Return start and end of each text of a feature: the texts of a packed block begin where the position ids restart."""
     n_tokens = len(inputs["input_ids"])
     starts = [i for i, position in enumerate(inputs.get("position_ids", ())) if position == 0] or [0]
     return list(zip(starts, [*starts[1:], n_tokens], strict=True))
@@ -71,21 +71,21 @@ def _score_next(
     for numbers in evaluation_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]:
         padded = pad_inputs([{"input_ids": texts[i]} for i in numbers], pad_token_id).inputs
         ids, mask = padded["input_ids"], padded["attention_mask"]
-        wanted = np.full(ids.shape, IGNORED)
+        padded_labels = np.full(ids.shape, IGNORED)
         for row, i in enumerate(numbers):
-            wanted[row, : len(labels[i])] = labels[i]
+            padded_labels[row, : len(labels[i])] = labels[i]
         scores = np.empty((len(ids), 2, ids.shape[1]), dtype=np.float32)
         state, rows = graph.start(mask[:, :0]), np.arange(len(ids))
         size = max(1, TOKENS_PER_BATCH // len(ids))
         for start in range(0, ids.shape[1], size):
             part = slice(start, start + size)
             state.mask = mask[:, : start + size]
-            kept = np.flatnonzero((wanted[:, part] != IGNORED).any(0))
+            kept = np.flatnonzero((padded_labels[:, part] != IGNORED).any(0))
             # the cache needs every token, and a graph at least one position
             logits = graph.step(state, ids[:, part], rows, kept if len(kept) else np.array([0]))
-            scores[:, :, part] = token_scores.no_scores(wanted[:, part])
+            scores[:, :, part] = token_scores.no_scores(padded_labels[:, part])
             if len(kept):
-                scores[:, :, start + kept] = token_scores.score_logits(logits, wanted[:, start + kept])
+                scores[:, :, start + kept] = token_scores.score_logits(logits, padded_labels[:, start + kept])
         for row, i in enumerate(numbers):
             values[i] = scores[row, :, : lengths[i]]
     return values
@@ -101,10 +101,10 @@ def _score_masked(
     lengths = [len(each["input_ids"]) for each in inputs]
     for numbers in evaluation_batches(lengths, tokens_per_batch=TOKENS_PER_BATCH, world_size=1)[0]:
         padded = pad_inputs([inputs[i] for i in numbers], pad_token_id).inputs
-        wanted = np.full(padded["input_ids"].shape, IGNORED)
+        padded_labels = np.full(padded["input_ids"].shape, IGNORED)
         for row, i in enumerate(numbers):
-            wanted[row, : lengths[i]] = targets[i]
-        scores = token_scores.score_logits(graph.run(padded)["logits"], wanted)
+            padded_labels[row, : lengths[i]] = targets[i]
+        scores = token_scores.score_logits(graph.run(padded)["logits"], padded_labels)
         for row, i in enumerate(numbers):
             values[i] = scores[row, :, : lengths[i]]
     return values

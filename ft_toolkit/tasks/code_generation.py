@@ -113,7 +113,7 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
         notes.append(f"{n_wrong} of the first {len(checked)} prompts with their bodies are not valid Python")
     if n_uncalled := sum(len(_CHECK.findall(row.get("tests", ""))) == 1 for row in read):
         notes.append(
-            f"{n_uncalled} of {len(read)} tests define a function check and do not call it, so they pass for every body; add "
+            f"{n_uncalled} of {len(read)} tests define a function check and do not call it, so every body passes them; add "
             "check(NAME) to them"
         )
     return read, notes
@@ -197,7 +197,7 @@ def _program(row: Row, body: str) -> str:
 
 
 def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Features:
-    """Return blocks of prompts and bodies with targets, or prompts alone; see `text_generation.encode`."""
+    """Return blocks of prompts and bodies with targets, or only prompts; see `text_generation.encode`."""
     return text_generation.encode(_completions(rows), tokenizer, schema, max_length)
 
 

@@ -53,7 +53,7 @@ _QUESTION, _CONTEXT = "{question}", "{context}"
 _BEFORE = {True: f"question: {_QUESTION} context: ", False: f"question: {_QUESTION}"}
 PROMPT = f"{_CONTEXT}\nQuestion: {_QUESTION}\nAnswer:\n"
 PROMPT_WITHOUT_CONTEXT = f"Question: {_QUESTION}\nAnswer:\n"
-# The columns of the arrays after those of `answer_scores`: whether the model rightly abstained or rightly answered, and ROUGE.
+# The columns of the arrays after the columns of `answer_scores`: whether the model rightly abstained or answered, and ROUGE.
 _ABSTENTION = answer_scores.N_COLUMNS
 _ROUGE = slice(_ABSTENTION + 1, None)
 # The seed of the examples on the report page.
@@ -197,7 +197,8 @@ def reference_answer(row: Row, schema: Schema) -> list[str]:
 
 
 def to_arrays(decoded: Sequence[Mapping[str, Any]], rows: Rows, schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    """Return two arrays (n, 11): the columns of `answer_scores`, whether to abstain was right, and those of `rouge`.
+    """Return two arrays (n, 11): the columns of `answer_scores`, whether it was right to abstain or answer, and the columns of
+    `rouge`.
 
     Questions without an answer have a ROUGE of 100 for an abstention, else 0.
     """
@@ -246,7 +247,7 @@ _METRICS: Mapping[str, Metric] = {
 def metrics(settings: Settings) -> dict[str, Metric]:
     """Return SQuAD's two metrics, ROUGE-L, and `abstention`.
 
-    The last one is the share of the questions that are rightly answered (with any answer) or rightly left without an answer.
+    `abstention` is the share of questions that get an answer (any answer) if they have one, and none if they have none.
     """
     return dict(_METRICS)
 

@@ -10,7 +10,7 @@ from typing import Any
 from ft_toolkit.tasks.text.streaming import before_stop
 
 Tokens = Sequence[int]
-# (number of a text, all its tokens with those of its prompt) -> whether the text is finished.
+# (number of a text, the tokens of its prompt and its new tokens) -> whether the text is finished.
 EndTest = Callable[[int, Tokens], bool]
 # Tokens of the prompt that are decoded together with the new tokens, because the text of a token may depend on those before it.
 _CONTEXT = 8
@@ -45,7 +45,7 @@ def new_texts(
 def random_numbers(prompts: Sequence[Tokens], n_samples: int, seed: int) -> list[random.Random]:
     """Return the random numbers of each text, from the seed, its prompt and the number of the sample.
 
-    `prompts` are those of `repeat`. The numbers are those of Python's generator, which does not depend on torch.
+    `prompts` is the result of `repeat`. Python's generator draws the numbers, so they do not depend on torch.
     """
     return [random.Random(f"{seed} {i % n_samples} {list(prompt)}") for i, prompt in enumerate(prompts)]
 

@@ -1,8 +1,8 @@
 """Soft targets: the column `label_probabilities`, such as the predictions of a larger model (distillation).
 
 A cell is an object {label: probability} or a list in the order of the labels; in text files it is JSON. For one label per row
-the probabilities have the sum 1, and labels that an object lacks have probability 0. For several labels per row they are
-independent, and every label has one.
+the probabilities have the sum 1, and labels that are missing in an object have probability 0. For several labels per row they
+are independent, and every label must have one.
 
 Scores need labels: a row without one gets its most probable label or, with several labels per row, the labels whose
 probability reaches the threshold.
@@ -37,30 +37,30 @@ def read_probabilities(
     rows: Rows, problem_type: ProblemType, where: str, defined: DefinedLabels | None, threshold: float
 ) -> tuple[Rows, list[str]]:
     """Return the rows with probabilities by label name, and with a label in each row. Raises DataError."""
-    given = [i for i, row in enumerate(rows) if row.get(COLUMN) is not None]
-    if not given:
+    soft_rows = [i for i, row in enumerate(rows) if row.get(COLUMN) is not None]
+    if not soft_rows:
         return rows, []
     if problem_type == "regression":
         raise DataError(f"{where}: column '{COLUMN}' requires labels; with task.problem_type=regression, remove it")
     read, n_without_label = list(rows), 0
-    for i in given:
+    for i in soft_rows:
         row = rows[i]
         cell_name = f"{where}: {row_name(row, i + 1)}: column '{COLUMN}'"
-        likely = _by_name(row[COLUMN], cell_name, defined)
+        probabilities = _by_name(row[COLUMN], cell_name, defined)
         if problem_type != _MULTI:
-            likely = _normalized(likely, cell_name)
+            probabilities = _normalized(probabilities, cell_name)
         label = row.get("label")
         if label is None:
             n_without_label += 1
-            chosen = [name for name, value in likely.items() if value >= threshold]
-            label = chosen if problem_type == _MULTI else max(likely, key=lambda name: likely[name])
-        read[i] = {**row, "label": label, COLUMN: likely}
+            chosen = [name for name, value in probabilities.items() if value >= threshold]
+            label = chosen if problem_type == _MULTI else max(probabilities, key=lambda name: probabilities[name])
+        read[i] = {**row, "label": label, COLUMN: probabilities}
     rule = (
         f"the labels with a probability of at least {threshold:g}"
         if problem_type == _MULTI
         else "the most probable label"
     )
-    counts = {"soft": len(given), "without label": n_without_label}
+    counts = {"soft": len(soft_rows), "without label": n_without_label}
     return read, [CountedNote("soft targets", counts, partial(_note, rule), len(rows))]
 
 
@@ -102,37 +102,37 @@ def _by_name(cell: Any, where: str, defined: DefinedLabels | None) -> dict[str, 
         cell = dict(zip(defined.names, cell, strict=True))
     if not isinstance(cell, Mapping) or not cell:
         raise DataError(f"{where}: must be an object {{label: probability}} or a list; found {_short(cell)}")
-    likely: dict[str, float] = {}
+    probabilities: dict[str, float] = {}
     for key, value in cell.items():
         name = label_name(key)
-        if name in likely:
+        if name in probabilities:
             raise DataError(f"{where}: label {name!r} occurs twice in {_short(cell)}")
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:  # also NaN
             raise DataError(f"{where}: the probability of {name!r} must be a number from 0 to 1; found {value!r}")
-        likely[name] = float(value)
-    return likely
+        probabilities[name] = float(value)
+    return probabilities
 
 
-def _normalized(likely: dict[str, float], where: str) -> dict[str, float]:
-    total = sum(likely.values())
+def _normalized(probabilities: dict[str, float], where: str) -> dict[str, float]:
+    total = sum(probabilities.values())
     if abs(total - 1) > _TOLERANCE:
         raise DataError(
             f"{where}: the probabilities have the sum {total:.4g}, and 1 is required. Write all labels of a row, not only the "
             f"most probable ones; for independent probabilities of several labels set task.problem_type={_MULTI}"
         )
-    return {name: value / total for name, value in likely.items()}
+    return {name: value / total for name, value in probabilities.items()}
 
 
 def soft_target(
     row: Row, labels: tuple[str, ...], order: str | None, problem_type: ProblemType, where: str
 ) -> list[float]:
     """Return the probability of each label, in the order of `labels`. Raises DataError for an unknown or missing label."""
-    likely = row[COLUMN]
+    probabilities = row[COLUMN]
     target = [0.0] * len(labels)
-    for name, value in likely.items():
+    for name, value in probabilities.items():
         target[index_of(name, labels, order, f"{where}: column '{COLUMN}'")] += value
-    if problem_type == _MULTI and len(likely) < len(labels):
-        known = {index_of(name, labels, order, where) for name in likely}
+    if problem_type == _MULTI and len(probabilities) < len(labels):
+        known = {index_of(name, labels, order, where) for name in probabilities}
         missing = [label for i, label in enumerate(labels) if i not in known]
         raise DataError(f"{where}: column '{COLUMN}' has no probability of {one_of(missing)}; write all labels")
     return target
