@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ft_toolkit.data.stored_rows import dump, in_parts
+from ft_toolkit.data.stored_rows import dump, in_parts, items_at
 from ft_toolkit.tasks.base import Features, Rows
 
 # Rows that are encoded together: their tokens, offsets and strings need about 5 KiB per row of 40 tokens.
@@ -78,9 +78,9 @@ class PlainValues(Sequence[Any]):
 
     def __getitem__(self, index: int | slice) -> Any:
         """Return a value, or the values of a slice."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+        return items_at(self._value, index, len(self))
+
+    def _value(self, index: int) -> Any:
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
         return marshal.loads(self._parts[part][index - int(self._starts[part])].as_py())
 

@@ -7,15 +7,16 @@ back numbers, lists, tuples and dicts exactly as they were.
 """
 
 import marshal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
 from ft_toolkit.tasks.base import Row, Rows
 
+Item = TypeVar("Item")
 # Rows that are read or written together: at most this number, and about this number of characters.
 PART, CHARACTERS = 4096, 2_000_000
 _KINDS = b"kinds"
@@ -182,17 +183,11 @@ class ChainedRows(Sequence[Row]):
         """Return the number of rows."""
         return sum(map(len, self._parts))
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a row; for a slice, a list of rows."""
+        return items_at(self._row, index, len(self))
 
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        """Return a row, or a list of rows."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        index = range(len(self))[index]
+    def _row(self, index: int) -> Row:
         for part in self._parts:
             if index < len(part):
                 return part[index]
@@ -202,6 +197,15 @@ class ChainedRows(Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         """Read the rows in order."""
         return chain.from_iterable(self._parts)
+
+
+def items_at(read: Callable[[int], Item], index: int | slice, length: int) -> Item | list[Item]:
+    """Return the item at an index of a sequence, or the items of a slice. `read` returns the item at a position from 0.
+
+    Raises IndexError.
+    """
+    positions = range(length)[index]
+    return [read(i) for i in positions] if isinstance(positions, range) else read(positions)
 
 
 def select_rows(rows: Rows, positions: Sequence[int] | np.ndarray) -> Rows:

@@ -10,12 +10,13 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import Any
 
 from ft_toolkit.core.augmentation_records import AugmentationFacts
 from ft_toolkit.data.augment import word_changes
 from ft_toolkit.data.augment.perturb import edit_row, typos
 from ft_toolkit.data.augment.synonyms import WordList, load_word_list
+from ft_toolkit.data.stored_rows import items_at
 from ft_toolkit.recipe.sections import AugmentationSection
 from ft_toolkit.tasks.base import Augmentation, AugmentKind, Row, Rows, Task, TaskSettings
 from ft_toolkit.tasks.text.edits import Edit, touches
@@ -107,17 +108,12 @@ class AugmentedRows(Sequence[Row]):
         """Return the number of rows and copies."""
         return len(self._rows) * self.per_row
 
-    @overload
-    def __getitem__(self, index: int) -> Row: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        """Return a row or a copy of one; for a slice, a list of them."""
+        return items_at(self._row, index, len(self))
 
-    @overload
-    def __getitem__(self, index: slice) -> list[Row]: ...
-
-    def __getitem__(self, index: int | slice) -> Row | list[Row]:
-        """Return a row or a copy, or those of a slice."""
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        number, copy = divmod(range(len(self))[index], self.per_row)
+    def _row(self, index: int) -> Row:
+        number, copy = divmod(index, self.per_row)
         row = self._rows[number]
         return self._augmenter.copy(row, copy)[0] if copy else row
 

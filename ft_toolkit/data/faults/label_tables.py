@@ -53,6 +53,15 @@ def _changed_rows(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.asarray(rng.permutation(rows)[: max(round(PLANTED * len(rows)), 1)])
 
 
+def _contradicted(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the units whose best label is not the given one, by the difference of the two scores, and their best labels."""
+    best = scores.argmax(1)
+    margins = scores[np.arange(len(best)), labels] - scores.max(1)
+    order = np.argsort(margins, kind="stable")
+    order = order[best[order] != labels[order]]
+    return order, best[order]
+
+
 @dataclass(frozen=True)
 class SingleLabels:
     """One label per row: `labels` are positions in `names`, shape (rows,)."""
@@ -80,11 +89,8 @@ class SingleLabels:
 
     def rank(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows whose best label is not the given one, by the difference of the two scores."""
-        best = scores.argmax(1)
-        margins = scores[np.arange(len(best)), self.labels] - scores.max(1)
-        order = np.argsort(margins, kind="stable")
-        order = order[best[order] != self.labels[order]]
-        return order, order * len(self.names) + best[order]
+        rows, best = _contradicted(scores, self.labels)
+        return rows, rows * len(self.names) + best
 
     def describe(self, row: int, cell: int) -> tuple[str, str | None]:
         """Return the suggested label."""
@@ -189,13 +195,9 @@ class SpanLabels:
         """Return spans of which one is changed in a share of the rows with spans."""
         spans, is_changed = self.spans.copy(), np.zeros(self.n_rows, bool)
         dropped = np.zeros(len(spans), bool)
-        with_spans = np.unique(self.rows[spans[:, 0]]) if len(spans) else np.empty(0, int)
-        starts = np.searchsorted(self.rows[spans[:, 0]], [with_spans, with_spans + 1]) if len(spans) else None
-        position = {row: number for number, row in enumerate(with_spans.tolist())}
-        for row in _changed_rows(with_spans, rng):
-            assert starts is not None
-            number = position[int(row)]
-            span = int(rng.integers(starts[0][number], starts[1][number]))
+        row_of_span = self.rows[spans[:, 0]]
+        for row in _changed_rows(np.unique(row_of_span), rng):
+            span = int(rng.integers(*np.searchsorted(row_of_span, [row, row + 1])))
             changes: list[Any] = ["type"] * (len(self.names) > 2) + ["drop"]
             if moves := self._moves(span):
                 changes.append("move")
@@ -223,13 +225,9 @@ class SpanLabels:
 
     def rank(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows with a word whose best label is not the given one, by the word with the largest difference."""
-        best = scores.argmax(1)
-        margins = scores[np.arange(len(best)), self.labels] - scores.max(1)
-        order = np.argsort(margins, kind="stable")
-        order = order[best[order] != self.labels[order]]
-        first = np.unique(self.rows[order], return_index=True)[1]
-        worst = order[np.sort(first)]
-        return self.rows[worst], worst * len(self.names) + best[worst]
+        words, best = _contradicted(scores, self.labels)
+        first = np.sort(np.unique(self.rows[words], return_index=True)[1])
+        return self.rows[words[first]], words[first] * len(self.names) + best[first]
 
     def describe(self, row: int, cell: int) -> tuple[str, str | None]:
         """Return the word with the largest difference, and its two labels."""
