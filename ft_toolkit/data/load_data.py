@@ -1,7 +1,7 @@
 """`load_data` and `load_split`: read the rows of every split, map the columns and check them against the data card."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -108,27 +108,12 @@ def _load_data(
     reader = SplitReader(
         task, settings, names, kept, labels, section.label_separator, section.reading, section.on_bad_rows
     )
-    splits: dict[SplitName, Rows] = {}
-    groups: dict[SplitName, Groups] = {}
-    skipped: list[BadRow] = []
-    times: Times | None = None
-    for name, raw in source.splits.items():
-        if source.train_file is not None and "train" in splits:
-            check_answers(raw.rows, name, raw.origin, task, names)
-        time = section.time if name == "train" else None
-        split = reader.read(raw, GroupColumn(section.group, is_required=name == "train"), time)
-        notes += split.notes
-        skipped += split.skipped
-        if split.rows is not None:
-            splits[name] = split.rows
-            times = split.times or times
-            if split.groups is not None:
-                groups[name] = split.groups
-    if "train" not in splits:
-        raise no_labels(source.splits.get("train", RawSplit("train", [], "train")), task, "to train on")
+    read = _read_splits(section, source, reader)
+    splits, groups = read.rows, read.groups
+    notes += read.notes
     origin = {str(name): raw.origin for name, raw in source.splits.items()}
     selector = Selector(task, settings, groups.get("train"), kept, selection)
-    held_out = _hold_out(section, splits, groups, origin, selector, times, notes)
+    held_out = _hold_out(section, splits, groups, origin, selector, read.times, notes)
     patch = None
     if section.patch is not None:
         assert settings is not None, "a recipe has task settings"
@@ -136,9 +121,8 @@ def _load_data(
         splits, patch = patched.splits, patched.facts
         notes += patched.notes
     label_rows = rows_with_labels(splits, held_out, task, settings, notes)
-    stream = None
-    if source.stream is not None:
-        stream = _training_stream(section, source, reader, splits)
+    stream = _training_stream(section, source, reader, splits)
+    if stream is not None:
         notes.append(
             f"train: the rows are read as a stream, {stream.size:,} at a time (data.stream_rows); counts and checks are about "
             "the first of them"
@@ -152,7 +136,7 @@ def _load_data(
         kept,
         groups,
         label_rows,
-        skipped,
+        read.skipped,
         labels,
         held_out=tuple(held_out),
         patch=patch,
@@ -160,11 +144,43 @@ def _load_data(
     )
 
 
+@dataclass
+class _ReadSplits:
+    """The labelled rows and the groups of each split, the dates of the training rows, notes, and rows that were left out."""
+
+    rows: dict[SplitName, Rows] = field(default_factory=dict)
+    groups: dict[SplitName, Groups] = field(default_factory=dict)
+    times: Times | None = None
+    notes: list[str] = field(default_factory=list)
+    skipped: list[BadRow] = field(default_factory=list)
+
+
+def _read_splits(section: DataSection, source: SourceRows, reader: SplitReader) -> _ReadSplits:
+    """Read every split of a source. Raises DataError, also if no training row has a label."""
+    read = _ReadSplits()
+    for name, raw in source.splits.items():
+        if source.train_file is not None and "train" in read.rows:
+            check_answers(raw.rows, name, raw.origin, reader.task, reader.names)
+        time = section.time if name == "train" else None
+        split = reader.read(raw, GroupColumn(section.group, is_required=name == "train"), time)
+        read.notes += split.notes
+        read.skipped += split.skipped
+        if split.rows is not None:
+            read.rows[name] = split.rows
+            read.times = split.times or read.times
+            if split.groups is not None:
+                read.groups[name] = split.groups
+    if "train" not in read.rows:
+        raise no_labels(source.splits.get("train", RawSplit("train", [], "train")), reader.task, "to train on")
+    return read
+
+
 def _training_stream(
     section: DataSection, source: SourceRows, reader: SplitReader, splits: Mapping[SplitName, Rows]
-) -> TrainingStream:
-    """Return the training rows that are read during the training, without rows that are also in another split."""
-    assert source.stream is not None and section.stream_rows is not None
+) -> TrainingStream | None:
+    """Return the training rows that are read during training, without rows of other splits; None without data.stream_rows."""
+    if source.stream is None or section.stream_rows is None:
+        return None
     origin, task = source.splits["train"].origin, reader.task
     others = {input_hash(row, task) for name, rows in splits.items() if name != "train" for row in rows}
 

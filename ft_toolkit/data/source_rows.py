@@ -58,29 +58,31 @@ def read_source(
         splits = {name: RawSplit(name, rows, data_set.origin[name]) for name, rows in data_set.rows.items()}
         return SourceRows(splits, data_set.card, data_set.commit, notes=data_set.notes, stream=data_set.stream)
     if section.train is not None:
-        paths = local_files(section)
-        read_before = tables or {}
-        streams, stream = is_read_in_parts(section, task), None
-        files: dict[SplitName, FileRows | StreamedFile] = {}
-        if section.stream_rows is not None:
-            stream = open_files(Path(section.train), section.reading)
-            first = list(islice(stream, section.stream_rows))
-            if not first:
-                raise DataError(f"{section.train}: the file has no rows")
-            files["train"] = FileRows(first, "stream")
-            del paths["train"]
-        for name, path in paths.items():
-            streamed = (
-                stream_table(Path(path), section.reading, report) if streams and path not in read_before else None
-            )
-            files[name] = streamed or read_before.get(path) or read_table(Path(path), section.reading)
-        splits = {
-            name: RawSplit(name, file.rows, str(getattr(section, name)), file.notes) for name, file in files.items()
-        }
-        return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files), stream=stream)
+        return _read_local_files(section, card, task, tables or {}, report)
     assert card is not None  # DataSection requires a card or training rows
     card.for_task(task.name)
     return read_card(card)
+
+
+def _read_local_files(
+    section: DataSection, card: Card | None, task: Task, tables: Mapping[str, FileRows], report: Report
+) -> SourceRows:
+    """Return the rows of the local files of a recipe; see `read_source`."""
+    paths, stream = local_files(section), None
+    files: dict[SplitName, FileRows | StreamedFile] = {}
+    if section.stream_rows is not None:
+        stream = open_files(Path(paths.pop("train")), section.reading)
+        first = list(islice(stream, section.stream_rows))
+        if not first:
+            raise DataError(f"{section.train}: the file has no rows")
+        files["train"] = FileRows(first, "stream")
+    for name, path in paths.items():
+        file: FileRows | StreamedFile | None = tables.get(path)
+        if file is None and is_read_in_parts(section, task):
+            file = stream_table(Path(path), section.reading, report)
+        files[name] = file or read_table(Path(path), section.reading)
+    splits = {name: RawSplit(name, file.rows, str(getattr(section, name)), file.notes) for name, file in files.items()}
+    return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files), stream=stream)
 
 
 def is_read_in_parts(section: DataSection, task: Task) -> bool:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -31,24 +31,21 @@ class StreamedRows(Collection[dict[str, Any]]):
         self.notes = [list(stream.notes) for stream in streams]
         names: dict[str, None] = {}
         digests = np.empty(1024, np.int64)
-        numbers = count(1)
-        n = 0
+        self._n = 0
         for stream, notes in zip(streams, self.notes, strict=True):
             more: list[str] = []
-            for row, number in zip(stream.read(more), numbers, strict=False):
+            for number, row in enumerate(stream.read(more), self._n + 1):
                 names.update(dict.fromkeys(row))
                 if number % _REPORTED == 1:
                     report(step, number - 1, max(n_estimated, number))
                 if number > len(digests):
                     digests = np.concatenate([digests, np.empty_like(digests)])
                 digests[number - 1] = hash(str(row.get("id", number)))
-                n = number
+                self._n = number
             notes += [note for note in more if note not in notes]
-            numbers = count(n + 1)
-        self._n = n
         self.columns = list(names)
-        values, counts = np.unique(digests[:n], return_counts=True)
-        self.has_ids = len(values) == n or not self._repeats_an_id(set(values[counts > 1].tolist()))
+        values, counts = np.unique(digests[: self._n], return_counts=True)
+        self.has_ids = len(values) == self._n or not self._repeats_an_id(set(values[counts > 1].tolist()))
 
     def _repeats_an_id(self, digests: set[int]) -> bool:
         """Return whether two rows have the same id. Only ids with one of the digests can be equal."""
