@@ -224,8 +224,7 @@ class _Progress:
     def _read(self) -> None:
         saved = json.loads(self._path.read_text(encoding="utf-8"))
         facts = self._current_facts()
-        names = [*facts, *(name for name in saved["facts"] if name not in facts)]
-        if changed := [name for name in names if saved["facts"].get(name) != facts.get(name)]:
+        if changed := [name for name, value in facts.items() if saved["facts"].get(name) != value]:
             raise UsageError(
                 f"--resume: {one_of(changed)} changed since {self._target.output} was interrupted; repeat the same command, "
                 "or start again without --resume"
@@ -249,7 +248,7 @@ class _Progress:
                 "the model": _content_of([self._model.folder]),
                 "--column": self._columns,
                 "--reading": None if reading is None else reading.model_dump(mode="json"),
-                **({"--with-inputs": True} if self._target.with_inputs else {}),
+                "--with-inputs": self._target.with_inputs or None,  # files of earlier versions do not have it
             }
         return self._facts
 
