@@ -32,7 +32,7 @@ PLACE, LIMIT = "FT_TOOLKIT_CACHE", "FT_TOOLKIT_CACHE_GIB"
 _DEFAULT_GIB = 20.0
 # The sizes and checksums of the files of an entry.
 _FILES = "files.json"
-# The kind of the folders that are removed after their use.
+# The folder of the cache for temporary files.
 _SCRATCH = "scratch"
 _READ_BYTES = 2**20
 # A folder of an interrupted process is removed after a day.
@@ -103,26 +103,26 @@ def add(kind: str, key: str, write: Callable[[Path], object]) -> Path | None:
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Provide a folder for files that are needed until the end of the context; mapped files stay readable.
+    """Provide a folder for temporary files, and remove it at the end of the context; mapped files stay readable.
 
-    It is in the cache or, if the cache cannot be written, in the folder of the system for temporary files. Raises UsageError if
+    The folder is in the cache or, if the cache cannot be written, where the system keeps temporary files. Raises UsageError if
     the disk is full.
     """
     parent = folder() / _SCRATCH
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        place = Path(tempfile.mkdtemp(prefix=".", suffix=".new", dir=parent))
+        scratch = Path(tempfile.mkdtemp(prefix=".", suffix=".new", dir=parent))
     except OSError:
-        place = Path(tempfile.mkdtemp(prefix="ft_toolkit-"))
+        scratch = Path(tempfile.mkdtemp(prefix="ft_toolkit-"))
     try:
-        yield place
+        yield scratch
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        problem = f"{place.parent}: the disk is full; it holds the rows of long files while they are read"
+        problem = f"{scratch.parent}: the disk is full; the rows of long files are written to it while they are read"
         raise UsageError(f"{problem}. Set {PLACE} to a folder with enough space") from None
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _is_complete(entry: Path) -> bool:

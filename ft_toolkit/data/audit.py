@@ -134,5 +134,5 @@ def _warnings(
 
 
 def _digest(text: str) -> bytes:
-    """Return a hash that stands for a text: the texts of all rows may not fit into memory."""
+    """Return a short hash of a text, because the texts of all rows may not fit into memory."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

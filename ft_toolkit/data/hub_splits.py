@@ -51,7 +51,7 @@ class HubStream:
         try:
             yield from stream_rows(self.split)
         except FAILURES as error:
-            raise DataError(f"the training rows cannot be read from the Hub any more: {explain(error)}") from None
+            raise DataError(f"the training rows can no longer be read from the Hub: {explain(error)}") from None
 
 
 def read_data_set(section: DataSection) -> HubDataSet:

@@ -109,7 +109,7 @@ def read_table(path: Path, reading: Reading | None = None) -> FileRows:
     return _joined(path, files, tables)
 
 
-def notes_of_splits(files: Mapping[SplitName, "HasNotes"]) -> list[str]:
+def notes_of_splits(files: Mapping[SplitName, HasNotes]) -> list[str]:
     """Return the notes on the files of a run, each with the splits that it is about."""
     splits: dict[str, list[str]] = {}
     for split, file in files.items():

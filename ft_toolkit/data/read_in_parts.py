@@ -176,7 +176,7 @@ def _read_part(
         bad = find_bad_rows(labelled, functions.read)
         if not bad:
             raise
-        if not is_skipped:  # the error needs their names alone
+        if not is_skipped:  # the error only needs their names
             return [BadRow(row.split, row.number, {"id": row.row.get("id")}, row.problem) for row in bad]
         bad_numbers = {row.number for row in bad}
         good = [i for i, number in enumerate(numbers) if number not in bad_numbers]

@@ -69,7 +69,7 @@ class TrainingStream:
             self._rows, self._row = iter(self.source), 0
             rows = list(islice(self._rows, self.size))
         if not rows:
-            raise DataError("the source of the training rows has no rows any more")
+            raise DataError("the source of the training rows is now empty; restore the rows, and resume the run")
         self.n_read += len(rows)
         first, self._row = self._row + 1, self._row + len(rows)
         return rows, first

@@ -172,8 +172,8 @@ class DataSection(Section):
             if self.time is not None and getattr(self, name) is not None:
                 problems.append(f"time and {name} exclude each other; remove one, or set it to null")
         if self.stream_rows is not None:
-            whole = [name for name in _NEED_ALL_ROWS if getattr(self, name) is not None]
-            problems += [f"stream_rows excludes {name}, which needs all training rows; remove one" for name in whole]
+            excluded = [name for name in _NEED_ALL_ROWS if getattr(self, name) is not None]
+            problems += [f"stream_rows excludes {name}, which needs all training rows; remove one" for name in excluded]
             if self.on_bad_rows == "skip":
                 problems.append("stream_rows excludes on_bad_rows=skip, which needs all training rows; remove one")
         fractions = (self.validation_fraction, self.test_fraction)  # invalid values have a message of their own

@@ -81,8 +81,8 @@ def find_shards(folder: Path) -> list[Path]:
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     shards = [path for path in files if path.suffix.lower() in known]
     if not shards:
-        found = f"; found {one_of([path.name for path in files])}" if files else ""
-        raise UsageError(f"{folder}: no data files in this folder, such as .jsonl, .csv or .parquet{found}")
+        listing = f"; found {one_of([path.name for path in files])}" if files else ""
+        raise UsageError(f"{folder}: no data files in this folder, such as .jsonl, .csv or .parquet{listing}")
     return shards
 
 

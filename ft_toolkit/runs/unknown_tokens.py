@@ -23,7 +23,7 @@ def find_unknown_tokens(section: ModelSection, rows: AuditedRows, report: Callab
     name = section.name or section.tokenizer
     if not isinstance(name, str):
         raise UsageError(
-            "--unknown-tokens: the recipe trains a tokenizer on its rows, which has all their bytes; leave it out"
+            "--unknown-tokens: the recipe trains a tokenizer on its rows, so all their characters are known; leave it out"
         )
     tokenizer = load_tokenizer(find_tokenizer_folder(name))
     if not tokenizer.is_fast:
@@ -49,10 +49,10 @@ def _cases(tokenizer: Any, unknown: int, rows: AuditedRows, report: Callable[[in
         encoded = tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
         for (row, text), ids, offsets in zip(part, encoded["input_ids"], encoded["offset_mapping"], strict=True):
             if unknown in ids:
-                found = dict.fromkeys(
+                unknown_parts = dict.fromkeys(
                     text[start:end] for i, (start, end) in zip(ids, offsets, strict=True) if i == unknown
                 )
-                more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
-                yield Case((row,), " ".join(list(found)[:_SHOWN]) + more)
+                more = f" and {len(unknown_parts) - _SHOWN} more" if len(unknown_parts) > _SHOWN else ""
+                yield Case((row,), " ".join(list(unknown_parts)[:_SHOWN]) + more)
         done += len(texts)
         report(done, len(rows))

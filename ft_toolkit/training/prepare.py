@@ -101,9 +101,9 @@ class Prepared:
 
     `choices` are the values of the recipe that the run chose. `pooling_reason` is the reason for the pooling in `recipe`;
     it is empty for a task without a head for whole texts. `saved` has the values from the checkpoint of a resumed run.
-    `augmented` are the features of the training rows and of their changed copies, where the recipe makes any; `features` and
-    `data` always have the original rows.
-    `stream` has the features of each epoch if the training rows are a stream; `data` and `features` then have the first rows.
+    `augmented` are the features of the training rows and of their changed copies, if the recipe makes any; `features` and
+    `data` always have the original rows. `stream` has the features of each epoch if the training rows are a stream; `data` and
+    `features` then have the first rows.
     """
 
     recipe: ResolvedRecipe

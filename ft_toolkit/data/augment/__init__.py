@@ -1,1 +1,1 @@
-"""Changes of texts: those that keep the answer (robustness check), and those that make further training rows (augmentation)."""
+"""Changes of texts: those that keep the answer (robustness check), and those that make more training rows (augmentation)."""

@@ -113,7 +113,7 @@ def gender(texts: Sequence[str], rng: random.Random) -> list[list[Edit]]:
 
 
 def with_case_of(old: str, new: str) -> str:
-    """Return the new word in upper case, or with a capital letter, if the old word is."""
+    """Return the new word in upper case, or with a capital first letter, if the old word has this form."""
     if old.isupper() and len(old) > 1:
         return new.upper()
     return new[0].upper() + new[1:] if old[0].isupper() else new

@@ -66,14 +66,14 @@ def _wordnet() -> WordList:
     except ImportError:
         raise UsageError(
             "augmentation.synonyms requires WordNet and nltk, which is not installed; pip install nltk, then python -m "
-            f"nltk.downloader wordnet; {remedy}"
+            f"nltk.downloader wordnet, {remedy}"
         ) from None
     try:
         wordnet.ensure_loaded()
     except LookupError:
         raise UsageError(
-            "augmentation.synonyms requires WordNet, which is not installed; python -m nltk.downloader wordnet (its data is "
-            f"searched in the folders of the environment variable NLTK_DATA, too), {remedy}"
+            "augmentation.synonyms requires WordNet, which is not installed; python -m nltk.downloader wordnet (nltk "
+            f"also searches the folders in the environment variable NLTK_DATA), {remedy}"
         ) from None
     return WordList(
         functools.cache(functools.partial(_of_wordnet, wordnet)), f"{wordnet.get_version()} {nltk.__version__}"

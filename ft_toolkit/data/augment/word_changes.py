@@ -1,7 +1,7 @@
-"""Changes of words for further training rows: left out, swapped, replaced by synonyms. A change is a list of edits.
+"""Changes of words for augmentation: delete words, swap them, or replace them by synonyms. A change is a list of edits.
 
 A word consists of letters and digits, with apostrophes and hyphens inside. Words that share a character with a `protected` span
-stay. Scripts without spaces between words have no words here.
+are not changed. In scripts without spaces between words, no words are changed.
 """
 
 import random
@@ -25,7 +25,7 @@ def free_words(text: str, protected: Spans) -> list[re.Match[str]]:
 
 
 def delete_words(text: str, protected: Spans, share: float, rng: random.Random) -> list[Edit]:
-    """Leave out a share of the words that stand between spaces, each with a space. At least one word stays."""
+    """Delete a share of the words that have spaces around them, each with one space. At least one word is kept."""
     words = free_words(text, protected)
     edits: list[Edit] = []
     n_left = len(_WORD.findall(text))
@@ -38,7 +38,7 @@ def delete_words(text: str, protected: Spans, share: float, rng: random.Random) 
         is_apart = (not start or text[start - 1].isspace()) and (end == len(text) or space_end > end)
         if not is_apart:
             continue
-        if space_end == len(text):  # the last words leave with the space before them
+        if space_end == len(text):  # the last words are deleted with the space before them
             while edits and edits[-1][1] == start:
                 start = edits.pop()[0]
             start = len(text[:start].rstrip())
@@ -63,7 +63,7 @@ def swap_words(text: str, protected: Spans, share: float, rng: random.Random) ->
 
 
 def replace_words(text: str, protected: Spans, share: float, rng: random.Random, synonyms: Synonyms) -> list[Edit]:
-    """Replace a share of the words by a synonym, with the case of the word. Words without a synonym stay."""
+    """Replace a share of the words by a synonym, with the case of the word. Words without a synonym are kept."""
     edits: list[Edit] = []
     for word in free_words(text, protected):
         if rng.random() < share and (others := synonyms(word.group().lower())):
