@@ -22,7 +22,7 @@ from ft_toolkit.data.row_cache import code_version
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_features import encode_in_parts, read_features, store_features
 from ft_toolkit.data.stored_rows import StoredRows
-from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, Rows, Task, TaskSettings
+from ft_toolkit.tasks.base import DefinedLabels, Features, Pretrained, Row, Rows, Task, TaskSettings
 
 # Splits with fewer rows are encoded each time: 10,000 rows of 40 tokens take 1 s and 30 MB.
 MIN_ROWS = 10_000
@@ -112,21 +112,18 @@ def encode_copies(
 
     A feature of a copy has the number of the original row.
     """
-    originals = data.splits["train"]
+    originals, fingerprint = data.splits["train"], data.split_fingerprints["train"]
     rows = AugmentedRows(originals, augmenter)
-
-    def count() -> dict[str, Any]:
-        return count_changes(originals, augmenter).as_json()
-
-    is_large = len(rows) >= MIN_ROWS and encoder.key is not None
-    key = cache.key_of(code_version(), encoder.task.name, data.split_fingerprints["train"], augmenter.key)
-    facts = AugmentationFacts.model_validate(_kept("copies", key, count) if is_large else count())
-    stored = None
-    if is_large:
-        stored = _stored(
-            rows, "train with copies", facts.fingerprint + data.split_fingerprints["train"], encoder, report
-        )
-    features = encoder.encode(list(rows)) if stored is None else stored
+    if len(rows) >= MIN_ROWS and encoder.key is not None:
+        key = cache.key_of(code_version(), encoder.task.name, fingerprint, augmenter.key)
+        kept = _kept("copies", key, lambda: count_changes(originals, augmenter).as_json())
+        facts = AugmentationFacts.model_validate(kept)
+        stored = _stored(rows, "train with copies", facts.fingerprint + fingerprint, encoder, report)
+        features = encoder.encode(list(rows)) if stored is None else stored
+    else:
+        augmented: list[Row] = []
+        facts = count_changes(originals, augmenter, augmented)
+        features = encoder.encode(augmented)
     return facts, replace(features, example_ids=[number // rows.per_row for number in features.example_ids])
 
 

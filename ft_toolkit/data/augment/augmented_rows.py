@@ -125,15 +125,19 @@ class AugmentedRows(Sequence[Row]):
                 yield self._augmenter.copy(row, copy)[0]
 
 
-def count_changes(rows: Rows, augmenter: Augmenter) -> AugmentationFacts:
-    """Make all copies once, and return how many of them changed."""
+def count_changes(rows: Rows, augmenter: Augmenter, augmented: list[Row] | None = None) -> AugmentationFacts:
+    """Make all copies, and return how many of them changed. If `augmented` is a list, append the rows and copies in order."""
     copies = augmenter.section.copies
     by_change: dict[str, int] = dict.fromkeys(augmenter.shares, 0)
     n_changed, digest = 0, hashlib.sha256()
     columns = list(augmenter.augmentation.changes)
     for row in rows:
+        if augmented is not None:
+            augmented.append(row)
         for copy in range(1, copies + 1):
             changed, kinds = augmenter.copy(row, copy)
+            if augmented is not None:
+                augmented.append(changed)
             n_changed += any(changed.get(name) != row.get(name) for name in columns)
             for kind in kinds:
                 by_change[kind] += 1
