@@ -1,7 +1,7 @@
 """`ftk data audit --label-errors`: labels that are probably wrong, by the vectors of the texts or of their words."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,16 +76,21 @@ def read_labelled_vectors(
             vectors.append(embedder.embed(split, range(len(part)), _from(done, len(rows), report)))
             done += len(part)
     names = task.labels(prepared.schema)
-    position = {name: number for number, name in enumerate(names)}
-    table: LabelTable
-    if has_one_label:
-        table = SingleLabels(np.array([position[rows.labels(row)[0]] for row in rows]), names)
-    else:
-        present = np.zeros((len(rows), len(names)), np.int8)
-        for row, name in rows.each_label():
-            present[row, position[name]] = 1
-        table = LabelSets(present, names)
+    table = _single_labels(rows, names) if has_one_label else _label_sets(rows, names)
     return LabelledVectors(np.concatenate(vectors), table, rows.keys)
+
+
+def _single_labels(rows: AuditedRows, names: Sequence[str]) -> SingleLabels:
+    position = {name: number for number, name in enumerate(names)}
+    return SingleLabels(np.array([position[rows.labels(row)[0]] for row in rows]), names)
+
+
+def _label_sets(rows: AuditedRows, names: Sequence[str]) -> LabelSets:
+    position = {name: number for number, name in enumerate(names)}
+    present = np.zeros((len(rows), len(names)), np.int8)
+    for row, name in rows.each_label():
+        present[row, position[name]] = 1
+    return LabelSets(present, names)
 
 
 def _read_words(
@@ -95,7 +100,7 @@ def _read_words(
     names = ["outside", *prepared.task.labels(prepared.schema)]
     position = {name: number for number, name in enumerate(names)}
     vectors: list[np.ndarray] = []
-    row_of_word: list[int] = []
+    rows_of_words: list[int] = []
     texts: list[str] = []
     spans: list[tuple[int, int, int]] = []
     done = 0
@@ -103,24 +108,24 @@ def _read_words(
         features = prepared.features[split]
         words = [[word for word in each if word[2] is not None] for each in tagged.words(features)]
         tokens = [[token for _, _, token in each if token is not None] for each in words]
-        read = embedder.embed_tokens(split, tokens, _from(done, len(rows), report))
+        token_vectors = embedder.embed_tokens(split, tokens, _from(done, len(rows), report))
         by_row: list[list[int]] = [[] for _ in part]
         for feature, number in enumerate(features.example_ids):
             by_row[number].append(feature)
         for number, row in enumerate(part):
-            first = len(row_of_word)
-            places = [word[:2] for feature in by_row[number] for word in words[feature]]
-            vectors += [read[feature] for feature in by_row[number]]
-            row_of_word += [done + number] * len(places)
-            texts += [row["text"][start:end] for start, end in places]
+            first = len(rows_of_words)
+            bounds = [word[:2] for feature in by_row[number] for word in words[feature]]
+            vectors += [token_vectors[feature] for feature in by_row[number]]
+            rows_of_words += [done + number] * len(bounds)
+            texts += [row["text"][start:end] for start, end in bounds]
             for start, end, name in tagged.spans(row):
-                inside = [i for i, (a, b) in enumerate(places) if start <= a and b <= end]
+                inside = [i for i, (a, b) in enumerate(bounds) if start <= a and b <= end]
                 if inside:
                     spans.append((first + inside[0], first + inside[-1] + 1, position[name]))
         done += len(part)
-    numbers = np.array(row_of_word)
-    table = SpanLabels(len(rows), numbers, np.array(spans, int).reshape(-1, 3), names, texts)
-    return LabelledVectors(np.concatenate(vectors), table, rows.keys[numbers])
+    word_rows = np.array(rows_of_words)
+    table = SpanLabels(len(rows), word_rows, np.array(spans, int).reshape(-1, 3), names, texts)
+    return LabelledVectors(np.concatenate(vectors), table, rows.keys[word_rows])
 
 
 def _from(start: int, total: int, report: Report) -> Report:
