@@ -7,7 +7,7 @@
 
 All contenders predict the same evenly spaced rows of the test split (or of the validation split, without one) from text to
 prediction, in turns, with OMP_NUM_THREADS threads each. On a machine with other work, only the ratios have a meaning. For text
-generation, the rows are the prompts. The scores are those of the certificates, on the validation rows.
+generation, the rows are the prompts. The scores come from the certificates, which use the validation rows.
 
     int8, onnx    ft_toolkit.runtime.load
     torch         ft_toolkit.load, in the precision of the run

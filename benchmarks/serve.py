@@ -233,7 +233,7 @@ def free_port() -> int:
 
 
 def make_servers(arguments: argparse.Namespace) -> list[Server]:
-    """Return the servers to compare; without peers, those of `ftk serve`."""
+    """Return the servers to compare: `ftk serve`, and the peers unless they are switched off."""
     ftk = [sys.executable, "-m", "ft_toolkit", "serve"]
     servers = []
     for name, path in (("ftk int8", arguments.export), ("ftk torch", arguments.run)):
