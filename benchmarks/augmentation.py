@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from imbalance import read_entities, train_weights
+from imbalance import Rows, json_lines, read_entities, read_sst2, shuffled, train_weights, write_splits
 
 from ft_toolkit.metrics.bootstrap import resample
 from ft_toolkit.metrics.clusters import Clusters
@@ -30,7 +30,6 @@ from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.training.prepare import prepare
 
-Rows = list[dict[str, Any]]
 ENTITY_TYPES = ["corporation", "creative-work", "group", "location", "person", "product"]
 TASKS: dict[str, Any] = {
     "text_classification": {"name": "text_classification"},
@@ -124,14 +123,11 @@ def compute(
     parts = {"train": chosen[:n], "validation": chosen[n : n + VALIDATION], "test": shuffled(test, 0)[:n_test]}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for split, rows in parts.items():
-            lines = (json.dumps({"id": str(number), **row}) + "\n" for number, row in enumerate(rows))
-            (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
         training = {"seed": seed, "max_steps": 4 if arguments.quick else STEPS, "examples_per_batch": BATCH}
         content = {
             "task": TASKS[cell.task],
             "model": {"name": arguments.model},
-            "data": {"max_length": 64, **{split: str(folder / f"{split}.jsonl") for split in parts}},
+            "data": {"max_length": 64, **write_splits(parts, folder)},
             "method": {"name": "freeze", "frozen_layers": arguments.frozen_layers}
             if arguments.frozen_layers
             else "full",
@@ -162,21 +158,16 @@ def read(cell: Cell, data: Path) -> tuple[Rows, Rows]:
     """Return the training and the test rows of a data set."""
     if cell.source == "wnut17":
         return read_entities(data, 0)
-    parts = []
-    for split in ("train", "test"):
-        if cell.source == "sst2":
-            lines = (data / "sst2" / f"{split}.tsv").read_text(encoding="utf-8").splitlines()[1:]
-            parts.append([dict(zip(("text", "label"), line.rsplit("\t", 1), strict=True)) for line in lines])
-        else:
-            text = (data / "vader_sentiment" / f"{split}.jsonl").read_text(encoding="utf-8")
-            rows = [json.loads(line) for line in text.splitlines()]
-            parts.append([{"text": row["text"], "label": row["label"]} for row in rows])
-    return parts[0], parts[1]
-
-
-def shuffled(rows: Rows, seed: int) -> Rows:
-    """Return the rows in a random order."""
-    return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
+    if cell.source == "sst2":
+        return read_sst2(data)
+    train, test = (
+        [
+            {"text": row["text"], "label": row["label"]}
+            for row in json_lines(data / "vader_sentiment" / f"{split}.jsonl")
+        ]
+        for split in ("train", "test")
+    )
+    return train, test
 
 
 def tables(records: Sequence[Record]) -> str:

@@ -167,7 +167,7 @@ def read_case(options: argparse.Namespace) -> Case:
 
 def main() -> None:
     """Print a table: CPU seconds, tokens per CPU second, and the share of texts that are the same as by `generate`."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--texts")
     for name, default in (("prompts", 256), ("batch", 16), ("new-tokens", 64), ("beams", 1), ("rounds", 3)):

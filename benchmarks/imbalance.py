@@ -94,14 +94,14 @@ class Record:
 
 def read_r8(data: Path, seed: int) -> tuple[Rows, Rows]:
     """Return training and test texts of eight topics, of which the two largest have 80% of the rows."""
-    return _json_lines(data / "reuters_r8" / "train.jsonl"), _json_lines(data / "reuters_r8" / "test.jsonl")
+    return json_lines(data / "reuters_r8" / "train.jsonl"), json_lines(data / "reuters_r8" / "test.jsonl")
 
 
 def read_vader(data: Path, seed: int) -> tuple[Rows, Rows]:
     """Return texts of which 5% are positive."""
     parts = []
     for name in ("train", "test"):
-        rows = _shuffled(_json_lines(data / "vader_sentiment" / f"{name}.jsonl"), seed)
+        rows = shuffled(json_lines(data / "vader_sentiment" / f"{name}.jsonl"), seed)
         positive, negative = ([row for row in rows if row["label"] == label] for label in ("positive", "negative"))
         keep = {"text": str, "label": str}
         mixed = [*negative, *positive[: round(len(negative) / 19)]]
@@ -125,18 +125,24 @@ def read_types(data: Path, seed: int) -> tuple[Rows, Rows]:
     return [to_set(row) for row in train], [to_set(row) for row in test]
 
 
-def read_noisy(data: Path, seed: int) -> tuple[Rows, Rows]:
-    """Return sentences with their sentiment; a fifth of the training and validation rows have the wrong one."""
+def read_sst2(data: Path) -> tuple[Rows, Rows]:
+    """Return sentences with their sentiment."""
     parts = []
     for name in ("train", "test"):
         lines = (data / "sst2" / f"{name}.tsv").read_text(encoding="utf-8").splitlines()[1:]
         parts.append([dict(zip(("text", "label"), line.rsplit("\t", 1), strict=True)) for line in lines])
+    return parts[0], parts[1]
+
+
+def read_noisy(data: Path, seed: int) -> tuple[Rows, Rows]:
+    """Return sentences with their sentiment; a fifth of the training and validation rows have the wrong one."""
+    train, test = read_sst2(data)
     chance = random.Random(seed)
-    labels = sorted({row["label"] for row in parts[0]})
+    labels = sorted({row["label"] for row in train})
     flipped = [
-        {**row, "label": labels[1 - labels.index(row["label"])]} if chance.random() < 0.2 else row for row in parts[0]
+        {**row, "label": labels[1 - labels.index(row["label"])]} if chance.random() < 0.2 else row for row in train
     ]
-    return flipped, parts[1]
+    return flipped, test
 
 
 MULTI = "task={name: text_classification, problem_type: multi_label_classification}"
@@ -237,16 +243,22 @@ def _write_rows(cell: Cell, seed: int, arguments: argparse.Namespace, folder: Pa
     """Write the rows of a seed to files; return the settings that name them."""
     train, test = cell.read(arguments.data, seed)
     n_train, n_validation, n_test = (40, 40, 40) if arguments.quick else cell.sizes
-    shuffled = _with_every_label(_shuffled(train, seed))
+    chosen = _with_every_label(shuffled(train, seed))
     parts = {
-        "train": shuffled[:n_train],
-        "validation": shuffled[n_train : n_train + n_validation],
-        "test": _shuffled(test, 0)[:n_test],
+        "train": chosen[:n_train],
+        "validation": chosen[n_train : n_train + n_validation],
+        "test": shuffled(test, 0)[:n_test],
     }
-    for name, rows in parts.items():
+    return [f"data.{name}={path}" for name, path in write_splits(parts, folder).items()]
+
+
+def write_splits(splits: dict[str, Rows], folder: Path) -> dict[str, str]:
+    """Write the rows of each split, with numbers as ids, to a jsonl file; return the path of each split."""
+    paths = {name: folder / f"{name}.jsonl" for name in splits}
+    for name, rows in splits.items():
         lines = (json.dumps({"id": str(number), **row}) + "\n" for number, row in enumerate(rows))
-        (folder / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-    return [f"data.{name}={folder / f'{name}.jsonl'}" for name in parts]
+        paths[name].write_text("".join(lines), encoding="utf-8")
+    return {name: str(path) for name, path in paths.items()}
 
 
 def _with_every_label(rows: Rows) -> Rows:
@@ -425,7 +437,8 @@ def _chosen(scores: dict[str, float], cell: Cell) -> dict[str, float]:
     return {name: round(scores[name], 4) for name in cell.metrics if name in scores}
 
 
-def _json_lines(path: Path) -> Rows:
+def json_lines(path: Path) -> Rows:
+    """Return the rows of a jsonl file."""
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
@@ -436,12 +449,13 @@ def _sentences(path: Path) -> Iterator[dict[str, Any]]:
             yield {"tokens": [pair[0] for pair in pairs], "tags": [pair[-1] for pair in pairs]}
 
 
-def _shuffled(rows: Rows, seed: int) -> Rows:
+def shuffled(rows: Rows, seed: int) -> Rows:
+    """Return the rows in a random order."""
     return [rows[i] for i in np.random.default_rng(seed).permutation(len(rows))]
 
 
 def _read(path: Path) -> list[Record]:
-    return [Record(**record) for record in _json_lines(path)] if path.is_file() else []
+    return [Record(**record) for record in json_lines(path)] if path.is_file() else []
 
 
 def _tables(records: Sequence[Record]) -> str:

@@ -64,12 +64,20 @@ def read(name: str, options: argparse.Namespace, scratch: Path) -> tuple[Labelle
         folder = scratch
         lines = (json.dumps(row) + "\n" for part in read_types(options.data, 0) for row in part)
         (folder / "train.jsonl").write_text("".join(lines), encoding="utf-8")
+    labelled, rows = read_vectors(name, task, section, folder, options.model)
+    return labelled, len(rows)
+
+
+def read_vectors(
+    name: str, task: Any, section: dict[str, Any], folder: Path, model: str
+) -> tuple[LabelledVectors, AuditedRows]:
+    """Return the vectors and labels of the rows in a folder, and the rows. `section` is the section data of the recipe."""
     files = {key: str(folder / value) if key in SPLITS else value for key, value in section.items()}
-    values = {"task": task, "model": {"name": options.model}, "data": {**files, "max_length": 128}}
+    values = {"task": task, "model": {"name": model}, "data": {**files, "max_length": 128}}
     loaded = load_values(name, values, find_tasks(), "benchmark")
     data = load_data(loaded.recipe.data, loaded.task, loaded.recipe.task)
     rows = AuditedRows(data, loaded.task, loaded.recipe.task)
-    return read_labelled_vectors(loaded.recipe, loaded.task, data, rows, lambda done, total: None), len(rows)
+    return read_labelled_vectors(loaded.recipe, loaded.task, data, rows, lambda done, total: None), rows
 
 
 def repeat(name: str, n_rows: int, labelled: LabelledVectors) -> list[str]:

@@ -13,28 +13,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import label_errors
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from ft_toolkit.data.faults.fault import AuditedRows
-from ft_toolkit.data.load_data import load_data
 from ft_toolkit.evaluation.next_rows import choose_both, choose_diverse, choose_uncertain, uncertainties
 from ft_toolkit.metrics.student_t import t_quantile
-from ft_toolkit.recipe.load_recipe import load_values
-from ft_toolkit.runs.label_errors import read_labelled_vectors
-from ft_toolkit.tasks import find_tasks
 
 # name -> section data of the recipe
 SETS = {
-    "sst2": {"train": "train.tsv", "validation": "validation.tsv", "test": "test.tsv"},
-    "banking77": {
-        "train": "train.csv",
-        "test": "test.csv",
-        "validation_fraction": 0.1,
-        "columns": {"label": "category"},
-    },
+    **{name: label_errors.SETS[name][1] for name in ("sst2", "banking77")},
     "reuters_r8": {"train": "train.jsonl", "validation": "validation.jsonl", "test": "test.jsonl"},
 }
 # Banking77 has 77 labels, so it starts with more rows.
@@ -79,15 +69,7 @@ def read_vectors(name: str, folder: Path, cache: Path, model: str) -> Replayed:
     """Return the vectors of a data set, from the cache if it has them."""
     path = cache / f"{name}.npz"
     if not path.is_file():
-        section = {
-            key: str(folder / name / value) if key in ("train", "validation", "test") else value
-            for key, value in SETS[name].items()
-        }
-        values = {"task": "text_classification", "model": {"name": model}, "data": {**section, "max_length": 128}}
-        loaded = load_values(name, values, find_tasks(), "benchmark")
-        data = load_data(loaded.recipe.data, loaded.task, loaded.recipe.task)
-        rows = AuditedRows(data, loaded.task, loaded.recipe.task)
-        labelled = read_labelled_vectors(loaded.recipe, loaded.task, data, rows, lambda done, total: None)
+        labelled, rows = label_errors.read_vectors(name, "text_classification", SETS[name], folder / name, model)
         vectors, labels = labelled.vectors, labelled.table.labels
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, vectors=vectors, labels=labels, splits=np.array([rows.splits[row] for row in rows]))
