@@ -42,7 +42,7 @@ def _commands() -> str:
 
 
 def _help(command: typing.Any, title: str) -> list[str]:
-    """Return a command's description, arguments and options; those of its subcommands, for a group."""
+    """Return a command's description, arguments and options; for a group, also the help of its subcommands."""
     context = typer.Context(command, info_name=title)
     lines = [inspect.cleandoc(command.help or ""), "", "```text", command.get_usage(context), "```"]
     for parameter in command.params:
