@@ -18,11 +18,11 @@ generation, the rows are the prompts. The scores come from the certificates, whi
 import argparse
 import copy
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from export import seconds_of
 from transformers import AutoTokenizer, pipeline
 
 import ft_toolkit
@@ -71,11 +71,9 @@ def contenders(arguments: argparse.Namespace, loaded: Any) -> dict[str, Contende
     }
     options = PIPELINES.get(loaded.task.name)
     if options is not None:
-        model = copy.deepcopy(
-            loaded.model.get_base_model() if hasattr(loaded.model, "get_base_model") else loaded.model
-        )
+        model = copy.deepcopy(loaded.model)
         if loaded.contract.base_model is not None:
-            model = copy.deepcopy(loaded.model).merge_and_unload()
+            model = model.merge_and_unload()
         tokenizer = AutoTokenizer.from_pretrained(loaded.folder)
         pipe = pipeline(model=model.float(), tokenizer=tokenizer, batch_size=BATCH, device="cpu", **options)
         models["pipeline float32"] = lambda rows: pipe([" ".join(input_texts(row, loaded.task)) for row in rows])
@@ -91,17 +89,13 @@ def measure(models: dict[str, Contender], rows: Sequence[Row]) -> tuple[dict[str
     for turn in range(TURNS):
         part = rows[turn::TURNS]
         for name, predict in models.items():
-            started = time.perf_counter()
-            predict(part)
-            seconds[name].append(time.perf_counter() - started)
-            for row in part[: max(1, SINGLE // TURNS + 1)]:
-                started = time.perf_counter()
-                predict([row])
-                latency[name].append(time.perf_counter() - started)
+            seconds[name].append(seconds_of(predict, part))
+            latency[name] += [seconds_of(predict, [row]) for row in part[: SINGLE // TURNS + 1]]
     return seconds, latency
 
 
 def print_certificate(name: str, folder: Path, metric: str) -> None:
+    """Print a row of the table of certificates."""
     certificate = read_certificate(folder)
     changed, score = certificate.changed_answers, certificate.metrics[metric]
     interval = "-" if score.low is None or score.high is None else f"{score.low:+.4f} to {score.high:+.4f}"
@@ -126,7 +120,7 @@ def main() -> None:
     print("| | rows/s | int8 is faster by | p50 of one row, ms | int8 is faster by |\n|---|---:|---:|---:|---:|")
     p50 = {name: statistics.median(values) * 1000 for name, values in latency.items()}
     for name, values in seconds.items():
-        ratio = statistics.median(theirs / own for theirs, own in zip(values, seconds["int8"], strict=True))
+        ratio = statistics.median(theirs / ours for theirs, ours in zip(values, seconds["int8"], strict=True))
         print(
             f"| {name} | {len(rows) / sum(values):.1f} | {ratio:.2f} | {p50[name]:.1f} | {p50[name] / p50['int8']:.2f} |"
         )

@@ -8,8 +8,8 @@
 Each option trains the same model on the same rows with the same seeds. The option "none" trains the given number of epochs; all
 other options get the same time. A probe's seconds count as training time: the run has fewer steps, and a shorter schedule.
 With --equal-steps, all options train the same number of steps instead.
-Scores are measured after half of the time and at the end; evaluations do not count. Precision and speed-ups are those of a
-normal run. Uses one process. Prints Markdown, and writes every number to FOLDER/time_to_quality.json.
+Scores are measured after half of the time and at the end; evaluations do not count. Precision and speed-ups are the
+defaults of `ftk run`. Uses one process. Prints Markdown, and writes every number to FOLDER/time_to_quality.json.
 """
 
 import argparse
