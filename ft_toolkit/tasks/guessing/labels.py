@@ -12,6 +12,7 @@ from ft_toolkit.tasks.guessing.languages import language_of
 from ft_toolkit.tasks.guessing.table import ColumnFacts, Table
 from ft_toolkit.tasks.text.cells import read_printed
 from ft_toolkit.tasks.text.label_cells import find_separator
+from ft_toolkit.tasks.text.soft_labels import COLUMN, has_sum_of_one
 
 _LABELS = (
     "label", "labels", "class", "category", "categories", "target", "sentiment", "intent", "topic", "y", "gold",
@@ -46,9 +47,15 @@ def guess_labels(table: Table) -> Guess:
     flags = _flag_columns(table, set(columns.values()))
     if flags:
         return _several_columns(text, columns, tuple(reasons), flags)
+    probabilities = _probabilities(table)
+    if probabilities is not None:
+        columns[COLUMN] = probabilities.name
+        reasons.append(f"'{probabilities.name}' has a probability per label")
     chosen = table.named_column("label")
     candidates = _candidates(table, set(columns.values()))
     label = chosen or next(iter(candidates), None)
+    if label is None and probabilities is not None:
+        return _soft_labels(text, columns, tuple(reasons), probabilities)
     if label is None:
         return Guess(0, ("no column has labels: 2 or more values that repeat in many rows",))
     columns["label"] = label.name
@@ -140,6 +147,21 @@ def _flag_columns(table: Table, taken: set[str]) -> tuple[str, ...]:
 def _is_flag(column: ColumnFacts) -> bool:
     values = {str(value).strip().lower() for value in column.values}
     return not is_identifier(column) and len(values) == 2 and values <= {"0", "1", "true", "false", "0.0", "1.0"}
+
+
+def _probabilities(table: Table) -> ColumnFacts | None:
+    """Return the column with the probabilities of the labels: named by the user, or with the name and the form of one."""
+    named = table.named_column(COLUMN)
+    columns = table.of_kind("objects", "lists of numbers")
+    return named or next((column for column in columns if column.match((COLUMN,)) == 1), None)
+
+
+def _soft_labels(
+    text: ColumnFacts, columns: Mapping[str, str], reasons: tuple[str, ...], probabilities: ColumnFacts
+) -> Guess:
+    """Return the guess for a file with probabilities and without labels."""
+    settings = {} if all(map(has_sum_of_one, probabilities.values)) else {"problem_type": "multi_label_classification"}
+    return Guess(0.9, reasons, columns, settings, model=encoder_for(language_of(text.values), cased=False))
 
 
 def _several_columns(

@@ -73,12 +73,21 @@ def _note(rule: str, counts: Mapping[str, int], n_rows: int) -> str:
 
 def answer_form(row: Row) -> str:
     """Return the form of the probabilities of a row: the most probable label, which can become its label; "" for none."""
-    cell = row.get(COLUMN)
+    numbers = _numbers(row.get(COLUMN))
+    return repr(max(numbers, key=lambda pair: pair[0])[1]) if numbers else ""
+
+
+def has_sum_of_one(cell: Any) -> bool:
+    """Return whether the numbers in a cell have the sum 1, as the probabilities of one label per row."""
+    return abs(sum(value for value, _ in _numbers(cell)) - 1) <= _TOLERANCE
+
+
+def _numbers(cell: Any) -> list[tuple[float, Any]]:
+    """Return the numbers in a cell, each with its label or position; without an error for other content."""
     printed = read_printed(cell) if isinstance(cell, str) else None
     cell = cell if printed is None else printed.value
     pairs = cell.items() if isinstance(cell, Mapping) else enumerate(cell) if isinstance(cell, (list, tuple)) else ()
-    numbers = [(value, name) for name, value in pairs if isinstance(value, (int, float))]
-    return repr(max(numbers, key=lambda pair: pair[0])[1]) if numbers else ""
+    return [(value, name) for name, value in pairs if isinstance(value, (int, float))]
 
 
 def _by_name(cell: Any, where: str, defined: DefinedLabels | None) -> dict[str, float]:

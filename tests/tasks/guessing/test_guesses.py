@@ -213,6 +213,22 @@ def test_a_named_column_wins() -> None:
     assert alternatives == ("'topic' could be the label too: --column label=topic",)
 
 
+def test_probabilities_of_labels_are_recognized() -> None:
+    columns = {"text": "text", "label_probabilities": "label_probabilities"}
+    likely = [{"praise": 0.9, "complaint": 0.1}, {"praise": 0.3, "complaint": 0.7}]
+    for form in (dict, json.dumps):
+        rows = [
+            {"text": text, "label": "", "label_probabilities": form(likely[i % 2])} for i, text in enumerate(texts(24))
+        ]
+        assert best(rows) == ("text_classification", columns, {})
+        rows = [{**row, "label": "ab"[i % 2]} for i, row in enumerate(rows)]
+        assert best(rows) == ("text_classification", {**columns, "label": "label"}, {})
+    several = [{"text": text, "label_probabilities": {"a": 0.9, "b": 0.8}} for text in texts(24)]
+    assert best(several) == ("text_classification", columns, {"problem_type": "multi_label_classification"})
+    renamed = [{"text": text, "teacher": likely[i % 2]} for i, text in enumerate(texts(24))]
+    assert best(renamed, label_probabilities="teacher")[1] == {"text": "text", "label_probabilities": "teacher"}
+
+
 def test_the_separator_goes_into_the_recipe() -> None:
     rows = [{"body": text, "topics": ["a;b", "b", "a"][i % 3]} for i, text in enumerate(texts(24))]
     assert guesses(rows)["text_classification"].data_settings == {"label_separator": ";"}
