@@ -22,14 +22,14 @@ _BEFORE_CONTRACTION = re.compile(r" (?=n't|'m|'s|'ve|'re)")
 class Encodings(dict[str, Any]):
     """The encoded texts by name: a list per text, or a single list for a single text."""
 
-    def __init__(self, values: dict[str, Any], sequence_ids: Sequence[Sequence[int | None]]) -> None:
-        """`sequence_ids` has, per text, the number of the sequence of each token, and None for special tokens."""
+    def __init__(self, values: dict[str, Any], encodings: Sequence[Any]) -> None:
+        """`encodings` has, per text, the `tokenizers.Encoding`."""
         super().__init__(values)
-        self._sequence_ids = sequence_ids
+        self.encodings = encodings
 
     def sequence_ids(self, number: int = 0) -> list[int | None]:
         """Return the sequence of each token of a text: 0 or 1, and None for special tokens."""
-        return list(self._sequence_ids[number])
+        return list(self.encodings[number].sequence_ids)
 
 
 class RuntimeTokenizer:
@@ -111,7 +111,7 @@ class RuntimeTokenizer:
         if return_offsets_mapping:
             values["offset_mapping"] = [each.offsets for each in encoded]
         flat = {name: lists[0] if is_single else lists for name, lists in values.items()}
-        return Encodings(flat, [each.sequence_ids for each in encoded])
+        return Encodings(flat, encoded)
 
     def batch_decode(
         self,

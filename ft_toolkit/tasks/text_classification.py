@@ -59,6 +59,7 @@ from ft_toolkit.tasks.text.labels import (
     target_of,
 )
 from ft_toolkit.tasks.text.missing_labels import mark_missing_labels
+from ft_toolkit.tasks.text.truncation import tokenize_and_cut
 from ft_toolkit.tasks.text.windows import content_span, cut_window, windows
 
 if TYPE_CHECKING:
@@ -254,21 +255,7 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
         return _encode_windows(rows, tokenizer, schema, max_length)
     texts = [str(row["text"]) for row in rows]
     pairs = [str(row["text_pair"]) for row in rows] if rows and "text_pair" in rows[0] else None
-    encoded = tokenizer(texts, pairs, return_attention_mask=False, verbose=False) if texts else {"input_ids": []}
-    inputs: dict[str, list[list[int]]] = {name: list(values) for name, values in encoded.items()}
-    n_cut = [0] * len(rows)
-    if too_long := [i for i, ids in enumerate(inputs["input_ids"]) if len(ids) > max_length]:
-        truncated = tokenizer(
-            [texts[i] for i in too_long],
-            [pairs[i] for i in too_long] if pairs else None,
-            truncation=True,
-            max_length=max_length,
-            return_attention_mask=False,
-        )
-        for position, i in enumerate(too_long):
-            n_cut[i] = len(inputs["input_ids"][i]) - len(truncated["input_ids"][position])
-            for name in inputs:
-                inputs[name][i] = truncated[name][position]
+    inputs, n_cut = tokenize_and_cut(tokenizer, texts, pairs, max_length)
     for i, ids in enumerate(inputs["input_ids"]):
         if not ids:  # without special tokens (GPT-2), an empty text has no token
             inputs["input_ids"][i] = [tokenizer.pad_token_id]

@@ -122,7 +122,7 @@ def isolated(code: str, *arguments: object, typed: str = "") -> str:
 def close(ours: Any, theirs: Any) -> bool:
     """Return whether two predictions are equal, with numbers up to the rounding of float32."""
     if isinstance(ours, float):
-        return bool(ours == pytest.approx(theirs, abs=2e-5))
+        return bool(ours == pytest.approx(theirs, rel=2e-6, abs=2e-5))
     if isinstance(ours, dict):
         return ours.keys() == theirs.keys() and all(close(ours[key], theirs[key]) for key in ours)
     if isinstance(ours, list):

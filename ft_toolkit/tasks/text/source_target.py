@@ -17,6 +17,7 @@ from ft_toolkit.tasks.text.cells import Printed, texts_of
 from ft_toolkit.tasks.text.generation import Schema
 from ft_toolkit.tasks.text.language_tokens import set_languages
 from ft_toolkit.tasks.text.token_targets import IGNORED
+from ft_toolkit.tasks.text.truncation import tokenize_and_cut
 
 
 def check_texts(rows: Rows, column: str, where: str) -> None:
@@ -130,17 +131,14 @@ def _sources(
 
     An encoder reads no text after a source.
     """
-    texts = [source.before + source.text for source in sources]
-    tokens = _tokenize(texts, tokenizer)
-    n_cut = [0] * len(texts)
-    too_long = [i for i, ids in enumerate(tokens) if len(ids) > limit]
-    truncated = _tokenize([texts[i] for i in too_long], tokenizer, truncation=True, max_length=limit)
-    n_around = map(len, _tokenize([sources[i].before for i in too_long], tokenizer))
-    for i, ids, n in zip(too_long, truncated, n_around, strict=True):
-        if n > limit:
-            raise _too_small(limit, sources[i], n)
-        n_cut[i], tokens[i] = len(tokens[i]) - len(ids), ids
-    return [ids or [schema.pad_token_id] for ids in tokens], n_cut
+    inputs, n_cut = tokenize_and_cut(tokenizer, [source.before + source.text for source in sources], None, limit)
+    shortened = [source for source, n in zip(sources, n_cut, strict=True) if n]
+    prefixes = list(dict.fromkeys(source.before for source in shortened))
+    n_around = dict(zip(prefixes, map(len, _tokenize(prefixes, tokenizer)), strict=True))
+    for source in shortened:
+        if n_around[source.before] > limit:
+            raise _too_small(limit, source, n_around[source.before])
+    return [ids or [schema.pad_token_id] for ids in inputs["input_ids"]], n_cut
 
 
 def _too_small(limit: int, source: Source, n_around: int) -> UsageError:

@@ -1,0 +1,29 @@
+"""Texts that are cut: the tokens of the tokenizer's own truncation, and the number of tokens that are missing."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from transformers import AutoTokenizer
+
+from ft_toolkit.models.tiny import ARCHITECTURES
+from ft_toolkit.tasks.text.truncation import tokenize_and_cut
+
+TEXTS = ["", "one", "good bad " * 30, "[SEP] </s> <s> it is a story " * 9, "été 漢字 \n tab\there " * 5, " "]
+
+
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+def test_the_tokens_are_those_of_two_passes(tiny: Callable[[str], str], architecture: str) -> None:
+    for side, max_length, pairs in itertools.product(["right", "left"], [5, 8, 64], [None, TEXTS[::-1]]):
+        tokenizer: Any = AutoTokenizer.from_pretrained(tiny(architecture), truncation_side=side)
+        inputs, n_cut = tokenize_and_cut(tokenizer, TEXTS, pairs, max_length)
+        full = tokenizer(TEXTS, pairs, return_attention_mask=False)
+        cut = tokenizer(TEXTS, pairs, truncation=True, max_length=max_length, return_attention_mask=False)
+        assert inputs == dict(cut)
+        assert n_cut == [len(a) - len(b) for a, b in zip(full["input_ids"], cut["input_ids"], strict=True)]
+        assert sum(n_cut) > 0 and max(map(len, inputs["input_ids"])) <= max_length
+
+
+def test_no_texts_have_no_tokens(tiny_bert: str) -> None:
+    assert tokenize_and_cut(AutoTokenizer.from_pretrained(tiny_bert), [], None, 8) == ({"input_ids": []}, [])
