@@ -17,9 +17,11 @@ from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.formats import file_formats, find_formats, folder_formats
 from ft_toolkit.data.formats.base import Aliases, FolderFormat, FolderSource, Format, RawRows, Source
 from ft_toolkit.data.layouts import read_layout
-from ft_toolkit.data.unpacking import SUFFIXES, split_member, unpack
+from ft_toolkit.data.unpacking import SUFFIXES, open_unpacked, split_member
 from ft_toolkit.recipe.reading import Reading
 
+# The bytes that a check of a file before the run looks at.
+_CHECKED_BYTES = 4_000_000
 # The first bytes of files that people give by mistake, and what they are.
 _FOREIGN_FILES = {
     b"%PDF": "a PDF document; extract its text first",
@@ -87,7 +89,20 @@ def check_file(path: Path, reading: Reading | None = None) -> None:
         if file.is_dir():
             _folder_format(file)
         elif file.suffix.lower() not in find_formats():
-            choose_format(open_source(file, reading or Reading()))
+            _check_content(file, reading or Reading())
+
+
+def _check_content(path: Path, reading: Reading) -> None:
+    """Raise DataError when the content of a file belongs to no format. Of a long file, the beginning is enough if it does."""
+    beginning = open_source(path, reading, _CHECKED_BYTES)
+    if len(beginning.data) < _CHECKED_BYTES:
+        choose_format(beginning)
+        return
+    beginning = replace(beginning, data=beginning.data[: beginning.data.rfind(b"\n") + 1])
+    try:
+        choose_format(beginning)
+    except DataError:  # an error about the whole file names the line
+        choose_format(open_source(path, reading))
 
 
 def read_file(path: Path, reading: Reading | None = None) -> RawRows:
@@ -118,15 +133,11 @@ def notes_of_splits(files: Mapping[SplitName, HasNotes]) -> list[str]:
     return [f"{', '.join(names)}: {note}" for note, names in splits.items()]
 
 
-def open_source(path: Path, reading: Reading) -> Source:
-    """Return the unpacked content of a file. Raises DataError."""
-    file, member = split_member(path)
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"{file}: cannot read the file: {error.strerror or error}") from None
-    data, suffix, compression = unpack(data, file, member)
-    return Source(str(path), suffix, data, reading, compression=compression)
+def open_source(path: Path, reading: Reading, at_most: int = -1) -> Source:
+    """Return the unpacked content of a file, or its first `at_most` bytes. Raises DataError."""
+    with open_unpacked(path) as content:
+        data = content.file.read(at_most)
+    return Source(str(path), content.suffix, data, reading, compression=content.compression)
 
 
 def choose_format(source: Source) -> Format:

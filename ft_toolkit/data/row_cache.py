@@ -21,11 +21,12 @@ from ft_toolkit.data.local_files import files_of
 from ft_toolkit.data.source_rows import local_files
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_rows import StoredRows, store_rows
+from ft_toolkit.data.unpacking import count_bytes, split_member
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import TASKS_FOLDER
 from ft_toolkit.tasks.base import DefinedLabels, Task, TaskSettings
 
-# Files with fewer bytes are read each time: 10,000 rows of 40 tokens have 2.5 MB and are read in 0.3 s.
+# Files with fewer bytes, unpacked, are read each time: 10,000 rows of 40 tokens have 2.5 MB and are read in 0.3 s.
 MIN_BYTES = 4_000_000
 _KIND, _FACTS = "rows", "facts.json"
 
@@ -58,15 +59,14 @@ def rows_key(
         section.stream_rows is not None
         or section.card is not None
         or not files
-        or not all(file.is_file() for file in files)
+        or not all(split_member(file)[0].is_file() for file in files)
+        or count_bytes(files, MIN_BYTES) < MIN_BYTES
     ):
-        return None
-    if sum(file.stat().st_size for file in files) < MIN_BYTES:
         return None
     values = section.model_dump(mode="json", exclude={"train_fraction", "max_length"})
     named = [Path(value) for value in values.values() if isinstance(value, str) and Path(value).is_file()]
     # the suffix of a file says how it is read
-    contents = [[str(file), file_sha256(file)] for file in dict.fromkeys([*files, *named])]
+    contents = [[str(file), file_sha256(split_member(file)[0])] for file in dict.fromkeys([*files, *named])]
     task_values = None if settings is None else settings.model_dump(mode="json")
     return cache.key_of(code_version(), values, contents, task.name, task_values, keep, selection)
 

@@ -1,5 +1,6 @@
-"""Read the rows of a long file one by one: parquet files, and jsonl, csv, tsv and txt files that are not compressed."""
+"""Read the rows of a long file one by one: parquet files, and jsonl, csv, tsv and txt files, also compressed."""
 
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -12,10 +13,10 @@ from ft_toolkit.data.formats import find_formats
 from ft_toolkit.data.formats.base import Format, Source
 from ft_toolkit.data.layouts import find_layouts
 from ft_toolkit.data.local_files import choose_format
-from ft_toolkit.data.unpacking import SUFFIXES, split_member
+from ft_toolkit.data.unpacking import count_bytes, open_unpacked, split_member
 from ft_toolkit.recipe.reading import Reading
 
-# Shorter files are read as a whole, which finds the encoding and the dialect in more cases.
+# Shorter files, unpacked, are read as a whole, which finds the encoding and the dialect in more cases.
 MIN_BYTES = 64_000_000
 # The beginning of a file, which determines its format, and the rows that determine its layout.
 HEAD_BYTES, _HEAD_ROWS = 4_000_000, 1000
@@ -45,13 +46,13 @@ class RowStream:
             return
         # csv fields keep the line ends in them
         newline = "" if self.format.name == "csv" else None
-        try:
-            with self.path.open(encoding=self.encoding, newline=newline) as file:
-                yield from self.read_lines(file, notes)
-        except OSError as error:
-            raise DataError(f"{self.source.name}: cannot read the file: {error.strerror or error}") from None
+        with (
+            open_unpacked(self.path) as content,
+            io.TextIOWrapper(content.file, self.encoding, newline=newline) as lines,
+        ):
+            yield from self._read_lines(lines, notes)
 
-    def read_lines(self, lines: Iterable[str], notes: list[str]) -> Iterator[dict[str, Any]]:
+    def _read_lines(self, lines: Iterable[str], notes: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the rows of the lines of a text file, which have their line ends; see `read`."""
         assert self.format.stream is not None  # open_stream has tested it
         name, number = self.source.name, 0
@@ -71,20 +72,20 @@ def open_stream(
 ) -> RowStream | None:
     """Return a stream of the rows of a file; None for a short file, and for one that must be read as a whole.
 
-    A short file has fewer than `min_bytes` bytes, by default MIN_BYTES. With `is_strict`, an invalid row among the first ones
-    raises DataError; otherwise the result is None, because a file that is read as a whole gives a better error.
+    A short file has fewer than `min_bytes` bytes, by default MIN_BYTES; a compressed file is unpacked up to this number to find
+    out. With `is_strict`, an invalid row among the first ones raises DataError; otherwise the result is None, because a file
+    that is read as a whole gives a better error.
     """
     least = MIN_BYTES if min_bytes is None else min_bytes
-    if split_member(path)[1] is not None or not path.is_file() or path.stat().st_size < least:
-        return None
-    if path.suffix.lower() in SUFFIXES:
+    if not split_member(path)[0].is_file() or count_bytes([path], least) < least:
         return None
     reading = reading or Reading()
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    binary = Source(str(path), path.suffix.lower(), head, reading)
-    if (chosen := _binary_format(binary)) is not None:
-        return _checked(RowStream(path, chosen, binary, "", binary.notes), is_strict=is_strict)
+    with open_unpacked(path) as content:
+        head = content.file.read(HEAD_BYTES)
+        size = content.estimated_size(len(head))
+    binary = Source(str(path), content.suffix, head, reading)
+    if content.compression is None and (chosen := _binary_format(binary)) is not None:
+        return _checked(RowStream(path, chosen, binary, "", binary.notes), size, is_strict=is_strict)
     head = head[: head.rfind(b"\n") + 1]
     encoding = reading.encoding or "utf-8-sig"
     try:
@@ -93,11 +94,11 @@ def open_stream(
         return None  # read as a whole, which guesses the encoding or refuses the file
     if not is_text:
         return None
-    source = Source(str(path), path.suffix.lower(), head, reading)
+    source = Source(str(path), content.suffix, head, reading)
     chosen = choose_format(source)
     if chosen.stream is None or chosen.stream(replace(source, notes=[]), ()) is None:
         return None
-    return _checked(RowStream(path, chosen, source, encoding, source.notes), is_strict=is_strict)
+    return _checked(RowStream(path, chosen, source, encoding, source.notes), size, is_strict=is_strict)
 
 
 def _binary_format(source: Source) -> Format | None:
@@ -108,8 +109,11 @@ def _binary_format(source: Source) -> Format | None:
     return chosen if chosen.fits is not None and chosen.fits(source) else None
 
 
-def _checked(stream: RowStream, *, is_strict: bool) -> RowStream | None:
-    """Return a stream whose first rows are rows of no annotation tool; None for a file that must be read as a whole."""
+def _checked(stream: RowStream, n_bytes: int, *, is_strict: bool) -> RowStream | None:
+    """Return a stream whose first rows are rows of no annotation tool; None for a file that must be read as a whole.
+
+    `n_bytes` is about the number of bytes of the content.
+    """
     first: list[Any] = []
     try:
         first = list(islice(stream, _HEAD_ROWS))
@@ -120,4 +124,4 @@ def _checked(stream: RowStream, *, is_strict: bool) -> RowStream | None:
     if not first or any(layout.matches(first) for layout in find_layouts()):
         return None
     size = sum(len(str(row)) for row in first) / len(first)
-    return replace(stream, n_rows_estimated=int(stream.path.stat().st_size / size))
+    return replace(stream, n_rows_estimated=int(n_bytes / size))

@@ -13,6 +13,7 @@ from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.data import row_streams
 from ft_toolkit.data.local_files import check_formats, files_of, notes_of_files
 from ft_toolkit.data.row_streams import RowStream, open_stream
+from ft_toolkit.data.unpacking import count_bytes, split_member
 from ft_toolkit.recipe.reading import Reading
 
 # Rows between two reports of the progress.
@@ -92,7 +93,9 @@ def stream_table(path: Path, reading: Reading | None = None, report: Report = no
     None for short files and for files that must be read as a whole; see `row_streams`. Raises DataError.
     """
     files = files_of(path)
-    if not all(file.is_file() for file in files) or sum(file.stat().st_size for file in files) < row_streams.MIN_BYTES:
+    if not all(split_member(file)[0].is_file() for file in files):
+        return None
+    if count_bytes(files, row_streams.MIN_BYTES) < row_streams.MIN_BYTES:
         return None
     streams: list[RowStream] = []
     for file in files:

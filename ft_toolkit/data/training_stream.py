@@ -6,31 +6,18 @@ A buffer depends on its number alone, so a resumed run and each of several proce
 source is read again from the start. The last buffer before that may be shorter.
 """
 
-import bz2
-import gzip
-import io
-import lzma
-import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
-from ft_toolkit.data.formats.base import Source
-from ft_toolkit.data.local_files import check_formats, choose_format, files_of
-from ft_toolkit.data.row_streams import HEAD_BYTES, RowStream, open_stream
+from ft_toolkit.data.local_files import check_formats, files_of
+from ft_toolkit.data.row_streams import RowStream, open_stream
 from ft_toolkit.recipe.reading import Reading
 from ft_toolkit.tasks.base import Rows
 
-_OPEN: dict[str, tuple[bytes, Callable[[Path], Any]]] = {
-    "gzip": (b"\x1f\x8b", gzip.open),
-    "bzip2": (b"BZh", bz2.open),
-    "xz": (b"\xfd7zXZ\x00", lzma.open),
-}
-_DAMAGES = (OSError, EOFError, lzma.LZMAError, zlib.error)
 # (rows of the source, number of the first one from 1) -> labelled rows in the form of the task. Raises DataError.
 ReadBuffer = Callable[[list[dict[str, Any]], int], Rows]
 
@@ -79,7 +66,7 @@ class TrainingStream:
 class FileStream:
     """The rows of files, one after the other. Every iteration reads them from the start."""
 
-    streams: list["RowStream | CompressedStream"]
+    streams: list[RowStream]
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the rows. Raises DataError."""
@@ -87,66 +74,20 @@ class FileStream:
             yield from stream
 
 
-@dataclass(frozen=True)
-class CompressedStream:
-    """The rows of a compressed file with text; see `RowStream`."""
-
-    stream: RowStream
-    compression: str
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the rows. Raises DataError."""
-        opener = _OPEN[self.compression][1]
-        try:
-            with opener(self.stream.path) as file:
-                yield from self.stream.read_lines(io.TextIOWrapper(file, self.stream.encoding, newline=""), [])
-        except _DAMAGES as error:
-            raise _damaged(self.stream.path, self.compression, error) from None
-
-
 def open_files(path: Path, reading: Reading | None = None) -> FileStream:
     """Return the rows of a file, or of all files that a pattern matches. Reads only their beginnings. Raises DataError."""
     files = files_of(path)
-    streams = [_open_file(file, reading or Reading()) for file in files]
-    names = [(each.stream if isinstance(each, CompressedStream) else each).format.name for each in streams]
-    check_formats(path, files, names)
+    streams = [_open_file(file, reading) for file in files]
+    check_formats(path, files, [stream.format.name for stream in streams])
     return FileStream(streams)
 
 
-def _open_file(path: Path, reading: Reading) -> RowStream | CompressedStream:
-    stream: RowStream | CompressedStream | None = open_stream(path, reading, min_bytes=1, is_strict=True)
-    if stream is None and path.is_file():
-        stream = _open_compressed(path, reading)
+def _open_file(path: Path, reading: Reading | None) -> RowStream:
+    stream = open_stream(path, reading, min_bytes=1, is_strict=True)
     if stream is None:
         raise DataError(
             f"{path}: cannot be read row by row (data.stream_rows); allowed: jsonl, csv, tsv and txt files in UTF-8, also "
-            "compressed by gzip, bzip2 or xz, and parquet files. For text in another encoding set data.reading.encoding; "
-            "'ftk data convert' writes other formats as jsonl"
+            "compressed, and parquet files. For text in another encoding set data.reading.encoding; 'ftk data convert' writes "
+            "other formats as jsonl"
         )
     return stream
-
-
-def _damaged(path: Path, compression: str, error: BaseException) -> DataError:
-    return DataError(f"{path}: damaged {compression} file ({error}). Download or compress it again")
-
-
-def _open_compressed(path: Path, reading: Reading) -> CompressedStream | None:
-    with path.open("rb") as file:
-        start = file.read(8)
-    compression = next((name for name, (magic, _) in _OPEN.items() if start.startswith(magic)), None)
-    if compression is None:
-        return None
-    try:
-        with _OPEN[compression][1](path) as file:
-            head = file.read(HEAD_BYTES)
-    except _DAMAGES as error:
-        raise _damaged(path, compression, error) from None
-    head = head[: head.rfind(b"\n") + 1]
-    encoding = reading.encoding or "utf-8-sig"
-    with suppress(UnicodeDecodeError, LookupError):
-        if head and "\0" not in head.decode(encoding):
-            source = Source(str(path), Path(path.stem).suffix.lower(), head, reading)
-            chosen = choose_format(source)
-            if chosen.stream is not None and chosen.stream(replace(source, notes=[]), ()) is not None:
-                return CompressedStream(RowStream(path, chosen, source, encoding, source.notes), compression)
-    return None

@@ -1,7 +1,13 @@
 """Long files are read in parts, and give the same rows, notes and errors as rows in memory."""
 
+import bz2
 import csv
+import gzip
+import hashlib
 import json
+import lzma
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +19,11 @@ from ft_toolkit.core.counted_notes import CountedNote, NoteSum
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data import row_cache, row_streams, stored_rows
 from ft_toolkit.data.load_data import load_data
+from ft_toolkit.data.row_streams import open_stream
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_rows import StoredRows
+from ft_toolkit.data.streamed_rows import stream_table
+from ft_toolkit.data.unpacking import count_bytes
 from ft_toolkit.recipe.sections import DataSection
 from ft_toolkit.tasks import find_tasks
 from ft_toolkit.tasks.base import Task
@@ -26,6 +35,7 @@ CLASSES = TASKS["text_classification"]
 MULTI = ClassSettings(problem_type="multi_label_classification")
 NUMBERS = ClassSettings(problem_type="regression")
 N = 23
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +98,32 @@ def task_settings(task: Task) -> Any:
     return importlib.import_module(f"ft_toolkit.tasks.{task.name}").Settings()
 
 
+def packed(content: bytes, suffix: str) -> bytes:
+    """Return a content compressed as the suffix says; zstd has two frames."""
+    if suffix == ".zst":
+        zstandard = pytest.importorskip("zstandard")
+        middle = len(content) // 2
+        return b"".join(zstandard.compress(part) for part in (content[:middle], content[middle:]))
+    if suffix == ".xz":
+        return lzma.compress(content, preset=0)
+    return gzip.compress(content) if suffix == ".gz" else bz2.compress(content)
+
+
+def pack(path: Path) -> Path:
+    """Compress a file whose name ends like a compressed file."""
+    content = path.read_bytes()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path.stem, content)
+    elif path.suffix in COMPRESSED:
+        path.write_bytes(packed(content, path.suffix))
+    return path
+
+
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
+    if path.suffix in COMPRESSED:
+        write(path.with_suffix(""), rows)
+        return str(pack(path.with_suffix("").rename(path)))
     if path.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet
@@ -99,6 +134,8 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
             writer = csv.DictWriter(file, list(rows[0]), delimiter="\t" if path.suffix == ".tsv" else ",")
             writer.writeheader()
             writer.writerows(rows)
+    elif path.suffix == ".txt":
+        path.write_text("".join(f"{row['text']}\r\n" for row in rows), encoding="utf-8-sig")
     else:
         path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return str(path)
@@ -146,7 +183,13 @@ def test_labels_are_read_as_in_memory(settings: Any, labels: list[Any], load: Lo
     assert_equal(*load(labelled(*labels), CLASSES, settings))
 
 
-@pytest.mark.parametrize("name", ["train.jsonl", "train.csv", "train.tsv", "train.parquet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("train.jsonl", "train.csv", "train.tsv", "train.parquet"),
+        *("train.jsonl.gz", "train.csv.bz2", "train.tsv.xz", "train.jsonl.zst", "train.csv.zip"),
+    ],
+)
 def test_every_format_and_its_kept_columns(name: str, load: Load) -> None:
     rows = [{**row, "source": f"s{i % 3}"} for i, row in enumerate(labelled("a", "b", " c"))]
     assert_equal(*load(rows, name=name, keep=("source",)))
@@ -233,6 +276,42 @@ def test_samples_of_tasks_without_parts_are_read_at_once(load: Load) -> None:
     assert_equal(*load(rows, task))
 
 
+@pytest.mark.parametrize("name", ["train.txt", "train.txt.gz", "train.txt.zst"])
+def test_texts(name: str, load: Load) -> None:
+    rows = [{"text": " " if i in (2, 9) else f"\u00e9\u2028 {i}"} for i in range(N)]
+    in_memory, in_parts = load(rows, TASKS["language_modelling"], name=name)
+    assert len(in_memory.splits["train"]) + len(in_memory.splits["validation"]) == N - 2
+    assert_equal(in_memory, in_parts)
+
+
+def test_a_file_in_an_archive(load: Load, tmp_path: Path) -> None:
+    rows = labelled("a", "b")
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        for split in ("train", "validation"):
+            archive.write(write(tmp_path / f"{split}.jsonl", rows), f"{split}.jsonl")
+    in_memory, in_parts = load(rows, name="other.csv", validation=str(tmp_path / "all.zip" / "validation.jsonl"))
+    assert_equal(in_memory, in_parts)
+    assert isinstance(in_parts.splits["validation"], StoredRows)
+
+
+def test_the_size_of_a_compressed_file_is_that_of_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = b'{"text": "a", "label": "x"}\n' * 1000
+    files = [tmp_path / f"{number}.jsonl.gz" for number in range(2)]
+    for file in files:
+        file.write_bytes(gzip.compress(content))
+    assert files[0].stat().st_size < 1000 < len(content)
+    assert count_bytes(files, 10**9) == 2 * len(content)
+    for least, pattern, is_long in (
+        (len(content), "0.jsonl.gz", True),
+        (len(content) + 1, "0.jsonl.gz", False),
+        (len(content) + 1, "*.jsonl.gz", True),  # the files of a pattern count together
+    ):
+        monkeypatch.setattr(row_streams, "MIN_BYTES", least)
+        assert (stream_table(tmp_path / pattern) is not None) == is_long
+    assert open_stream(files[0], min_bytes=len(content)) is not None
+    assert open_stream(files[0], min_bytes=len(content) + 1) is None
+
+
 def test_several_files_are_one_split(load: Load, tmp_path: Path) -> None:
     rows = labelled("a", "b", "c")
     for number in range(3):
@@ -246,7 +325,9 @@ def test_several_files_are_one_split(load: Load, tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("a.jsonl", b'{"text": "a", "label": "x"}\n' * 40 + b"{\n", "a.jsonl:41: not valid JSON"),
+        ("a.jsonl.gz", b'{"text": "a", "label": "x"}\n' * 40 + b"{\n", "a.jsonl.gz:41: not valid JSON"),
         ("a.csv", b"text,label\n" + b"a,x\n" * 40 + b"a\n", "a.csv:42: 1 fields"),
+        ("a.csv.xz", b"text,label\n" + b"a,x\n" * 40 + b"a\n", "a.csv.xz:42: 1 fields"),
         ("a.parquet", b"PAR1 is not the whole file", "not a readable parquet file"),
     ],
 )
@@ -257,8 +338,32 @@ def test_an_invalid_file_names_its_line(
     monkeypatch.setattr(row_streams, "HEAD_BYTES", 100)
     monkeypatch.setattr(row_streams, "_HEAD_ROWS", 2)
     (tmp_path / name).write_bytes(content)
+    pack(tmp_path / name)
     with pytest.raises(DataError, match=message):
         load_data(DataSection(train=str(tmp_path / name), validation_fraction=0.3), CLASSES, ClassSettings())
+
+
+@pytest.mark.parametrize("suffix", COMPRESSED)
+@pytest.mark.parametrize("kept", [0.1, 0.7])
+def test_a_damaged_file_has_the_same_error(
+    suffix: str, kept: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The damage is within the beginning of the file, or behind it, where the file is read as a stream."""
+    monkeypatch.setattr(row_streams, "HEAD_BYTES", 100_000)
+    path = tmp_path / f"a.jsonl{suffix}"
+    lines = [json.dumps({"text": hashlib.sha256(str(i).encode()).hexdigest(), "label": "x"}) for i in range(15_000)]
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    data = pack(path).read_bytes()
+    middle = int(kept * len(data))
+    end = b"?" * 100 + data[middle + 100 :] if suffix == ".zip" else b""  # a zip file has its directory at the end
+    path.write_bytes(data[:middle] + end)
+    errors = []
+    for least in (10**9, 100_000):
+        monkeypatch.setattr(row_streams, "MIN_BYTES", least)
+        with pytest.raises(DataError) as caught:
+            load_data(DataSection(train=str(path), validation_fraction=0.3), CLASSES, ClassSettings())
+        errors.append(str(caught.value))
+    assert errors[0] == errors[1] and re.search("damaged|cannot be read", errors[0])
 
 
 def test_no_file_is_left_behind(load: Load, tmp_path: Path) -> None:

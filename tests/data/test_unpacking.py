@@ -5,12 +5,15 @@ import gzip
 import io
 import lzma
 import tarfile
+import tracemalloc
 import zipfile
 
 import pytest
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.data import local_files
 from ft_toolkit.data.local_files import check_file, is_file_name, read_file, read_table
+from ft_toolkit.data.unpacking import count_bytes, open_unpacked
 
 CSV = b"text,label\nx,a\n"
 ROWS = [{"text": "x", "label": "a"}]
@@ -83,3 +86,39 @@ def test_a_tar_archive_is_refused(tmp_path):
         archive.add(tmp_path / "a.csv", "a.csv")
     with pytest.raises(DataError, match=r"a\.tar\.gz: is a tar archive; unpack it"):
         read_file(tmp_path / "a.tar.gz")
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst", ".zip"])
+def test_the_memory_does_not_grow_with_the_content(tmp_path, suffix):
+    content, path = (b"a" * 999 + b"\n") * 50_000, tmp_path / f"a.txt{suffix}"
+    if suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.txt", content)
+    elif suffix == ".zst":
+        path.write_bytes(pytest.importorskip("zstandard").compress(content))
+    else:
+        compress = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lambda data: lzma.compress(data, preset=0)}
+        path.write_bytes(compress[suffix](content))
+    n_bytes = len(content)
+    assert path.stat().st_size < n_bytes / 300
+    del content
+    tracemalloc.start()
+    try:
+        assert count_bytes([path], 10**12) == n_bytes
+        with open_unpacked(path) as unpacked:
+            assert sum(map(len, iter(lambda: unpacked.file.read(2**16), b""))) == n_bytes
+        assert tracemalloc.get_traced_memory()[1] < n_bytes / 3
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_check_before_a_run_reads_the_beginning_of_a_long_file(write_file, monkeypatch):
+    monkeypatch.setattr(local_files, "_CHECKED_BYTES", 2000)
+    lines = b"".join(b'{"text": "%d", "label": "a"}\n' % i for i in range(60_000))
+    damaged = write_file("a.gz", gzip.compress(lines, mtime=0)[:-6])
+    check_file(damaged)
+    with pytest.raises(DataError, match="damaged gzip file"):
+        read_file(damaged)
+    check_file(write_file("b.gz", gzip.compress(lines.replace(b"\n", b" ", 1000), mtime=0)))  # a first line of 28 kB
+    with pytest.raises(DataError, match="unknown file type"):
+        check_file(write_file("c.gz", gzip.compress(b"text\n" * 1000, mtime=0)))

@@ -1,6 +1,8 @@
 """`ftk predict` on long files: the same predictions as from memory, and an interrupted command continues."""
 
+import bz2
 import csv
+import gzip
 import json
 import signal
 from collections.abc import Iterator
@@ -37,6 +39,11 @@ def short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_rows(folder: Path, suffix: str) -> Path:
+    if suffix.endswith((".gz", ".bz2")):
+        path = write_rows(folder, suffix.rpartition(".")[0])
+        compress = gzip.compress if suffix.endswith(".gz") else bz2.compress
+        path.write_bytes(compress(path.read_bytes()))
+        return path.rename(folder / f"rows{suffix}")
     path = folder / f"rows{suffix}"
     rows = [{"id": f"r{n}", "text": f"the lamp, {n} \u00e9 {'good' * (n % 3)}\u2028x"} for n in range(N)]
     if suffix == ".jsonl":
@@ -51,7 +58,7 @@ def write_rows(folder: Path, suffix: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".txt", ".jsonl.gz", ".csv.gz", ".txt.bz2"])
 @pytest.mark.parametrize("output", [".jsonl", ".csv"])
 def test_a_stream_gives_the_predictions_of_memory(
     suffix: str, output: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -88,11 +95,16 @@ class Stopping(LoadedModel):
         yield from super().stream(inputs)
 
 
-@pytest.mark.parametrize("output", [".jsonl", ".csv"])
+@pytest.mark.parametrize(("suffix", "output"), [(".jsonl", ".jsonl"), (".jsonl", ".csv"), (".jsonl.gz", ".jsonl")])
 def test_an_interrupted_command_goes_on(
-    output: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    suffix: str,
+    output: str,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    source = write_rows(tmp_path, ".jsonl")
+    source = write_rows(tmp_path, suffix)
     whole, target = tmp_path / f"whole{output}", tmp_path / f"target{output}"
 
     def command(output: Path, *, resume: bool = False, columns: dict[str, str] | None = None) -> None:
@@ -168,6 +180,7 @@ def test_progress_of_replaced_predictions_is_not_continued(
     ("name", "lines", "message"),
     [
         ("a.jsonl", [*['{"text": "a"}'] * 40, "{"], r"a\.jsonl:41: not valid JSON"),
+        ("a.jsonl.gz", [*['{"text": "a"}'] * 40, "{"], r"a\.jsonl\.gz:41: not valid JSON"),
         ("a.jsonl", [*['{"text": "a"}'] * 40, '{"text": null}'], r"row 41: column 'text' is missing"),
         ("a.jsonl", [*['{"text": "a"}'] * 40, '{"txt": "a"}'], r"row 41: column 'text' is missing"),
         ("a.csv", ["text,n", *["a,1"] * 40, "a"], r"a\.csv:42: 1 fields, but the header has 2"),
@@ -180,7 +193,8 @@ def test_an_error_names_its_row_before_anything_is_predicted(
     monkeypatch.setattr(row_streams, "_HEAD_ROWS", 4)
     monkeypatch.setattr(row_streams, "HEAD_BYTES", 100)
     source = tmp_path / name
-    source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    content = "".join(f"{line}\n" for line in lines).encode()
+    source.write_bytes(gzip.compress(content) if source.suffix == ".gz" else content)
     rows = read_rows(None, source)
     assert isinstance(rows, RowStream)
     with pytest.raises(UsageError, match=message):
@@ -196,13 +210,20 @@ def test_an_error_names_its_row_before_anything_is_predicted(
         ("a.tsv", b'text\tn\n"a"\t1\n'),
         ("a.json", b'[{"text": "a"}]\n'),
         ("a.jsonl", b'{"text": "a", "entities": [[0, 1, "X"]]}\n{"text": "b", "entities": []}\n'),
-        ("a.jsonl.gz", b"\x1f\x8b\n"),
+        ("a.json.gz", gzip.compress(b'[{"text": "a"}]\n', mtime=0)),
+        ("a.csv.gz", gzip.compress("text;n\ncaf\u00e9;1\n".encode("cp1252"), mtime=0)),
         ("a.jsonl", b'{"text": "a"'),
     ],
 )
 def test_other_files_are_read_as_a_whole(name: str, content: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert open_stream(tmp_path / name) is None
+
+
+def test_a_damaged_compressed_file_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.gz").write_bytes(b"\x1f\x8b\n")
+    with pytest.raises(DataError, match="damaged gzip file"):
+        read_rows(None, tmp_path / "a.jsonl.gz")
 
 
 def test_an_invalid_byte_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
