@@ -25,6 +25,7 @@ from ft_toolkit.export.quantize_weights import quantize_weights
 from ft_toolkit.export.source import Source
 from ft_toolkit.inference.model_folder import LoadedModel
 from ft_toolkit.models.pooled_model import save_pretrained
+from ft_toolkit.models.save_tokenizer import save_tokenizer
 from ft_toolkit.models.temperature import folded_temperature
 from ft_toolkit.runtime.session import GraphSession, compute_values
 from ft_toolkit.runtime.tokenizer import TOKENIZER
@@ -75,7 +76,7 @@ def _write_transformers(
     """Write config, weights with the calibration temperature, and tokenizer. Raises ModelError if it cannot be folded."""
     classifier: Classifier | None = loaded.task.classifier(loaded.settings)
     temperature = 1.0 if classifier is None else classifier.temperature(loaded.schema)
-    loaded.tokenizer.save_pretrained(folder)
+    save_tokenizer(loaded.tokenizer, folder)
     with folded_temperature(model, temperature, lambda: _logits(loaded, model, rows)) as is_folded:
         save_pretrained(model, folder)
     if is_folded and classifier is not None:

@@ -24,6 +24,7 @@ from ft_toolkit.models.pretrained import (
     load_saved_config,
     load_tokenizer,
 )
+from ft_toolkit.models.save_tokenizer import save_tokenizer
 from ft_toolkit.models.weights import load_finished
 from ft_toolkit.recipe.saved_task import SavedTask, load_saved_task
 from ft_toolkit.runtime.exported_model import ExportedModel
@@ -203,7 +204,7 @@ def write_merged(folder: Path, target: Path) -> None:
     """Merge the adapter in `folder` into its base model and write the result to `target`; it needs no peft."""
     loaded = LoadedModel(str(folder))
     save_pretrained(loaded.model.merge_and_unload(), target)
-    loaded.tokenizer.save_pretrained(target)
+    save_tokenizer(loaded.tokenizer, target)
     write_contract(target, loaded.contract.model_copy(update={"base_model": None}))
 
 

@@ -14,6 +14,7 @@ from ft_toolkit.core.run_folder import ADAPTER_CONFIG
 from ft_toolkit.core.run_records import BaseModelReference, EvaluationDefaults, InferenceContract, write_contract
 from ft_toolkit.data.seen_rows import LIMIT, find_seen_rows, write_seen_rows
 from ft_toolkit.models.adapters import save_model
+from ft_toolkit.models.save_tokenizer import save_tokenizer
 from ft_toolkit.models.temperature import folded_temperature
 from ft_toolkit.training.collate import make_collate, to_device
 from ft_toolkit.training.prepare import Prepared
@@ -40,7 +41,7 @@ def write_model_folder(
             prepared = replace(prepared, schema=classifier.with_temperature(prepared.schema, 1.0))
         predictions = predict(prepared)
         save_model(model, prepared.recipe.method, prepared.checkpoint, new)
-        prepared.tokenizer.save_pretrained(new)
+        save_tokenizer(prepared.tokenizer, new)
         contract = inference_contract(new, prepared)
         write_contract(new, contract.model_copy(update={"folded_temperature": temperature}) if is_folded else contract)
         write_seen_rows(new, find_seen_rows(prepared.data.splits["train"], prepared.task, LIMIT))

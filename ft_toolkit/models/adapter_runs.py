@@ -19,6 +19,7 @@ from ft_toolkit.models.pretrained import (
     load_tokenizer,
     weights_sha256,
 )
+from ft_toolkit.models.save_tokenizer import save_tokenizer
 from ft_toolkit.models.weights import load_weights
 from ft_toolkit.recipe.sections import ModelSection
 from ft_toolkit.tasks import find_tasks
@@ -85,7 +86,7 @@ def merge_adapter(checkpoint: Checkpoint, target: Path) -> Checkpoint:
         model = load_adapted(folder, contract.base_model, task).merge_and_unload()
         with atomic_folder(target) as new:
             save_pretrained(model, new)
-            load_tokenizer(folder).save_pretrained(new)
+            save_tokenizer(load_tokenizer(folder), new)
             write_json(new / _ORIGIN, origin)
     return Checkpoint(checkpoint.name, target, checkpoint.revision, None, is_merged=True)
 

@@ -16,6 +16,7 @@ from ft_toolkit.core.files import atomic_folder, write_json
 from ft_toolkit.models.folder_check import read_settings
 from ft_toolkit.models.model_size import check_numbers
 from ft_toolkit.models.pretrained import Checkpoint, find_tokenizer_folder, kind_of, load_tokenizer
+from ft_toolkit.models.save_tokenizer import save_tokenizer
 from ft_toolkit.recipe.sections import ModelSection, NewTokenizer
 from ft_toolkit.tasks.base import Kind, Rows, Task, input_texts
 from ft_toolkit.tasks.text.positions import input_positions
@@ -52,7 +53,7 @@ def make_model_from_scratch(section: ModelSection, task: Task, rows: Rows, folde
         tokenizer.model_max_length = limit
     with atomic_folder(folder) as fresh:
         config.save_pretrained(fresh)
-        tokenizer.save_pretrained(fresh)
+        save_tokenizer(tokenizer, fresh)
         write_json(fresh / ORIGIN, origin)
     return checkpoint
 

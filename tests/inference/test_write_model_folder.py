@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 import ft_toolkit
+from ft_toolkit.inference.model_folder import write_merged
 from ft_toolkit.inference.write_model_folder import write_model_folder
 from ft_toolkit.recipe.load_recipe import load_recipe
 from ft_toolkit.tasks import find_tasks
@@ -65,3 +67,16 @@ def test_probabilities_with_a_temperature_are_those_of_transformers(
     record = results["scores"]["test"]["calibration"]
     assert record["temperature"] == 0.2, "compared with the probabilities before calibration"
     assert record["nll"]["before"] != record["nll"]["after"]
+
+
+def test_the_saved_tokenizer_does_not_cut_texts(write_recipe: Any, tmp_path: Path) -> None:
+    """tokenizer.json had the maximum length of the run, so that programs with the library tokenizers cut texts silently."""
+    loaded = load_recipe(write_recipe(method={"name": "lora"}), ["data.max_length=8"], find_tasks())
+    prepared = prepare(loaded, work_folder=tmp_path)
+    prepared.tokenizer("good bad", truncation=True, max_length=8, padding="max_length")
+    write_model_folder(tmp_path / "model", prepared, build_model(prepared).model, lambda saved: None)
+    write_merged(tmp_path / "model", tmp_path / "merged")
+    for folder in (tmp_path / "model", tmp_path / "merged"):
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        assert tokenizer.truncation is None and tokenizer.padding is None
+        assert len(tokenizer.encode("good bad " * 20).ids) > 40
