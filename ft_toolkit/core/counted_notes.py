@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-# (counts by name, number of rows that were read) -> the text of the note.
+# (counts by name, number of rows that were read) -> the text of the note. It may be empty: counts of a part of a file may
+# matter only together with those of other parts, such as tags that are illegal in one of two schemes.
 Write = Callable[[Mapping[str, int], int], str]
 
 
@@ -20,6 +21,11 @@ class CountedNote(str):
         note = super().__new__(cls, write(counts, n_rows))
         note.kind, note.counts, note.write = kind, Counter(counts), write
         return note
+
+
+def shown(notes: Sequence[str]) -> list[str]:
+    """Return the notes that have a text."""
+    return [note for note in notes if note]
 
 
 @dataclass
@@ -44,4 +50,4 @@ class NoteSum:
     def notes(self, n_rows: int) -> list[str]:
         """Return the notes on all parts, which have `n_rows` rows together."""
         counted = [CountedNote(kind, self._counts[kind], write, n_rows) for kind, write in self._writes.items()]
-        return [*counted, *self._others]
+        return shown([*counted, *self._others])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from ft_toolkit.core.counted_notes import shown
 from ft_toolkit.core.errors import DataError, one_of
 from ft_toolkit.core.files import write_file
 from ft_toolkit.data.cards import SplitName
@@ -76,7 +77,8 @@ def read_good_rows(rows: NumberedRows, read: Read, policy: Policy | None = None)
     `policy` is data.on_bad_rows, None for a command without this setting. Raises DataError that names all bad rows.
     """
     try:
-        return ReadRows(*read(rows.rows, rows.origin))
+        read_rows, notes = read(rows.rows, rows.origin)
+        return ReadRows(read_rows, shown(notes))
     except DataError:
         bad = find_bad_rows(rows, read)
         if not bad:
@@ -85,7 +87,7 @@ def read_good_rows(rows: NumberedRows, read: Read, policy: Policy | None = None)
     bad_numbers = {row.number for row in bad}
     good = [row for row, number in zip(rows.rows, rows.numbers, strict=True) if number not in bad_numbers]
     read_rows, notes = read(good, rows.origin)
-    return ReadRows(read_rows, [skipped_note(bad, len(rows.rows)), *notes], bad)
+    return ReadRows(read_rows, [skipped_note(bad, len(rows.rows)), *shown(notes)], bad)
 
 
 def check_share(bad: Sequence[BadRow], n_rows: int, origin: str, policy: Policy | None) -> None:

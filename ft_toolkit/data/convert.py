@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ft_toolkit.core.counted_notes import shown
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.core.files import write_file
 from ft_toolkit.data.columns import TrainedColumns, column_names, columns_of, map_columns, match_columns
@@ -66,7 +67,7 @@ def _task_rows(
     mapped = list(task.mark_missing(mapped, settings))
     labelled = [is_labelled(row, task) for row in mapped]
     read, remarks = task.read_rows([row for row, has in zip(mapped, labelled, strict=True) if has], settings, where)
-    notes += remarks
+    notes += shown(remarks)
     if not all(labelled):
         notes.append(f"{labelled.count(False)} of {len(mapped)} rows have no label")
     remaining = iter(read)

@@ -5,7 +5,8 @@ the predictions or the references, and 0/0 counts as 0.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -17,46 +18,52 @@ Span = tuple[int, int, str]
 TAG = re.compile("O|[BIESLU]-.+")
 
 
-def read_tags(tags: Sequence[str], scheme: str = "IOB2") -> tuple[list[Span], int]:
-    """Return the spans of a sequence of tags, in positions of the sequence, and the number of tags that are illegal in
-    `scheme`.
+def read_tags(tags: Sequence[str]) -> tuple[list[Span], Counter[str]]:
+    """Return the spans of a sequence of tags, in positions of the sequence, and counts for `find_scheme`.
 
-    Schemes are IOB1, IOB2, BIOES and BILOU. Illegal tags are read as in conlleval: a span ends where its label ends, and
-    starts at a tag that cannot continue the previous one, such as I-X after O.
+    The spans are the same for every scheme. Illegal tags are read as in conlleval: a span ends where its label ends, and starts
+    at a tag that cannot continue the previous one, such as I-X after O. The counts are the number of tags that are illegal in
+    each scheme, by its name, and the number of tags with each of the prefixes E, S, L and U.
     """
     spans: list[Span] = []
-    n_illegal = 0
-    must_close = scheme in ("BIOES", "BILOU")
+    counts: Counter[str] = Counter()
     start, kind = 0, ""  # the open span; an empty kind means no open span
     for i, tag in enumerate([*tags, "O"]):
         prefix, name = tag[0], tag[2:]
         continues = kind == name != ""
-        is_illegal = prefix in "IEL" and not continues and scheme != "IOB1"
+        is_illegal = must_close = prefix in "IEL" and not continues
         if kind and (prefix in "BSU" or not continues):
             spans.append((start, i, kind))
             kind = ""
-            is_illegal = is_illegal or must_close
-        if scheme == "IOB1" and prefix == "B":  # B only separates a span from a previous span with the same label
-            is_illegal = not (spans and spans[-1][1:] == (i, name))
-        n_illegal += is_illegal
+            must_close = True
+        if prefix == "B" and not (spans and spans[-1][1:] == (i, name)):
+            counts["IOB1"] += 1  # B only separates a span from a previous span with the same label
+        if is_illegal:
+            counts["IOB2"] += 1
+        if must_close:
+            counts.update(("BIOES", "BILOU"))
         if tag == "O":
             continue
+        if prefix in "ESLU":
+            counts[prefix] += 1
         if not kind:
             start, kind = i, name
         if prefix in "ESLU":
             spans.append((start, i + 1, kind))
             kind = ""
-    return spans, n_illegal
+    return spans, counts
 
 
-def find_scheme(sequences: Sequence[Sequence[str]]) -> str:
-    """Return the scheme of all sequences: BIOES or BILOU by their prefixes, else IOB1 or IOB2 by the number of illegal tags."""
-    prefixes = {tag[0] for tags in sequences for tag in tags}
-    if prefixes & set("LU"):
+def find_scheme(counts: Mapping[str, int]) -> str:
+    """Return the scheme of sequences: BIOES or BILOU by their prefixes, else IOB1 or IOB2 by the number of illegal tags.
+
+    `counts` is the sum of the counts of `read_tags`.
+    """
+    if counts.get("L") or counts.get("U"):
         return "BILOU"
-    if prefixes & set("ES"):
+    if counts.get("E") or counts.get("S"):
         return "BIOES"
-    return min(("IOB2", "IOB1"), key=lambda scheme: sum(read_tags(tags, scheme)[1] for tags in sequences))
+    return min(("IOB2", "IOB1"), key=lambda scheme: counts.get(scheme, 0))
 
 
 def write_tags(spans: Iterable[Span], length: int) -> list[str]:

@@ -452,8 +452,9 @@ class Task:
     # before `read_rows`; None for a task without labels. Raises DataError for a label that can be read in two ways.
     read_labels: Callable[[Rows, Any, LabelSource], tuple[Rows, list[str]]] | None = None
     # (labelled row with these columns, settings) -> the form of its answer. Large files are read in parts, and each part is
-    # preceded by one row of each form: `mark_missing`, `read_labels` and `read_rows` must then return the same rows as for the
-    # whole file, and notes on numbers of rows must be instances of `CountedNote`. None: all rows are read together.
+    # preceded by one row of each form, up to the first row of the form None: `mark_missing`, `read_labels` and `read_rows` must
+    # then return the same rows as for the whole file, and notes that depend on several rows must be instances of `CountedNote`.
+    # Without this function, all rows are read together.
     answer_form: Callable[[Row, Any], Hashable] | None = None
     # settings -> a few rows for `--smoke`, the contract test and the documentation.
     sample_rows: Callable[[Any], Rows]

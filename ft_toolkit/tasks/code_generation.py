@@ -24,6 +24,7 @@ import numpy as np
 from pydantic import Field
 
 from ft_toolkit.core import limited_program
+from ft_toolkit.core.counted_notes import CountedNote, shown
 from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.metrics import code
 from ft_toolkit.metrics.metric import Metric
@@ -58,8 +59,6 @@ RUN_GENERATED_CODE = "FT_TOOLKIT_RUN_GENERATED_CODE"
 _CHECK = re.compile(r"\bcheck\(")
 # The stop strings: a line that begins at the left margin is not part of the body.
 _LINE_STARTS = tuple(f"\n{chr(number)}" for number in range(33, 127))
-# Rows whose prompt and body are parsed for the note on rows that are not Python.
-_PARSED_ROWS = 1000
 # Programs that run at the same time.
 _PROCESSES = 4
 # The columns of the arrays after the four of `token_scores`: scores of the first sample, then the numbers of samples that were
@@ -102,21 +101,32 @@ def read_rows(rows: Rows, settings: Settings | None, where: str) -> tuple[Rows, 
     for number, row in enumerate(read, 1):
         if "body" not in row:
             raise DataError(f"{where}: {row_name(row, number)}: column 'body' is missing")
-    notes = []
-    if n_cut := sum(_body_of(row["body"]) != row["body"] for row in read):
-        notes.append(
-            f"{n_cut} of {len(read)} bodies have a line that is indented less than their first line; a generated body ends "
-            "there, so the model cannot write them"
-        )
-    checked = read[:_PARSED_ROWS]
-    if n_wrong := sum(not code.parses(_program(row, row["body"])) for row in checked):
-        notes.append(f"{n_wrong} of the first {len(checked)} prompts with their bodies are not valid Python")
-    if n_uncalled := sum(len(_CHECK.findall(row.get("tests", ""))) == 1 for row in read):
-        notes.append(
-            f"{n_uncalled} of {len(read)} tests define a function check and do not call it, so every body passes them; add "
-            "check(NAME) to them"
-        )
-    return read, notes
+    # 0.2 ms per function of 700 characters
+    n_wrong = sum(not code.parses(_program(row, row["body"])) for row in read)
+    notes = [
+        _row_note(
+            sum(_body_of(row["body"]) != row["body"] for row in read),
+            len(read),
+            "bodies have a line that is indented less than their first line; a generated body ends there, so the model cannot "
+            "write them",
+        ),
+        _row_note(n_wrong, len(read), "prompts with their bodies are not valid Python"),
+        _row_note(
+            sum(len(_CHECK.findall(row.get("tests", ""))) == 1 for row in read),
+            len(read),
+            "tests define a function check and do not call it, so every body passes them; add check(NAME) to them",
+        ),
+    ]
+    return read, shown(notes)
+
+
+def _row_note(n: int, n_rows: int, problem: str) -> CountedNote:
+    """Return the note that `n` rows have a problem; an empty note for none."""
+
+    def write(counts: Mapping[str, int], n_rows: int) -> str:
+        return f"{counts['rows']} of {n_rows} {problem}" if counts["rows"] else ""
+
+    return CountedNote(problem, {"rows": n}, write, n_rows)
 
 
 def _read_row(row: Row, where: str) -> Row:
@@ -355,6 +365,7 @@ TASK = Task(
         ),
     },
     read_rows=read_rows,
+    answer_form=lambda row, settings: None,
     guess=guess_functions,
     find_schema=find_schema,
     load_schema=load_schema,

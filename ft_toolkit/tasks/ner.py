@@ -46,7 +46,7 @@ from ft_toolkit.tasks.text.entities import entity_spans, read_entity_rows, words
 from ft_toolkit.tasks.text.labels import EARLIER_ORDER, check_lengths, label_name
 from ft_toolkit.tasks.text.lexicon import learn_lexicon, look_up
 from ft_toolkit.tasks.text.missing_labels import mark_missing_answers
-from ft_toolkit.tasks.text.tag_cells import read_tag_column, types_of_tags
+from ft_toolkit.tasks.text.tag_cells import has_tags, read_tag_column, types_of_tags
 from ft_toolkit.tasks.text.tagged_words import Tagging, WindowWord, tag_text
 from ft_toolkit.tasks.text.token_targets import IGNORED, pad_targets
 from ft_toolkit.tasks.text.windows import content_span, cut_window
@@ -510,6 +510,7 @@ TASK = Task(
     },
     mark_missing=lambda rows, settings: mark_missing_answers(rows, ("tags", "entities")),
     read_labels=read_labels,
+    answer_form=lambda row, settings: None if has_tags(row.get("tags")) else "",
     cut_answers=cut_answers,
     read_rows=read_rows,
     guess=guess_entities,

@@ -9,6 +9,7 @@ import lzma
 import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,18 @@ def questions() -> list[dict[str, Any]]:
     return [{**row, "answers": json.dumps(row["answers"])} if i in (3, 21) else row for i, row in enumerate(rows)]
 
 
+def functions() -> list[dict[str, Any]]:
+    """Return functions; some are not Python, have a line to the left, or have tests that call nothing."""
+    return [
+        {
+            "prompt": f"def f{i}(x{':' if i in (0, 17) else '):'}",
+            "body": "\n    if x:\n        y = 1\n  \n    return x" if i % 3 else "        return 1\n    # end",
+            "tests": None if i % 2 else "def check(f):\n    assert f(1)",
+        }
+        for i in range(N)
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "rows"),
     [
@@ -256,6 +269,7 @@ def questions() -> list[dict[str, Any]]:
         ("dialogue", [{"turns": [f"hello {i}", "hi"]} for i in range(N)]),
         ("question_answering", questions()),
         ("generative_question_answering", [{"question": f"q {i}", "answers": ["a"] * (i % 4)} for i in range(N)]),
+        ("code_generation", functions()),
     ],
 )
 def test_every_task_that_reads_parts(name: str, rows: list[dict[str, Any]], load: Load) -> None:
@@ -269,9 +283,12 @@ def test_every_task_that_reads_parts(name: str, rows: list[dict[str, Any]], load
     assert_equal(in_memory, in_parts)
 
 
-def test_samples_of_tasks_without_parts_are_read_at_once(load: Load) -> None:
-    task = TASKS["ner"]
-    assert task.answer_form is None
+def test_every_task_of_the_package_reads_parts() -> None:
+    assert [name for name, task in TASKS.items() if task.answer_form is None] == []
+
+
+def test_rows_of_tasks_without_forms_of_answers_are_read_at_once(load: Load) -> None:
+    task = replace(TASKS["ner"], answer_form=None)
     rows = [{"tokens": ["Ada", "wrote"], "tags": ["B-PER", "O"]} for _ in range(N)]
     assert_equal(*load(rows, task))
 

@@ -11,6 +11,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 
+from ft_toolkit.core.counted_notes import shown
 from ft_toolkit.core.errors import DataError, ModelError
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.models.pretrained import load_config, load_tokenizer
@@ -46,7 +47,7 @@ FORM = {
 
 def read(row):
     rows, notes = read_entity_rows([row], "file")
-    return rows[0], notes
+    return rows[0], shown(notes)
 
 
 def spans(decoded):
@@ -96,6 +97,7 @@ def test_notes_report_the_changes():
 def test_the_tagging_scheme_fits_all_rows():
     rows = [{"tokens": ["a", "b"], "tags": ["B-X", "B-X"]}, {"tokens": ["a"], "tags": ["S-X"]}]
     found, notes = read_entity_rows(rows, "file")
+    notes = shown(notes)
     assert [len(row["entities"]) for row in found] == [2, 1]
     assert "BIOES" in notes[0] and notes[1].startswith("2 tags are illegal in BIOES")
 

@@ -1,16 +1,17 @@
 """Rows of named entities: tokens with tags, or a text with spans, checked and converted to one form."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from ft_toolkit.core.counted_notes import CountedNote
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.words import find_words
 from ft_toolkit.metrics.spans import TAG, find_scheme, read_tags
 from ft_toolkit.tasks.base import Row, Rows
 from ft_toolkit.tasks.text.cells import Printed, form_notes, read_printed
-from ft_toolkit.tasks.text.entity_offsets import offset_notes
+from ft_toolkit.tasks.text.entity_offsets import offset_note
 from ft_toolkit.tasks.text.labels import case_note, label_name
 from ft_toolkit.tasks.text.tag_cells import read_list_cell
 from ft_toolkit.tasks.text.windows import Span
@@ -31,22 +32,22 @@ def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
 
     Each row gets `text` (its own text, which must contain the tokens in order, or the tokens joined by spaces), `tokens` if it
     has any, and `entities` if it is labelled: a list of {start, end, label} in characters of the text, ascending, without
-    overlap. Tags may follow IOB1, IOB2, BIOES or BILOU; the scheme that fits all rows best is used. In text files, tokens and
-    tags are printed lists or separated by spaces, and entities are printed lists. Raises DataError.
+    overlap. Tags may follow IOB1, IOB2, BIOES or BILOU, which give the same entities; the notes are about the scheme that fits
+    all rows best. In text files, tokens and tags are printed lists or separated by spaces, and entities are printed lists.
+    Raises DataError.
     """
     printed: dict[str, list[Printed]] = defaultdict(list)
     read = [_read_words(row, f"{where}: row {number}", printed) for number, row in enumerate(rows, 1)]
-    tagged = [row["tags"] for row in read if row.get("tags") is not None]
-    scheme = find_scheme(tagged)
-    n_illegal = n_stripped = 0
+    tag_counts: Counter[str] = Counter()
+    n_stripped = 0
     rows_read: list[Row] = []
     for number, row in enumerate(read, 1):
         tags, entities = row.pop("tags", None), row.pop("entities", None)
         if tags is not None:
             if entities is not None:
                 raise DataError(f"{where}: row {number}: has both 'tags' and 'entities'; remove one of them")
-            spans, n_bad = read_tags(tags, scheme)
-            n_illegal += n_bad
+            spans, counts = read_tags(tags)
+            tag_counts.update(counts)
             words = words_of(row)
             row["entities"] = [{"start": words[a][0], "end": words[b - 1][1], "label": n} for a, b, n in spans]
         elif entities is not None:
@@ -54,17 +55,32 @@ def read_entity_rows(rows: Rows, where: str) -> tuple[Rows, list[str]]:
             n_stripped += n
         rows_read.append(row)
     notes = [note for column, cells in printed.items() for note in form_notes(column, cells)]
-    if note := case_note(entity["label"] for row in rows_read for entity in row.get("entities", ())):
-        notes.append(note)
-    if tagged and scheme != "IOB2":
-        notes.append(f"tags follow {scheme}; the model learns IOB2")
-    if n_illegal:
-        notes.append(
-            f"{n_illegal} tags are illegal in {scheme} (such as I-X after O); as in conlleval, an entity starts at each of them"
-        )
-    if n_stripped:
-        notes.append(f"{n_stripped} entities started or ended with white space, which was removed")
-    return rows_read, [*notes, *offset_notes(rows_read)]
+    labels = Counter(entity["label"] for row in rows_read for entity in row.get("entities", ()))
+    notes += [
+        CountedNote("entity types", labels, lambda counts, n_rows: case_note(counts) or "", len(rows)),
+        CountedNote("tag scheme", tag_counts, _scheme_text, len(rows)),
+        CountedNote("illegal tags", tag_counts, _illegal_text, len(rows)),
+        CountedNote("white space of entities", {"stripped": n_stripped}, _stripped_text, len(rows)),
+        offset_note(rows_read),
+    ]
+    return rows_read, notes
+
+
+def _scheme_text(counts: Mapping[str, int], n_rows: int) -> str:
+    scheme = find_scheme(counts)
+    return "" if scheme == "IOB2" else f"tags follow {scheme}; the model learns IOB2"
+
+
+def _illegal_text(counts: Mapping[str, int], n_rows: int) -> str:
+    scheme = find_scheme(counts)
+    if not (n := counts.get(scheme, 0)):
+        return ""
+    return f"{n} tags are illegal in {scheme} (such as I-X after O); as in conlleval, an entity starts at each of them"
+
+
+def _stripped_text(counts: Mapping[str, int], n_rows: int) -> str:
+    n = counts["stripped"]
+    return f"{n} entities started or ended with white space, which was removed" if n else ""
 
 
 def _read_words(row: Row, where: str, printed: dict[str, list[Printed]]) -> dict[str, Any]:

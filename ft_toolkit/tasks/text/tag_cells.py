@@ -51,9 +51,7 @@ def read_tag_column(rows: Rows, defined: DefinedLabels | None, source: LabelSour
     }
     notes = form_notes("tags", [printed for _, printed, _ in cells.values() if printed])
     are_numbers = any(items for items, _, _ in cells.values()) and all(
-        isinstance(item, (int, float, str)) and whole_number(str(item)) is not None
-        for items, _, _ in cells.values()
-        for item in items
+        _are_numbers(items) for items, _, _ in cells.values()
     )
     new: dict[int, list[Any]] = {}
     for i, (items, _, where) in cells.items():
@@ -65,6 +63,18 @@ def read_tag_column(rows: Rows, defined: DefinedLabels | None, source: LabelSour
         shown = one_of(f"{position} = {tag}" for position, tag in enumerate(defined.names))
         notes.append(f"column 'tags': numbers are read in the order of {defined.by}: {shown}")
     return [{**row, "tags": new[i]} if i in new else row for i, row in enumerate(rows)], notes
+
+
+def _are_numbers(items: Sequence[Any]) -> bool:
+    return all(isinstance(item, (int, float, str)) and whole_number(str(item)) is not None for item in items)
+
+
+def has_tags(cell: Any) -> bool:
+    """Return whether a cell has a tag, which then says whether the tags of all rows are numbers or names."""
+    try:
+        return bool(read_list_cell(cell, "")[0])
+    except DataError:
+        return False
 
 
 def _numbered_tag(number: int, defined: DefinedLabels | None, where: str) -> str:

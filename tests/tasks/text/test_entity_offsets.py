@@ -2,6 +2,7 @@
 
 import pytest
 
+from ft_toolkit.core.counted_notes import shown
 from ft_toolkit.tasks.text.entities import read_entity_rows
 
 RULE = "`start` and `end` count characters from 0, and `end` is the first character after the entity"
@@ -26,7 +27,7 @@ NAMES = [("Anna left Oslo", "Anna", "Oslo"), ("Omar left Graz", "Omar", "Graz"),
 
 
 def notes_of(*rows):
-    return read_entity_rows(rows, "f.jsonl")[1]
+    return shown(read_entity_rows(rows, "f.jsonl")[1])
 
 
 def test_right_offsets_give_no_note():

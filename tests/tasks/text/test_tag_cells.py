@@ -1,5 +1,6 @@
 import pytest
 
+from ft_toolkit.core.counted_notes import shown
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.tasks.base import DefinedLabels, LabelSource
 from ft_toolkit.tasks.ner import TASK, Settings
@@ -11,7 +12,7 @@ def read(row, defined=None, numbers=None, **settings):
     source = LabelSource("t.csv", defined, numbers=numbers)
     rows, notes = TASK.read_labels([{"id": "1", **row}], Settings(**settings), source)
     rows, more = TASK.read_rows(rows, Settings(**settings), "t.csv")
-    return [(entity["start"], entity["end"], entity["label"]) for entity in rows[0]["entities"]], [*notes, *more]
+    return [(entity["start"], entity["end"], entity["label"]) for entity in rows[0]["entities"]], shown([*notes, *more])
 
 
 @pytest.mark.parametrize(
