@@ -7,6 +7,7 @@ import numpy as np
 
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.data.selection import Selector
+from ft_toolkit.data.stored_rows import select_rows
 from ft_toolkit.tasks.base import Rows
 
 
@@ -29,14 +30,12 @@ def read_fold(text: str) -> Fold:
 
 def divide_rows(rows: Rows, fold: Fold, selector: Selector) -> tuple[Rows, Rows]:
     """Return the rows outside a fold and the rows of the fold, in their order. Raises DataError for too few rows or groups."""
-    numbers = fold_numbers(rows, fold.n_folds, selector)
-    outside = [row for row, number in zip(rows, numbers, strict=True) if number != fold.number]
-    inside = [row for row, number in zip(rows, numbers, strict=True) if number == fold.number]
-    return outside, inside
+    is_inside = fold_numbers(rows, fold.n_folds, selector) == fold.number
+    return select_rows(rows, np.flatnonzero(~is_inside)), select_rows(rows, np.flatnonzero(is_inside))
 
 
-def fold_numbers(rows: Rows, n_folds: int, selector: Selector) -> list[int]:
-    """Return the number of each row's fold, from 1. Every row is in exactly one fold.
+def fold_numbers(rows: Rows, n_folds: int, selector: Selector) -> np.ndarray:
+    """Return the number of each row's fold, from 1, shape (rows,). Every row is in exactly one fold.
 
     Rows of a group, and rows with equal inputs, are in the same fold. Groups are assigned in order of size, the largest first;
     groups of equal size are ordered by a hash of their content. A group gets the fold with the smallest share of the rows with
@@ -52,16 +51,15 @@ def fold_numbers(rows: Rows, n_folds: int, selector: Selector) -> list[int]:
     total = Counter(strata.numbers.tolist())
     by_label = [Counter[int]() for _ in range(n_folds)]
     sizes = [0] * n_folds
-    numbers = [0] * len(rows)
+    numbers = np.zeros(len(rows), np.int64)
     for unit in np.lexsort((units.first, units.orders, -units.sizes)):
-        members = units.rows(unit).tolist()
+        members = units.rows(unit)
         labels = Counter(strata.numbers[members].tolist())
         added = [sum(n * counts[name] / total[name] ** 2 for name, n in labels.items()) for counts in by_label]
         fold = min(range(n_folds), key=lambda i: (added[i], sizes[i]))
         by_label[fold] += labels
         sizes[fold] += len(members)
-        for i in members:
-            numbers[i] = fold + 1
+        numbers[members] = fold + 1
     if not all(sizes):
         raise DataError(
             f"{sizes.count(0)} of {n_folds} folds have no rows, because the groups are unequal; use fewer folds"

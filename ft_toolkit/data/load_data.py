@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ft_toolkit.core.errors import DataError
 from ft_toolkit.core.progress import Report, no_report
 from ft_toolkit.data.bad_rows import BadRow
@@ -18,9 +20,10 @@ from ft_toolkit.data.patch import apply_patch, read_patch
 from ft_toolkit.data.read_split import SplitReader, no_labels
 from ft_toolkit.data.row_cache import keep_rows, read_rows, rows_key
 from ft_toolkit.data.seen_rows import input_hash
-from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, hold_out
+from ft_toolkit.data.selection import SELECTION, HeldOut, Selector, held_out_rows, hold_out
 from ft_toolkit.data.source_rows import RawSplit, SourceRows, check_split, local_files, read_card, read_source
 from ft_toolkit.data.splits import SPLITS, LoadedData
+from ft_toolkit.data.stored_rows import select_rows
 from ft_toolkit.data.times import Times, hold_out_newest
 from ft_toolkit.data.training_stream import TrainingStream
 from ft_toolkit.recipe.reading import Reading
@@ -282,10 +285,7 @@ def _hold_out_fold(
 
     The rows that data.test_fraction holds out in a run without folds are in no fold. Raises DataError.
     """
-    rows, without_folds = splits["train"], dict(splits)
-    _hold_out_splits(section, without_folds, dict(groups), dict(origin), selector, [])
-    unused = {id(row) for row in without_folds["test"]} if section.test_fraction is not None else set()
-    candidates = [row for row in rows if id(row) not in unused]
+    candidates = _rows_in_folds(section, splits, selector)
     splits["train"], splits["test"] = divide_rows(candidates, fold, selector)
     origin["test"] = f"fold {fold.number} of {fold.n_folds} of {origin['train']}"
     groups.pop("test", None)
@@ -297,6 +297,18 @@ def _hold_out_fold(
     without_test = section.model_copy(update={"test_fraction": None})
     held_out = _hold_out_splits(without_test, splits, groups, origin, selector, notes)
     return {**held_out, "test": "data.fold"}
+
+
+def _rows_in_folds(section: DataSection, splits: Mapping[SplitName, Rows], selector: Selector) -> Rows:
+    """Return the training rows without the test rows that a run without folds holds out. Raises DataError."""
+    rows = splits["train"]
+    remaining, is_used = np.arange(len(rows)), np.ones(len(rows), bool)
+    for split, fraction in _wanted_fractions(section, splits).items():
+        held = held_out_rows(select_rows(rows, remaining), fraction, selector, split)
+        if split == "test":
+            is_used[remaining[held]] = False
+        remaining = remaining[~held]
+    return select_rows(rows, np.flatnonzero(is_used))
 
 
 def load_split(

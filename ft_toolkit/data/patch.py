@@ -4,7 +4,7 @@ The patch is applied after rows are held out, so a run with a patch holds out th
 """
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ft_toolkit.core.json_records import REMEDY, read_record
 from ft_toolkit.core.patch_records import Patch, PatchFacts, RowDecision
 from ft_toolkit.data.cards import SplitName
 from ft_toolkit.data.seen_rows import hash_text, input_hash
+from ft_toolkit.data.stored_rows import change_rows
 from ft_toolkit.tasks.base import Row, Rows, Task, TaskSettings, answer_columns
 
 # Mismatches that an error shows.
@@ -66,27 +67,21 @@ def apply_patch(
     patch = read_patch(path)
     column = task.stratify_by(settings)
     answers = answer_columns(task)
-    position = {
-        ("train" if split in held_out else split, str(row["id"])): (split, number)
-        for split, rows in splits.items()
-        for number, row in enumerate(rows)
-    }
-    labels = {name for rows in splits.values() for row in rows for name in task.labels_of(row, settings)}
+    decided, labels = _find_rows(patch, splits, held_out, lambda row: task.labels_of(row, settings))
     changed: dict[SplitName, dict[int, Row | None]] = {split: {} for split in splits}
     problems = []
     for decision in patch.decisions:
-        if (decision.split, decision.row) not in position:
+        if (decision.split, decision.row) not in decided:
             problems.append(f"{_name(decision)}: no such row")
             continue
-        split, index = position[decision.split, decision.row]
-        decided = splits[split][index]
-        if (problem := _mismatch(decision, decided, task, settings, labels)) is not None:
+        split, index, row = decided[decision.split, decision.row]
+        if (problem := _mismatch(decision, row, task, settings, labels)) is not None:
             problems.append(f"{_name(decision)}: {problem}")
         elif decision.decision == "drop":
             changed[split][index] = None
         elif decision.decision == "relabel":
             # other answers, such as soft targets, belong to the old label
-            kept = {name: None if name in answers else value for name, value in decided.items()}
+            kept = {name: None if name in answers else value for name, value in row.items()}
             changed[split][index] = {**kept, str(column): decision.label}
     if problems:
         more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
@@ -94,10 +89,7 @@ def apply_patch(
             f"data.patch: {path}: {len(problems)} of {len(patch.decisions)} decisions do not fit the rows: "
             f"{'; '.join(problems[:_SHOWN])}{more}. {_EXPORT_AGAIN}"
         )
-    patched: dict[SplitName, Rows] = {
-        split: [row for number, old in enumerate(rows) if (row := changed[split].get(number, old)) is not None]
-        for split, rows in splits.items()
-    }
+    patched = {split: change_rows(rows, changed[split]) for split, rows in splits.items()}
     if empty := [split for split, rows in patched.items() if not rows]:
         raise DataError(f"data.patch: {path}: drops all {one_of(empty)} rows; keep some of them")
     facts = PatchFacts(
@@ -110,6 +102,25 @@ def apply_patch(
         dropped={split: n for split, rows in changed.items() if (n := sum(row is None for row in rows.values()))},
     )
     return PatchedRows(patched, facts, _notes(facts))
+
+
+def _find_rows(
+    patch: Patch,
+    splits: Mapping[SplitName, Rows],
+    held_out: Collection[SplitName],
+    labels_of: Callable[[Row], Sequence[str]],
+) -> tuple[dict[tuple[str, str], tuple[SplitName, int, Row]], set[str]]:
+    """Return the split, the position and the row of each decision that has a row, and the labels of all rows."""
+    keys = {(decision.split, decision.row) for decision in patch.decisions}
+    decided: dict[tuple[str, str], tuple[SplitName, int, Row]] = {}
+    labels: set[str] = set()
+    for split, rows in splits.items():
+        source = "train" if split in held_out else split
+        for index, row in enumerate(rows):
+            labels.update(labels_of(row))
+            if (key := (source, str(row["id"]))) in keys:
+                decided[key] = (split, index, row)
+    return decided, labels
 
 
 def _mismatch(

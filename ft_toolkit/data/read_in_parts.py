@@ -9,6 +9,7 @@ part is read together with one row of each form of answer (`Task.answer_form`).
 import re
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ft_toolkit.core import cache
 from ft_toolkit.core.counted_notes import NoteSum
@@ -31,8 +32,13 @@ class MappedRows(Collection[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         """Read the rows. Raises DataError for a value that cannot be stored."""
+        for number, (row_id, row) in enumerate(self.with_ids(), 1):
+            yield self._map.row(row, number, row_id)
+
+    def with_ids(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Read the rows as the file has them, each after its id."""
         for number, row in enumerate(self._rows, 1):
-            yield self._map.row(row, number, str(row.get("id", number)) if self._rows.has_ids else str(number))
+            yield str(row.get("id", number)) if self._rows.has_ids else str(number), row
 
     def __len__(self) -> int:
         """Return the number of rows."""

@@ -58,7 +58,7 @@ class SplitReader:
     def read(self, raw: RawSplit, group: GroupColumn, time: str | None = None) -> SplitRows:
         """Return the rows of a split, with their dates if `time` names a column. Raises DataError."""
         if isinstance(raw.rows, StreamedRows):
-            return self._read_in_parts(raw, raw.rows, group)
+            return self._read_in_parts(raw, raw.rows, group, time)
         task, notes = self.task, list[str]()
         mapped = self._prepare(self._mapped(raw), raw.origin)
         groups = find_groups(raw.rows, mapped, task, group, raw.origin, notes)
@@ -67,10 +67,13 @@ class SplitReader:
             return SplitRows(None, groups, notes)
         read = read_good_rows(numbered, self._read_rows, self.on_bad_rows)
         notes += [f"{raw.name}: {note}" for note in read.notes]
-        times = None if time is None else find_times(raw.rows, mapped, time, raw.origin)
+        times = None
+        if time is not None:
+            with_ids = ((row["id"], source) for row, source in zip(mapped, raw.rows, strict=True))
+            times = find_times(with_ids, columns_of(raw.rows), read.rows, time, raw.origin)
         return SplitRows(read.rows, groups, notes, read.skipped, times)
 
-    def _read_in_parts(self, raw: RawSplit, rows: StreamedRows, group: GroupColumn) -> SplitRows:
+    def _read_in_parts(self, raw: RawSplit, rows: StreamedRows, group: GroupColumn, time: str | None) -> SplitRows:
         """Return the rows of long files, which are not held in memory; see `read`."""
         task, notes, form = self.task, list[str](), self.task.answer_form
         assert form is not None, "other tasks read their files at once"
@@ -90,7 +93,10 @@ class SplitReader:
         if read.n_labelled < read.n_rows:
             notes.append(_unlabelled_note(read.n_rows - read.n_labelled, read.n_rows, raw))
         notes += [f"{raw.name}: {note}" for note in read.notes]
-        return SplitRows(read.rows, groups, notes, read.skipped)
+        times = None
+        if time is not None and read.rows is not None:
+            times = find_times(mapped.with_ids(), rows.columns, read.rows, time, raw.origin)
+        return SplitRows(read.rows, groups, notes, read.skipped, times)
 
     def _prepare(self, mapped: Sequence[Row], where: str) -> list[Row]:
         """Return the rows with names for numbers, and None for missing answers. Raises DataError."""

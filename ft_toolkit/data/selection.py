@@ -1,6 +1,7 @@
 """Select rows by hashes of their content: the same rows on every machine, stratified by label, without splitting groups.
 
 hold_out           validation or test rows out of the training rows (`data.validation_fraction`, `data.test_fraction`)
+held_out_rows      which rows these are
 fraction_of_rows   a fraction of the training rows (`data.train_fraction`)
 """
 
@@ -166,6 +167,14 @@ def hold_out(
     keeps its share, and at least one row or group of it stays in training. Test rows are the rows with the largest hashes,
     so that the validation rows are the same with and without test rows.
     """
+    held = held_out_rows(rows, fraction, selector, split)
+    train, held_rows = select_rows(rows, np.flatnonzero(~held)), select_rows(rows, np.flatnonzero(held))
+    notes += _describe(train, held_rows, fraction, selector, split)
+    return train, held_rows
+
+
+def held_out_rows(rows: Rows, fraction: float, selector: Selector, split: HeldOut) -> np.ndarray:
+    """Return whether each row is held out, shape (rows,); see `hold_out`. Raises DataError."""
     held = np.zeros(len(rows), bool)
     if selector.version == 1 or (selector.groups is None and selector.strata_column is None):
         ignored = ("id",) if selector.version == 1 else ("id", *selector.kept)
@@ -182,9 +191,7 @@ def hold_out(
     n_held = int(held.sum())
     if n_held in (0, len(rows)):
         raise EmptySplitError(_empty_side(rows, fraction, n_held, selector.groups, split))
-    train, held_rows = select_rows(rows, np.flatnonzero(~held)), select_rows(rows, np.flatnonzero(held))
-    notes += _describe(train, held_rows, fraction, selector, split)
-    return train, held_rows
+    return held
 
 
 def _held_out_units(units: Units, fraction: float, strata: Strata) -> np.ndarray:

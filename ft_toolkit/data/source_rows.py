@@ -78,16 +78,11 @@ def _read_local_files(
         files["train"] = FileRows(first, "stream")
     for name, path in paths.items():
         file: FileRows | StreamedFile | None = tables.get(path)
-        if file is None and is_read_in_parts(section, task):
+        if file is None and task.answer_form is not None:
             file = stream_table(Path(path), section.reading, report)
         files[name] = file or read_table(Path(path), section.reading)
     splits = {name: RawSplit(name, file.rows, str(getattr(section, name)), file.notes) for name, file in files.items()}
     return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files), stream=stream)
-
-
-def is_read_in_parts(section: DataSection, task: Task) -> bool:
-    """Return whether long files are not held in memory. A date, a fold or a patch needs all rows of a file."""
-    return task.answer_form is not None and section.time is None and section.fold is None and section.patch is None
 
 
 def local_files(section: DataSection) -> dict[SplitName, str]:

@@ -7,7 +7,7 @@ back numbers, lists, tuples and dicts exactly as they were.
 """
 
 import marshal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -113,6 +113,7 @@ class StoredRows(Sequence[Row]):
         self._is_text, self._has_whole_rows = [kind == _TEXT for kind in kinds], kinds == [_ROW]
         self._starts = np.cumsum([0, *(len(batch) for batch in self._batches)])
         self._positions = np.arange(self._starts[-1], dtype=np.int64)
+        self._changed: Mapping[int, Row] = {}  # by the position in the file
         self.fingerprint = fingerprint
 
     def select(self, positions: Sequence[int] | np.ndarray) -> "StoredRows":
@@ -121,8 +122,17 @@ class StoredRows(Sequence[Row]):
         selected._batches, selected._names, selected._is_text = self._batches, self._names, self._is_text
         selected._has_whole_rows, selected._starts = self._has_whole_rows, self._starts
         selected._positions = self._positions[np.asarray(positions, np.int64)]
-        selected.fingerprint = None
+        selected._changed, selected.fingerprint = self._changed, None
         return selected
+
+    def change(self, changes: Mapping[int, Row | None]) -> "StoredRows":
+        """Return the rows with other rows at some positions, and without the rows at the positions of None."""
+        is_kept = np.ones(len(self), bool)
+        is_kept[[index for index, row in changes.items() if row is None]] = False
+        new = {int(self._positions[index]): row for index, row in changes.items() if row is not None}
+        changed = self.select(np.flatnonzero(is_kept))
+        changed._changed = {**self._changed, **new}
+        return changed
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -154,8 +164,16 @@ class StoredRows(Sequence[Row]):
     def _batch_of(self, position: int) -> int:
         return int(np.searchsorted(self._starts, position, side="right")) - 1
 
-    def _read(self, number: int, offsets: np.ndarray) -> Iterator[dict[str, Any]]:
+    def _read(self, number: int, offsets: np.ndarray) -> Iterator[Row]:
         """Return the rows at some offsets of a batch."""
+        rows = self._read_file(number, offsets)
+        if not self._changed:
+            return rows
+        positions = (offsets + self._starts[number]).tolist()
+        return (self._changed.get(position, row) for position, row in zip(positions, rows, strict=True))
+
+    def _read_file(self, number: int, offsets: np.ndarray) -> Iterator[Row]:
+        """Return the rows at some offsets of a batch, as they are in the file."""
         batch = self._batches[number]
         if len(offsets) == 1:
             batch = batch.slice(int(offsets[0]), 1)
@@ -211,3 +229,10 @@ def items_at(read: Callable[[int], Item], index: int | slice, length: int) -> It
 def select_rows(rows: Rows, positions: Sequence[int] | np.ndarray) -> Rows:
     """Return the rows at some positions, without reading rows that are stored."""
     return rows.select(positions) if isinstance(rows, StoredRows) else [rows[i] for i in positions]
+
+
+def change_rows(rows: Rows, changes: Mapping[int, Row | None]) -> Rows:
+    """Return the rows with other rows at some positions, and without the rows at the positions of None."""
+    if isinstance(rows, StoredRows):
+        return rows.change(changes)
+    return [row for index, old in enumerate(rows) if (row := changes.get(index, old)) is not None]

@@ -2,6 +2,7 @@
 
 import bz2
 import csv
+import datetime
 import gzip
 import hashlib
 import json
@@ -21,6 +22,7 @@ from ft_toolkit.core.errors import DataError, UsageError
 from ft_toolkit.data import row_cache, row_streams, stored_rows
 from ft_toolkit.data.load_data import load_data
 from ft_toolkit.data.row_streams import open_stream
+from ft_toolkit.data.seen_rows import hash_text, input_hash
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.data.stored_rows import StoredRows
 from ft_toolkit.data.streamed_rows import stream_table
@@ -327,6 +329,133 @@ def test_the_size_of_a_compressed_file_is_that_of_its_content(tmp_path: Path, mo
         assert (stream_table(tmp_path / pattern) is not None) == is_long
     assert open_stream(files[0], min_bytes=len(content)) is not None
     assert open_stream(files[0], min_bytes=len(content) + 1) is None
+
+
+@pytest.mark.parametrize("name", ["text_classification", "language_modelling"])
+@pytest.mark.parametrize(
+    "section",
+    [
+        {},
+        {"group": "user"},
+        {"test_fraction": 0.2},
+        {"test_fraction": 0.2, "group": "user"},
+        {"test_fraction": 0.2, "validation_fraction": None, "validation": "other.jsonl"},
+    ],
+)
+@pytest.mark.parametrize("ids", [True, False])
+def test_folds(name: str, section: dict[str, Any], ids: bool, load: Load, tmp_path: Path) -> None:
+    rows = [{**row, "user": f"u{i // 2}"} for i, row in enumerate(labelled("a", "b", "b", None))]
+    rows = [{"id": f"n{i}", **row} for i, row in enumerate(rows)] if ids else rows
+    write(tmp_path / "other.jsonl", [{"text": f"other {i}", "label": "a"} for i in range(3)])
+    section = {key: str(tmp_path / value) if key == "validation" else value for key, value in section.items()}
+    tested = []
+    for number in (1, 2, 3):
+        in_memory, in_parts = load(rows, TASKS[name], fold=f"{number}/3", **section)
+        assert_equal(in_memory, in_parts)
+        assert isinstance(in_parts.splits["test"], StoredRows)
+        tested += [row["text"] for row in in_parts.splits["test"]]
+    assert len(set(tested)) == len(tested) > 10
+
+
+def test_folds_that_cannot_be_made(load: Load) -> None:
+    for section in ({"fold": "1/30"}, {"fold": "1/2", "group": "user"}, {"fold": "1/2", "test_fraction": 0.0001}):
+        rows = [{**row, "user": "u"} for row in labelled("a", "b")]
+        in_memory, in_parts = load(rows, TASKS["language_modelling"], **section)
+        assert isinstance(in_memory, str) or section.get("group")
+        assert_equal(in_memory, in_parts)
+
+
+def decision(rows: list[dict[str, Any]], number: int, kind: str, split: str = "train", **values: str) -> dict[str, Any]:
+    """Return a decision on a row, by its number from 1."""
+    key = hash_text(input_hash(rows[number - 1], CLASSES))
+    row_id = rows[number - 1].get("id", str(number))
+    return {"split": split, "row": row_id, "hash": key, "decision": kind, **values}
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize("fold", [None, "2/3"])
+def test_patches(ids: bool, fold: str | None, load: Load, tmp_path: Path) -> None:
+    rows = labelled("a", "b", "c", None)
+    rows = [{"id": f"n{i}", **row} for i, row in enumerate(rows)] if ids else rows
+    patch = tmp_path / "patch.json"
+
+    def patched(*decisions: dict[str, Any]) -> tuple[Any, Any]:
+        patch.write_text(json.dumps({"decisions": decisions}), encoding="utf-8")
+        in_memory, in_parts = load(rows, patch=str(patch), fold=fold)
+        assert_equal(in_memory, in_parts)
+        return in_memory, in_parts
+
+    all_kinds = [
+        decision(rows, 1, "drop"),
+        *(decision(rows, number, "relabel", label="c") for number in (2, 5, 6, 10, 13, 14, 22)),
+        decision(rows, 3, "keep"),
+        decision(rows, 21, "drop"),
+    ]
+    in_memory, in_parts = patched(*all_kinds)
+    assert in_parts.patch == in_memory.patch and sum(in_parts.patch.relabelled.values()) == 7
+    assert len(in_parts.patch.relabelled) > 1  # also held-out rows
+    for wrong in (
+        decision(rows, 4, "drop"),  # it has no label and is left out
+        {**decision(rows, 5, "drop"), "hash": "0" * 16},
+        decision(rows, 5, "relabel", label="d"),
+        decision(rows, 5, "drop", split="validation"),
+    ):
+        message, _ = patched(decision(rows, 1, "drop"), wrong)
+        assert "1 of 2 decisions do not fit the rows" in message
+
+
+def test_a_patch_of_a_file_of_its_own(load: Load, tmp_path: Path) -> None:
+    rows, others = labelled("a", "b"), [{**row, "text": f"other {row['text']}"} for row in labelled("a", "b")]
+    section = {"validation": write(tmp_path / "validation.jsonl", others), "patch": str(tmp_path / "patch.json")}
+    for decisions in (
+        [decision(others, 2, "drop", "validation"), decision(rows, 2, "relabel", label="a")],
+        [decision(others, number, "drop", "validation") for number in range(1, N + 1)],
+    ):
+        (tmp_path / "patch.json").write_text(json.dumps({"decisions": decisions}), encoding="utf-8")
+        in_memory, in_parts = load(rows, **section)
+        assert_equal(in_memory, in_parts)
+    assert "drops all validation rows" in in_memory
+
+
+@pytest.mark.parametrize("ids", [True, False])
+@pytest.mark.parametrize(
+    "dates",
+    [
+        [f"2024-01-{1 + i * 7 % 28:02d}" for i in range(N)],
+        [f"2024-01-{1 + i // 5:02d} 10:00" for i in range(N)],
+        [f"2024-01-01T{i:02d}:30:00.25+{i % 5:02d}:30" for i in range(N)],
+        ["0001-01-01T00:00:00+09:00", *["9999-12-31T23:59:59-09:00"] * 2, *["2024-01-01T00:00Z"] * (N - 3)],
+        ["2024-01-01"] * N,
+        [*["2024-01-01"] * 9, "yesterday", *["2024-01-02"] * 8, None, *["2024-01-02"] * 4],
+        [*["2024-01-01"] * 9, "2024-01-01T00:00Z", *["2024-01-02"] * 13],
+    ],
+)
+def test_dates(dates: list[Any], ids: bool, load: Load) -> None:
+    rows = [{**row, "written": date} for row, date in zip(labelled("a", "b", "b", None), dates, strict=True)]
+    rows = [{"id": f"n{i}", **row} for i, row in enumerate(rows)] if ids else rows
+    assert_equal(*load(rows, time="written", test_fraction=0.2))
+    assert_equal(*load(rows, time="written"))
+
+
+def test_dates_of_rows_that_are_left_out(load: Load) -> None:
+    rows = [{"text": " " if i in (0, 4, 5, 22) else f"text {i}", "at": f"2024-01-{N - i:02d}"} for i in range(N)]
+    in_memory, in_parts = load(rows, TASKS["language_modelling"], time="at")
+    assert in_memory.splits["validation"][0]["id"] == "2"
+    assert_equal(in_memory, in_parts)
+    rows = [{**row, "at": f"2024-01-{N - i:02d}"} for i, row in enumerate(labelled("a", "b"))]
+    rows[3]["text"] = rows[9]["text"] = None
+    in_memory, in_parts = load(rows, time="at", on_bad_rows="skip")
+    assert len(in_parts.skipped) == 2
+    assert_equal(in_memory, in_parts)
+    assert_equal(*load(rows, time="written"))
+
+
+def test_dates_of_a_parquet_file(load: Load) -> None:
+    start = datetime.datetime(2024, 1, 1, tzinfo=datetime.UTC)
+    rows = [{**row, "at": start + datetime.timedelta(hours=i * 5 % N)} for i, row in enumerate(labelled("a", "b"))]
+    assert_equal(*load(rows, name="train.parquet", time="at"))
+    rows = [{**row, "at": row["at"].date()} for row in rows]
+    assert_equal(*load(rows, name="train.parquet", time="at"))
 
 
 def test_several_files_are_one_split(load: Load, tmp_path: Path) -> None:
