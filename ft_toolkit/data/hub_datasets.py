@@ -2,29 +2,33 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from ft_toolkit.core.errors import DataError
+from ft_toolkit.core.progress import Report, no_report
+from ft_toolkit.data import row_streams
 from ft_toolkit.data.class_labels import label_names
 from ft_toolkit.data.formats.base import RawRows
+from ft_toolkit.data.streamed_rows import StreamedRows
 
 
 @dataclass(frozen=True)
 class HubRows:
     """The rows of one split of a Hub data set, and the commit they came from (None if unknown)."""
 
-    rows: RawRows
+    rows: RawRows | StreamedRows
     commit: str | None
 
 
-def read_hub(repo: str, config: str | None, revision: str | None, split: str) -> HubRows:
-    """Return one split of a data set on the Hub, or of the local cache when offline, with class labels as names.
+def read_hub(repo: str, config: str | None, revision: str | None, split: str, report: Report | None = None) -> HubRows:
+    """Return one split of a data set on the Hub, or of the local cache when offline; see `table_rows`.
 
     Raises DataError when the data set or the split cannot be loaded.
     """
     table, commit = load_from_hub(repo, config, revision, split)
-    return HubRows(dataset_rows(table), commit)
+    return HubRows(table_rows(table, split, report), commit)
 
 
 def load_from_hub(
@@ -84,10 +88,51 @@ def stream_rows(split: Any) -> Iterator[dict[str, Any]]:
         yield {name: label_names(value, features.get(name)) for name, value in row.items()}
 
 
+def _read_table(table: Any) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a `datasets.Dataset`. 1,000 together are read in a sixth of the time of single rows."""
+    features = table.features.to_dict()
+    for columns in table.iter(1000):
+        for values in zip(*columns.values(), strict=True):
+            yield {name: label_names(value, features[name]) for name, value in zip(columns, values, strict=True)}
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """The rows of a `datasets.Dataset`, which reads them from a memory-mapped file; see `streamed_rows.RereadableRows`."""
+
+    table: Any
+    title: str
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def n_rows_estimated(self) -> int:
+        """The number of rows."""
+        return len(self.table)
+
+    def read(self, notes: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows. There are no further notes."""
+        return iter(self)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the rows, with class labels as names."""
+        return _read_table(self.table)
+
+
 def dataset_rows(table: Any) -> RawRows:
     """Return the rows of a `datasets.Dataset` as dicts, with class labels as names."""
-    features = table.features.to_dict()
-    return [{name: label_names(value, features[name]) for name, value in row.items()} for row in table]
+    return list(_read_table(table))
+
+
+def table_rows(table: Any, title: str, report: Report | None = None) -> RawRows | StreamedRows:
+    """Return the rows of a `datasets.Dataset`; see `dataset_rows`. With `report`, the rows of a long one stay in its file.
+
+    A table in the layout of another tool is never long: its rows are read together.
+    """
+    rows = TableRows(table, title)
+    is_long = report is not None and table.data.nbytes >= row_streams.MIN_BYTES
+    if not is_long or row_streams.has_layout(list(islice(rows, row_streams.HEAD_ROWS))):
+        return dataset_rows(table)
+    return StreamedRows([rows], report or no_report)
 
 
 def _cached_commit(urls: Iterable[str]) -> str | None:

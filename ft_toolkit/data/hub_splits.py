@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ft_toolkit.core.errors import DataError, did_you_mean, one_of
+from ft_toolkit.core.progress import Report
 from ft_toolkit.data.cards import Card, CardBlock, Source, SplitName
 from ft_toolkit.data.formats.base import RawRows
-from ft_toolkit.data.hub_datasets import dataset_rows, load_from_hub, stream_from_hub, stream_rows
+from ft_toolkit.data.hub_datasets import load_from_hub, stream_from_hub, stream_rows, table_rows
 from ft_toolkit.data.layouts import read_layout
 from ft_toolkit.data.local_files import with_aliases
 from ft_toolkit.data.splits import SPLITS
+from ft_toolkit.data.streamed_rows import StreamedRows
 from ft_toolkit.recipe.sections import DataSection
 
 # The names of the splits in data sets, in the order in which they are tried.
@@ -30,7 +32,7 @@ class HubDataSet:
     `stream` are all training rows, if `rows` has only the first ones (data.stream_rows).
     """
 
-    rows: dict[SplitName, RawRows]
+    rows: dict[SplitName, RawRows | StreamedRows]
     origin: dict[str, str]
     commit: str | None
     notes: list[str]
@@ -54,8 +56,8 @@ class HubStream:
             raise DataError(f"the training rows can no longer be read from the Hub: {explain(error)}") from None
 
 
-def read_data_set(section: DataSection) -> HubDataSet:
-    """Return the splits of the data set that `data.hub` names, from the Hub or from the local cache.
+def read_data_set(section: DataSection, report: Report | None = None) -> HubDataSet:
+    """Return the splits of the data set that `data.hub` names, from the Hub or from the local cache; see `table_rows`.
 
     Raises DataError when the data set or a split cannot be loaded.
     """
@@ -65,19 +67,22 @@ def read_data_set(section: DataSection) -> HubDataSet:
         tables, commit = load_from_hub(repo, section.hub_config, revision or None, None)
     else:
         tables, commit = stream_from_hub(repo, section.hub_config, revision or None)
-    rows: dict[SplitName, RawRows] = {}
+    rows: dict[SplitName, RawRows | StreamedRows] = {}
     origin: dict[str, str] = {}
     notes: list[str] = []
     for split, name in _choose_splits(section, repo, list(tables)).items():
         origin[split] = f"{repo} ({name})"
         remarks: list[str] = []
         if section.stream_rows is None:
-            read = dataset_rows(tables[name])
+            read = table_rows(tables[name], origin[split], report)
         elif split == "train":
             stream = HubStream(tables[name])
             read = list(islice(stream, section.stream_rows))
         else:
             read = list(HubStream(tables[name]))
+        if isinstance(read, StreamedRows):
+            rows[split] = read
+            continue
         table = read_layout(read, origin[split], remarks)
         rows[split] = with_aliases(table.rows, table.aliases, remarks)
         notes += [f"{split}: {remark}" for remark in remarks]

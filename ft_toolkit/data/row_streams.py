@@ -19,7 +19,7 @@ from ft_toolkit.recipe.reading import Reading
 # Shorter files, unpacked, are read as a whole, which finds the encoding and the dialect in more cases.
 MIN_BYTES = 64_000_000
 # The beginning of a file, which determines its format, and the rows that determine its layout.
-HEAD_BYTES, _HEAD_ROWS = 4_000_000, 1000
+HEAD_BYTES, HEAD_ROWS = 4_000_000, 1000
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,11 @@ class RowStream:
     encoding: str
     notes: list[str] = field(default_factory=list)
     n_rows_estimated: int = 0
+
+    @property
+    def title(self) -> str:
+        """The name of the file."""
+        return self.path.name
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the rows."""
@@ -116,12 +121,17 @@ def _checked(stream: RowStream, n_bytes: int, *, is_strict: bool) -> RowStream |
     """
     first: list[Any] = []
     try:
-        first = list(islice(stream, _HEAD_ROWS))
+        first = list(islice(stream, HEAD_ROWS))
     except DataError:
         if is_strict:
             raise
         return None  # read as a whole, which reports the error with its line
-    if not first or any(layout.matches(first) for layout in find_layouts()):
+    if not first or has_layout(first):
         return None
     size = sum(len(str(row)) for row in first) / len(first)
     return replace(stream, n_rows_estimated=int(n_bytes / size))
+
+
+def has_layout(rows: list[Any]) -> bool:
+    """Return whether the first rows of a source are in the layout of another tool, which is read as a whole."""
+    return any(layout.matches(rows) for layout in find_layouts())

@@ -53,21 +53,22 @@ def read_source(
 ) -> SourceRows:
     """Return the rows of every split of a recipe. `tables` are files that have been read before, by path. Raises DataError."""
     card = load_card(section.card) if section.card else None
+    in_parts = None if task.answer_form is None else report
     if section.hub is not None:
-        data_set = read_data_set(section)
+        data_set = read_data_set(section, in_parts)
         splits = {name: RawSplit(name, rows, data_set.origin[name]) for name, rows in data_set.rows.items()}
         return SourceRows(splits, data_set.card, data_set.commit, notes=data_set.notes, stream=data_set.stream)
     if section.train is not None:
-        return _read_local_files(section, card, task, tables or {}, report)
+        return _read_local_files(section, card, tables or {}, in_parts)
     assert card is not None  # DataSection requires a card or training rows
     card.for_task(task.name)
-    return read_card(card)
+    return read_card(card, in_parts=in_parts)
 
 
 def _read_local_files(
-    section: DataSection, card: Card | None, task: Task, tables: Mapping[str, FileRows], report: Report
+    section: DataSection, card: Card | None, tables: Mapping[str, FileRows], in_parts: Report | None
 ) -> SourceRows:
-    """Return the rows of the local files of a recipe; see `read_source`."""
+    """Return the rows of the local files of a recipe; see `read_source`. None for `in_parts` holds all files in memory."""
     paths, stream = local_files(section), None
     files: dict[SplitName, FileRows | StreamedFile] = {}
     if section.stream_rows is not None:
@@ -78,8 +79,8 @@ def _read_local_files(
         files["train"] = FileRows(first, "stream")
     for name, path in paths.items():
         file: FileRows | StreamedFile | None = tables.get(path)
-        if file is None and task.answer_form is not None:
-            file = stream_table(Path(path), section.reading, report)
+        if file is None and in_parts is not None:
+            file = stream_table(Path(path), section.reading, in_parts)
         files[name] = file or read_table(Path(path), section.reading)
     splits = {name: RawSplit(name, file.rows, str(getattr(section, name)), file.notes) for name, file in files.items()}
     return SourceRows(splits, card, train_file=files["train"], notes=notes_of_splits(files), stream=stream)
@@ -100,10 +101,12 @@ def check_split(card: Card, split: SplitName) -> None:
         raise DataError(f"data card '{card.name}': {problem}; allowed: --split {' or '.join(labelled)}")
 
 
-def read_card(card: Card, only: SplitName | None = None, *, is_checked: bool = True) -> SourceRows:
+def read_card(
+    card: Card, only: SplitName | None = None, *, is_checked: bool = True, in_parts: Report | None = None
+) -> SourceRows:
     """Return the labelled splits of a data card, or one of them. Raises DataError for rows that differ from the card.
 
-    `is_checked` set to False allows other rows.
+    `is_checked` set to False allows other rows. With `in_parts`, which shows the progress, long files are not held in memory.
     """
     source, commit = card.block.source, None
     splits: dict[SplitName, RawSplit] = {}
@@ -111,12 +114,14 @@ def read_card(card: Card, only: SplitName | None = None, *, is_checked: bool = T
         if not facts.labelled or only not in (None, name):
             continue
         if source.files is not None:
-            rows = read_file(card.folder / source.files[name])
+            path = card.folder / source.files[name]
+            file = None if in_parts is None else stream_table(path, None, in_parts)
+            rows = read_file(path) if file is None else file.rows
             splits[name] = RawSplit(name, rows, f"{card.name}/{source.files[name]}")
         else:
             assert source.hub is not None  # Source requires files or hub
             # all splits come from one commit, even if the branch changes in between
-            hub_rows = read_hub(source.hub, source.config, commit or source.revision, facts.name or name)
+            hub_rows = read_hub(source.hub, source.config, commit or source.revision, facts.name or name, in_parts)
             commit = hub_rows.commit
             splits[name] = RawSplit(name, hub_rows.rows, f"{source.hub} ({facts.name or name})")
     if is_checked and (problems := [text for raw in splits.values() if (text := _difference(card, raw))]):

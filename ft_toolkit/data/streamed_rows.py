@@ -1,10 +1,10 @@
-"""The rows of long files that are not held in memory: every iteration reads the files again."""
+"""The rows of long files and tables that are not held in memory: every iteration reads them again."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,13 +20,28 @@ from ft_toolkit.recipe.reading import Reading
 _REPORTED = 4096
 
 
+class RereadableRows(Protocol):
+    """The rows of a file or a table, which can be read several times. `title` names it in the progress."""
+
+    @property
+    def title(self) -> str: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def n_rows_estimated(self) -> int: ...
+    def read(self, notes: list[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows from the first one; append notes on how they are read."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]: ...
+
+
 class StreamedRows(Collection[dict[str, Any]]):
     """The rows of one or several files. Opening them reads all rows once, to count them and to find the columns and the ids."""
 
-    def __init__(self, streams: list[RowStream], report: Report = no_report) -> None:
+    def __init__(self, streams: Sequence[RereadableRows], report: Report = no_report) -> None:
         """Read all rows once. `report` shows the progress. Raises DataError for a row that is not valid in its format."""
         self._streams, self._report, self._passes = streams, report, 1
-        step = f"reading {streams[0].path.name}, pass 1, rows"
+        step = f"reading {streams[0].title}, pass 1, rows"
         # the number of rows is not known yet: an estimate from the first rows
         n_estimated = sum(stream.n_rows_estimated for stream in streams)
         self.notes = [list(stream.notes) for stream in streams]
@@ -62,7 +77,7 @@ class StreamedRows(Collection[dict[str, Any]]):
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Read the rows."""
         self._passes += 1
-        step = f"reading {self._streams[0].path.name}, pass {self._passes}, rows"
+        step = f"reading {self._streams[0].title}, pass {self._passes}, rows"
         rows = chain.from_iterable(self._streams)
         for number in range(self._n):
             if number % _REPORTED == 0:

@@ -61,11 +61,11 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
     """Load rows in memory and in parts; return both results, or the messages of both errors."""
 
     def load_from(path: str, task: Task, settings: Any, keep: tuple[str, ...], section: dict[str, Any]) -> Any:
-        values = {"validation_fraction": 0.3, **section}
+        values = {"train": path, "validation_fraction": 0.3, **section}
         if values.get("validation"):
             values["validation_fraction"] = None
         try:
-            return load_data(DataSection(train=path, **values), task, settings, keep)
+            return load_data(DataSection(**values), task, settings, keep)
         except UsageError as error:
             return str(error)
 
@@ -482,7 +482,7 @@ def test_an_invalid_file_names_its_line(
 ) -> None:
     monkeypatch.setattr(row_streams, "MIN_BYTES", 1)
     monkeypatch.setattr(row_streams, "HEAD_BYTES", 100)
-    monkeypatch.setattr(row_streams, "_HEAD_ROWS", 2)
+    monkeypatch.setattr(row_streams, "HEAD_ROWS", 2)
     (tmp_path / name).write_bytes(content)
     pack(tmp_path / name)
     with pytest.raises(DataError, match=message):
@@ -526,3 +526,41 @@ def test_counted_notes_are_added_up() -> None:
     for part in ([note(3), "same"], [note(1)], ["same", note(5)]):
         notes.add(part)
     assert notes.notes(30) == ["6 of 30", "same"]
+
+
+def card(folder: Path, n_rows: int) -> str:
+    """Write a data card for train.jsonl in a folder, with this number of rows."""
+    facts = (
+        "{source: {files: {train: train.jsonl}}, "
+        f"splits: {{train: {{rows: {n_rows}}}}}, tasks: {{text_classification: {{columns: {{text: words}}}}}}}}"
+    )
+    (folder / "README.md").write_text(f"---\nlicense: mit\nft_toolkit: {facts}\n---\n\nA card.\n", encoding="utf-8")
+    return str(folder)
+
+
+def test_data_cards(load: Load, tmp_path: Path) -> None:
+    rows = [{"words": row["text"], "label": row["label"]} for row in labelled("a", "b", None)]
+    in_memory, in_parts = load(rows, train=None, card=card(tmp_path, N))
+    assert_equal(in_memory, in_parts)
+    assert isinstance(in_parts.splits["train"], StoredRows)
+    in_memory, in_parts = load(rows, train=None, card=card(tmp_path, N + 1))
+    assert in_memory == in_parts and f"train has {N} rows, but the card says {N + 1}" in in_parts
+
+
+def test_data_sets_on_the_hub(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with the name of a data set is read in its place."""
+    import datasets
+
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path / "datasets"))
+    monkeypatch.chdir(tmp_path)
+    for name, rows, are_stored in (
+        ("plain", labelled("a", "b", None), True),
+        ("ids", [{"id": f"n{i}", **row} for i, row in enumerate(labelled("a", "b"))], True),
+        ("annotated", [{"text": f"text {i}", "annotations": [{"result": []}]} for i in range(N)], False),
+    ):
+        folder = tmp_path / "alice" / name
+        folder.mkdir(parents=True)
+        write(folder / "train.parquet", rows)
+        in_memory, in_parts = load(rows, train=None, hub=f"alice/{name}")
+        assert_equal(in_memory, in_parts)
+        assert not are_stored or isinstance(in_parts.splits["train"], StoredRows)
