@@ -87,7 +87,7 @@ def _open_file(path: Path, reading: Reading | None) -> RowStream:
     if stream is None:
         raise DataError(
             f"{path}: cannot be read row by row (data.stream_rows); allowed: jsonl, csv, tsv and txt files in UTF-8, also "
-            "compressed, and parquet files. For text in another encoding set data.reading.encoding; 'ftk data convert' writes "
+            "compressed, and parquet files. For text in another encoding set data.reading.encoding; 'ftk convert' writes "
             "other formats as jsonl"
         )
     return stream

@@ -39,6 +39,7 @@ from ft_toolkit.tasks.text import answer_scores
 from ft_toolkit.tasks.text.answer_windows import (
     Candidates,
     Window,
+    WindowNote,
     answer_tokens,
     best_spans,
     build_inputs,
@@ -167,7 +168,7 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
     inputs: dict[str, list[list[int]]] = {"input_ids": [], **({"token_type_ids": []} if frame.has_types else {})}
     targets: list[Any] = []
     example_ids: list[int] = []
-    notes: list[Window] = []
+    notes: list[WindowNote] = []
     n_cut: list[int] = []
     n_unseen: list[int] = []
     for number, row in enumerate(rows):
@@ -178,14 +179,14 @@ def encode(rows: Rows, tokenizer: Any, schema: Schema, max_length: int) -> Featu
         is_seen = not answers
         for first, stop in windows(len(context), room, schema.stride):
             ids, types, start, null = build_inputs(frame, question[:kept], context[first:stop])
-            window = Window(first, stop - first, start, null, spans)
+            window = Window(first, stop - first, start, null, spans[first:stop])
             inputs["input_ids"].append(ids)
             if frame.has_types:
                 inputs["token_type_ids"].append(types)
             targets.append(window.position(answers[0] if answers else None) if "answers" in row else None)
             is_seen = is_seen or any(window.position(answer) != (null, null) for answer in answers)
             example_ids.append(number)
-            notes.append(window)
+            notes.append(window.note())
         n_unseen.append(int(not is_seen))
     return Features(inputs, targets, example_ids, n_cut, {"answers": n_unseen}, notes)
 
@@ -266,7 +267,7 @@ def _candidates(values: Sequence[Any], features: Features, rows: Rows, schema: S
     for row, first, last in zip(rows, bounds[:-1], bounds[1:], strict=True):
         yield best_spans(
             values[first:last],
-            features.notes[first:last],
+            [Window.from_note(note) for note in features.notes[first:last]],
             row["context"],
             longest=schema.max_answer_tokens,
             limit=schema.n_best,

@@ -73,11 +73,15 @@ def find_frame(tokenizer: Any, *, causal: bool) -> Frame:
     return Frame(before, between, behind, question_type, context_type, has_types, null)
 
 
+# Window.first, start, null, and the bytes of spans as int32.
+WindowNote = tuple[int, int, int, bytes]
+
+
 @dataclass(frozen=True)
 class Window:
     """The tokens of the context in a feature: `n` tokens from token `first`, at position `start` of the feature.
 
-    `spans` has the characters of every token of the context, shape (tokens, 2); `null` is the position of no answer.
+    `spans` has the characters of each of these tokens, shape (n, 2); `null` is the position of no answer.
     """
 
     first: int
@@ -94,6 +98,17 @@ class Window:
         if answer is None or not self.first <= answer[0] <= answer[1] < self.first + self.n:
             return self.null, self.null
         return answer[0] - self.first + self.start, answer[1] - self.first + self.start
+
+    def note(self) -> WindowNote:
+        """Return the window in a form that can be stored with the features."""
+        return self.first, self.start, self.null, self.spans.astype(np.int32).tobytes()
+
+    @classmethod
+    def from_note(cls, note: WindowNote) -> "Window":
+        """Return the window of `note`."""
+        first, start, null, spans = note
+        characters = np.frombuffer(spans, np.int32).reshape(-1, 2)
+        return cls(first, len(characters), start, null, characters)
 
 
 def share_room(n_question: int, frame: Frame, max_length: int) -> tuple[int, int]:
@@ -174,7 +189,9 @@ def best_spans(
     Probabilities are a softmax over all spans and, with `with_null`, no answer. White space is stripped from spans; spans of
     white space are skipped.
     """
-    spans = windows[0].spans
+    spans = np.zeros((max(window.first + window.n for window in windows), 2), np.int32)
+    for window in windows:
+        spans[window.first : window.first + window.n] = window.spans
     table = np.full((len(spans), min(longest, len(spans))), -np.inf)  # [first token, further tokens]
     null_score = np.inf
     for (start, end), window in zip(logits, windows, strict=True):

@@ -140,10 +140,19 @@ def test_an_answer_without_a_token_is_none():
 
 
 def test_the_position_of_an_answer_in_a_window():
-    window = Window(first=10, n=5, start=4, null=0, spans=np.zeros((30, 2)))
+    window = Window(first=10, n=5, start=4, null=0, spans=np.zeros((5, 2)))
     assert window.position((10, 14)) == (4, 8)
     assert window.position((12, 12)) == (6, 6)
     assert window.position((9, 12)) == window.position((14, 15)) == window.position(None) == (0, 0)
+
+
+def test_a_window_comes_back_from_its_note():
+    spans = np.array([[3, 5], [5, 5], [7, 70_000]])
+    window = Window(10, 3, 4, 0, spans)
+    again = Window.from_note(window.note())
+    assert (again.first, again.n, again.start, again.null) == (10, 3, 4, 0) and np.array_equal(again.spans, spans)
+    empty = Window.from_note(Window(0, 0, 1, 0, np.zeros((0, 2), int)).note())
+    assert empty.n == 0 and empty.spans.shape == (0, 2)
 
 
 def brute_force(logits, windows, longest):
@@ -168,7 +177,8 @@ def test_the_best_spans_are_the_best_of_all(seed):
     step = max(1, room - int(rng.integers(0, room)))
     windows, first = [], 0
     while True:
-        windows.append(Window(first, min(room, n - first), 2, 0, spans))
+        size = min(room, n - first)
+        windows.append(Window(first, size, 2, 0, spans[first : first + size]))
         if first + room >= n:
             break
         first += step
