@@ -12,7 +12,7 @@ from rich.console import Console
 
 from ft_toolkit.core.claim import claim
 from ft_toolkit.core.errors import UsageError
-from ft_toolkit.core.fresh_process import end_early, start_early
+from ft_toolkit.core.fresh_process import keep_process, start_early
 from ft_toolkit.core.quiet import quiet_libraries
 from ft_toolkit.core.run_folder import RECIPE
 from ft_toolkit.core.run_records import EvaluationResults, RunResults, SeedSpread, SeedsResults, read_results
@@ -309,8 +309,8 @@ def _spread(score: SeedSpread) -> dict[str, float | None]:
 
 def _run(loaded: LoadedRecipe, folder: Path, *, progress: bool) -> None:
     """Run a recipe into a folder; with `progress`, show the progress of the training."""
-    start_early()
-    try:
+    with keep_process():
+        start_early()
         with quiet_libraries():
             from ft_toolkit.runs.seeds import run_recipe  # imports torch
 
@@ -323,8 +323,6 @@ def _run(loaded: LoadedRecipe, folder: Path, *, progress: bool) -> None:
                 console=Console(quiet=not progress, force_jupyter=False),
                 verbosity=Verbosity.PROGRESS,
             )
-    finally:
-        end_early()
 
 
 def _print(line: str) -> None:

@@ -91,6 +91,15 @@ def fresh_accelerate_state() -> Iterator[None]:
         AcceleratorState._reset_state(reset_partial_state=True)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_process_for_reload_checks() -> Iterator[None]:
+    """Keep the process of the reload checks, as a command with several runs does: a new one takes 5 seconds."""
+    from ft_toolkit.core.fresh_process import keep_process
+
+    with keep_process():
+        yield
+
+
 _checked_folders: set[Path] = set()
 
 

@@ -15,7 +15,7 @@ import ft_toolkit
 from ft_toolkit.cli.settings_as_options import VerbWithSettings
 from ft_toolkit.cli.verbs import find_verbs
 from ft_toolkit.core.errors import FtkError, LostProcessError, RecipeError
-from ft_toolkit.core.fresh_process import end_early
+from ft_toolkit.core.fresh_process import keep_process
 from ft_toolkit.core.output import flush_output
 from ft_toolkit.core.signals import StopSignal, stop_signals_as_errors
 from ft_toolkit.core.standard_input import reserved_standard_input
@@ -66,7 +66,7 @@ def main() -> None:
     """
     sys.excepthook = _print_traceback
     try:
-        with stop_signals_as_errors(os.environ), StorageErrors(), reserved_standard_input():
+        with keep_process(), stop_signals_as_errors(os.environ), StorageErrors(), reserved_standard_input():
             app()
     except FtkError as error:
         heading = "" if isinstance(error, RecipeError) else "error: "
@@ -82,7 +82,6 @@ def main() -> None:
             )
         sys.exit(128 + signum)
     finally:
-        end_early()
         if problem := flush_output():
             print(f"error: {problem}", file=sys.stderr)
             sys.exit(1)

@@ -8,8 +8,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.core import environment, fresh_process
+from ft_toolkit.core import environment
 from ft_toolkit.core.errors import ReloadError
+from ft_toolkit.core.fresh_process import fresh_process
 from ft_toolkit.core.run_folder import ATTRIBUTIONS, CHECKPOINTS, MODEL, PREDICTIONS, resume_command
 from ft_toolkit.core.run_lock import confirm_lock
 from ft_toolkit.core.run_records import BaselineFacts, ReloadCheck, RunResults, read_results, write_results
@@ -89,7 +90,7 @@ def _save_and_score(
         limit = time_limit(time.perf_counter() - started)
         baselines = predict_baselines(prepared, list(decoded), context.accelerator, context.display, context.frozen)
         importing.result()
-        with fresh_process.take() as fresh:
+        with fresh_process() as fresh:
             reload_check = pool.submit(check_reload, fresh, folder / MODEL, prepared, rows, expected, limit)
             setup, splits = scoring_setup(prepared), prepared.data.splits
             scored = {
