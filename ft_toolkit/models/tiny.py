@@ -153,7 +153,7 @@ def make_tiny_model(folder: Path, texts: Iterable[str], architecture: str = "ber
         return folder
     spec = ARCHITECTURES[architecture]
     torch.manual_seed(seed)
-    tokenizer = _tokenizer(spec, texts)
+    tokenizer = make_tiny_tokenizer(texts, architecture)
     ids = {f"{role}_token_id": tokenizer.convert_tokens_to_ids(token) for role, token in spec.special.items()}
     token_ids = {"pad_token_id": ids.get("pad_token_id"), "bos_token_id": None, "eos_token_id": None} | ids
     config = AutoConfig.for_model(architecture, vocab_size=len(tokenizer), **token_ids | spec.sizes)
@@ -163,7 +163,9 @@ def make_tiny_model(folder: Path, texts: Iterable[str], architecture: str = "ber
     return folder
 
 
-def _tokenizer(spec: _Architecture, texts: Iterable[str]) -> PreTrainedTokenizerFast:
+def make_tiny_tokenizer(texts: Iterable[str], architecture: str) -> PreTrainedTokenizerFast:
+    """Return the tokenizer of a tiny model of `architecture`, with a vocabulary from `texts`."""
+    spec = ARCHITECTURES[architecture]
     special = list(dict.fromkeys(spec.special.values()))
     tokenizer = _word_pieces(special, texts) if spec.word_pieces else _bytes(special)
     special_ids = [(token, special.index(token)) for token in special]

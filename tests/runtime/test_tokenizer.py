@@ -30,8 +30,8 @@ def _as_lists(encodings: Any) -> dict[str, list[Any]]:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_tokens_of_every_family(architecture: str, tiny: Any, tmp_path: Path) -> None:
-    tokenizer = load_tokenizer(Path(tiny(architecture)))
+def test_tokens_of_every_family(architecture: str, tiny_tokenizer: Any, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny_tokenizer(architecture))
     task = find_tasks()["text_classification"]
     assert task.graph is not None
     facts: ExportedGraph = graph_facts(tokenizer, task.graph.outputs, ["input_ids"])
