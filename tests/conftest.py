@@ -18,9 +18,11 @@ import contextlib
 import importlib.util
 import io
 import json
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -175,6 +177,35 @@ def here() -> Callable[..., subprocess.CompletedProcess[str]]:
                 code = int(left.code or 0)
         assert code == 0 or not check, output.getvalue() + errors.getvalue()
         return subprocess.CompletedProcess(command, code, output.getvalue(), errors.getvalue())
+
+    return ftk
+
+
+@pytest.fixture(scope="session")
+def here_until(
+    here: Callable[..., subprocess.CompletedProcess[str]],
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that does what `ftk WORDS` does in this process, and sends a signal to it when `ready()` is true."""
+
+    def ftk(ready: Callable[[], bool], signum: int, *words: object) -> subprocess.CompletedProcess[str]:
+        ended = threading.Event()
+
+        def send() -> None:
+            while not ended.wait(0.002):
+                if ready():
+                    os.kill(os.getpid(), signum)
+                    return
+
+        # a signal after the end of the command must not end the tests
+        previous = signal.signal(signum, lambda *_: None)
+        watcher = threading.Thread(target=send)
+        watcher.start()
+        try:
+            return here(*words, check=False)
+        finally:
+            ended.set()
+            watcher.join()
+            signal.signal(signum, previous)
 
     return ftk
 

@@ -197,9 +197,11 @@ def test_copy_makes_a_recipe_that_loads_and_never_overwrites(tmp_path: Path) -> 
     assert again.returncode == 2 and "already exists" in again.stderr
 
 
-def test_dry_run_shows_the_plan_and_writes_nothing(write_recipe: Any, tmp_path: Path) -> None:
-    done = ftk("run", write_recipe(), "training.contrastive_pairs=6", "--dry-run", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_dry_run_shows_the_plan_and_writes_nothing(
+    write_recipe: Any, here: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = here("run", write_recipe(), "training.contrastive_pairs=6", "--dry-run")
     for expected in (
         "pairs        6 for each training row: about 24 contrastive steps before",
         "labels       complaint, praise, question",
@@ -212,9 +214,9 @@ def test_dry_run_shows_the_plan_and_writes_nothing(write_recipe: Any, tmp_path: 
     assert {path.name for path in tmp_path.iterdir()} == {"recipe.yaml"}
 
 
-def test_doctor_finds_what_is_required() -> None:
-    done = ftk("doctor")
-    assert done.returncode == 0 and "verdict      ready" in done.stdout
+def test_doctor_finds_what_is_required(here: Any) -> None:
+    done = here("doctor")
+    assert "verdict      ready" in done.stdout
     assert "offline (HF_HUB_OFFLINE is set)" in done.stdout
 
 

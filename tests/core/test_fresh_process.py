@@ -69,11 +69,11 @@ def test_commands_run_in_forks_of_one_process(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("first.yaml", "second.yaml"):
-        process.run("copy", "demo", name, limit=60)
+        process.run("copy", "demo", name, limit=600)
         assert (tmp_path / name).is_file()
         # the messages are those of this command only
         with pytest.raises(ReloadError, match=rf"^a new process cannot load the saved model:\nerror: {name}[^\n]+$"):
-            process.run("copy", "demo", name, limit=60)
+            process.run("copy", "demo", name, limit=600)
 
 
 def test_a_command_that_was_killed_leaves_the_process(process: fresh_process.FreshProcess, tmp_path: Path) -> None:
@@ -88,14 +88,14 @@ def test_a_command_that_was_killed_leaves_the_process(process: fresh_process.Fre
 
     threading.Thread(target=kill_fork).start()
     with pytest.raises(ReloadError, match="was ended by SIGKILL") as raised:
-        process.run("predict", "model", "--input", str(tmp_path / "rows.txt"), limit=60)
+        process.run("predict", "model", "--input", str(tmp_path / "rows.txt"), limit=600)
     assert raised.value.may_succeed and process.can_run
 
 
 def test_a_process_is_kept_while_the_environment_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with fresh_process.keep_process():
         with fresh_process.fresh_process() as first:
-            first.run("copy", "demo", str(tmp_path / "recipe.yaml"), limit=60)
+            first.run("copy", "demo", str(tmp_path / "recipe.yaml"), limit=600)
         with fresh_process.fresh_process() as again:
             assert again is first
         monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))  # read once, when the libraries are loaded

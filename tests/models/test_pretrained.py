@@ -1,8 +1,6 @@
 """Checkpoints and adapters: loading, trainable weights, saving."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -156,13 +154,11 @@ def test_a_hub_revision_goes_to_the_download(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("merge", [False, True])
 def test_a_gpt2_adapter_saved_merged_or_not_predicts_the_same(
-    merge: bool, write_recipe: Any, tiny_gpt2: str, tmp_path: Path
+    merge: bool, write_recipe: Any, here: Any, tiny_gpt2: str, tmp_path: Path
 ) -> None:
     """The run itself includes the reload check; a merged folder also loads with transformers alone."""
     recipe = write_recipe(model__name=tiny_gpt2, method={"name": "lora", "merge": merge}, training__num_train_epochs=1)
-    command = [sys.executable, "-m", "ft_toolkit", "run", str(recipe), "--output", str(tmp_path / "run")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    here("run", recipe, "--output", tmp_path / "run")
     model = tmp_path / "run" / "model"
     assert (model / "adapter_config.json").exists() == (not merge)
     assert (json.loads((model / "inference.json").read_text())["base_model"] is None) == merge

@@ -175,28 +175,40 @@ def uninterrupted(
     return folder / "run"
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-def test_a_killed_run_resumes_to_bitwise_the_same_weights(
-    how: signal.Signals, uninterrupted: Path, here: Any, tmp_path: Path
-) -> None:
-    """With dropout, killed within an epoch: the resumed run must write the same weights and the same losses."""
-    recipe, cut = uninterrupted.parent / "recipe.yaml", tmp_path / "cut"
+def has_records(folder: Path, n: int) -> bool:
+    file = folder / "metrics.jsonl"
+    return file.is_file() and file.read_text(encoding="utf-8").count("\n") >= n
+
+
+def kill_after(n: int, recipe: Path, folder: Path) -> None:
+    """Run a recipe in a new process, and kill it after a number of steps."""
     process = subprocess.Popen(
-        [*WORDS, "run", str(recipe), "--output", str(cut)],
+        [*WORDS, "run", str(recipe), "--output", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     deadline = time.monotonic() + 120
-    while not (cut / "metrics.jsonl").is_file() or len(records(cut)) < 21:
+    while not has_records(folder, n):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.002)
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=60)
+    process.kill()
+    process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+def test_a_killed_run_resumes_to_bitwise_the_same_weights(
+    how: signal.Signals, uninterrupted: Path, here: Any, here_until: Any, tmp_path: Path
+) -> None:
+    """With dropout, killed within an epoch: the resumed run must write the same weights and the same losses."""
+    recipe, cut = uninterrupted.parent / "recipe.yaml", tmp_path / "cut"
     if how == signal.SIGTERM:
-        assert process.returncode == 143
-        assert "a checkpoint is saved" in errors and f"--output {cut} --resume" in errors
+        done = here_until(lambda: has_records(cut, 21), how, "run", recipe, "--output", cut)
+        assert done.returncode == 143
+        assert "a checkpoint is saved" in done.stderr and f"--output {cut} --resume" in done.stderr
+    else:
+        kill_after(21, recipe, cut)
     assert not (cut / "results.json").exists()
     resumed = here("run", recipe, "--output", cut, "--resume")
     after = next(line for line in resumed.stdout.splitlines() if line.startswith("resuming after step"))
@@ -230,15 +242,11 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resuming(
     assert results(cut)["training"]["best_step"] == results(uninterrupted)["training"]["best_step"]
 
 
-def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, here: Any, tmp_path: Path) -> None:
+def test_a_resumed_run_refuses_another_recipe(write_recipe: Any, here: Any, here_until: Any, tmp_path: Path) -> None:
     recipe = write_recipe(training__num_train_epochs=200, training__save_steps=2)
-    process = subprocess.Popen([*WORDS, "run", str(recipe), "--output", str(tmp_path / "r")], stderr=subprocess.PIPE)
-    while not (tmp_path / "r" / "checkpoints" / "last").is_dir():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 130
+    checkpoint = tmp_path / "r" / "checkpoints" / "last"
+    stopped = here_until(checkpoint.is_dir, signal.SIGINT, "run", recipe, "--output", tmp_path / "r")
+    assert stopped.returncode == 130
     done = here("run", recipe, "training.learning_rate=0.5", "--output", tmp_path / "r", "--resume", check=False)
     assert done.returncode == 2 and "training.learning_rate was 0.001, now 0.5" in done.stderr
 

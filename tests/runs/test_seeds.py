@@ -7,7 +7,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -235,21 +234,16 @@ def unfinished(both: Path, tmp_path: Path) -> Path:
 
 
 def test_an_interrupted_run_resumes_in_the_interrupted_seed(
-    both: Path, unfinished: Path, recipe: Path, here: Any
+    both: Path, unfinished: Path, recipe: Path, here: Any, here_until: Any
 ) -> None:
     (unfinished / "seed_1" / "report.html").unlink()  # interrupted after results.json and before the report page
     words = ["run", str(recipe), "training.seeds=[1, 2]", "--output", str(unfinished), "--resume"]
-    process = subprocess.Popen([*WORDS, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    log, deadline = unfinished / "seed_2" / "metrics.jsonl", time.monotonic() + 120
-    while not log.is_file() or log.read_text().count("\n") < 20:
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.002)
-    process.send_signal(signal.SIGTERM)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 143, errors
-    assert "seed 1 (1 of 2): already finished" in output and "seed 2 (2 of 2): starting" in output
-    assert "of seed 2 (2 of 2); a checkpoint is saved" in errors
-    assert errors.strip().endswith(f"ftk run {recipe} 'training.seeds=[1, 2]' --output {unfinished} --resume")
+    log = unfinished / "seed_2" / "metrics.jsonl"
+    stopped = here_until(lambda: log.is_file() and log.read_text().count("\n") >= 20, signal.SIGTERM, *words)
+    assert stopped.returncode == 143, stopped.stderr
+    assert "seed 1 (1 of 2): already finished" in stopped.stdout and "seed 2 (2 of 2): starting" in stopped.stdout
+    assert "of seed 2 (2 of 2); a checkpoint is saved" in stopped.stderr
+    assert stopped.stderr.strip().endswith(f"ftk run {recipe} 'training.seeds=[1, 2]' --output {unfinished} --resume")
     done = here(*words)
     assert "seed 2 (2 of 2): resuming" in done.stdout and "resuming after step" in done.stdout
     assert "mean ± sd" in done.stdout
