@@ -11,6 +11,23 @@ from ft_toolkit.core.files import file_sha256
 from ft_toolkit.core.text_lines import split_lines
 from ft_toolkit.data.augment.word_changes import Synonyms
 
+# Pronouns, articles, prepositions, conjunctions, auxiliary verbs, their short forms, and numbers. WordNet does not have most of
+# them, but it has other words of the same letters: "in" as an inch, "can" as a tin, "s" as a second, and "off" as a murder.
+_FUNCTION_WORDS = frozenset(
+    """
+    a an the this that these those i me my mine you your yours he him his she her hers it its we us our ours they them their
+    theirs myself yourself himself herself itself ourselves yourselves themselves who whom whose which what each every either
+    neither any some all both few many much more most less least several such same other another own none nothing anything
+    something everything nobody anybody somebody everybody one ones two three four five six seven eight nine ten
+    about above across after against along among around as at before behind below beneath beside besides between beyond by
+    despite down during except for from in inside into like near of off on onto out outside over past per since than through
+    throughout till to toward towards under until up upon via with within without
+    and but or nor so yet if unless although though because while when where why how whether not no never there here then now
+    s t d m ll re ve
+    am is are was were be been being have has had having do does did doing done can could may might must shall should will would
+    """.split()
+)
+
 
 @dataclass(frozen=True)
 class WordList:
@@ -82,10 +99,18 @@ def _wordnet() -> WordList:
 
 def _of_wordnet(wordnet: Any, word: str) -> Sequence[str]:
     """Return the synonyms of a word in its most frequent sense; only single words, and none for an inflected form."""
-    senses = wordnet.synsets(word)
+    senses = () if word in _FUNCTION_WORDS else wordnet.synsets(word)
     if not senses:
         return ()
-    names = [name.replace("_", " ") for name in senses[0].lemma_names()]
-    if word not in {name.lower() for name in names}:  # "films" is found as "film", and its synonyms have no plural
+    # nltk lists nouns first: "bad" as in "badness" before the adjective, "saw" as a proverb before the verb
+    sense = max(senses, key=lambda sense: _frequency(wordnet, word, sense))
+    names = [name.replace("_", " ") for name in sense.lemma_names()]
+    if word not in names:  # "films" is found as "film", and its synonyms have no plural; "ca" is found as "Ca", calcium
         return ()
     return tuple(dict.fromkeys(name for name in names if name.lower() != word and " " not in name))
+
+
+def _frequency(wordnet: Any, word: str, sense: Any) -> int:
+    """Return how often a word, or its base form, has a sense in the texts that WordNet counted; 0 for rare words."""
+    forms = {word, wordnet.morphy(word, "a" if sense.pos() == "s" else sense.pos())}
+    return sum(lemma.count() for lemma in sense.lemmas() if lemma.name().lower() in forms)

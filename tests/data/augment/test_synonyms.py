@@ -17,9 +17,15 @@ def test_wordnet_is_asked_for_and_read(small_wordnet: Any, tmp_path: Path, monke
     small_wordnet()
     words = load_word_list(None)
     assert [list(words.synonyms(word)) for word in ("film", "movie", "good")] == [["movie"], ["film"], ["fine"]]
-    # "motion picture" has two words, the synonyms of "films" have no plural, and "bad" is not in the list
-    assert [list(words.synonyms(word)) for word in ("films", "bad")] == [[], []]
+    # "motion picture" has two words, the synonyms of "films" have no plural, and "ugly" is not in the list
+    assert [list(words.synonyms(word)) for word in ("films", "ugly")] == [[], []]
     assert nltk.__version__ in words.version
+    # the most frequent sense of all parts of speech
+    assert list(words.synonyms("bad")) == ["poor"]  # not the noun, which nltk lists first
+    assert list(words.synonyms("badness")) == ["bad"]
+    assert list(words.synonyms("saw")) == []  # mostly a form of "see", whose synonyms have no past tense
+    # neither the "ca" of "ca n't" nor the preposition is in WordNet, but the symbol of calcium and the short form of inch are
+    assert [list(words.synonyms(word)) for word in ("ca", "in")] == [[], []]
 
 
 def test_a_file_has_a_group_per_line(tmp_path: Path) -> None:
