@@ -87,7 +87,11 @@ def repeat(name: str, n_rows: int, labelled: LabelledVectors) -> list[str]:
         suspects = find_suspects(labelled.vectors, labelled.table, labelled.groups, most, seed=0)
         counts = [
             count_planted(
-                suspects.model, suspects.penalty, labelled.table, most, np.random.default_rng((99, repetition))
+                suspects.model,
+                suspects.penalty,
+                labelled.table,
+                len(suspects.rows),
+                np.random.default_rng((99, repetition)),
             )
             for repetition in range(REPETITIONS)
         ]

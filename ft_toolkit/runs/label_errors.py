@@ -10,7 +10,7 @@ import numpy as np
 from ft_toolkit.core.errors import UsageError
 from ft_toolkit.data.faults.fault import AuditedRows, Case, Fault
 from ft_toolkit.data.faults.label_tables import PLANTED, LabelSets, LabelTable, SingleLabels, SpanLabels
-from ft_toolkit.data.faults.suspects import find_suspects
+from ft_toolkit.data.faults.suspects import BOUND_RANK, PLANTINGS, find_suspects
 from ft_toolkit.data.splits import LoadedData
 from ft_toolkit.evaluation.embeddings import Embedder
 from ft_toolkit.inference.device import inference_device
@@ -46,10 +46,10 @@ def find_label_errors(
     fault = Fault(
         "label_errors",
         "labels that are probably wrong",
-        "look at each; many are right, but hard to classify. In a trial, the labels of "
-        f"{PLANTED:.0%} random rows{among} were {labelled.table.planting}: at least {suspects.bound} (on average "
-        f"{suspects.mean:.0f}) of the first {n} suspects were changed rows. Real errors are harder to find, because they "
-        "confuse similar labels",
+        "look at each; many are right, but hard to classify. In trials, the labels of "
+        f"{PLANTED:.0%} random rows{among} were {labelled.table.planting}: in at least {PLANTINGS - BOUND_RANK + 1} of "
+        f"{PLANTINGS} trials, at least {suspects.bound} (on average {suspects.mean:.0f}) of the first {n} suspects were changed "
+        "rows. Real errors are harder to find, because they confuse similar labels",
         [
             Case((row,), detail, label)
             for row, detail, label in zip(suspects.rows.tolist(), suspects.details, suspects.labels, strict=True)

@@ -1,12 +1,13 @@
 """Wrong labels are found by the other rows, and the stated precision holds for new plantings."""
 
+from math import comb
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ft_toolkit.data.faults.label_tables import PLANTED, LabelSets, SingleLabels, SpanLabels
-from ft_toolkit.data.faults.suspects import LabelModel, count_planted, find_suspects
+from ft_toolkit.data.faults.suspects import BOUND_RANK, PLANTINGS, LabelModel, count_planted, find_suspects
 
 
 def clusters(n: int, n_labels: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -56,9 +57,36 @@ def test_the_bound_holds_for_new_plantings() -> None:
     for repetition in range(30):
         changed, is_changed = table.plant(np.random.default_rng((7, repetition)))
         # a complete audit of rows with these labels
-        first = find_suspects(vectors, changed, np.arange(800), 30, seed=0).rows
+        model = LabelModel(vectors, np.arange(800), seed=0)
+        first = model.rank(changed, model.choose_penalty(changed))[0][:30]
         confirmed += int(is_changed[first].sum()) >= suspects.bound
     assert confirmed >= 27
+
+
+def test_nine_of_ten_new_plantings_confirm_the_bound_with_a_confidence_of_99_percent() -> None:
+    # the share is below 0.9 if fewer than BOUND_RANK of the counts are among the smallest tenth of all possible counts
+    unlucky = sum(comb(PLANTINGS, n) * 0.1**n * 0.9 ** (PLANTINGS - n) for n in range(BOUND_RANK))
+    assert 0.005 < unlucky <= 0.01
+
+
+def test_the_bound_is_the_third_smallest_count() -> None:
+    vectors, labels = clusters(800, 4, noise=1.6)
+    table = named(labels, 4)
+    suspects = find_suspects(vectors, table, np.arange(800), 30, seed=5)
+    counts = [
+        count_planted(suspects.model, suspects.penalty, table, 30, np.random.default_rng((5, planting)))
+        for planting in range(PLANTINGS)
+    ]
+    assert len(suspects.rows) == 30
+    assert sum(count < suspects.bound for count in counts) < BOUND_RANK <= sum(c <= suspects.bound for c in counts)
+    assert min(counts) < suspects.bound < suspects.mean
+
+
+def test_the_bound_is_at_most_the_number_of_suspects() -> None:
+    vectors, labels = clusters(400, 3, noise=0.05)
+    labels[:3] = (labels[:3] + 1) % 3
+    suspects = find_suspects(vectors, named(labels, 3), np.arange(400), 15, seed=0)
+    assert len(suspects.rows) == 3 and 0 < suspects.bound <= suspects.mean <= 3
 
 
 def test_a_planting_changes_the_stated_share_to_other_labels() -> None:
@@ -147,10 +175,11 @@ def test_every_kind_of_change_of_a_span_is_planted() -> None:
 def test_the_bound_holds_for_sets_and_spans(make: Any) -> None:
     vectors, table, *rest = make(800)
     groups = rest[0] if rest else np.arange(800)
-    suspects = find_suspects(vectors, table, groups, 30, seed=0)
-    assert suspects.bound > 0
+    table, _ = table.plant(np.random.default_rng(6))  # without wrong labels there are no suspects
+    suspects = find_suspects(vectors, table, groups, 20, seed=0)
+    assert len(suspects.rows) == 20 and suspects.bound > 0
     counts = [
-        count_planted(suspects.model, suspects.penalty, table, 30, np.random.default_rng((7, repetition)))
+        count_planted(suspects.model, suspects.penalty, table, 20, np.random.default_rng((7, repetition)))
         for repetition in range(30)
     ]
     assert sum(count >= suspects.bound for count in counts) >= 27
