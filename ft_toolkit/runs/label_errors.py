@@ -21,6 +21,9 @@ from ft_toolkit.training.prepare import Prepared, RunInput, prepare_input
 
 Report = Callable[[int, int], None]
 
+# The weight of the form of a word beside its vector, which has the length 1.
+_FORM_WEIGHT = 0.3
+
 
 @dataclass(frozen=True)
 class LabelledVectors:
@@ -48,8 +51,8 @@ def find_label_errors(
         "labels that are probably wrong",
         "look at each; many are right, but hard to classify. In trials, the labels of "
         f"{PLANTED:.0%} random rows{among} were {labelled.table.planting}: in at least {PLANTINGS - BOUND_RANK + 1} of "
-        f"{PLANTINGS} trials, at least {suspects.bound} (on average {suspects.mean:.0f}) of the first {n} suspects were changed "
-        "rows. Real errors are harder to find, because they confuse similar labels",
+        f"{PLANTINGS} trials, at least {suspects.bound} (on average {suspects.mean:.0f}) of the first {n} suspects were "
+        "changed rows. Real errors are harder to find, because they confuse similar labels",
         [
             Case((row,), detail, label)
             for row, detail, label in zip(suspects.rows.tolist(), suspects.details, suspects.labels, strict=True)
@@ -96,7 +99,7 @@ def _label_sets(rows: AuditedRows, names: Sequence[str]) -> LabelSets:
 def _read_words(
     prepared: Prepared, tagged: TaggedSpans, embedder: Embedder, rows: AuditedRows, report: Report
 ) -> LabelledVectors:
-    """Return the vectors of the words that have a token, with their labels. A span without such words is left out."""
+    """Return the vectors and forms of the words that have a token, with their labels. A span without such words is left out."""
     names = ["outside", *prepared.task.labels(prepared.schema)]
     position = {name: number for number, name in enumerate(names)}
     vectors: list[np.ndarray] = []
@@ -125,7 +128,34 @@ def _read_words(
         done += len(part)
     word_rows = np.array(rows_of_words)
     table = SpanLabels(len(rows), word_rows, np.array(spans, int).reshape(-1, 3), names, texts)
-    return LabelledVectors(np.concatenate(vectors), table, rows.keys[word_rows])
+    inputs = np.hstack([np.concatenate(vectors), _FORM_WEIGHT * word_forms(texts, word_rows)])
+    return LabelledVectors(inputs, table, rows.keys[word_rows])
+
+
+def word_forms(words: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """Return the form of each word and of the words beside it in its row, as 0/1, shape (words, 21).
+
+    Many tokenizers turn capital letters into small ones, but capital letters, digits and signs tell names from other words.
+    """
+    own = np.array(
+        [
+            (
+                word[:1].isupper(),
+                len(word) > 1 and word.isupper(),
+                any(character.isupper() for character in word[1:]),
+                any(character.isdigit() for character in word),
+                word[:1] in ("@", "#"),
+                not any(character.isalnum() for character in word),
+                len(word) > 6,
+            )
+            for word in words
+        ],
+        np.float32,
+    )
+    before, after = np.zeros_like(own), np.zeros_like(own)
+    is_same_row = (rows[1:] == rows[:-1])[:, None]
+    before[1:], after[:-1] = own[:-1] * is_same_row, own[1:] * is_same_row
+    return np.hstack([own, before, after])
 
 
 def _from(start: int, total: int, report: Report) -> Report:

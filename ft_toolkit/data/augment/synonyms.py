@@ -14,18 +14,20 @@ from ft_toolkit.data.augment.word_changes import Synonyms
 # Pronouns, articles, prepositions, conjunctions, auxiliary verbs, their short forms, and numbers. WordNet does not have most of
 # them, but it has other words of the same letters: "in" as an inch, "can" as a tin, "s" as a second, and "off" as a murder.
 _FUNCTION_WORDS = frozenset(
-    """
-    a an the this that these those i me my mine you your yours he him his she her hers it its we us our ours they them their
-    theirs myself yourself himself herself itself ourselves yourselves themselves who whom whose which what each every either
-    neither any some all both few many much more most less least several such same other another own none nothing anything
-    something everything nobody anybody somebody everybody one ones two three four five six seven eight nine ten
-    about above across after against along among around as at before behind below beneath beside besides between beyond by
-    despite down during except for from in inside into like near of off on onto out outside over past per since than through
-    throughout till to toward towards under until up upon via with within without
-    and but or nor so yet if unless although though because while when where why how whether not no never there here then now
-    s t d m ll re ve
-    am is are was were be been being have has had having do does did doing done can could may might must shall should will would
-    """.split()
+    word
+    for line in (
+        "a an the this that these those i me my mine you your yours he him his she her hers it its we us our ours they them",
+        "their theirs myself yourself himself herself itself ourselves yourselves themselves who whom whose which what each",
+        "every either neither any some all both few many much more most less least several such same other another own none",
+        "nothing anything something everything nobody anybody somebody everybody one ones two three four five six seven eight",
+        "nine ten about above across after against along among around as at before behind below beneath beside besides between",
+        "beyond by despite down during except for from in inside into like near of off on onto out outside over past per since",
+        "than through throughout till to toward towards under until up upon via with within without and but or nor so yet if",
+        "unless although though because while when where why how whether not no never there here then now",
+        "am is are was were be been being have has had having do does did doing done can could may might must shall should",
+        "will would s t d m ll re ve",
+    )
+    for word in line.split()
 )
 
 

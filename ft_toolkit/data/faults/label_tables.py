@@ -62,6 +62,25 @@ def _contradicted(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     return order, best[order]
 
 
+def _log_probabilities(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the log-probabilities of each label, shape (units, labels): linear discriminant analysis of the scores.
+
+    The scores of a rare label are rarely the largest, since they are close to its frequency. Indicator regression followed by
+    discriminant analysis is discriminant analysis of the vectors (Hastie, Tibshirani and Buja 1994).
+    """
+    n_labels = scores.shape[1]
+    indicators = np.eye(n_labels)[labels]
+    n_units = np.maximum(indicators.sum(0), 1)
+    means = indicators.T @ scores / n_units[:, None]
+    rest = scores - means[labels]
+    covariance = rest.T @ rest / len(rest)
+    # The scores of a unit have a sum of about 1, so the covariance has no inverse without a penalty.
+    inverse = np.linalg.inv(covariance + 1e-5 * max(np.trace(covariance) / n_labels, 1e-12) * np.eye(n_labels))
+    logits = scores @ inverse @ means.T - 0.5 * ((means @ inverse) * means).sum(1) + np.log(n_units / len(labels))
+    logits -= logits.max(1, keepdims=True)
+    return np.asarray(logits - np.log(np.exp(logits).sum(1, keepdims=True)))
+
+
 @dataclass(frozen=True)
 class SingleLabels:
     """One label per row: `labels` are positions in `names`, shape (rows,)."""
@@ -224,13 +243,13 @@ class SpanLabels:
         return moves
 
     def rank(self, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows with a word whose best label is not the given one, by the word with the largest difference."""
-        words, best = _contradicted(scores, self.labels)
+        """Return the rows with a word whose most probable label is not the given one, by the word with the lowest odds."""
+        words, best = _contradicted(_log_probabilities(scores, self.labels), self.labels)
         first = np.sort(np.unique(self.rows[words], return_index=True)[1])
         return self.rows[words[first]], words[first] * len(self.names) + best[first]
 
     def describe(self, row: int, cell: int) -> tuple[str, str | None]:
-        """Return the word with the largest difference, and its two labels."""
+        """Return the word with the lowest odds of its label, and its two labels."""
         word, label = divmod(cell, len(self.names))
         given = self.names[self.labels[word]]
         return (

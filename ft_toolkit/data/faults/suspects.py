@@ -18,8 +18,8 @@ FOLDS = 5
 # The penalties from which the out-of-fold agreement with the labels chooses.
 PENALTIES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 # The bound is the third smallest count of changed rows in 81 plantings. The share of further plantings with at least this count
-# is distributed as Beta(79, 3), or larger if counts are equal: it is below 0.9 with a probability of 0.98%, and 0.963 on average.
-# For the smallest of 19 counts, this probability is 13.5%.
+# has the distribution Beta(79, 3), or is larger if counts are equal: it is below 0.9 with a probability of 0.98%, and 0.963 on
+# average. For the smallest of 19 counts, this probability is 13.5%.
 PLANTINGS, BOUND_RANK = 81, 3
 
 
@@ -27,8 +27,8 @@ PLANTINGS, BOUND_RANK = 81, 3
 class Suspects:
     """Rows whose labels are probably wrong, most suspicious first, and a sentence on what the other rows suggest for each.
 
-    `labels` are the suggested labels of rows with one label, else None. `bound` is the `BOUND_RANK`-th smallest number of changed
-    rows among as many suspects in `PLANTINGS` plantings; `mean` is the mean. `model` and its `penalty` gave the scores.
+    `labels` are the suggested labels of rows with one label, else None. `bound` is the third smallest (`BOUND_RANK`) number of
+    changed rows among as many suspects in `PLANTINGS` plantings; `mean` is the mean. `model` and its `penalty` gave the scores.
     """
 
     rows: np.ndarray

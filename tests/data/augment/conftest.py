@@ -7,7 +7,13 @@ import pytest
 
 PARTS = {"noun": "n", "verb": "v", "adj": "a", "adv": "r"}
 SENSES = {
-    "noun": [["film", "movie", "motion_picture"], ["badness", "bad"], ["calcium", "Ca"], ["inch", "in"], ["proverb", "saw"]],
+    "noun": [
+        ["film", "movie", "motion_picture"],
+        ["badness", "bad"],
+        ["calcium", "Ca"],
+        ["inch", "in"],
+        ["proverb", "saw"],
+    ],
     "verb": [["see", "spot"]],
     "adj": [["good", "fine"], ["bad", "poor"]],
     "adv": [],
