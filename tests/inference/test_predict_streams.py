@@ -190,7 +190,7 @@ def test_progress_of_replaced_predictions_is_not_continued(
 def test_an_error_names_its_row_before_anything_is_predicted(
     name: str, lines: list[str], message: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(row_streams, "_HEAD_ROWS", 4)
+    monkeypatch.setattr(row_streams, "HEAD_ROWS", 4)
     monkeypatch.setattr(row_streams, "HEAD_BYTES", 100)
     source = tmp_path / name
     content = "".join(f"{line}\n" for line in lines).encode()

@@ -150,7 +150,7 @@ def test_the_rows_of_other_splits_are_not_trained_on(tmp_path: Path) -> None:
 def test_only_the_rows_that_are_needed_are_read(recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [json.dumps({"text": text}) for text in TEXTS[:30]]
     (tmp_path / "rows.jsonl").write_text("\n".join([*rows, "not JSON"]) + "\n", encoding="utf-8")
-    monkeypatch.setattr(row_streams, "_HEAD_ROWS", 4)
+    monkeypatch.setattr(row_streams, "HEAD_ROWS", 4)
     prepared = prepared_from(recipe)  # reads rows 1 to 12
     assert prepared.stream is not None
     assert len(prepared.features_of_epoch(1).n_tokens_cut) == 12
